@@ -1,0 +1,1 @@
+"""What is there: rasters, drainage network, gauges, forcing, descriptors. Files in, arrays over active cells out."""

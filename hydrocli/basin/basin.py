@@ -1,0 +1,70 @@
+"""What a model needs to know of a place and a time: network, gauges, forcing, observations, descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.network import Network
+
+Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Where discharge is measured.
+
+    Attributes:
+        code: name of each gauge.
+        cell: int32[g], index of the active cell of each gauge.
+        x: float64[g], coordinates of the centre of that cell, in the CRS of the network's grid.
+        y: float64[g], likewise.
+        area_asked: float64[g], drained area that the gauge table states [m2].
+        area_found: float64[g], drained area of the cell [m2].
+    """
+
+    code: tuple[str, ...]
+    cell: NDArray[np.int32]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    area_asked: NDArray[np.float64]
+    area_found: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Basin:
+    """A domain of n active cells, g gauges and t steps; a value belongs to the step that ENDS at its stamp.
+
+    Attributes:
+        network: the active cells and how they drain.
+        gauges: the gauges on them.
+        start: beginning of the first step (UTC, seconds).
+        step: length of a step [s].
+        precipitation: float32[t, n] [mm/step], NaN where missing; memory-mapped.
+        evapotranspiration: float32[t, n], potential [mm/step], NaN where missing; memory-mapped.
+        discharge: float64[g, t], observed [m3/s], NaN where missing.
+        descriptors: float64[n] by name, NaN where the raster has none.
+        fingerprint: hash of all inputs.
+    """
+
+    network: Network
+    gauges: Gauges
+    start: np.datetime64
+    step: int
+    precipitation: NDArray[np.float32]
+    evapotranspiration: NDArray[np.float32]
+    discharge: NDArray[np.float64]
+    descriptors: dict[str, NDArray[np.float64]]
+    fingerprint: str
+
+    @property
+    def times(self) -> Times:
+        """Stamps datetime64[s][t]: start + step, start + 2 step, ..., end."""
+        return stamps(self.start, len(self.precipitation), self.step)
+
+
+def stamps(start: np.datetime64, count: int, step: int) -> Times:
+    """Ends of `count` steps of `step` seconds after `start`, datetime64[s]."""
+    return start.astype("datetime64[s]") + np.arange(1, count + 1) * np.timedelta64(step, "s")

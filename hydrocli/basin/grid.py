@@ -1,0 +1,165 @@
+"""The regular grid of a raster: where its cells are, how wide and how large.
+
+On a projected CRS every cell has the size its transform says (in metres, whatever the unit of the CRS). On a geographic
+CRS (degrees) the area of a cell is the exact area between two meridians and two parallels of the ellipsoid of the CRS
+(Snyder 1987, Map projections: a working manual, eq. 3-12 with the radius of eq. 3-13), and its width, which the routing
+needs, the side of the square of that area.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+from hydrocli.errors import InputError
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+SAME_PLACE = 0.01
+"""Two CRS are taken for one where they put the cells within this share of a cell of each other."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells in rows from north to south: x = a * column + c, y = e * row + f at the upper left corner of a cell.
+
+    Attributes:
+        crs_wkt: coordinate reference system as WKT.
+        transform: affine coefficients a, b, c, d, e, f as rasterio has them.
+        height: number of rows.
+        width: number of columns.
+    """
+
+    crs_wkt: str
+    transform: tuple[float, float, float, float, float, float]
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        return self.height, self.width
+
+    @property
+    def is_geographic(self) -> bool:
+        """Whether the coordinates are degrees of longitude and latitude."""
+        return bool(_crs(self.crs_wkt).is_geographic)
+
+    def check_north_up(self, where: str) -> None:
+        """Refuse rotated rasters and rasters whose first row is the southern one."""
+        a, b, _, d, e, _ = self.transform
+        if b or d or a <= 0 or e >= 0:
+            raise InputError(where, f"is not north-up (transform {self.transform})", "Warp it with gdalwarp first.")
+
+    def centres(self, row: NDArray[np.integer], column: NDArray[np.integer]) -> tuple[Floats, Floats]:
+        """Coordinates x, y of cell centres."""
+        a, b, c, d, e, f = self.transform
+        across, down = np.asarray(column) + 0.5, np.asarray(row) + 0.5
+        return a * across + b * down + c, d * across + e * down + f
+
+    def cells_at(self, x: Floats, y: Floats) -> tuple[Integers, Integers]:
+        """Row, column of the cells that hold the points; may lie outside the grid."""
+        a, b, c, d, e, f = self.transform
+        across, down = np.asarray(x, float) - c, np.asarray(y, float) - f
+        determinant = a * e - b * d
+        column = np.floor((e * across - b * down) / determinant)
+        row = np.floor((a * down - d * across) / determinant)
+        # Points that a transformation could not place are infinite: they lie outside, whatever the grid.
+        placed = np.isfinite(row) & np.isfinite(column)
+        outside = -(2**31)
+        return np.where(placed, row, outside).astype(np.int64), np.where(placed, column, outside).astype(np.int64)
+
+    def contains(self, row: Integers, column: Integers) -> NDArray[np.bool_]:
+        """Whether the cells lie in the grid."""
+        return (row >= 0) & (row < self.height) & (column >= 0) & (column < self.width)
+
+    def window(self, row: int, column: int, height: int, width: int) -> Grid:
+        """The part of the grid whose upper left cell is (row, column)."""
+        a, b, c, d, e, f = self.transform
+        corner = (a * column + b * row + c, d * column + e * row + f)
+        return Grid(self.crs_wkt, (a, b, corner[0], d, e, corner[1]), height, width)
+
+    def cell_area_of_rows(self) -> Floats:
+        """Area in m2 of a cell of each row, float64[height]."""
+        a, _, _, _, e, f = self.transform
+        crs = _crs(self.crs_wkt)
+        if not crs.is_geographic:
+            metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+            return np.full(self.height, abs(a * e) * metres**2)
+        edges = np.radians(np.clip(f + e * np.arange(self.height + 1), -90.0, 90.0))
+        return np.radians(abs(a)) * np.abs(np.diff(_area_to_equator(edges, crs)))
+
+    def reproject(self, crs: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Points of this grid's CRS in another CRS; unchanged where the two are one."""
+        return transform_points(self.crs_wkt, crs, x, y, self.transform[0])
+
+
+def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float) -> tuple[Floats, Floats]:
+    """Points of one CRS in another.
+
+    Archives often describe one projection in several ways (with or without a name, an authority code, a datum), so
+    that no comparison of texts tells equal CRS: points that hardly move in a transformation stay where they are.
+
+    Args:
+        source: CRS of the points, anything pyproj understands.
+        target: CRS wanted.
+        x: coordinates, east.
+        y: coordinates, north.
+        cell: size of a cell in units of the source.
+    """
+    if source == target:
+        return x, y
+    moved_x, moved_y = _transformer(source, target).transform(x, y)
+    if np.all(np.hypot(moved_x - x, moved_y - y) < SAME_PLACE * abs(cell)):
+        return x, y
+    return np.asarray(moved_x), np.asarray(moved_y)
+
+
+def latitudes(grid: Grid, x: Floats, y: Floats) -> Floats:
+    """Geographic latitude in degrees of points of the grid's CRS."""
+    if grid.is_geographic:
+        return np.asarray(y, float)
+    return np.asarray(_transformer(grid.crs_wkt, "EPSG:4326").transform(x, y)[1])
+
+
+def crs_to_wkt(where: str, crs: str) -> str:
+    """WKT of a CRS given as EPSG code, PROJ string or WKT; refused with `where` when it says nothing to pyproj."""
+    try:
+        return str(pyproj.CRS.from_user_input(crs).to_wkt())
+    except pyproj.exceptions.CRSError as error:
+        raise InputError(where, f"unknown coordinate reference system {crs!r}", "Write it like EPSG:2154.") from error
+
+
+def describe(points: Sequence[tuple[int, int]], grid: Grid, limit: int = 10) -> str:
+    """Cells in words for messages: row, column, x, y; at most `limit` of them."""
+    rows, columns = (np.array(values) for values in zip(*points[:limit], strict=True))
+    x, y = grid.centres(rows, columns)
+    cells = "; ".join(
+        f"row {r} column {c} (x {px:.10g}, y {py:.10g})" for r, c, px, py in zip(rows, columns, x, y, strict=True)
+    )
+    return cells + (f"; and {len(points) - limit} more" if len(points) > limit else "")
+
+
+def _area_to_equator(latitude: Floats, crs: pyproj.CRS) -> Floats:
+    """Area in m2 between the equator and parallels, for one radian of longitude."""
+    geod = crs.get_geod()
+    assert geod is not None, "every geographic CRS has an ellipsoid"
+    sine, eccentricity = np.sin(latitude), float(np.sqrt(geod.es))
+    curved = np.arctanh(eccentricity * sine) / eccentricity if eccentricity else sine
+    return geod.a**2 * (1 - geod.es) / 2 * (sine / (1 - geod.es * sine**2) + curved)
+
+
+@lru_cache(maxsize=64)
+def _crs(wkt: str) -> pyproj.CRS:
+    return pyproj.CRS.from_user_input(wkt)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(_crs(source), _crs(target), always_xy=True)
