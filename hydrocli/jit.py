@@ -1,0 +1,189 @@
+"""The one place that sets Numba's flags, and where compiled code is kept.
+
+Two decorators. `kernel` is for the scalar functions of `water`: one cell, one step, written as the paper writes them.
+Their literals take the precision of the arguments (`0.9` is float32 in a float32 kernel), so one source serves both.
+`loop` is for the array loops of `model`, into which the kernels are inlined by LLVM and become SIMD.
+
+Why these flags (each was measured):
+
+* error_model "numpy": the default puts a branch behind every division, and nothing vectorises.
+* fastmath contract, nsz, arcp: enough to vectorise. nnan and ninf would void the guards against NaN, reassoc breaks the
+  rounding trick in `exp`.
+* runtime-memory-check-threshold: rows touch a dozen arrays and LLVM gives up on the alias checks at 8 pointers.
+* nogil: threads inside a basin are Python threads that call compiled tiles.
+
+The cache of compiled code lies in a folder named by a hash of all sources that are compiled, the versions and the CPU,
+because Numba itself does not notice an edit in another file. `HYDROCLI_CACHE` names another place for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+ROOMS_COMPILED = ("water", "model", "score", "basin")
+FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, "nogil": True}
+
+
+@cache
+def _cpu_features() -> str:
+    import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_features().flatten()
+
+
+def _fingerprint() -> str:
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for part in (platform.python_version(), version("numba"), version("llvmlite"), version("numpy"), _cpu_features()):
+        digest.update(part.encode())
+    for source in (Path(__file__), *sorted(s for room in ROOMS_COMPILED for s in (package / room).glob("*.py"))):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """Folder that holds the caches of all versions: $HYDROCLI_CACHE, else the user's cache folder.
+
+    A folder that cannot be written (a compute node without a home) is replaced by a private one in the temporary folder.
+    """
+    asked = os.environ.get("HYDROCLI_CACHE")
+    base = Path(asked) if asked else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hydrocli"
+    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    for root in (base, Path(tempfile.gettempdir()) / f"hydrocli-{user}"):
+        if _writable(root):
+            return root
+    return Path(tempfile.mkdtemp(prefix="hydrocli-"))
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+@cache
+def cache_folder() -> Path:
+    """Folder of the compiled code that fits these sources, versions and this CPU; created when asked for."""
+    folder = cache_root() / f"compiled-{_fingerprint()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@cache
+def _numba():
+    """Numba with our settings; imported at the first decoration, so that commands that compute nothing never pay for it."""
+    import llvmlite.binding as llvm
+    import numba
+
+    numba.config.CACHE_DIR = str(cache_folder())
+    llvm.set_option("", "--runtime-memory-check-threshold=2000")
+    if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
+        numba.config.CPU_NAME = llvm.get_host_cpu_name()
+        numba.config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
+    return numba
+
+
+def _kernel_compiler():
+    """Numba's compiler with one more pass: float literals become float32 where an argument is float32."""
+    import numpy as np
+    from numba.core import ir, types
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
+    from numba.core.compiler_machinery import FunctionPass, register_pass
+    from numba.core.untyped_passes import IRProcessing
+
+    @register_pass(mutates_CFG=False, analysis_only=False)
+    class LiteralPrecision(FunctionPass):
+        _name = "hydrocli_literal_precision"
+
+        def __init__(self) -> None:
+            FunctionPass.__init__(self)
+
+        def run_pass(self, state) -> bool:
+            if types.float32 not in state.args:
+                return False
+            for block in state.func_ir.blocks.values():
+                for statement in block.find_insts(ir.Assign):
+                    literal = statement.value
+                    if isinstance(literal, ir.Const | ir.Global | ir.FreeVar) and type(literal.value) is float:
+                        statement.value = ir.Const(np.float32(literal.value), literal.loc)
+            return True
+
+    class KernelCompiler(CompilerBase):
+        def define_pipelines(self):
+            pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            pipeline.add_pass_after(LiteralPrecision, IRProcessing)
+            pipeline.finalize()
+            return [pipeline]
+
+    return KernelCompiler
+
+
+@cache
+def _compiler():
+    return _numba(), _kernel_compiler()
+
+
+def kernel(function: Function) -> Function:
+    """Compile a scalar function of one cell and one step, always inlined, with literals of its arguments' precision."""
+    numba, compiler = _compiler()
+    return numba.njit(function, pipeline_class=compiler, forceinline=True, **FLAGS)
+
+
+def loop(function: Function) -> Function:
+    """Compile a function of arrays; compiled code is kept between processes, a damaged cache is compiled again."""
+    numba = _numba()
+    compiled = numba.njit(function, **FLAGS)
+    compiled._cache = _forgiving_cache()(function)
+    return compiled
+
+
+@cache
+def _forgiving_cache():
+    """Numba's cache, with damaged files treated as absent (Numba would raise EOFError for ever) and a full disk as no cache."""
+    from numba.core.caching import FunctionCache
+
+    class ForgivingCache(FunctionCache):
+        def load_overload(self, sig, target_context):
+            try:
+                return super().load_overload(sig, target_context)
+            except Exception:  # whatever a torn pickle raises: the remedy is the same
+                with contextlib.suppress(OSError):
+                    self.flush()
+                return None
+
+        def save_overload(self, sig, data):
+            with contextlib.suppress(OSError):
+                super().save_overload(sig, data)
+
+    return ForgivingCache
+
+
+def by_precision(function: Function, double: Function, single: Function) -> None:
+    """Compiled calls of `function` become `double` or `single` by the type of the first argument, inlined.
+
+    Interpreted, `function` stays what it is: plain NumPy, which also takes complex numbers.
+    """
+    numba = _numba()
+    from numba.core import types
+    from numba.extending import overload
+
+    del numba
+
+    def choose(x, *others):
+        return {types.float64: double, types.float32: single}.get(x)
+
+    overload(function, jit_options={**FLAGS, "forceinline": True}, strict=False)(choose)
