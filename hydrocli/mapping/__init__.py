@@ -1,0 +1,1 @@
+"""Where parameters come from: a control vector becomes maps of parameters, and gradients come back the same way."""

@@ -1,0 +1,45 @@
+"""What a mapping is: theta = map(control), and its transpose.
+
+The optimiser sees only the control vector and its bounds; the model sees only theta, one row per parameter and one
+column per cell. Everything between the two is a mapping's own affair.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Mapping(Protocol):
+    """One kind of mapping with its rows, bounds and cells settled; m controls, p parameters, n cells."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each control is called, `cp` or `cp[17]` (cell 17)."""
+        ...
+
+    @property
+    def lower(self) -> Array:
+        """Lower bound of each control, [m]; -inf where it has none."""
+        ...
+
+    @property
+    def upper(self) -> Array:
+        """Upper bound of each control, [m]; inf where it has none."""
+        ...
+
+    def first_guess(self) -> Array:
+        """The control, [m], nearest to the values of the rows; `rows.continued` puts those of another stage there."""
+        ...
+
+    def parameters(self, control: Array) -> Array:
+        """The maps of the parameters, [p, n], in their units."""
+        ...
+
+    def transpose(self, control: Array, parameters_bar: Array) -> Array:
+        """d cost / d control, [m], from d cost / d parameters, [p, n]."""
+        ...

@@ -1,0 +1,131 @@
+"""Every mapping: its transpose by dot product against complex step, bounds, first guesses, chains of stages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+
+import hydrocli.mapping
+from hydrocli.errors import ConfigurationError, Errors
+from hydrocli.mapping.bounds import bounded, bounded_transpose, normalised
+from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.mapping import Mapping
+from hydrocli.mapping.rows import ParameterRow, continued
+from hydrocli.mapping.uniform import Uniform
+
+N_CELLS = 7
+CELLS = np.array([True, True, False, True, True, False, True])
+FIELD = np.linspace(0.2, 0.9, N_CELLS)
+
+
+def rows() -> list[ParameterRow]:
+    return [
+        ParameterRow("cp", 1e-6, 1000.0, 200.0),
+        ParameterRow("ct", 1e-6, 1000.0, 500.0, calibrated=False),
+        ParameterRow("kexc", -50.0, 50.0, 0.0),
+        ParameterRow("bkw", 1e-3, 1.0, FIELD, calibrated=False),
+        ParameterRow("hp", 1e-6, 0.999999, FIELD),
+    ]
+
+
+KINDS = {
+    Uniform: lambda: Uniform(rows(), CELLS),
+    Distributed: lambda: Distributed(rows(), CELLS),
+}
+every_kind = pytest.mark.parametrize("build", KINDS.values(), ids=lambda build: type(build()).__name__)
+
+
+def test_no_mapping_escapes_the_exam() -> None:
+    found = set()
+    for module in pkgutil.iter_modules(hydrocli.mapping.__path__):
+        for _, kind in inspect.getmembers(importlib.import_module(f"hydrocli.mapping.{module.name}"), inspect.isclass):
+            if hasattr(kind, "transpose") and kind is not Mapping:
+                found.add(kind)
+    assert found == set(KINDS)
+
+
+@every_kind
+def test_transpose_by_dot_product_and_complex_step(build) -> None:
+    """<J dz, y> = <dz, J^T y>; complex step has no truncation, so 1e-12 leaves room for rounding only."""
+    mapping = build()
+    rng = np.random.default_rng(1)
+    z, dz = rng.uniform(0.1, 0.9, (2, mapping.lower.size))
+    parameters_bar = rng.normal(size=(5, N_CELLS))
+    forward = np.vdot(mapping.parameters(z + 1e-30j * dz).imag / 1e-30, parameters_bar)
+    backward = np.vdot(dz, mapping.transpose(z, parameters_bar))
+    assert forward == pytest.approx(backward, rel=1e-12)
+
+
+@every_kind
+def test_transpose_takes_nothing_from_fixed_rows(build) -> None:
+    mapping = build()
+    parameters_bar = np.zeros((5, N_CELLS))
+    parameters_bar[[1, 3]] = 1.0
+    assert not mapping.transpose(mapping.first_guess(), parameters_bar).any()
+
+
+def test_bounds_are_met_exactly_and_inverted() -> None:
+    lower, upper = np.array([1e-6, 1e-3, -50.0, 0.1]), np.array([1000.0, 1.0, 50.0, 0.3])
+    assert np.array_equal(bounded(np.zeros(4), lower, upper), lower)
+    assert np.array_equal(bounded(np.ones(4), lower, upper), upper)
+    z = np.array([0.1, 0.3, 0.7, 0.9])
+    np.testing.assert_allclose(normalised(bounded(z, lower, upper), lower, upper), z, rtol=1e-13)
+    dot = np.vdot(bounded(z + 1e-30j, lower, upper).imag / 1e-30, z)
+    assert np.vdot(np.ones(4), bounded_transpose(z, lower, upper, z)) == pytest.approx(dot, rel=1e-14)
+
+
+def test_uniform_is_one_value_and_starts_from_the_mean_of_a_field() -> None:
+    mapping = Uniform(rows(), CELLS)
+    assert mapping.names == ("cp", "kexc", "hp")
+    theta = mapping.parameters(mapping.first_guess())
+    np.testing.assert_allclose(theta[0], 200.0, rtol=1e-14)
+    np.testing.assert_allclose(theta[2], 0.0, atol=1e-13)
+    np.testing.assert_allclose(theta[4], FIELD[CELLS].mean(), rtol=1e-14)
+    assert np.array_equal(theta[[1, 3]], [np.full(N_CELLS, 500.0), FIELD])
+
+
+def test_distributed_has_controls_in_the_calibrated_cells_only() -> None:
+    mapping = Distributed(rows(), CELLS)
+    assert mapping.names[:5] == ("cp[0]", "cp[1]", "cp[3]", "cp[4]", "cp[6]")
+    assert len(mapping.names) == mapping.lower.size == 15
+    control = mapping.first_guess()
+    np.testing.assert_allclose(mapping.parameters(control)[4], FIELD, rtol=1e-14)
+    control[:] = 1.0
+    theta = mapping.parameters(control)
+    assert np.array_equal(theta[0], np.where(CELLS, 1000.0, 200.0))
+    assert np.array_equal(theta[4], np.where(CELLS, 0.999999, FIELD))
+    theta = mapping.parameters(np.arange(15.0) / 15)
+    assert mapping.names[7] == "kexc[3]"
+    assert theta[2, 3] == pytest.approx(-50 + 100 * 7 / 15)
+
+
+def test_a_distributed_stage_goes_on_from_a_uniform_one_and_back() -> None:
+    uniform = Uniform(rows(), CELLS)
+    found = uniform.parameters(np.array([1.0, 0.0, 0.3]))  # at the bounds, too
+    distributed = Distributed(continued(rows(), found), CELLS)
+    np.testing.assert_allclose(distributed.parameters(distributed.first_guess()), found, rtol=1e-14)
+    back = Uniform(continued(rows(), found), CELLS)
+    np.testing.assert_allclose(back.first_guess(), [1.0, 0.0, 0.3], rtol=1e-14)
+
+
+def test_first_guesses_outside_the_bounds_are_refused_all_at_once() -> None:
+    field = FIELD.copy()
+    field[3], field[5] = np.nan, 7.0
+    broken = [ParameterRow("cp", 1.0, 1000.0, 0.5), ParameterRow("ct", 1.0, 9.0, 9.0), ParameterRow("hp", 0, 1, field)]
+    with pytest.raises(Errors) as raised:
+        Distributed(broken, CELLS)
+    first, second = raised.value.errors
+    assert (first.where, first.what) == ("parameter cp", "the value 0.5 is outside the bounds [1, 1000]")
+    assert (second.where, second.what) == ("parameter hp", "the value nan in cell 3 is outside the bounds [0, 1]")
+    assert raised.value.exit_status == ConfigurationError.exit_status
+
+
+def test_empty_bounds_and_nothing_calibrated_are_refused() -> None:
+    with pytest.raises(Errors, match=r"cp: the bounds \[5, 5\] leave nothing between them"):
+        Uniform([ParameterRow("cp", 5.0, 5.0, 5.0)], CELLS)
+    with pytest.raises(Errors, match="no parameter is calibrated"):
+        Uniform([ParameterRow("cp", 5.0, 5.0, 5.0, calibrated=False)], CELLS)
