@@ -1,0 +1,31 @@
+"""Section `basin`: the drainage network and the descriptors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hydrocli.config.section import InputPath, Name, Section
+
+
+class FlowDirections(Section):
+    """Raster of D8 flow directions; its grid is the grid of the model."""
+
+    path: InputPath = Field(description="GeoTIFF", examples=["flwdir.tif"])
+    encoding: Literal["esri", "ldd", "smash"] = Field(
+        description="esri (1, 2, 4 ... 128 from east clockwise), ldd (PCRaster), smash (1 ... 8 from north clockwise)",
+        examples=["smash"],
+    )
+
+
+class Basin(Section):
+    """What is there."""
+
+    flow_directions: FlowDirections = Field(description="raster of D8 flow directions; its grid is that of the model")
+    crs: str | None = Field(
+        None, description="coordinate system, where the raster of flow directions names none", examples=["EPSG:2154"]
+    )
+    descriptors: dict[Name, InputPath] = Field(
+        {}, description="name: GeoTIFF of each descriptor", examples=[{"slope": "descriptor/slope.tif"}]
+    )

@@ -1,0 +1,215 @@
+"""YAML text -> plain values, and the place of every key.
+
+What is read is the safe core of YAML 1.2: no tags, no anchors; `yes` and `12:30` are texts, `1e-6` is a number,
+`007` is none. `${NAME}` becomes the environment variable once the text was taken apart, so its value cannot add keys.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from hydrocli.config.section import Location
+from hydrocli.errors import ConfigurationError, HydrocliError
+
+# They stand for the braces while the text is taken apart: in {path: ${DATA}/rain} a brace would end the mapping.
+OPEN, CLOSE, LITERAL = "\ue000", "\ue001", "\ue002"
+VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+STAND_IN = re.compile(f"{OPEN}(.*?){CLOSE}|{LITERAL}")
+
+CORE_SCALARS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?", list("-+0123456789.")),
+)
+CONSTRUCT: dict[str, Callable[[str], Any]] = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": int,
+    "float": float,
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what the module docstring says."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) not in (None, "!"):
+            problem = "tags, anchors and aliases (!, &, *) are not read; put a text that starts so in quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
+class Dumper(yaml.SafeDumper):
+    """Puts quotes around every text that one of the two versions of YAML would read as something else."""
+
+
+_Loader.yaml_implicit_resolvers = {}  # none of version 1.1
+for _name, _pattern, _first in CORE_SCALARS:
+    _arguments = (f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
+    _Loader.add_implicit_resolver(*_arguments)
+    Dumper.add_implicit_resolver(*_arguments)
+
+
+def escaped(text: str) -> str:
+    """Text in which no `${` is read as an environment variable."""
+    return text.replace("${", "$${")
+
+
+def dotted(location: Location) -> str:
+    """`section.key` as users write it."""
+    return ".".join(str(part) for part in location)
+
+
+@dataclass
+class Document:
+    """Values of a file, where its keys stand, and what is already known to be wrong."""
+
+    source: str
+    values: Any = None
+    lines: dict[Location, int | None] = field(default_factory=dict)
+    problems: dict[Location, HydrocliError] = field(default_factory=dict)
+
+    def where(self, location: Location) -> str:
+        """`config.yaml:12: section.key`; where the key itself is not there, the line of the section that lacks it."""
+        line = self._line(location)
+        if line is None:
+            return f"--set {dotted(location)}"
+        return f"{self.source}:{line}: {dotted(location)}" if line else f"{self.source}: {dotted(location)}"
+
+    def _line(self, location: Location) -> int | None:
+        above = (location[:length] for length in range(len(location), 0, -1))
+        return next((self.lines[key] for key in above if key in self.lines), 0)
+
+    def in_order(self) -> list[HydrocliError]:
+        """All problems, in the order of the file, then of the overrides."""
+        return [self.problems[key] for key in sorted(self.problems, key=lambda key: self._line(key) or 0)]
+
+    def refuse(self, location: Location, what: str, remedy: str = "") -> None:
+        """Note a problem of a key."""
+        self.problems.setdefault(location, ConfigurationError(self.where(location), what, remedy))
+
+    def override(self, assignment: str) -> None:
+        """Apply `section.key=value`; the value is read as YAML."""
+        name, separator, text = assignment.partition("=")
+        parts = name.strip().split(".")
+        if not separator or "" in parts:
+            what = "is not of the form section.key=value"
+            self.problems["--set", assignment] = ConfigurationError(f"--set {assignment}", what)
+            return
+        given = parse(text, f"--set {name}")
+        self.problems |= {("--set", name, *key): problem for key, problem in given.problems.items()}
+        self._put(parts, given.values)
+
+    def _put(self, parts: list[str], value: Any) -> None:
+        node: Any = {"": self.values}
+        key: Any = ""
+        location: Location = ()
+        for part in parts:
+            if isinstance(node, dict) and node[key] is None:
+                node[key] = {}
+            node = node[key]
+            key = int(part) if isinstance(node, list) and part.isdecimal() else part
+            if isinstance(node, dict):
+                node.setdefault(key)
+            elif not isinstance(node, list) or key not in range(len(node)):
+                found = f"a list of {len(node)}, counted from 0" if isinstance(node, list) else "a single value"
+                where = f"--set {'.'.join(parts)}"
+                self.problems["--set", *parts] = ConfigurationError(where, f"{dotted(location)} is {found}")
+                return
+            location = (*location, key)
+        node[key] = value
+        self.lines = {key: line for key, line in self.lines.items() if key[: len(location)] != location}
+        self.lines[location] = None
+
+
+def parse(text: str, source: str) -> Document:
+    """Take the text of one YAML document apart.
+
+    Raises:
+        ConfigurationError: it is not YAML, or uses what is not read here.
+    """
+    document = Document(source)
+    try:
+        loader = _Loader(VARIABLE.sub(_stand_in, text))
+        node = loader.get_single_node()
+        if node is not None:
+            document.values = _Builder(document, loader).value(node, ())
+    except RecursionError:
+        raise ConfigurationError(source, "is nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(source, error) from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigurationError(f"{source}:{line}", "holds a character that is no text") from None
+    return document
+
+
+def _stand_in(match: re.Match[str]) -> str:
+    return f"{OPEN}{match[1]}{CLOSE}" if match[1] else LITERAL
+
+
+def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigurationError:
+    mark = error.problem_mark or error.context_mark
+    where = f"{source}:{mark.line + 1}" if mark else source
+    what = error.problem or error.context or "cannot be read"
+    if "'\\t'" in what:
+        return ConfigurationError(where, "a tab indents the line", "indent with spaces")
+    return ConfigurationError(
+        where, f"not YAML: {what}", "look at indentation, colons, brackets and quotes near this line"
+    )
+
+
+@dataclass
+class _Builder:
+    document: Document
+    loader: _Loader
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._kept(item, item, (*location, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, location)
+
+    def _kept(self, key: yaml.Node, node: yaml.Node, location: Location) -> Any:
+        self.document.lines[location] = key.start_mark.line + 1
+        return self.value(node, location)
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, content in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is a single text", problem_mark=key.start_mark)
+            name = STAND_IN.sub(lambda match: f"${{{match[1]}}}" if match[1] else "${", key.value)
+            if name not in values:
+                values[name] = self._kept(key, content, (*location, name))
+                continue
+            line = key.start_mark.line + 1
+            self.document.refuse((*location, name), f"stands there twice, again in line {line}", "keep one of them")
+        return values
+
+    def _scalar(self, node: Any, location: Location) -> Any:
+        text = STAND_IN.sub(lambda match: self._variable(match, location), node.value)
+        tag = node.tag
+        if text != node.value and not node.style:
+            tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))
+        if "${" in STAND_IN.sub("", node.value):
+            remedy = "a name holds letters, digits and _; write $${ for the characters themselves"
+            self.document.refuse(location, f"'{text}' holds ${{ without the name of a variable", remedy)
+        return CONSTRUCT.get(tag.rpartition(":")[2], str)(text)
+
+    def _variable(self, match: re.Match[str], location: Location) -> str:
+        name = match[1]
+        if name is None:
+            return "${"
+        if name not in os.environ:
+            self.document.refuse(location, f"the environment variable {name} is not set", f"export {name}=...")
+        return os.environ.get(name, "")

@@ -1,0 +1,102 @@
+"""The whole configuration: one experiment."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from hydrocli.config.basin import Basin
+from hydrocli.config.execution import Execution
+from hydrocli.config.forcing import Forcing
+from hydrocli.config.gauges import Gauges
+from hydrocli.config.mapping import Mapping
+from hydrocli.config.objective import Objective
+from hydrocli.config.optimiser import FirstGuess, Lbfgsb, Optimiser, Screening
+from hydrocli.config.parameters import Initial, Parameters
+from hydrocli.config.period import Period
+from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
+from hydrocli.config.signatures import Signatures
+from hydrocli.config.structure import Structure
+
+
+def _run_folder(value: Any, info: ValidationInfo) -> Any:
+    """Fill in `{name}` and `{now:%Y%m%d}`, and nothing else: a folder name is no program."""
+    if not isinstance(value, str):
+        return value
+    now = datetime.now(UTC)
+    text = re.sub(r"\{now:([^{}]+)\}", lambda match: now.strftime(match[1]), value)
+    text = text.replace("{name}", info.data.get("name", "name"))
+    if "{" in text or "}" in text:
+        raise refusal(f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in")
+    home = folder_of_file(info)
+    folder = Path(os.path.normpath(home / text))
+    if not Path(text).is_absolute() and (folder == home or folder in home.parents):
+        raise refusal(f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own")
+    return text
+
+
+class Experiment(Section):
+    """What `hydrocli.config.load` returns; all paths are absolute, all times UTC."""
+
+    name: Name = Field(description="name of the run: letters, digits, _, - and .", examples=["cance"])
+    folder: Annotated[InputPath, BeforeValidator(_run_folder)] = Field(
+        "runs/{name}",
+        validate_default=True,
+        description="run folder; {name} and the date (UTC) as {now:%Y%m%d} are filled in",
+    )
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(1, description="seed of everything random")
+    period: Period = Field(description="when, in which steps; periods are ]from, to], times without zone are UTC")
+    basin: Basin = Field(description="drainage network and descriptors")
+    gauges: Gauges = Field(description="where discharge is measured; which gauges calibrate, which validate")
+    forcing: Forcing = Field(description="rain and potential evapotranspiration")
+    structure: Structure = Field(default_factory=Structure, description="equations of a cell")
+    mapping: Mapping = Field(default_factory=Mapping, description="how parameters vary in space")
+    parameters: Parameters = Field(
+        default_factory=lambda: Parameters.model_validate({}), description="values, bounds, what is calibrated"
+    )
+    initial: Initial = Field(
+        default_factory=lambda: Initial.model_validate({}), description="levels of the stores at the start"
+    )
+    objective: Objective = Field(default_factory=Objective, description="what a calibration makes small")
+    first_guess: FirstGuess = Field(
+        Screening(kind="screening"), description="uniform parameters that the first stage starts from"
+    )
+    optimiser: Optimiser = Field(
+        (Lbfgsb(kind="lbfgsb"),), description="one stage, or a list of stages, each from the end of the one before"
+    )
+    signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
+    execution: Execution = Field(default_factory=Execution, description="how it is computed")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_run_is_a_guess(cls, data: Any) -> Any:
+        """Maps of another run are the first guess, unless something else is asked for."""
+        parameters = data.get("parameters") if isinstance(data, dict) else None
+        if isinstance(parameters, dict) and "from" in parameters and "first_guess" not in data:
+            return {**data, "first_guess": {"kind": "given"}}
+        return data
+
+    @field_validator("optimiser")
+    @classmethod
+    def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
+        if "mapping" not in info.data:
+            return stages
+        final = info.data["mapping"].kind
+        problems: list[tuple[Location, str, str]] = []
+        kinds = [stage.mapping or final for stage in stages]
+        for index, (stage, kind) in enumerate(zip(stages, kinds, strict=True)):
+            if stage.kind == "cmaes" and kind != "uniform":
+                remedy = "give this stage `mapping: uniform`, and let one of kind lbfgsb follow"
+                problems.append(((index, "kind"), "cmaes calibrates uniform parameters only", remedy))
+            if index and kinds[index - 1] == "distributed" and kind == "uniform":
+                problems.append(((index, "mapping"), "uniform after distributed would lose the maps", ""))
+        if kinds[-1] != final:
+            what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
+            problems.append(((len(stages) - 1, "mapping"), what, ""))
+        refuse(problems)
+        return stages

@@ -1,0 +1,64 @@
+"""Section `gauges`: where discharge is measured, and which gauges calibrate or validate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hydrocli.config.section import GaugeCode, InputPath, Location, Number, Section, refuse
+
+Weight = Annotated[Number, Field(gt=0)]
+
+
+class Discharge(Section):
+    """Observed discharge, m3/s."""
+
+    path: InputPath = Field(description="smash: folder of one CSV per gauge; tidy: one CSV", examples=["qobs"])
+    format: Literal["smash", "tidy"] = Field(
+        description="smash (one column headed by the first date) or tidy (gauge,time,discharge)", examples=["smash"]
+    )
+
+
+class Gauges(Section):
+    """The gauges and their roles."""
+
+    table: InputPath = Field(description="CSV with code, x, y, area [km2]", examples=["gauge_attributes.csv"])
+    crs: str | None = Field(
+        None, description="coordinate system of x and y, where not that of the flow directions", examples=["EPSG:2154"]
+    )
+    area_tolerance: Annotated[Number, Field(gt=0)] = Field(
+        0.2, description="largest relative difference between the area of the table and that of the network"
+    )
+    discharge: Discharge | None = Field(None, description="observed discharge; not needed to simulate")
+    calibration: Annotated[tuple[GaugeCode, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="codes of the gauges that calibrate; left out: all of the table but those of `validation`",
+        examples=[["V3515010", "V3517010"]],
+    )
+    validation: tuple[GaugeCode, ...] = Field(
+        (), description="codes of the gauges that only validate", examples=[["V3524010"]]
+    )
+    weights: dict[GaugeCode, Weight] | None = Field(
+        None,
+        description="code: weight of each calibration gauge in the cost, relative to the others; left out: equal",
+        examples=[{"V3515010": 2.0, "V3517010": 1.0}],
+    )
+
+    @model_validator(mode="after")
+    def _one_role_each(self) -> Gauges:
+        calibration = self.calibration or ()
+        problems: list[tuple[Location, str, str]] = []
+        for role, codes in (("calibration", calibration), ("validation", self.validation)):
+            twice = [code for code, times in Counter(codes).items() if times > 1]
+            problems += [((role,), f"gauge {code} stands there more than once", "") for code in twice]
+        for code in sorted(set(calibration) & set(self.validation)):
+            problems.append((("validation",), f"gauge {code} is also in gauges.calibration", "keep it in one of them"))
+        if self.weights is not None and calibration:
+            for code in sorted(set(calibration) - set(self.weights)):
+                problems.append((("weights",), f"gauge {code} has no weight", "give each calibration gauge one"))
+            for code in sorted(set(self.weights) - set(calibration)):
+                problems.append((("weights", code), "is not one of gauges.calibration", ""))
+        refuse(problems)
+        return self

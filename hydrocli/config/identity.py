@@ -1,0 +1,56 @@
+"""Which configurations are the same calibration: a hash of all keys that change its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from hydrocli.config.document import dotted
+from hydrocli.config.experiment import Experiment
+from hydrocli.config.section import Location
+from hydrocli.config.writing import plain
+
+OTHER_KEYS: tuple[Location, ...] = (
+    ("name",),
+    ("folder",),
+    ("period", "end"),
+    ("period", "validation"),
+    ("gauges", "validation"),
+    ("forcing", "store"),
+    ("signatures",),
+    ("execution", "threads"),
+    ("execution", "workers"),
+    ("execution", "memory"),
+)
+"""Where a run is kept, who computes it, and what is evaluated after the calibration."""
+
+
+def numbers_hash(experiment: Experiment) -> str:
+    """SHA-256 (hexadecimal) of all keys and values that change the numbers of a calibration."""
+    keys = sorted((dotted(location), value) for location, value in _numbers(experiment).items())
+    return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+
+
+def differing_keys(one: Experiment, other: Experiment) -> list[str]:
+    """Keys for which `numbers_hash` differs, as `section.key`, in the order of the file."""
+    first, second = _numbers(one), _numbers(other)
+    return [dotted(key) for key in first | second if first.get(key) != second.get(key)]
+
+
+def _numbers(experiment: Experiment) -> dict[Location, Any]:
+    ignored = set(OTHER_KEYS)
+    if experiment.gauges.calibration is None:  # then all gauges but those of `validation` calibrate
+        ignored.remove(("gauges", "validation"))
+    leaves = _leaves(plain(experiment), ())
+    return {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
+
+
+def _leaves(values: Any, location: Location) -> dict[Location, Any]:
+    if isinstance(values, dict):
+        entries = list(values.items())
+    elif isinstance(values, list) and values and isinstance(values[0], dict):
+        entries = list(enumerate(values))
+    else:
+        return {location: values}
+    return {key: leaf for name, value in entries for key, leaf in _leaves(value, (*location, name)).items()}

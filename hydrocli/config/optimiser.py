@@ -1,0 +1,93 @@
+"""Sections `first_guess` and `optimiser`: where a calibration starts, and how it goes on.
+
+The first guess is one value per parameter. From it the stages run, each from the end of the one before.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from hydrocli.config.section import Integer, Number, Section
+
+Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
+Tolerance = Annotated[Number, Field(ge=0, lt=1)]
+
+
+class Screening(Section):
+    """Many parameter sets spread over the bounds (Sobol), then descents from the best of them."""
+
+    kind: Literal["screening"] = Field(
+        description="sets of parameters spread over their bounds, then L-BFGS-B from the best of them"
+    )
+    samples: Count = Field(128, description="number of parameter sets")
+    descents: Count = Field(2, description="number of the best sets that descents start from")
+    iterations: Count = Field(20, description="iterations of each descent")
+
+
+class GivenGuess(Section):
+    """The values of `parameters`."""
+
+    kind: Literal["given"] = Field(description="the values of `parameters`, or of the run that it names")
+
+
+FirstGuess = Annotated[Screening | GivenGuess, Field(discriminator="kind")]
+
+
+class Stage(Section):
+    """What every stage has."""
+
+    kind: Literal["lbfgsb", "cmaes"]
+    mapping: Literal["uniform", "distributed"] | None = None
+    iterations: Count = Field(100, description="it ends after these at the latest")
+    cost_tolerance: Tolerance = Field(1e-9, description="it ends when an iteration betters the cost by a smaller share")
+
+
+class Lbfgsb(Stage):
+    """L-BFGS-B, bounded quasi-Newton."""
+
+    kind: Literal["lbfgsb"] = Field(description="L-BFGS-B with the exact gradient")
+    mapping: Literal["uniform", "distributed"] | None = Field(
+        None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
+    )
+    gradient_tolerance: Tolerance = Field(
+        1e-7, description="it ends when no component of the projected gradient is larger"
+    )
+    corrections: Annotated[Integer, Field(ge=3, le=100)] = Field(
+        10, description="steps that its approximation of the curvature remembers"
+    )
+
+
+class Cmaes(Stage):
+    """CMA-ES, global, without gradient."""
+
+    kind: Literal["cmaes"] = Field(description="CMA-ES, global and without gradient, for uniform parameters")
+    mapping: Literal["uniform"] | None = Field(
+        None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
+    )
+    population: Annotated[Integer, Field(ge=4, le=10_000)] | None = Field(
+        None, description="parameter sets per iteration; left out: after the number of parameters", examples=[16]
+    )
+    spread: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.2, description="first standard deviation, as a share of the width between the bounds"
+    )
+
+
+class _OneOrMore:
+    """The YAML may hold one stage or a list of them."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        listed = handler(core)
+        return {"anyOf": [listed["items"], listed]}
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+AnyStage = Annotated[Lbfgsb | Cmaes, Field(discriminator="kind")]
+
+Optimiser = Annotated[tuple[AnyStage, ...], Field(min_length=1), _OneOrMore(), BeforeValidator(_listed)]

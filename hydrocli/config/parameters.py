@@ -1,0 +1,136 @@
+"""Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from another run.
+
+Symbols, defaults and bounds are those of `hydrocli.names`; a setting left out is filled in from there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from hydrocli.config.section import InputPath, Location, Number, Section, Switch, refuse
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES, Quantity
+
+Problem = tuple[Location, str, str]
+
+LEVELS = {symbol: STATES[symbol] for symbol in ("hi", *INITIAL_LEVELS)}
+
+
+class Level(Section):
+    """A number that is never calibrated."""
+
+    value: Number | None = Field(None, description="value in all cells; left out beside `from`: those of that run")
+
+
+class Setting(Level):
+    """A number that may be calibrated."""
+
+    bounds: tuple[Number, Number] = Field(description="lowest and highest value in a calibration")
+    calibrated: Switch = Field(description="whether a calibration changes it")
+
+
+def _described(quantity: Quantity) -> Any:
+    bounds = f"{quantity.lower:g} to {quantity.upper:g}"
+    return Field(description=f"{quantity.words} [{quantity.unit}]; default {quantity.default:g}, bounds {bounds}")
+
+
+def _filled(data: Any, quantities: dict[str, Quantity], *, calibrated: bool) -> Any:
+    """Data with the settings that were left out; a value only where no other run gives it."""
+    if data is not None and not isinstance(data, dict):
+        return data
+    filled = dict(data or {})
+    for symbol, quantity in quantities.items():
+        defaults: dict[str, Any] = {} if "from" in filled else {"value": quantity.default}
+        if symbol != "hi":
+            defaults |= {"bounds": (quantity.lower, quantity.upper), "calibrated": calibrated}
+        given = filled.get(symbol) or {}
+        filled[symbol] = defaults | given if isinstance(given, dict) else given
+    return filled
+
+
+def _possible(value: float, quantity: Quantity) -> bool:
+    """Levels stay within their table; capacities and the kinematic wave above 0; the exchange may have any sign."""
+    if quantity.symbol in LEVELS:
+        return (quantity.lower or 0) <= value <= (quantity.upper or 1)
+    return value > 0 or (quantity.lower or 0) < 0
+
+
+def _problems(setting: Level, quantity: Quantity) -> list[Problem]:
+    symbol = quantity.symbol
+    bounds = setting.bounds if isinstance(setting, Setting) else ()
+    problems: list[Problem] = [
+        ((symbol, key), f"{value:g} is not possible", f"{quantity.words} [{quantity.unit}] must be {_range(quantity)}")
+        for key, values in (("value", (setting.value,)), ("bounds", bounds))
+        for value in values
+        if value is not None and not _possible(value, quantity)
+    ]
+    if problems or not isinstance(setting, Setting):
+        return problems
+    lower, upper = setting.bounds
+    if not lower < upper:
+        return [((symbol, "bounds"), f"{lower:g} is not below {upper:g}", "")]
+    if setting.calibrated and setting.value is not None and not lower <= setting.value <= upper:
+        what = f"{setting.value:g} is outside its bounds, {lower:g} to {upper:g}"
+        return [((symbol, "value"), what, f"set {symbol}.bounds too")]
+    return []
+
+
+def _range(quantity: Quantity) -> str:
+    return f"from {quantity.lower:g} to {quantity.upper:g}" if quantity.symbol in LEVELS else "above 0"
+
+
+class Parameters(Section):
+    """Parameters of the cell model and the routing."""
+
+    source: InputPath | None = Field(
+        None,
+        alias="from",
+        description="run folder: its maps are the first guess, and the values of what is not calibrated",
+        examples=["runs/other"],
+    )
+    cp: Setting = _described(PARAMETERS["cp"])
+    ct: Setting = _described(PARAMETERS["ct"])
+    kexc: Setting = _described(PARAMETERS["kexc"])
+    akw: Setting = _described(PARAMETERS["akw"])
+    bkw: Setting = _described(PARAMETERS["bkw"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, data: Any) -> Any:
+        return _filled(data, PARAMETERS, calibrated=True)
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Parameters:
+        refuse([problem for symbol, table in PARAMETERS.items() for problem in _problems(self[symbol], table)])
+        return self
+
+    def __getitem__(self, symbol: str) -> Setting:
+        return getattr(self, symbol)
+
+
+class Initial(Section):
+    """Relative levels of the stores at the start of the period."""
+
+    source: InputPath | None = Field(
+        None,
+        alias="from",
+        description="run folder: its final states are the initial ones, routed discharge included",
+        examples=["runs/other"],
+    )
+    hi: Level = Field(description=f"{LEVELS['hi'].words} [-]; default {LEVELS['hi'].default:g}")
+    hp: Setting = _described(LEVELS["hp"])
+    ht: Setting = _described(LEVELS["ht"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, data: Any) -> Any:
+        return _filled(data, LEVELS, calibrated=False)
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Initial:
+        refuse([problem for symbol, table in LEVELS.items() for problem in _problems(self[symbol], table)])
+        return self
+
+    def __getitem__(self, symbol: str) -> Setting:
+        return getattr(self, symbol)

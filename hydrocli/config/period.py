@@ -1,0 +1,62 @@
+"""Section `period`: when, in which steps, and which parts calibrate and validate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import pairwise
+
+from pydantic import Field, model_validator
+
+from hydrocli.config.section import Location, Name, Section, Step, Time, refuse
+
+Window = tuple[Time, Time]
+
+
+class Period(Section):
+    """Periods are ]start, end]: a value at the stamp `start` belongs to what came before."""
+
+    step: Step = Field(description="time step: 15min, 1h, 1d ...; divides a day", examples=["1h"])
+    start: Time = Field(description="UTC; the first step ends at start + step", examples=["2014-09-15T00:00Z"])
+    end: Time = Field(description="UTC; stamp of the last step", examples=["2015-01-15T00:00Z"])
+    calibration: Window | None = Field(
+        None,
+        description="from, to: the part that is scored in the calibration; what lies before it warms the model up",
+        examples=[["2014-10-01T00:00Z", "2014-11-14T00:00Z"]],
+    )
+    validation: dict[Name, Window] = Field(
+        {},
+        description="name: [from, to] of each validation period",
+        examples=[{"p2": ["2014-11-14T00:00Z", "2015-01-15T00:00Z"]}],
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Period:
+        if self.start >= self.end:
+            refuse([(("end",), f"{self.end:%Y-%m-%dT%H:%MZ} is not after start", "")])
+        problems = self._off_the_grid(("end",), self.end)
+        for location, window in self._windows().items():
+            problems += self._outside(location, window)
+        if "calibration" in self.validation:
+            problems.append(
+                (("validation", "calibration"), "is the name of the calibration period", "name it otherwise")
+            )
+        refuse(problems)
+        return self
+
+    def _windows(self) -> dict[Location, Window]:
+        windows: dict[Location, Window] = {("validation", name): window for name, window in self.validation.items()}
+        return ({("calibration",): self.calibration} if self.calibration else {}) | windows
+
+    def _outside(self, location: Location, window: Window) -> list[tuple[Location, str, str]]:
+        if any(before >= after for before, after in pairwise(window)):
+            return [(location, "does not end after it starts", "")]
+        if window[0] < self.start or window[1] > self.end:
+            span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
+            return [(location, "is not inside the period", f"period.start to period.end is {span}")]
+        return [problem for time in window for problem in self._off_the_grid(location, time)]
+
+    def _off_the_grid(self, location: Location, time: datetime) -> list[tuple[Location, str, str]]:
+        if (time - self.start).total_seconds() % self.step:
+            what = f"{time:%Y-%m-%dT%H:%M:%SZ} is not a whole number of steps after start"
+            return [(location, what, "")]
+        return []

@@ -1,0 +1,169 @@
+"""What the sections of the configuration are made of: their base, and the kinds of values that the YAML writes as text.
+
+A validator refuses with `refusal` (one value) or `refuse` (several keys at once), whose words reach the user unchanged;
+the words for what pydantic itself refuses stand in `wording`.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+DAY = 86400
+SHORTEST_STEP = 900
+STEP_UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}
+MEMORY_UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "TiB": 2**40, "GiB": 2**30, "MiB": 2**20}
+LEAST_MEMORY = 16 * 10**6
+
+Location = tuple[str | int, ...]
+"""Path of a key: names of keys, indices of lists."""
+
+
+def refusal(what: str, remedy: str = "") -> PydanticCustomError:
+    """The error of one value, to be raised by its validator."""
+    return PydanticCustomError("refused", "{what}", {"what": what, "remedy": remedy})
+
+
+def refuse(problems: list[tuple[Location, str, str]]) -> None:
+    """Raise the problems (key within the section, what, remedy) together; none: go on."""
+    if problems:
+        details = [
+            InitErrorDetails(type=refusal(what, remedy), loc=location, input=None)
+            for location, what, remedy in problems
+        ]
+        raise ValidationError.from_exception_data("refused", details)
+
+
+class Section(BaseModel):
+    """A mapping of the YAML: frozen, unknown keys refused; one whose keys are all left out may stand there empty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+def _time(value: Any) -> datetime:
+    expected = "write a time as 2014-09-15T00:00Z"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise refusal(f"'{value}' is not a time", expected) from error
+    if not isinstance(value, datetime):
+        raise refusal(f"{value!r} is not a time", expected)
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    if value.microsecond:
+        raise refusal(f"'{value}' has fractions of a second", expected)
+    return value
+
+
+def _time_text(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ" if value.second else "%Y-%m-%dT%H:%MZ")
+
+
+def _step(value: Any) -> int:
+    expected = "a step is 15min, 1h, 1d ... or a number of seconds; it divides a day and is 15 minutes to one day long"
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
+        seconds = int(match[1]) * STEP_UNITS[match[2]]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    else:
+        raise refusal(f"{value!r} is not a time step", expected)
+    if not SHORTEST_STEP <= seconds <= DAY or DAY % seconds:
+        raise refusal(f"a step of {value!r} cannot be used", expected)
+    return seconds
+
+
+def _step_text(seconds: int) -> str:
+    return next(f"{seconds // size}{unit}" for unit, size in STEP_UNITS.items() if seconds % size == 0)
+
+
+def _memory(value: Any) -> int:
+    expected = "write it as 2GB, 500MB, 1.5GiB ...; at least 16MB"
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([TGM]i?B)", value.strip(), re.ASCII)):
+        value = int(float(match[1]) * MEMORY_UNITS[match[2]])
+    if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_MEMORY:
+        raise refusal(f"{value!r} is not an amount of memory", expected)
+    return value
+
+
+def _memory_text(size: int) -> str | int:
+    return next((f"{size // unit}{name}" for name, unit in MEMORY_UNITS.items() if size % unit == 0), size)
+
+
+def _path(value: Any, info: ValidationInfo) -> str:
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text or "\0" in text:
+        raise refusal(f"{value!r} is not a path", "write the path of a file or folder, relative to the YAML file")
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    return os.path.normpath(folder_of_file(info) / path)
+
+
+def folder_of_file(info: ValidationInfo) -> Path:
+    """Folder that relative paths start from: that of the YAML file, else the current one."""
+    return (info.context or {}).get("folder") or Path.cwd()
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
+        raise refusal(f"{value!r} is not a gauge code", "write the code as in the gauge table, in quotes")
+    return value
+
+
+Integer = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+
+Name = Annotated[str, Field(pattern=r"^\w[\w.\-]*$", max_length=100)]
+"""A name that may become part of a file name: it holds no separator and does not start with a dot."""
+
+GaugeCode = Annotated[str, BeforeValidator(_code), WithJsonSchema({"type": ["string", "integer"]})]
+
+InputPath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
+"""A path made absolute; whether something is there is asked by those who read it."""
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(_time),
+    PlainSerializer(_time_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""UTC, without zone, whole seconds."""
+
+Step = Annotated[
+    int,
+    BeforeValidator(_step),
+    PlainSerializer(_step_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": SHORTEST_STEP, "maximum": DAY}]}),
+]
+"""Seconds."""
+
+Memory = Annotated[
+    int,
+    BeforeValidator(_memory),
+    PlainSerializer(_memory_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": LEAST_MEMORY}]}),
+]
+"""Bytes."""

@@ -1,0 +1,90 @@
+"""What pydantic found wrong, in words for people: which key, what, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from hydrocli.config.schema import candidates, known_keys
+from hydrocli.config.section import Location
+
+EXPECTED = {
+    "int_type": "a whole number is expected",
+    "int_from_float": "a whole number is expected",
+    "float_type": "a number is expected",
+    "finite_number": "a finite number is expected",
+    "bool_type": "true or false is expected",
+    "string_type": "a text is expected",
+    "tuple_type": "a list is expected",
+    "dict_type": "a section of `name: value` lines is expected",
+    "model_type": "a section of `key: value` lines is expected",
+    "model_attributes_type": "a section of `key: value` lines is expected",
+    "string_pattern_mismatch": "letters, digits, _, - and . are expected, the first not a dot or dash",
+}
+LIMITS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}", "less_than": "below {lt:g}"} | {
+    "less_than_equal": "at most {le:g}"
+}
+
+
+def explain(error: Any, values: Any) -> tuple[Location, str, str]:
+    """Key, sentence and remedy of one entry of `ValidationError.errors()`; `values` is what was validated."""
+    kind, context, found = error["type"], error.get("ctx", {}), error["input"]
+    location = _in_the_file(error["loc"], values, missing=kind == "missing")
+    if kind == "refused":
+        return location, context["what"], context["remedy"]
+    if kind == "missing":
+        return _missing(location)
+    if kind == "extra_forbidden":
+        return location, "is not a known key", _nearest(str(location[-1]), known_keys(location[:-1], values))
+    if kind in ("literal_error", "union_tag_invalid"):
+        allowed = (context.get("expected") or context["expected_tags"]).replace("'", "").replace(" or ", ", ")
+        given = context.get("tag", found)
+        location = (*location, "kind") if "tag" in context else location
+        return location, f"{_shown(given)} is not possible", _nearest(str(given), allowed.split(", "))
+    if kind == "union_tag_not_found":
+        kinds = ", ".join(node["properties"]["kind"]["const"] for node in candidates(location, values))
+        return (*location, "kind"), "is required", f"one of: {kinds}"
+    if kind in ("too_long", "too_short"):
+        least, most = context.get("min_length"), context.get("max_length")
+        asked = f"at most {most}" if kind == "too_long" else f"at least {least}"
+        return location, f"has {context['actual_length']} entries, {asked} expected", ""
+    if kind in LIMITS:
+        return location, f"must be {LIMITS[kind].format(**context)}, found {_shown(found)}", ""
+    return location, f"{EXPECTED.get(kind, error['msg'])}, found {_shown(found)}", ""
+
+
+def _in_the_file(location: Location, values: Any, *, missing: bool) -> Location:
+    """Without what pydantic adds: names of variants, and the index of a stage that stands alone, not in a list."""
+    kept: list[str | int] = []
+    for position, part in enumerate(location):
+        there = part in values if isinstance(values, dict) else isinstance(values, list) and part in range(len(values))
+        if there:
+            values = values[part]
+        if there or (missing and position == len(location) - 1):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _missing(location: Location) -> tuple[Location, str, str]:
+    if isinstance(location[-1], int):
+        return location[:-1], "a pair [a, b] is expected", ""
+    told = [node.get("description", "") for node in candidates(location, None)]
+    return location, "is required", told[0] if told else ""
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list | tuple):
+        return "a section" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,99 @@
+"""`Experiment` -> YAML, and the commented YAML to start from."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from hydrocli.config.document import Dumper, escaped
+from hydrocli.config.experiment import Experiment
+from hydrocli.config.parameters import Level
+from hydrocli.config.section import Section
+
+HEADER = """\
+# A configuration of hydrocli: `hydrocli check` tells whether it fits the data, `hydrocli calibrate` starts.
+# Paths are relative to this file; ${NAME} takes an environment variable; times without zone are UTC.
+# A line behind # shows the default of its key, or an example where there is none.
+"""
+
+SHOWN = {
+    "folder",
+    "seed",
+    "period.calibration",
+    "period.validation",
+    "basin.descriptors",
+    "gauges.discharge",
+    "gauges.calibration",
+    "gauges.validation",
+    "forcing.precipitation.factor",
+    "structure.kind",
+    "mapping.kind",
+    "objective.metric",
+}
+"""Optional keys that `initial_yaml` does not hide behind #."""
+
+COMMENT_COLUMN = 44
+
+
+def plain(experiment: Experiment) -> dict[str, Any]:
+    """Everything as the YAML holds it: texts, numbers, lists; keys left out that have neither value nor default."""
+    return experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def resolved(experiment: Experiment) -> str:
+    """YAML of everything, defaults included; `load` makes an equal experiment of it, in whatever folder it stands."""
+    return escaped(_yaml(plain(experiment), flow=None))
+
+
+def initial_yaml() -> str:
+    """A commented YAML with every key, to start from."""
+    return HEADER + "\n".join(_lines(Experiment, "", {})) + "\n"
+
+
+def _yaml(values: Any, *, flow: bool | None) -> str:
+    text = yaml.dump(
+        values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=flow
+    )
+    return text.removesuffix("...\n")
+
+
+def _lines(model: type[Section], prefix: str, defaults: dict[str, Any]) -> list[str]:
+    """Lines of a section, not indented; `defaults` are those of its keys where all of them have one."""
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        sections = _sections(field.annotation)
+        if not sections or issubclass(sections[0], Level):
+            lines.append(_leaf(f"{prefix}{key}", field, defaults))
+            continue
+        hidden = not (field.is_required() or field.default is not None or f"{prefix}{key}" in SHOWN)
+        block = ["", f"# {field.description}", f"{key}:"] if not prefix else [f"{key}:  # {field.description}"]
+        values = field.get_default(call_default_factory=True)
+        values = values.model_dump(mode="json", by_alias=True) if isinstance(values, Section) else {}
+        for index, section in enumerate(sections):
+            body = _lines(section, f"{prefix}{key}.", values if not index else {})
+            if index:
+                body = ["# or:"] + [line if line.startswith("# ") else f"# {line}" for line in body]
+            block += [f"  {line}" for line in body]
+        lines += [f"# {line}" for line in block] if hidden else block
+    return lines
+
+
+def _leaf(path: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
+    key = path.rpartition(".")[2]
+    value = field.examples[0] if field.examples else defaults.get(key, field.default)
+    chosen = field.is_required() and key == "kind"
+    if chosen:
+        value = get_args(field.annotation)[0]
+    shown = chosen or path in SHOWN or (field.is_required() and key not in defaults)
+    line = f"{key}: {_yaml(value, flow=True).strip()}"
+    return f"{line if shown else f'# {line}':<{COMMENT_COLUMN}}  # {field.description}"
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    """Sections that a key may hold, in the order of its annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
