@@ -1,0 +1,204 @@
+"""An append-only file of everything a calibration has evaluated: its checkpoint.
+
+scipy's L-BFGS-B cannot export its state (scipy#19522), and other optimisers have states of their own; but all of them
+are functions of what was evaluated. So a resumed calibration runs its optimisers again from the start and takes from
+the journal what was evaluated before (see `recorder`), which costs next to nothing and ends with the same bits.
+
+The file is a magic word and frames: kind, length, payload, CRC-32 of the three. Each append is on the disk (fsync)
+before the optimiser goes on. A frame that a crash has torn is cut off when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from hydrocli.errors import ConfigurationError, InputError
+
+Array = NDArray[np.float64]
+
+MAGIC = b"hydrocli"
+FORMAT = 1
+HEADER, STAGE, BATCH = range(1, 4)
+_HEAD = struct.Struct("<IQ")
+_CRC = struct.Struct("<I")
+_BATCH = struct.Struct("<QQQd")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Control vectors evaluated together.
+
+    Attributes:
+        points: [k, m].
+        values: their costs, [k].
+        gradients: [k, m], or [0, m] where only values were asked for.
+        seconds: how long the evaluation took.
+    """
+
+    points: Array
+    values: Array
+    gradients: Array
+    seconds: float
+
+    def packed(self) -> bytes:
+        """The payload of its frame."""
+        head = _BATCH.pack(*self.points.shape, len(self.gradients), self.seconds)
+        return head + self.points.tobytes() + self.values.tobytes() + self.gradients.tobytes()
+
+    @classmethod
+    def unpacked(cls, payload: bytes) -> Batch:
+        """The batch of a payload; its arrays are views of it."""
+        count, size, rows, seconds = _BATCH.unpack_from(payload)
+        numbers = np.frombuffer(payload, dtype=np.float64, offset=_BATCH.size)
+        points, values, gradients = np.split(numbers, [count * size, count * size + count])
+        return cls(points.reshape(count, size), values, gradients.reshape(rows, size), seconds)
+
+
+class Journal:
+    """The journal of one calibration: first read back entry by entry, then written.
+
+    Args:
+        path: the file; begun where there is none.
+        key: a word that stands for all that defines the calibration.
+
+    Attributes:
+        path: the file.
+        recorded: batches found on opening.
+        dropped: bytes of a torn frame that were cut off on opening.
+        written_with: machine and libraries of the process that began the journal.
+
+    Raises:
+        ConfigurationError: the file belongs to a calibration with another key, or has another format.
+        InputError: the file is no journal, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        self.recorded = self.dropped = 0
+        self.written_with = machine()
+        try:
+            self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")  # noqa: SIM115, PTH123
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._size = os.fstat(self._file.fileno()).st_size
+            self._open(key)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; every entry is on the disk already."""
+        with suppress(OSError):  # what an append could not write, and has told
+            self._file.close()
+
+    def next(self) -> str | Batch | None:
+        """The next entry of an earlier process, name of a stage or batch; None once all are read."""
+        frame = self._read()
+        if frame is None:
+            return None
+        kind, payload = frame
+        return payload.decode() if kind == STAGE else Batch.unpacked(payload)
+
+    def append(self, entry: str | Batch) -> None:
+        """Write an entry and wait until it is on the disk; only after `next` has given None.
+
+        Raises:
+            InputError: the disk is full or gone; what was written before is safe.
+        """
+        if isinstance(entry, str):
+            self._write(_framed(STAGE, entry.encode()))
+        else:
+            self._write(_framed(BATCH, entry.packed()))
+
+    def _open(self, key: str) -> None:
+        magic = self._file.read(len(MAGIC))
+        if not MAGIC.startswith(magic):
+            raise InputError(str(self.path), "is not a journal of a calibration", "Move it away and run again.")
+        header = self._read()
+        if header is None:
+            self._begin(key)
+            return
+        self._check(json.loads(header[1]), key)
+        first = end = self._file.tell()
+        while frame := self._read():
+            self.recorded += frame[0] == BATCH
+            end = self._file.tell()
+        self.dropped = self._size - end
+        self._cut(end)
+        self._file.seek(first)
+
+    def _begin(self, key: str) -> None:
+        self._cut(0)
+        header = {"format": FORMAT, "key": key, "written_with": self.written_with}
+        self._write(MAGIC + _framed(HEADER, json.dumps(header).encode()))
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)  # the name of the file, too
+        os.close(folder)
+
+    def _check(self, header: dict[str, Any], key: str) -> None:
+        if header["format"] != FORMAT:
+            what = f"has format {header['format']}, and this version of hydrocli writes format {FORMAT}"
+        elif header["key"] != key:
+            what = f"belongs to another calibration ({header['key'][:12]}, this one is {key[:12]})"
+        else:
+            self.written_with = header["written_with"]
+            return
+        raise ConfigurationError(str(self.path), what, "Give this calibration another folder, or start anew (--force).")
+
+    def _read(self) -> tuple[int, bytes] | None:
+        head = self._file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return None
+        kind, length = _HEAD.unpack(head)
+        if length > self._size - self._file.tell():  # nonsense lengths must not be allocated
+            return None
+        payload = self._file.read(length)
+        whole = self._file.read(_CRC.size) == _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))
+        return (kind, payload) if whole else None
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            self._file.write(frame)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _cut(self, end: int) -> None:
+        self._file.seek(end)
+        self._file.truncate()
+        self._size = end
+
+    def _unusable(self, error: OSError) -> InputError:
+        return InputError(
+            str(self.path), f"cannot be read or written: {error.strerror}", "Mend that and run again to continue."
+        )
+
+
+def machine() -> str:
+    """What the bits of a calibration may depend on, in words."""
+    return f"{platform.node()} ({platform.machine()}), numpy {np.__version__}, scipy {scipy.__version__}"
+
+
+def _framed(kind: int, payload: bytes) -> bytes:
+    framed = _HEAD.pack(kind, len(payload)) + payload
+    return framed + _CRC.pack(zlib.crc32(framed))

@@ -1,0 +1,74 @@
+"""What an optimiser is given, and what an optimiser is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hydrocli.calibration.history import Ending
+    from hydrocli.calibration.recorder import Recorder
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A cost to be made small inside a box.
+
+    Both functions must give the same bits whenever they are given the same bits.
+
+    Attributes:
+        starts: control vectors to start from, [k, m], best first; most optimisers use the first only.
+        lower: lower bounds, [m]; -inf for none.
+        upper: upper bounds, [m]; inf for none.
+        value_and_gradient: cost and its gradient, [m], at a control vector, [m].
+        values: costs, [k], of many control vectors, [k, m].
+    """
+
+    starts: Array
+    lower: Array
+    upper: Array
+    value_and_gradient: Callable[[Array], tuple[float, Array]]
+    values: Callable[[Array], Array]
+
+    def __post_init__(self) -> None:
+        outside = np.flatnonzero(~((self.starts >= self.lower) & (self.starts <= self.upper)).all(axis=0))
+        if outside.size:
+            raise ConfigurationError(
+                "first guess",
+                f"{outside.size} of {self.lower.size} controls start outside their bounds, first control "
+                f"{outside[0]} at {self.starts[0, outside[0]]:g}",
+                "Change the first guess or the bounds.",
+            )
+
+    def require_box(self, optimiser: str) -> None:
+        """Refuse open bounds where an optimiser draws from the whole box.
+
+        Raises:
+            ConfigurationError: a control has no lower or upper bound.
+        """
+        if not np.isfinite([self.lower, self.upper]).all():
+            raise ConfigurationError(
+                "optimiser",
+                f"{optimiser} needs finite bounds on every control, and this mapping has open ones",
+                "Take a descent (lbfgsb) for it.",
+            )
+
+    def free_gradient(self, x: Array, gradient: Array) -> Array:
+        """The step -gradient cut at the bounds, with its sign turned: zero exactly where x is a minimum in the box."""
+        return np.where(gradient < 0, np.maximum(gradient, x - self.upper), np.minimum(gradient, x - self.lower))
+
+
+class Optimiser(Protocol):
+    """One kind of optimiser with its options settled."""
+
+    def minimise(self, recorder: Recorder) -> Ending:
+        """Make the cost of `recorder.problem` small, evaluating through the recorder only."""
+        ...

@@ -1,0 +1,161 @@
+"""Between an optimiser and its problem: replays the journal, records what is new, counts, reports and stops.
+
+The k-th evaluation of a resumed calibration takes its numbers from the k-th entry of the journal, provided that it is
+asked for at the same point, bit by bit. An optimiser that is a function of what it has evaluated (and of a seed) so
+walks the same path to where the journal ends, and goes on from there as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.calibration.history import Ending, Iteration
+from hydrocli.calibration.journal import Batch, Journal, machine
+from hydrocli.calibration.problem import Problem
+from hydrocli.errors import InputError, NumericalError
+
+Array = NDArray[np.float64]
+
+
+class Interrupted(Exception):  # noqa: N818 - an ending, not a fault
+    """`should_stop` has said yes; `stages` catches it."""
+
+
+class Recorder:
+    """The one way from an optimiser to the functions of its problem.
+
+    Args:
+        journal: as it was opened.
+        on_iteration: told every iteration, those of an earlier process too, so that the history is whole.
+        should_stop: asked before every evaluation.
+
+    Attributes:
+        problem: the one that is being solved.
+    """
+
+    problem: Problem
+
+    def __init__(
+        self, journal: Journal, on_iteration: Callable[[Iteration], None], should_stop: Callable[[], bool]
+    ) -> None:
+        self._journal, self._on_iteration, self._should_stop = journal, on_iteration, should_stop
+        self._evaluations, self._seconds, self._replayed = 0, 0.0, False
+
+    def begin(self, stage: str, problem: Problem) -> None:
+        """Enter a stage; what is evaluated from now on belongs to it.
+
+        Raises:
+            InputError: the journal has something else at this place.
+        """
+        self.problem, self._stage = problem, stage
+        self._evaluations_before, self._iterations = self._evaluations, -1
+        self._best = (problem.starts[0], np.nan, np.full(problem.lower.size, np.nan))
+        entry = self._journal.next()
+        if entry is None:
+            self._journal.append(stage)
+        elif entry != stage:
+            raise self._unlike(f"the stage {stage!r} begins where the journal has something else")
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        """Cost and gradient, [m], at `x`, [m].
+
+        Raises:
+            NumericalError: either is not finite.
+            InputError: the journal has another point at this place, or cannot be written.
+        """
+        batch = self._recorded(x[np.newaxis], gradient=True) or self._computed(x)
+        return float(batch.values[0]), batch.gradients[0]
+
+    def values(self, points: Array) -> Array:
+        """Costs, [k], of control vectors, [k, m], with infinity in the place of NaN.
+
+        Raises:
+            InputError: see `value_and_gradient`.
+        """
+        batch = self._recorded(points, gradient=False) or self._computed_values(points)
+        return np.where(np.isnan(batch.values), np.inf, batch.values)
+
+    def report(self, x: Array, cost: float, gradient: Array | None = None) -> None:
+        """Tell of an iteration that ended at `x`, the best so far of the stage."""
+        if gradient is None:
+            gradient = np.full(x.size, np.nan)
+        self._iterations += 1
+        self._best = (x.copy(), cost, gradient.copy())
+        norm = float(np.max(np.abs(self.problem.free_gradient(x, gradient))))
+        self._on_iteration(
+            Iteration(
+                self._stage, self._iterations, self._evaluations, cost, norm, self._seconds, x.copy(), self._replayed
+            )
+        )
+
+    def ending(self, reason: str, finished: bool = True, candidates: Array | None = None) -> Ending:
+        """The ending of the stage at the last iteration reported, told as a sentence."""
+        x, cost, gradient = self._best
+        evaluations = self._evaluations - self._evaluations_before
+        candidates = x[np.newaxis] if candidates is None else candidates
+        return Ending(
+            self._stage, x, cost, gradient, max(self._iterations, 0), evaluations, reason, finished, candidates
+        )
+
+    def _recorded(self, points: Array, gradient: bool) -> Batch | None:
+        if self._should_stop():
+            raise Interrupted
+        entry = self._journal.next()
+        self._replayed = entry is not None
+        if entry is None:
+            return None
+        if isinstance(entry, str) or entry.points.shape != points.shape or bool(len(entry.gradients)) != gradient:
+            raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than the one recorded")
+        if entry.points.tobytes() != points.tobytes():
+            off = np.max(np.abs(entry.points - points))
+            raise self._unlike(f"evaluation {self._evaluations + 1} is off the point recorded by {off:.1e}")
+        self._count(entry)
+        return entry
+
+    def _computed(self, x: Array) -> Batch:
+        began = time.perf_counter()
+        cost, gradient = self.problem.value_and_gradient(x.copy())
+        gradients = np.array([gradient], dtype=np.float64)
+        self._require_finite(cost, gradients[0])
+        return self._record(Batch(x[np.newaxis], np.array([cost]), gradients, time.perf_counter() - began))
+
+    def _computed_values(self, points: Array) -> Batch:
+        began = time.perf_counter()
+        values = np.array(self.problem.values(points.copy()), dtype=np.float64)
+        return self._record(Batch(points, values, points[:0], time.perf_counter() - began))
+
+    def _record(self, batch: Batch) -> Batch:
+        self._journal.append(batch)
+        self._count(batch)
+        return batch
+
+    def _count(self, batch: Batch) -> None:
+        self._evaluations += len(batch.points)
+        self._seconds += batch.seconds
+
+    def _require_finite(self, cost: float, gradient: Array) -> None:
+        broken = np.flatnonzero(~np.isfinite(gradient))
+        if np.isfinite(cost) and not broken.size:
+            return
+        what = f"the cost is {cost:g}"
+        if broken.size:
+            what += (
+                f" and {broken.size} of {gradient.size} components of its gradient are not finite, first {broken[0]}"
+            )
+        raise NumericalError(
+            f"{self._stage}, iteration {self._iterations + 1}, evaluation {self._evaluations + 1}",
+            what,
+            "Narrow the bounds of the controls, or start elsewhere.",
+        )
+
+    def _unlike(self, what: str) -> InputError:
+        return InputError(
+            str(self._journal.path),
+            f"{what}: this machine does not repeat the calibration bit by bit. "
+            f"It was begun on {self._journal.written_with}; this is {machine()}",
+            "Continue it where it was begun, with as many threads of BLAS, or start anew (--force).",
+        )

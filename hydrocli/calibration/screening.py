@@ -1,0 +1,58 @@
+"""Screening of a box by a scrambled Sobol sequence (Sobol 1967; Owen 1998): a global first guess for few controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.recorder import Recorder
+from hydrocli.errors import NumericalError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Options.
+
+    Attributes:
+        samples: control vectors drawn, besides the problem's start; a power of two covers the box best.
+        keep: how many of the best become candidates.
+        batch: how many are evaluated together, and lost together when the process is killed.
+        seed: of the scrambling.
+    """
+
+    samples: int = 128
+    keep: int = 3
+    batch: int = 32
+    seed: int = 1
+
+    def minimise(self, recorder: Recorder) -> Ending:
+        """Evaluate the start and the samples; the best `keep` are the candidates.
+
+        Raises:
+            ConfigurationError: a control has open bounds.
+            NumericalError: no cost at all is finite.
+        """
+        recorder.problem.require_box("screening")
+        points = np.concatenate([recorder.problem.starts[:1], self._drawn(recorder.problem)])
+        costs = np.empty(0)
+        for first in range(0, len(points), self.batch):
+            costs = np.append(costs, recorder.values(points[first : first + self.batch]))
+            best = int(np.argmin(costs))
+            recorder.report(points[best], float(costs[best]))
+        ranking = np.argsort(costs, kind="stable")
+        kept = ranking[np.isfinite(costs[ranking])][: self.keep]
+        if not kept.size:
+            raise NumericalError("screening", f"none of {len(points)} costs is finite", "Narrow the bounds.")
+        return recorder.ending(f"All {len(points)} control vectors are evaluated.", candidates=points[kept])
+
+    def _drawn(self, problem: Problem) -> Array:
+        sequence = qmc.Sobol(problem.lower.size, scramble=True, rng=self.seed)
+        unit = sequence.random_base2(max(self.samples - 1, 0).bit_length())[: self.samples]
+        return np.clip(problem.lower + (problem.upper - problem.lower) * unit, problem.lower, problem.upper)

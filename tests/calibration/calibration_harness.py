@@ -1,0 +1,80 @@
+"""Problems with known optima, and a harness that runs, kills and resumes calibrations of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hydrocli.calibration.history import Ending, Iteration
+from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.recorder import Recorder
+from hydrocli.calibration.stages import Stage, run_stages
+
+
+class Killed(Exception):  # noqa: N818 - what happens, not an error
+    """The process dies here."""
+
+
+class Rosenbrock:
+    """The valley of Rosenbrock in m dimensions, minimum 0 at (1, ..., 1); counts how often it is computed."""
+
+    def __init__(self, die_at: int | None = None) -> None:
+        self.computed, self.die_at = 0, die_at
+
+    def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        self._count()
+        a, b = x[:-1], x[1:]
+        gradient = np.zeros_like(x)
+        gradient[:-1] = -400 * a * (b - a**2) - 2 * (1 - a)
+        gradient[1:] += 200 * (b - a**2)
+        return self._value(x), gradient
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        self._count()
+        return np.array([self._value(x) for x in points])
+
+    def problem(self, starts: np.ndarray, upper: float = 2.0) -> Problem:
+        size = starts.shape[1]
+        return Problem(starts, np.full(size, -2.0), np.full(size, upper), self.value_and_gradient, self.values)
+
+    @staticmethod
+    def _value(x: np.ndarray) -> float:
+        return float(np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2))
+
+    def _count(self) -> None:
+        if self.computed == self.die_at:
+            raise Killed
+        self.computed += 1
+
+
+class Outcome:
+    """Endings and history of a calibration, as bytes that can be compared."""
+
+    def __init__(self, endings: list[Ending], history: list[Iteration]) -> None:
+        self.endings, self.history = endings, history
+
+    @property
+    def bits(self) -> tuple[object, ...]:
+        """All but the wall times."""
+        endings = tuple((e.stage, e.cost, e.iterations, e.evaluations, e.reason, e.finished) for e in self.endings)
+        arrays = tuple((e.x.tobytes(), e.gradient.tobytes(), e.candidates.tobytes()) for e in self.endings)
+        history = tuple(
+            (i.stage, i.iteration, i.evaluations, i.cost, repr(i.gradient_norm), i.x.tobytes()) for i in self.history
+        )
+        return endings + arrays + history
+
+
+Build = Callable[[Rosenbrock], Sequence[Stage]]
+
+
+def calibrate(
+    path: Path, build: Build, function: Rosenbrock | None = None, should_stop: Callable[[], bool] = lambda: False
+) -> Outcome:
+    """One process: opens the journal, runs the stages, and dies or ends."""
+    history: list[Iteration] = []
+    with Journal(path, "key") as journal:
+        endings = run_stages(build(function or Rosenbrock()), Recorder(journal, history.append, should_stop))
+    return Outcome(endings, history)

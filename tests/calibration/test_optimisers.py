@@ -1,0 +1,190 @@
+"""Each optimiser finds known optima, ends with a sentence, and stops at numbers that are none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from calibration_harness import Outcome, Rosenbrock, calibrate
+from scipy.optimize import rosen, rosen_der
+
+from hydrocli.calibration.cmaes import CMAES
+from hydrocli.calibration.lbfgsb import DEAD_END, LBFGSB
+from hydrocli.calibration.problem import Optimiser, Problem
+from hydrocli.calibration.screening import Screening
+from hydrocli.calibration.stages import Stage
+from hydrocli.errors import ConfigurationError, NumericalError
+
+START = np.array([[1.9, -1.0, 0.3, 1.2]])
+
+
+def solve(path: Path, optimiser: Optimiser, problem: Problem) -> Outcome:
+    return calibrate(path, lambda _: [Stage("stage", optimiser, lambda _: problem)])
+
+
+def quadratic(weights: np.ndarray, centre: np.ndarray, start: np.ndarray) -> Problem:
+    """Sum of weights (x - centre)^2 in [0, 1]^m; its minimum is the centre clipped to the box."""
+    return Problem(
+        start,
+        np.zeros(centre.size),
+        np.ones(centre.size),
+        lambda x: (float(weights @ (x - centre) ** 2), 2 * weights * (x - centre)),
+        lambda points: ((points - centre) ** 2) @ weights,
+    )
+
+
+QUADRATIC = quadratic(np.array([1.0, 30.0, 1000.0]), np.array([0.3, 1.4, 0.6]), np.full((1, 3), 0.5))
+
+
+def test_the_test_function_is_that_of_scipy() -> None:
+    cost, gradient = Rosenbrock().value_and_gradient(START[0])
+    assert cost == pytest.approx(rosen(START[0]), rel=1e-14)
+    np.testing.assert_allclose(gradient, rosen_der(START[0]), rtol=1e-13)
+
+
+def test_lbfgsb_walks_the_valley_to_its_end(path: Path) -> None:
+    outcome = solve(path, LBFGSB(ftol=1e-14, gtol=1e-9), Rosenbrock().problem(START))
+    ending = outcome.endings[0]
+    np.testing.assert_allclose(ending.x, 1.0, atol=1e-6)  # in a flat valley x is known to the root of the precision
+    assert ending.finished
+    assert ending.iterations == len(outcome.history) - 1
+    assert ending.evaluations == outcome.history[-1].evaluations
+    costs = [iteration.cost for iteration in outcome.history]
+    assert costs == sorted(costs, reverse=True)
+    assert (ending.cost, ending.x.tobytes()) == (costs[-1], outcome.history[-1].x.tobytes())
+    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+
+
+def test_lbfgsb_stops_at_a_bound_with_a_vanished_free_gradient(path: Path) -> None:
+    ending = solve(path, LBFGSB(ftol=0.0), QUADRATIC).endings[0]
+    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-6)
+    assert ending.x[1] == 1.0
+    assert ending.gradient[1] == pytest.approx(-24.0)
+    assert ending.reason == "The gradient has vanished (no component above 1e-06)."
+
+
+def test_lbfgsb_tries_no_corner_first(path: Path) -> None:
+    """Raw L-BFGS-B would try the cut negative gradient, 0.5 from the start."""
+    tried: list[np.ndarray] = []
+
+    def watched(x: np.ndarray) -> tuple[float, np.ndarray]:
+        tried.append(x)
+        return QUADRATIC.value_and_gradient(x)
+
+    solve(path, LBFGSB(first_step=0.1), replace(QUADRATIC, value_and_gradient=watched))
+    assert np.max(np.abs(tried[1] - tried[0])) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (LBFGSB(iterations=3), r"The limit of 3 iterations is reached\."),
+        (LBFGSB(ftol=1e-2, gtol=0.0), r"The cost has settled \(lowered by .* at last, tolerance 0\.01\)\."),
+        (LBFGSB(ftol=0.0, gtol=0.0, iterations=10**6), r"(No lower cost along the gradient|The cost has settled)"),
+    ],
+)
+def test_lbfgsb_says_why_it_ended(path: Path, options: LBFGSB, sentence: str) -> None:
+    ending = solve(path, options, Rosenbrock().problem(START)).endings[0]
+    assert ending.finished
+    assert re.match(sentence, ending.reason)
+
+
+def test_lbfgsb_started_at_the_minimum_ends_there(path: Path) -> None:
+    outcome = solve(path, LBFGSB(), Rosenbrock().problem(np.ones((1, 4))))
+    assert outcome.endings[0].evaluations == 1
+    assert [iteration.iteration for iteration in outcome.history] == [0]
+
+
+def test_lbfgsb_tells_of_a_wrong_gradient(path: Path) -> None:
+    """With its sign turned no step along the gradient lowers the cost."""
+    wrong = replace(QUADRATIC, value_and_gradient=lambda x: (QUADRATIC.value_and_gradient(x)[0], -np.ones(3)))
+    ending = solve(path, LBFGSB(), replace(wrong, starts=np.array([[0.3, 0.9, 0.6]]), upper=np.full(3, 0.9))).endings[0]
+    assert ending.reason == DEAD_END
+    assert ending.x.tobytes() == np.array([0.3, 0.9, 0.6]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("cost", "gradient", "what"),
+    [
+        (np.nan, [1.0, 1.0, 1.0], "the cost is nan$"),
+        (1.0, [1.0, np.inf, np.nan], "the cost is 1 and 2 of 3 components of its gradient are not finite, first 1$"),
+    ],
+)
+def test_a_number_that_is_none_stops_with_the_place(path: Path, cost: float, gradient: list[float], what: str) -> None:
+    calls: list[int] = []
+
+    def broken(x: np.ndarray) -> tuple[float, np.ndarray]:
+        calls.append(1)
+        return QUADRATIC.value_and_gradient(x) if len(calls) < 3 else (cost, np.array(gradient))
+
+    with pytest.raises(NumericalError) as raised:
+        solve(path, LBFGSB(), replace(QUADRATIC, value_and_gradient=broken))
+    assert re.match(r"stage, iteration \d, evaluation 3$", raised.value.where)
+    assert re.match(what, raised.value.what)
+
+
+def test_cmaes_finds_the_minimum_at_a_bound(path: Path) -> None:
+    outcome = solve(path, CMAES(ftol=1e-12), QUADRATIC)
+    ending = outcome.endings[0]
+    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-4)
+    assert ending.reason == "The best costs of 20 generations lie within 1e-12."
+    assert np.isnan(ending.gradient).all()
+    costs = [iteration.cost for iteration in outcome.history]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] == QUADRATIC.values(QUADRATIC.starts)[0]
+
+
+def test_cmaes_walks_the_valley(path: Path) -> None:
+    ending = solve(path, CMAES(iterations=1000, ftol=1e-10), Rosenbrock().problem(np.zeros((1, 2)))).endings[0]
+    np.testing.assert_allclose(ending.x, 1.0, atol=1e-3)
+
+
+def test_screening_covers_the_box_and_keeps_the_best(path: Path) -> None:
+    seen: list[np.ndarray] = []
+
+    def values(points: np.ndarray) -> np.ndarray:
+        seen.append(points)
+        return QUADRATIC.values(points)
+
+    ending = solve(path, Screening(samples=64, keep=4, batch=10), replace(QUADRATIC, values=values)).endings[0]
+    points = np.concatenate(seen)
+    assert points.shape == (65, 3)
+    assert np.array_equal(points[0], QUADRATIC.starts[0])
+    halves = (points[1:] > 0.5).sum(axis=0)
+    assert np.array_equal(halves, [32, 32, 32])  # what a Sobol sequence is for
+    ranking = np.argsort(QUADRATIC.values(points))
+    assert np.array_equal(ending.candidates, points[ranking[:4]])
+    assert np.array_equal(ending.x, ending.candidates[0])
+    assert ending.reason == "All 65 control vectors are evaluated."
+    assert ending.evaluations == 65
+
+
+def test_screening_counts_nan_as_worst(path: Path) -> None:
+    def values(points: np.ndarray) -> np.ndarray:
+        return np.where(points[:, 0] < 0.9, np.nan, QUADRATIC.values(points))
+
+    ending = solve(path, Screening(samples=32, keep=32), replace(QUADRATIC, values=values)).endings[0]
+    assert 0 < len(ending.candidates) < 32
+    assert (ending.candidates[:, 0] >= 0.9).all()
+
+
+@pytest.mark.parametrize("optimiser", [Screening(samples=4), CMAES()])
+def test_nothing_finite_stops(path: Path, optimiser: Optimiser) -> None:
+    with pytest.raises(NumericalError, match="finite"):
+        solve(path, optimiser, replace(QUADRATIC, values=lambda points: np.full(len(points), np.nan)))
+
+
+@pytest.mark.parametrize("optimiser", [Screening(), CMAES()])
+def test_a_box_is_needed_to_draw_from_it(path: Path, optimiser: Optimiser) -> None:
+    with pytest.raises(ConfigurationError, match="needs finite bounds"):
+        solve(path, optimiser, replace(QUADRATIC, upper=np.array([1.0, np.inf, 1.0])))
+
+
+def test_a_start_outside_its_bounds_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"1 of 3 controls start outside their bounds, first control 2 at 1\.5"
+    ):
+        replace(QUADRATIC, starts=np.array([[0.5, 0.5, 1.5]]))
