@@ -125,6 +125,7 @@ class Document:
                 self.problems["--set", *parts] = ConfigurationError(where, f"{dotted(location)} is {found}")
                 return
             location = (*location, key)
+            self.lines.setdefault(location, None)
         node[key] = value
         self.lines = {key: line for key, line in self.lines.items() if key[: len(location)] != location}
         self.lines[location] = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from hydrocli.config.section import InputPath, Location, Number, Section, Switch, refuse
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES, Quantity
@@ -17,7 +17,13 @@ Problem = tuple[Location, str, str]
 LEVELS = {symbol: STATES[symbol] for symbol in ("hi", *INITIAL_LEVELS)}
 
 
-class Level(Section):
+class _Filled(Section):
+    """A section whose keys are all filled in from the table of names, though they have no default of their own."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
+
+
+class Level(_Filled):
     """A number that is never calibrated."""
 
     value: Number | None = Field(None, description="value in all cells; left out beside `from`: those of that run")
@@ -80,7 +86,7 @@ def _range(quantity: Quantity) -> str:
     return f"from {quantity.lower:g} to {quantity.upper:g}" if quantity.symbol in LEVELS else "above 0"
 
 
-class Parameters(Section):
+class Parameters(_Filled):
     """Parameters of the cell model and the routing."""
 
     source: InputPath | None = Field(
@@ -109,7 +115,7 @@ class Parameters(Section):
         return getattr(self, symbol)
 
 
-class Initial(Section):
+class Initial(_Filled):
     """Relative levels of the stores at the start of the period."""
 
     source: InputPath | None = Field(

@@ -30,7 +30,7 @@ LIMITS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}
 def explain(error: Any, values: Any) -> tuple[Location, str, str]:
     """Key, sentence and remedy of one entry of `ValidationError.errors()`; `values` is what was validated."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
-    location = _in_the_file(error["loc"], values, missing=kind == "missing")
+    location = _in_the_file(error["loc"], values, last_too=kind in ("missing", "refused"))
     if kind == "refused":
         return location, context["what"], context["remedy"]
     if kind == "missing":
@@ -54,14 +54,14 @@ def explain(error: Any, values: Any) -> tuple[Location, str, str]:
     return location, f"{EXPECTED.get(kind, error['msg'])}, found {_shown(found)}", ""
 
 
-def _in_the_file(location: Location, values: Any, *, missing: bool) -> Location:
+def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location:
     """Without what pydantic adds: names of variants, and the index of a stage that stands alone, not in a list."""
     kept: list[str | int] = []
     for position, part in enumerate(location):
         there = part in values if isinstance(values, dict) else isinstance(values, list) and part in range(len(values))
         if there:
             values = values[part]
-        if there or (missing and position == len(location) - 1):
+        if there or (last_too and position == len(location) - 1):
             kept.append(part)
     return tuple(kept)
 

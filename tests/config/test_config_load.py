@@ -1,0 +1,274 @@
+"""What is read: defaults, paths, times, variables, overrides, and the way back to YAML."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hydrocli import config, names
+from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
+from hydrocli.errors import HydrocliError
+
+Read = Callable[..., Experiment]
+
+
+def test_defaults_are_those_of_the_table_of_names(read: Read, minimal: str) -> None:
+    experiment = read(minimal)
+    for symbol, quantity in names.PARAMETERS.items():
+        setting = experiment.parameters[symbol]
+        assert (setting.value, *setting.bounds) == (quantity.default, quantity.lower, quantity.upper)
+        assert setting.calibrated
+    assert (experiment.initial.hi.value, experiment.initial["hp"].calibrated) == (0.01, False)
+    assert [stage.kind for stage in experiment.optimiser] == ["lbfgsb"]
+    assert (experiment.first_guess.kind, experiment.objective.metric) == ("screening", "nse")
+
+
+def test_one_setting_changes_and_the_others_stay(read: Read, minimal: str) -> None:
+    experiment = read(minimal + "parameters: {ct: {bounds: [1, 3000]}, kexc: {calibrated: false}, akw: }\n")
+    assert experiment.parameters.ct.bounds == (1, 3000)
+    assert experiment.parameters.ct.value == 500
+    assert not experiment.parameters.kexc.calibrated
+    assert experiment.parameters.akw.value == 5
+
+
+def test_values_of_another_run(read: Read, minimal: str, tmp_path: Path) -> None:
+    more = "parameters: {from: runs/other, kexc: {value: 0, calibrated: false}}\ninitial: {from: runs/other}\n"
+    experiment = read(minimal + more)
+    assert experiment.parameters.source == experiment.initial.source == tmp_path / "runs/other"
+    assert experiment.parameters.cp.value is None
+    assert experiment.parameters.kexc.value == 0
+    assert experiment.initial.hi.value is None
+    assert experiment.first_guess.kind == "given"
+    assert read(minimal + more + "first_guess: {kind: screening}\n").first_guess.kind == "screening"
+
+
+def test_paths_start_from_the_file(read: Read, minimal: str, tmp_path: Path) -> None:
+    experiment = read(minimal.replace("path: pet", "path: /data/../pet").replace("gauges.csv", "../gauges.csv"))
+    assert experiment.folder == tmp_path / "runs/small"
+    assert experiment.forcing.store == tmp_path / ".hydrocli/store"
+    assert experiment.gauges.table == tmp_path.parent / "gauges.csv"
+    assert experiment.forcing.evapotranspiration.path == Path("/pet")
+
+
+def test_paths_start_from_the_file_and_not_from_where_one_stands(read: Read, minimal: str, tmp_path: Path) -> None:
+    read(minimal)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper/config.yaml").write_text(minimal)
+    assert load("deeper/config.yaml").forcing.precipitation.path == tmp_path / "deeper/prcp"
+
+
+def test_folders_may_hold_the_name_and_a_date(read: Read, minimal: str, tmp_path: Path) -> None:
+    before = f"{datetime.now(UTC):%Y%m%d}"
+    folder = read(minimal + "folder: out/{name}-{now:%Y%m%d}\n").folder
+    assert folder.name in (f"small-{before}", f"small-{datetime.now(UTC):%Y%m%d}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2014-09-15", datetime(2014, 9, 15)),
+        ("2014-09-15 02:00", datetime(2014, 9, 15, 2)),
+        ("2014-09-15T02:00+02:00", datetime(2014, 9, 15)),
+        ("2014-09-15T00:00:00Z", datetime(2014, 9, 15)),
+    ],
+)
+def test_times_are_utc_without_zone(text: str, expected: datetime, read: Read, minimal: str) -> None:
+    assert read(minimal.replace("start: 2014-09-15T00:00Z", f"start: {text}")).period.start == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15min", 900), ("1h", 3600), ("6 h", 21600), ("1d", 86400), ("1800", 1800)]
+)
+def test_steps(text: str, seconds: int, read: Read, minimal: str) -> None:
+    experiment = read(minimal.replace("step: 1h", f"step: {text}"))
+    assert experiment.period.step == seconds
+    assert read(resolved(experiment)).period.step == seconds
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 5e8), ("1.5 GiB", 1.5 * 2**30), ("16000001", 16_000_001)])
+def test_memory(text: str, size: float, read: Read, minimal: str) -> None:
+    experiment = read(minimal + f"execution: {{memory: {text}}}\n")
+    assert experiment.execution.memory == size
+    assert read(resolved(experiment)).execution.memory == size
+
+
+def test_sections_may_be_empty(read: Read, minimal: str) -> None:
+    assert read(minimal + "execution:\nsignatures:\nparameters:\n") == read(minimal)
+
+
+def test_codes_keep_their_digits(read: Read, minimal: str) -> None:
+    """The core of YAML 1.2 alone would make 7 of 007, version 1.1 the octal 7; `no` and `12:30` are texts."""
+    experiment = read(minimal.replace("[A, B]", "[0123, 12, 'Y 1']").replace("[C]", "[no, 12:30, 08.10]"))
+    assert experiment.gauges.calibration == ("0123", "12", "Y 1")
+    assert experiment.gauges.validation == ("no", "12:30", "08.10")
+    assert read(resolved(experiment)) == experiment
+
+
+def test_variables(read: Read, minimal: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATA", "/archive")
+    monkeypatch.setenv("THREADS", "3")
+    monkeypatch.setenv("TRICK", "x, factor: 7}\nseed: 9")
+    text = minimal.replace("path: prcp", "path: ${DATA}/prcp").replace("path: pet", 'path: "$${DATA}-${TRICK}"')
+    experiment = read(text + "execution: {threads: ${THREADS}}\n", "gauges.table=${DATA}/g.csv")
+    assert experiment.forcing.precipitation.path == Path("/archive/prcp")
+    assert experiment.gauges.table == Path("/archive/g.csv")
+    assert experiment.execution.threads == 3
+    assert experiment.forcing.evapotranspiration.path == tmp_path / "${DATA}-x, factor: 7}\nseed: 9"
+    assert experiment.seed == 1
+    assert read(resolved(experiment)) == experiment
+
+
+def test_overrides(read: Read, minimal: str) -> None:
+    stages = "optimiser: [{kind: lbfgsb}, {kind: lbfgsb}]\n"
+    sets = [
+        "execution.threads=2",
+        "optimiser.0.kind=cmaes",
+        "gauges.calibration.1=Z",
+        "period.validation.p3=[2014-12-01, 2014-12-02]",
+    ]
+    experiment = read(
+        minimal + stages, *sets, "gauges.discharge=", "forcing.evapotranspiration={kind: given, path: e=t}"
+    )
+    assert experiment.execution.threads == 2
+    assert [stage.kind for stage in experiment.optimiser] == ["cmaes", "lbfgsb"]
+    assert experiment.gauges.calibration == ("A", "Z")
+    assert sorted(experiment.period.validation) == ["p2", "p3"]
+    assert experiment.gauges.discharge is None
+    assert experiment.forcing.evapotranspiration.path.name == "e=t"
+
+
+def test_needs_of_a_command(write: Callable[[str], Path], minimal: str) -> None:
+    needs = ["period.calibration", "gauges.discharge"]
+    text = minimal.replace("  discharge: {path: qobs, format: smash}\n", "")
+    path = write(text.replace("  calibration: [2014-10-01T00:00Z, 2014-11-14T00:00Z]\n", ""))
+    assert load(path).period.calibration is None
+    with pytest.raises(
+        HydrocliError, match=r"config\.yaml:2: period\.calibration: is required by this command"
+    ) as caught:
+        load(path, needs=needs)
+    assert "config.yaml:9: gauges.discharge: is required" in str(caught.value)
+    assert load(write(minimal), needs=needs).gauges.discharge is not None
+
+
+def test_an_experiment_is_frozen(read: Read, minimal: str) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read(minimal).execution.threads = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("line_ends", ["\n", "\r\n"])
+def test_files_of_other_systems(line_ends: str, minimal: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xef\xbb\xbf" + minimal.replace("\n", line_ends).encode())
+    assert load(tmp_path / "config.yaml").name == "small"
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("name: Ardèche".encode("latin-1"))
+    for name, words in (
+        ("none.yaml", "there is no such file"),
+        ("latin.yaml", "is no text in UTF-8"),
+        (".", "cannot be read"),
+    ):
+        with pytest.raises(HydrocliError, match=words):
+            load(tmp_path / name)
+
+
+def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
+    more = (
+        "parameters: {cp: {value: 1e-5, bounds: [1e-7, 1e3]}, from: other}\n"
+        "mapping: {kind: distributed}\nfirst_guess: {kind: given}\n"
+        "optimiser: [{kind: cmaes, mapping: uniform}, {kind: lbfgsb, mapping: uniform}, {kind: lbfgsb}]\n"
+    )
+    oudin = "{kind: oudin, temperature: {path: 'tas # 1', offset: -273.15}}"
+    experiment = read(minimal.replace("{kind: interannual, path: pet}", oudin) + more)
+    text = resolved(experiment)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/config.yaml").write_text(text)
+    again = load(tmp_path / "elsewhere/config.yaml")
+    assert again == experiment
+    assert resolved(again) == text
+    assert numbers_hash(again) == numbers_hash(experiment)
+    for key in ("cost_tolerance", "peak_quantile", "store", "memory", "seed", "precision"):
+        assert f"{key}:" in text
+    assert yaml.safe_load(text)["parameters"]["cp"]["value"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("override", "keys"),
+    [
+        ("name=other", []),
+        ("folder=elsewhere", []),
+        ("period.validation={}", []),
+        ("period.end=2015-02-01", []),
+        ("gauges.validation=[]", []),
+        ("forcing.store=/scratch", []),
+        ("signatures.peak_quantile=0.9", []),
+        ("execution={threads: 4, workers: 4, memory: 1GB}", []),
+        ("execution.precision=single", ["execution.precision"]),
+        ("seed=2", ["seed"]),
+        ("gauges.calibration=[B, A]", ["gauges.calibration"]),
+        ("forcing.precipitation.factor=0.2", ["forcing.precipitation.factor"]),
+        ("parameters.cp.bounds=[1, 500]", ["parameters.cp.bounds"]),
+        ("optimiser.iterations=7", ["optimiser.0.iterations"]),
+        ("optimiser=[{kind: lbfgsb}, {kind: lbfgsb, iterations: 7}]", ["optimiser.1."]),
+        ("first_guess={kind: given}", ["first_guess.kind", "first_guess.samples"]),
+    ],
+)
+def test_what_changes_the_numbers(override: str, keys: list[str], read: Read, minimal: str) -> None:
+    text = minimal + "optimiser: {kind: lbfgsb}\n"
+    before, after = read(text), read(text, override)
+    found = differing_keys(before, after)
+    assert (numbers_hash(before) == numbers_hash(after)) == (not keys) == (not found)
+    for key in keys:
+        assert any(name.startswith(key) for name in found)
+
+
+def test_validation_gauges_matter_where_the_rest_calibrates(read: Read, minimal: str) -> None:
+    text = minimal.replace("  calibration: [A, B]\n", "")
+    assert differing_keys(read(text), read(text, "gauges.validation=[B]")) == ["gauges.validation"]
+
+
+def test_the_commented_file_to_start_from(read: Read) -> None:
+    text = config.initial_yaml()
+    experiment = read(text)
+    assert experiment.name == "cance"
+    assert max(map(len, text.splitlines())) <= 180
+    uncommented = text.replace("  # threads: 1", "  threads: 2").replace("  # cp: {value: 200.0", "  cp: {value: 300.0")
+    changed = read(uncommented)
+    assert (changed.execution.threads, changed.parameters.cp.value) == (2, 300)
+
+
+def test_the_commented_file_names_every_key(minimal: str) -> None:
+    text = config.initial_yaml()
+    schema = config.schema()
+    for section in [schema, *schema["$defs"].values()]:
+        for key, node in section["properties"].items():
+            assert f"{key}:" in text
+            assert node.get("description"), key
+
+
+def test_schema_agrees_with_what_is_read(read: Read, minimal: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(config.schema())
+    validator.check_schema(config.schema())
+    short = minimal + "parameters: {from: a, cp: {value: 3}, ct: }\ninitial: {hp: {calibrated: true}}\nmapping:\n"
+    for text in (minimal, short, config.initial_yaml(), resolved(read(minimal))):
+        values = config.document.parse(text, "text").values
+        assert not list(validator.iter_errors(values))
+    values["execution"]["thread"] = 2
+    values["mapping"]["kind"] = "mlp"
+    values["optimiser"] = {"kind": "lbfgsb"}
+    assert {tuple(error.path) for error in validator.iter_errors(values)} == {("execution",), ("mapping", "kind")}
+    assert all(section["additionalProperties"] is False for section in config.schema()["$defs"].values())
+
+
+def test_imports_stay_light() -> None:
+    """The door stays fast: numbers and maps are imported by the commands that need them."""
+    code = "import sys, hydrocli.config; print(*sorted(m for m in sys.modules if '.' not in m))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "numba", "scipy", "pandas", "rasterio", "pyarrow", "rich", "typer"} & set(modules)

@@ -1,0 +1,352 @@
+"""What is refused: each with the line, the key and words that help; and all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+Complaint = Callable[..., str]
+
+# (text in the minimal file, what stands there instead, what the message says)
+WRONG = {
+    "unknown key": (
+        "encoding: smash",
+        "encodng: smash",
+        [
+            "config.yaml:9: basin.flow_directions.encodng: is not a known key",
+            "did you mean `encoding`?",
+            "encoding: is required",
+        ],
+    ),
+    "unknown section": ("gauges:", "gages:", ["config.yaml:10: gages: is not a known key\n  did you mean `gauges`?"]),
+    "unknown key, none near": (
+        "name: small",
+        "name: small\nzzz: 1",
+        ["config.yaml:2: zzz", "one of: name, folder, seed"],
+    ),
+    "missing key in a flow mapping": (
+        "{path: flwdir.tif, encoding: smash}",
+        "{path: flwdir.tif}",
+        ["config.yaml:9: basin.flow_directions.encoding: is required\n  esri (1, 2, 4"],
+    ),
+    "missing section": ("name: small\n", "", ["config.yaml: name: is required"]),
+    "empty required section": (
+        "  table: gauges.csv\n  discharge: {path: qobs, format: smash}\n  calibration: [A, B]\n  validation: [C]\n",
+        "",
+        ["config.yaml:10: gauges.table: is required"],
+    ),
+    "unknown variant": (
+        "kind: interannual",
+        "kind: interanual",
+        [
+            "config.yaml:17: forcing.evapotranspiration.kind: 'interanual' is not possible",
+            "did you mean `interannual`?",
+        ],
+    ),
+    "variant left out": (
+        "kind: interannual, ",
+        "",
+        ["config.yaml:17: forcing.evapotranspiration.kind: is required\n  one of: interannual, given, oudin"],
+    ),
+    "key of another variant": (
+        "path: pet",
+        "temperature: {path: tas}",
+        [
+            "config.yaml:17: forcing.evapotranspiration.temperature: is not a known key\n  one of: kind, path, factor",
+            "config.yaml:17: forcing.evapotranspiration.path: is required",
+        ],
+    ),
+    "inside a variant": (
+        "{kind: interannual, path: pet}",
+        "{kind: oudin, temperature: {path: tas, ofset: 1}}",
+        ["config.yaml:17: forcing.evapotranspiration.temperature.ofset: is not", "did you mean `offset`?"],
+    ),
+    "value of a later version": (
+        "forcing:",
+        "structure: {kind: grnn}\nforcing:",
+        ["config.yaml:15: structure.kind: 'grnn' is not possible\n  did you mean `gr`?"],
+    ),
+    "mapping of a later version": (
+        "forcing:",
+        "mapping: {kind: mlp}\nforcing:",
+        ["config.yaml:15: mapping.kind: 'mlp' is not possible\n  one of: uniform, distributed"],
+    ),
+    "metric of a later version": (
+        "forcing:",
+        "objective: {metric: kge}\nforcing:",
+        ["objective.metric: 'kge' is not", "nse"],
+    ),
+    "optimiser of a later version": (
+        "forcing:",
+        "optimiser: {kind: adam}\nforcing:",
+        ["config.yaml:15: optimiser.kind: 'adam' is not possible\n  one of: lbfgsb, cmaes"],
+    ),
+    "single stage": (
+        "forcing:",
+        "optimiser: {kind: lbfgsb, iterations: 0}\nforcing:",
+        ["config.yaml:15: optimiser.iterations: must be at least 1, found 0"],
+    ),
+    "second stage": (
+        "forcing:",
+        "optimiser:\n  - kind: cmaes\n  - kind: lbfgsb\n    iteration: 3\nforcing:",
+        ["config.yaml:18: optimiser.1.iteration: is not a known key\n  did you mean `iterations`?"],
+    ),
+    "no stage": (
+        "forcing:",
+        "optimiser: []\nforcing:",
+        ["config.yaml:15: optimiser: has 0 entries, at least 1 expected"],
+    ),
+    "cmaes on maps": (
+        "forcing:",
+        "mapping: {kind: distributed}\noptimiser: {kind: cmaes}\nforcing:",
+        ["config.yaml:16: optimiser.kind: cmaes calibrates uniform parameters only"],
+    ),
+    "stages that end elsewhere": (
+        "forcing:",
+        "mapping: {kind: distributed}\noptimiser: {kind: lbfgsb, mapping: uniform}\nforcing:",
+        ["config.yaml:16: optimiser.mapping: the last stage calibrates uniform parameters, mapping.kind is dist"],
+    ),
+    "stages that lose the maps": (
+        "forcing:",
+        "optimiser: [{kind: lbfgsb, mapping: distributed}, {kind: lbfgsb}]\nforcing:",
+        ["config.yaml:15: optimiser.1.mapping: uniform after distributed would lose the maps"],
+    ),
+    "scalar for a section": (
+        "forcing:",
+        "mapping: uniform\nforcing:",
+        ["config.yaml:15: mapping: a section of `key: value` lines is expected, found 'uniform'"],
+    ),
+    "list for a section": ("forcing:", "execution: [1]\nforcing:", ["execution: a section of", "found a list"]),
+    "text for a number": (
+        "factor: 0.1",
+        "factor: tenth",
+        ["forcing.precipitation.factor: a number is expected, found 'tenth'"],
+    ),
+    "yes is no switch": (
+        "forcing:",
+        "parameters: {cp: {calibrated: yes}}\nforcing:",
+        ["config.yaml:15: parameters.cp.calibrated: true or false is expected, found 'yes'"],
+    ),
+    "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.factor: a finite number is expected"]),
+    "negative factor": ("factor: 0.1", "factor: -1", ["forcing.precipitation.factor: must be above 0, found -1"]),
+    "fractional seed": (
+        "name: small",
+        "name: small\nseed: 1.5",
+        ["config.yaml:2: seed: a whole number is expected, found 1.5"],
+    ),
+    "quoted seed": (
+        "name: small",
+        "name: small\nseed: '1'",
+        ["config.yaml:2: seed: a whole number is expected, found '1'"],
+    ),
+    "duplicate key": (
+        "name: small",
+        "name: small\nseed: 1\nseed: 2",
+        ["config.yaml:2: seed: stands there twice, again in line 3"],
+    ),
+    "duplicate key below": (
+        "path: prcp,",
+        "path: prcp, path: rain,",
+        ["config.yaml:16: forcing.precipitation.path: stands there twice, again in line 16"],
+    ),
+    "unset variable": (
+        "path: prcp",
+        "path: ${NO_SUCH_VARIABLE}/prcp",
+        ["config.yaml:16: forcing.precipitation.path: the environment variable NO_SUCH_VARIABLE is not set"],
+    ),
+    "no variable": (
+        "path: prcp",
+        "path: '${1}/prcp'",
+        ["config.yaml:16: forcing.precipitation.path: '${1}/prcp' holds ${"],
+    ),
+    "name with a separator": ("name: small", "name: ../x", ["config.yaml:1: name: letters, digits, _, - and ."]),
+    "descriptor name that leaves": (
+        "basin:",
+        "basin:\n  descriptors: {../../x: a.tif}",
+        ["config.yaml:9: basin.descriptors.../../x: letters, digits, _, - and ."],
+    ),
+    "gauge code that leaves": ("[C]", "[../C]", ["config.yaml:14: gauges.validation.0: '../C' is not a gauge code"]),
+    "gauge code that was a number": (
+        "[C]",
+        "[1E3]",
+        ["config.yaml:14: gauges.validation.0: 1000.0 is not", "in quotes"],
+    ),
+    "the folder of the YAML": (
+        "name: small",
+        "name: small\nfolder: .",
+        ["config.yaml:2: folder: '.' is the folder of"],
+    ),
+    "above the YAML": ("name: small", "name: small\nfolder: ..", ["config.yaml:2: folder: '..' is the folder of"]),
+    "a program in a folder": (
+        "name: small",
+        "name: small\nfolder: 'runs/{now.__class__}'",
+        ["config.yaml:2: folder: 'runs/{now.__class__}' holds braces"],
+    ),
+    "no path": ("path: prcp", "path: ''", ["config.yaml:16: forcing.precipitation.path: '' is not a path"]),
+    "number as a path": ("path: prcp", "path: 12", ["config.yaml:16: forcing.precipitation.path: 12 is not a path"]),
+    "no time": ("2014-09-15T00:00Z", "soon", ["config.yaml:4: period.start: 'soon' is not a time\n  write a time as"]),
+    "a number as a time": ("2014-09-15T00:00Z", "2014", ["config.yaml:4: period.start: 2014 is not a time"]),
+    "no such day": ("2014-09-15T00:00Z", "2014-02-30", ["config.yaml:4: period.start: '2014-02-30' is not a time"]),
+    "fraction of a second": ("2014-09-15T00:00Z", "2014-09-15T00:00:00.5Z", ["period.start", "fractions of a second"]),
+    "no step": (
+        "step: 1h",
+        "step: hourly",
+        ["config.yaml:3: period.step: 'hourly' is not a time step\n  a step is 15min"],
+    ),
+    "step that divides no day": ("step: 1h", "step: 7h", ["config.yaml:3: period.step: a step of '7h' cannot be used"]),
+    "short step": ("step: 1h", "step: 5min", ["config.yaml:3: period.step: a step of '5min' cannot be used"]),
+    "long step": ("step: 1h", "step: 2d", ["config.yaml:3: period.step: a step of '2d' cannot be used"]),
+    "backwards": ("end: 2015", "end: 2013", ["config.yaml:5: period.end: 2013-01-15T00:00Z is not after start"]),
+    "end off the steps": (
+        "end: 2015-01-15T00:00Z",
+        "end: 2015-01-15T00:20Z",
+        ["period.end", "not a whole number of steps"],
+    ),
+    "calibration before the start": (
+        "[2014-10-01T00:00Z",
+        "[2014-09-01T00:00Z",
+        ["config.yaml:6: period.calibration: is not inside the period\n  period.start to period.end is 2014"],
+    ),
+    "calibration backwards": ("[2014-10-01", "[2014-12-01", ["period.calibration: does not end after it starts"]),
+    "calibration without end": (
+        "[2014-10-01T00:00Z, 2014-11-14T00:00Z]",
+        "[2014-10-01T00:00Z]",
+        ["period.calibration: a pair"],
+    ),
+    "calibration of three": (
+        "2014-11-14T00:00Z]\n",
+        "2014-11-14, 2014-11-15]\n",
+        ["period.calibration: has 3 entries, at most 2"],
+    ),
+    "validation outside": (
+        "p2: [2014-11-14T00:00Z, 2015-01-15T00:00Z]",
+        "p2: [2014-11-14T00:00Z, 2016-01-15T00:00Z]",
+        ["config.yaml:7: period.validation.p2: is not inside the period"],
+    ),
+    "validation named calibration": (
+        "{p2:",
+        "{calibration:",
+        ["period.validation.calibration: is the name of the calibration"],
+    ),
+    "gauge twice": ("[A, B]", "[A, B, A]", ["config.yaml:13: gauges.calibration: gauge A stands there more than once"]),
+    "gauge in both": ("[C]", "[B]", ["config.yaml:14: gauges.validation: gauge B is also in gauges.calibration"]),
+    "no calibration gauge": (
+        "[A, B]",
+        "[]",
+        ["config.yaml:13: gauges.calibration: has 0 entries, at least 1 expected"],
+    ),
+    "weight left out": ("[C]", "[C]\n  weights: {A: 1}", ["config.yaml:15: gauges.weights: gauge B has no weight"]),
+    "weight of another": (
+        "[C]",
+        "[C]\n  weights: {A: 1, B: 1, C: 1}",
+        ["config.yaml:15: gauges.weights.C: is not one of"],
+    ),
+    "weight of nothing": (
+        "[C]",
+        "[C]\n  weights: {A: 0, B: 1}",
+        ["config.yaml:15: gauges.weights.A: must be above 0, found 0"],
+    ),
+    "bounds crossed": (
+        "forcing:",
+        "parameters: {cp: {bounds: [500, 100]}}\nforcing:",
+        ["config.yaml:15: parameters.cp.bounds: 500 is not below 100"],
+    ),
+    "value outside its bounds": (
+        "forcing:",
+        "parameters:\n  ct: {value: 2000}\nforcing:",
+        ["config.yaml:16: parameters.ct.value: 2000 is outside its bounds, 1e-06 to 1000\n  set ct.bounds too"],
+    ),
+    "negative capacity": (
+        "forcing:",
+        "parameters: {cp: {bounds: [-1, 100]}}\nforcing:",
+        ["parameters.cp.bounds: -1 is not possible\n  production capacity [mm] must be above 0"],
+    ),
+    "overfull store": (
+        "forcing:",
+        "initial: {hp: {value: 1}}\nforcing:",
+        ["initial.hp.value: 1 is not possible", "0.999999"],
+    ),
+    "interception is not calibrated": (
+        "forcing:",
+        "initial: {hi: {calibrated: true}}\nforcing:",
+        ["initial.hi.calibrated: is not a known key\n  one of: value"],
+    ),
+    "unknown parameter": (
+        "forcing:",
+        "parameters: {cpp: {value: 1}}\nforcing:",
+        ["parameters.cpp: is not", "did you mean `cp`?"],
+    ),
+    "memory": (
+        "forcing:",
+        "execution: {memory: lots}\nforcing:",
+        ["execution.memory: 'lots' is not an amount of memory"],
+    ),
+    "alias": ("name: small", "name: &a small\nseed: *a", ["config.yaml:1: not YAML: tags, anchors and aliases"]),
+    "python object": ("name: small", "name: !!python/object/apply:os.system [ls]", ["config.yaml:1: not YAML: tags"]),
+    "tab": ("  step: 1h", "\tstep: 1h", ["config.yaml:3: a tab indents the line\n  indent with spaces"]),
+    "indentation": ("  table: gauges.csv", "   table: gauges.csv", ["config.yaml:12: not YAML"]),
+    "open bracket": ("[A, B]", "[A, B", ["config.yaml:14: not YAML"]),
+    "two documents": ("name: small", "name: small\n---\na: 1", ["config.yaml:2: not YAML"]),
+    "merge key": ("name: small", "name: small\n<<: {seed: 1}", ["config.yaml:2: <<: is not a known key"]),
+    "control character": ("name: small", "name: small\nseed: \0", ["config.yaml:2: holds a character that is no text"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_says_where_what_and_what_to_do(case: str, minimal: str, complaint: Complaint) -> None:
+    old, new, expected = WRONG[case]
+    assert old in minimal
+    message = complaint(minimal.replace(old, new, 1))
+    for words in expected:
+        assert words in message
+    for internal in ("function-", "Input should", "pydantic", "union", "tuple["):
+        assert internal not in message
+
+
+def test_all_errors_at_once_in_the_order_of_the_file(minimal: str, complaint: Complaint) -> None:
+    text = minimal.replace("step: 1h", "step: 7h").replace("[C]", "[B]").replace("factor: 0.1", "factr: ${UNSET_NAME}")
+    message = complaint(text + "mapping: {kind: distributed}\noptimiser: {kind: cmaes}\n", "execution.threads=0")
+    found = re.findall(r"^\S*?config\.yaml:(\d+): (\S+):|^--set (\S+):", message, re.MULTILINE)
+    assert found == [
+        ("", "", "execution.threads"),
+        ("3", "period.step", ""),
+        ("14", "gauges.validation", ""),
+        ("16", "forcing.precipitation.factr", ""),
+        ("19", "optimiser.kind", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed", "--set seed: is not of the form section.key=value"),
+        ("=1", "--set =1: is not of the form"),
+        ("optimser.kind=cmaes", "--set optimser: is not a known key\n  did you mean `optimiser`?"),
+        ("execution.thread=2", "--set execution.thread: is not a known key\n  did you mean `threads`?"),
+        ("name.first=a", "--set name.first: name is a single value"),
+        ("gauges.calibration.7=Z", "--set gauges.calibration.7: gauges.calibration is a list of 2, counted from 0"),
+        ("gauges.calibration.x=Z", "--set gauges.calibration.x: gauges.calibration is a list of 2"),
+        ("seed=many", "--set seed: a whole number is expected, found 'many'"),
+        ("seed=[1", "--set seed:1: not YAML"),
+        ("gauges.table=${NO_SUCH_VARIABLE}", "the environment variable NO_SUCH_VARIABLE is not set"),
+        ("optimiser={kind: lbfgsb, steps: 2}", "--set optimiser.steps: is not a known key"),
+    ],
+)
+def test_wrong_overrides(override: str, words: str, minimal: str, complaint: Complaint) -> None:
+    assert words in complaint(minimal, override)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "config.yaml: is empty\n  `hydrocli init` writes one"),
+        ("# only a comment\n", "config.yaml: is empty"),
+        ("[1, 2]", "config.yaml: is not made of `key: value` lines"),
+        ("text", "config.yaml: is not made of `key: value` lines"),
+        ("a: " + "[" * 5000, "config.yaml: is nested too deeply"),
+    ],
+)
+def test_files_that_hold_no_mapping(text: str, words: str, complaint: Complaint) -> None:
+    assert words in complaint(text)
