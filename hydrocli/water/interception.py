@@ -23,18 +23,17 @@ from hydrocli.water.vector_math import maximum, minimum, where_positive
 def interception(p, e, ci, hi):
     """Neutralised rain pn and evapotranspiration en, and the new level hi."""
     ei = minimum(e, p + hi * ci)
-    pn = maximum(p - ci * (1.0 - hi) - ei, 0.0 * p)
+    pn = maximum(p - ci * (1.0 - hi) - ei, 0.0)
     return pn, e - ei, hi + (p - ei - pn) / ci
 
 
 @kernel
 def interception_adjoint(p, e, ci, hi, pn_bar, en_bar, hi_bar):
     """Bars of p, e, ci, hi; at the kinks ei counts as e, pn as 0."""
-    zero = 0.0 * p
     held = p + hi * ci
     ei = minimum(e, held)
     surplus = p - ci * (1.0 - hi) - ei
-    pn = maximum(surplus, zero)
+    pn = maximum(surplus, 0.0)
     # hi + (p - ei - pn) / ci
     rate_bar = hi_bar / ci
     ci_bar = -rate_bar * (p - ei - pn) / ci
@@ -42,10 +41,10 @@ def interception_adjoint(p, e, ci, hi, pn_bar, en_bar, hi_bar):
     # en = e - ei
     e_bar, ei_bar = en_bar, ei_bar - en_bar
     # pn = max(0, p - ci (1 - hi) - ei)
-    surplus_bar = where_positive(surplus, pn_bar, zero)
+    surplus_bar = where_positive(surplus, pn_bar, 0.0)
     p_bar, ei_bar, ci_bar = p_bar + surplus_bar, ei_bar - surplus_bar, ci_bar - surplus_bar * (1.0 - hi)
     hi_bar = hi_bar + surplus_bar * ci
     # ei = min(e, p + hi ci)
-    held_bar = where_positive(e - held, ei_bar, zero)
+    held_bar = where_positive(e - held, ei_bar, 0.0)
     e_bar = e_bar + ei_bar - held_bar
     return p_bar + held_bar, e_bar, ci_bar + held_bar * hi, hi_bar + held_bar * ci

@@ -27,23 +27,21 @@ LOWEST_FLOW = 1e-6
 @kernel
 def kinematic_wave(akw, bkw, U, Qb, qlb, ql, d1):
     """Discharge Q of the cell [m3/s]."""
-    least = 0.0 * U + LOWEST_FLOW
-    u, q = maximum(U, least), maximum(Qb, least)
+    u, q = maximum(U, LOWEST_FLOW), maximum(Qb, LOWEST_FLOW)
     d2 = akw * bkw * exp((bkw - 1.0) * log(0.5 * (q + u)))
-    lateral = 0.5 * (maximum(qlb, least) + maximum(ql, least))
+    lateral = 0.5 * (maximum(qlb, LOWEST_FLOW) + maximum(ql, LOWEST_FLOW))
     return (d1 * (u + lateral) + d2 * q) / (d1 + d2)
 
 
 @kernel
 def kinematic_wave_adjoint(akw, bkw, U, Qb, qlb, ql, d1, Q_bar):
     """Bars of akw, bkw, U, Qb, qlb, ql, d1; a raised flow passes nothing on."""
-    least = 0.0 * U + LOWEST_FLOW
-    u, q = maximum(U, least), maximum(Qb, least)
+    u, q = maximum(U, LOWEST_FLOW), maximum(Qb, LOWEST_FLOW)
     mean = 0.5 * (q + u)
     log_mean = log(mean)
     power = exp((bkw - 1.0) * log_mean)
     d2 = akw * bkw * power
-    inflow = u + 0.5 * (maximum(qlb, least) + maximum(ql, least))
+    inflow = u + 0.5 * (maximum(qlb, LOWEST_FLOW) + maximum(ql, LOWEST_FLOW))
     inverse = 1.0 / (d1 + d2)
     # Q = (d1 inflow + d2 q) / (d1 + d2)
     scaled_bar = Q_bar * inverse
@@ -55,14 +53,13 @@ def kinematic_wave_adjoint(akw, bkw, U, Qb, qlb, ql, d1, Q_bar):
     bkw_bar = d2_bar * (akw * power + d2 * log_mean)
     mean_bar = d2_bar * d2 * (bkw - 1.0) / mean
     # inflow = u + (ql- + ql) / 2,  mean = (q + u) / 2
-    zero = 0.0 * Q_bar
     lateral_bar = 0.5 * inflow_bar
     return (
         akw_bar,
         bkw_bar,
-        where_positive(U - least, inflow_bar + 0.5 * mean_bar, zero),
-        where_positive(Qb - least, q_bar + 0.5 * mean_bar, zero),
-        where_positive(qlb - least, lateral_bar, zero),
-        where_positive(ql - least, lateral_bar, zero),
+        where_positive(U - LOWEST_FLOW, inflow_bar + 0.5 * mean_bar, 0.0),
+        where_positive(Qb - LOWEST_FLOW, q_bar + 0.5 * mean_bar, 0.0),
+        where_positive(qlb - LOWEST_FLOW, lateral_bar, 0.0),
+        where_positive(ql - LOWEST_FLOW, lateral_bar, 0.0),
         d1_bar,
     )

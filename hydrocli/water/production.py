@@ -30,7 +30,7 @@ def production(pn, en, cp, inverse_cp, hp):
     m = expm1(2.0 * (pn + en) * inverse_cp)
     u = where_positive(pn, hp, 1.0 - hp)
     moved = cp * (1.0 - u * u) * m / (m + 2.0 + u * m)
-    ps = where_positive(pn, moved, 0.0 * moved)
+    ps = where_positive(pn, moved, 0.0)
     return ps, moved - ps
 
 

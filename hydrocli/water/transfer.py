@@ -23,7 +23,7 @@ LOWEST_LEVEL = 1e-6
 @kernel
 def transfer(prr, ct, inverse_ct, ht):
     """New level ht and delayed runoff qr [mm/step]."""
-    filled = maximum(ht + prr * inverse_ct, 0.0 * ht + LOWEST_LEVEL)
+    filled = maximum(ht + prr * inverse_ct, LOWEST_LEVEL)
     f2 = filled * filled
     drained = filled * inverse_fourth_root(1.0 + f2 * f2)
     return drained, ct * (filled - drained)
@@ -33,7 +33,7 @@ def transfer(prr, ct, inverse_ct, ht):
 def transfer_adjoint(prr, ct, inverse_ct, ht, drained_bar, qr_bar):
     """Bars of prr, ct, inverse_ct, ht; a store held at its lowest level passes nothing on."""
     reached = ht + prr * inverse_ct
-    filled = maximum(reached, 0.0 * ht + LOWEST_LEVEL)
+    filled = maximum(reached, LOWEST_LEVEL)
     f2 = filled * filled
     root = inverse_fourth_root(1.0 + f2 * f2)
     # qr = ct (filled - drained)
@@ -44,18 +44,18 @@ def transfer_adjoint(prr, ct, inverse_ct, ht, drained_bar, qr_bar):
     root2 = root * root
     filled_bar = filled_bar + drained_bar * (root2 * root2 * root)
     # filled = max(1e-6, ht + prr / ct)
-    reached_bar = where_positive(reached - LOWEST_LEVEL, filled_bar, 0.0 * filled_bar)
+    reached_bar = where_positive(reached - LOWEST_LEVEL, filled_bar, 0.0)
     return reached_bar * inverse_ct, ct_bar, reached_bar * prr, reached_bar
 
 
 @kernel
 def direct_runoff(prd, F):
     """Direct runoff qd [mm/step]."""
-    return maximum(prd + F, 0.0 * prd)
+    return maximum(prd + F, 0.0)
 
 
 @kernel
 def direct_runoff_adjoint(prd, F, qd_bar):
     """Bars of prd, F; nothing passes where the exchange takes all."""
-    flow_bar = where_positive(prd + F, qd_bar, 0.0 * qd_bar)
+    flow_bar = where_positive(prd + F, qd_bar, 0.0)
     return flow_bar, flow_bar

@@ -1,0 +1,164 @@
+"""The time-skewed order of computation: at wave w, the cell of level l computes its own step w - l.
+
+`level(downstream) = level + 1` on every edge, so what a cell needs from upstream was computed in the wave before, and a wave
+is a row of independent cells. Cells get slots: first the headwaters, which are not routed, then the routed cells, both by
+level; so at each wave the cells inside their period are one contiguous range of slots in each of the two blocks. Both blocks
+are padded to whole vectors with idle slots (no rain, any parameter).
+
+Chunks are ranges of slots in both blocks, whose borders depend on the basin alone, never on the number of threads: a cell
+lies in the same chunk as its downstream cell or in an earlier one. Threads take the chunks one block of waves apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.jit import loop
+
+VECTOR = 16
+"""Slots are padded to multiples of this: one vector of float32, two of float64, on the widest machines."""
+
+CHUNK = 2048
+"""About so many slots make a chunk: its rows stay in the second-level cache over a block of waves."""
+
+
+@dataclass(frozen=True)
+class Skew:
+    """Slots, windows and chunks of one basin over `steps` steps.
+
+    slot: int64[n], slot of each cell. cell: int64[slots], cell of each slot, -1 where idle. level: int64[slots].
+    heads: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
+    upstream_start, upstream: the slots that drain into each routed slot, as flat lists.
+    low, high: int64[2, waves], range of active slots of both blocks at each wave.
+    offset: int64[2, waves], where that range starts in the ragged forcing, which holds active slots only.
+    borders: int64[2, chunks + 1], chunks of slots in both blocks.
+    """
+
+    steps: int
+    slot: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    level: NDArray[np.int64]
+    heads: int
+    downstream: NDArray[np.int64]
+    upstream_start: NDArray[np.int64]
+    upstream: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    borders: NDArray[np.int64]
+
+    @property
+    def slots(self) -> int:
+        """Number of slots, idle ones included."""
+        return len(self.cell)
+
+    @property
+    def waves(self) -> int:
+        """Number of waves: steps plus levels less one."""
+        return self.low.shape[1]
+
+    @property
+    def forcing_size(self) -> int:
+        """Number of values of the ragged forcing."""
+        return self.steps * self.slots
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return self.borders.shape[1] - 1
+
+    def spread(self, values: NDArray[np.floating], idle: float) -> NDArray[np.floating]:
+        """Values of cells [..., n] at their slots [..., slots]; `idle` where there is no cell."""
+        spread = np.full((*values.shape[:-1], self.slots), idle, values.dtype)
+        spread[..., self.slot] = values
+        return spread
+
+
+def skew(downstream: NDArray[np.integer], level: NDArray[np.integer], steps: int) -> Skew:
+    """Order the cells of a basin for the sweep.
+
+    Args:
+        downstream: [n] cell downstream of each, -1 at an outlet.
+        level: [n] largest depth less depth, one more at the downstream end of every edge.
+        steps: number of time steps.
+    """
+    cells = len(downstream)
+    routed = np.zeros(cells, bool)
+    routed[downstream[downstream >= 0]] = True
+    blocks = [_padded(np.flatnonzero(~routed), level), _padded(np.flatnonzero(routed), level)]
+    cell = np.concatenate(blocks)
+    slot = np.empty(cells, np.int64)
+    slot[cell[cell >= 0]] = np.flatnonzero(cell >= 0)
+    slot_level = _levels(blocks, level)
+    slots, heads = len(cell), len(blocks[0])
+    flows_to = np.full(slots, slots, np.int64)
+    inside = np.flatnonzero(downstream >= 0)
+    flows_to[slot[inside]] = slot[downstream[inside]]
+    by_target = np.argsort(flows_to, kind="stable")[: len(inside)]
+    start = np.searchsorted(flows_to[by_target], np.arange(heads, slots + 1))
+    low, high = _windows(slot_level, heads, steps)
+    width = (high - low).sum(axis=0)
+    first = np.concatenate([[0], np.cumsum(width)[:-1]])
+    offset = np.stack([first, first + high[0] - low[0]])
+    return Skew(
+        steps, slot, cell, slot_level, heads, flows_to, start, by_target, low, high, offset, _borders(slot_level, heads)
+    )
+
+
+def _padded(cells: NDArray[np.int64], level: NDArray[np.integer]) -> NDArray[np.int64]:
+    ordered = cells[np.argsort(level[cells], kind="stable")]
+    return np.concatenate([ordered, np.full(-len(cells) % VECTOR, -1)])
+
+
+def _levels(blocks: list[NDArray[np.int64]], level: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Level of each slot; idle ones follow the last of their block."""
+    parts = [np.where(block >= 0, level[block], level[block].max(initial=0, where=block >= 0)) for block in blocks]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _windows(level: NDArray[np.int64], heads: int, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Range of slots with 0 <= wave - level < steps, in both blocks at each wave."""
+    waves = np.arange(steps + level.max(initial=0))
+    blocks = ((level[:heads], 0), (level[heads:], heads))
+    low = np.stack([first + np.searchsorted(block, waves - steps, "right") for block, first in blocks])
+    high = np.stack([first + np.searchsorted(block, waves, "right") for block, first in blocks])
+    return low, high
+
+
+def _borders(level: NDArray[np.int64], heads: int) -> NDArray[np.int64]:
+    """Borders of the chunks; a headwater lies no later than the routed cell that it feeds."""
+    slots = len(level)
+    count = max(1, round(slots / CHUNK))
+    routed = heads + (slots - heads) * np.arange(1, count) // count // VECTOR * VECTOR
+    fed = np.searchsorted(level[:heads], level[np.minimum(routed, slots - 1)], "right")
+    fed = np.minimum(-(-fed // VECTOR) * VECTOR, heads)
+    return np.stack([np.concatenate([[0], fed, [heads]]), np.concatenate([[heads], routed, [slots]])])
+
+
+@loop
+def skew_forcing(net, level, cell, low, high, offset, out):
+    """Put net[t, n] in the order of the sweep, out[steps * slots]; idle slots get zero."""
+    for wave in range(low.shape[1]):
+        for block in range(2):
+            for s in range(low[block, wave], high[block, wave]):
+                value = net[wave - level[s], cell[s]] if cell[s] >= 0 else out.dtype.type(0)
+                out[offset[block, wave] + s - low[block, wave]] = value
+
+
+@loop
+def window(low, high, block, wave, first, last):
+    """Active slots a..b of a chunk's slots first..last in one block at a wave; a == b where none is."""
+    a = min(max(low[block, wave], first), last)
+    return a, max(min(high[block, wave], last), a)
+
+
+@loop
+def hold(buffer, k, first, a, b, last):
+    """Slots of first..last that are not active (a..b) keep row k in row k + 1: not yet started, or ended."""
+    for s in range(first, a):
+        buffer[k + 1, s] = buffer[k, s]
+    for s in range(b, last):
+        buffer[k + 1, s] = buffer[k, s]

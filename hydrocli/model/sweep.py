@@ -1,0 +1,272 @@
+"""The sweep over waves and its reverse, in blocks of rows, with checkpoints chosen from a memory budget.
+
+Forward, rows of states are computed block by block. For a gradient the rows must be there when the reverse comes by: all of
+them where the budget allows, else only one row in every `segment`, from which the segment is computed again before it is
+reversed. Both ways run the same compiled code over the same ranges, so the gradient has the same bits.
+
+Threads take tiles, a chunk of cells by a block of waves: chunk j may run block b once chunk j - 1 has (its cells upstream) and
+it has itself run block b - 1, so the tiles of one diagonal are independent. Every sum belongs to one cell and runs in time
+order: results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.model import gr, routing
+from hydrocli.model.skew import Skew
+
+Array = NDArray[np.floating]
+Seed = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+
+BLOCK_VALUES = 40_000
+"""About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Buffers of consecutive rows: levels[2, rows + 1, slots] (hp, ht), lateral[rows + 1, routed], flow[rows + 1, slots]."""
+
+    levels: Array
+    lateral: Array
+    flow: Array
+
+    @classmethod
+    def empty(cls, rows: int, skew: Skew, real: type) -> Rows:
+        routed = skew.slots - skew.heads
+        return cls(
+            np.zeros((2, rows + 1, skew.slots), real),
+            np.zeros((rows + 1, routed), real),
+            np.zeros((rows + 1, skew.slots), real),
+        )
+
+    def copy_row(self, row: int, source: Rows, source_row: int) -> None:
+        self.levels[:, row] = source.levels[:, source_row]
+        self.lateral[row] = source.lateral[source_row]
+        self.flow[row] = source.flow[source_row]
+
+
+def bytes_per_row(skew: Skew, real: type) -> int:
+    """Memory of one row of states."""
+    return (3 * skew.slots + skew.slots - skew.heads) * np.dtype(real).itemsize
+
+
+@dataclass(frozen=True)
+class State:
+    """What a later run needs to start exactly: levels[2, n] (hp, ht), discharge[n] and lateral_inflow[n] [m3/s]."""
+
+    levels: NDArray[np.float64]
+    discharge: NDArray[np.float64]
+    lateral_inflow: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Derivatives of a cost: parameters[5, n] (cp, ct, kexc, akw, bkw) and initial levels[2, n] (hp, ht)."""
+
+    parameters: NDArray[np.float64]
+    levels: NDArray[np.float64]
+
+
+class Sweep:
+    """One basin, one forcing, one structure: runs it forward and in reverse.
+
+    Args:
+        skew: order of computation.
+        net: float32[steps * slots] neutralised forcing pn - en in that order [mm/step].
+        cell_area, cell_width: [n] of each cell [m2], [m].
+        gauges: [g] cells whose discharge is wanted.
+        step: time step [s].
+        precision: "double" or "single".
+        threads: at most so many chunks run at once.
+        memory: budget for rows of states in a gradient [bytes].
+    """
+
+    def __init__(
+        self,
+        skew: Skew,
+        net: NDArray[np.float32],
+        cell_area: NDArray[np.float64],
+        cell_width: NDArray[np.float64],
+        gauges: NDArray[np.integer],
+        step: int,
+        precision: str = "double",
+        threads: int = 1,
+        memory: float = 1e9,
+    ) -> None:
+        self.skew, self.net = skew, net
+        self.real = {"double": np.float64, "single": np.float32}[precision]
+        to_discharge = skew.spread(1e-3 * cell_area / step, 0.0).astype(self.real)
+        inverse_beta = 4.0 / 9.0 * (step / 86400.0) ** 0.25
+        self.constants = (to_discharge, self.real(inverse_beta))
+        self.courant = skew.spread(step / cell_width, 1.0)[skew.heads :].astype(self.real)
+        self.gauge_slots = skew.slot[gauges]
+        self.block = max(16, min(512, BLOCK_VALUES * skew.chunks // skew.slots))
+        self.threads = min(threads, skew.chunks)
+        self.segment = self._segment(memory)
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._tape: Rows | None = None
+        self._inflow = np.zeros(skew.slots - skew.heads, self.real)
+        self._moving = Rows.empty(self.block * (1 if skew.chunks == 1 else 8), skew, self.real)
+
+    def simulate(self, parameters: NDArray[np.float64], state: State) -> tuple[NDArray[np.float64], State]:
+        """Discharge[g, steps] at the gauges [m3/s] and the state after the last step.
+
+        Args:
+            parameters: [5, n] cp, ct, kexc, akw, bkw.
+            state: at the start.
+        """
+        forward = _Forward(self, parameters)
+        discharge = np.empty((len(self.gauge_slots), self.skew.steps))
+        self._set_row(self._moving, state)
+        self._advance(forward, 0, self.skew.waves, discharge)
+        return discharge, self._state(self._moving)
+
+    def gradient(
+        self, parameters: NDArray[np.float64], state: State, seed: Seed
+    ) -> tuple[float, Gradient, NDArray[np.float64]]:
+        """Value of a cost of the discharge, its gradient, and the discharge[g, steps].
+
+        Args:
+            parameters, state: as in `simulate`.
+            seed: gives the cost and its derivative [g, steps] for a discharge [g, steps].
+        """
+        forward, waves = _Forward(self, parameters), self.skew.waves
+        starts = range(0, waves, self.segment)
+        checkpoints = Rows.empty(len(starts) - 1, self.skew, self.real)
+        discharge = np.empty((len(self.gauge_slots), self.skew.steps))
+        self._set_row(checkpoints, state)
+        for number, start in enumerate(starts[:-1]):
+            self._moving.copy_row(0, checkpoints, number)
+            self._advance(forward, start, self.segment, discharge)
+            checkpoints.copy_row(number + 1, self._moving, 0)
+        if self._tape is None:
+            self._tape = Rows.empty(min(self.segment, waves), self.skew, self.real)
+        reverse = None
+        for number, start in reversed(list(enumerate(starts))):
+            rows = min(self.segment, waves - start)
+            self._tape.copy_row(0, checkpoints, number)
+            self._run_tiles(forward, self._tape, start, rows)
+            if reverse is None:
+                self._read(self._tape, start, rows, discharge)
+                value, derivative = seed(discharge)
+                reverse = _Reverse(self, forward, derivative)
+            self._run_tiles(reverse, self._tape, start, rows, backwards=True)
+        return value, reverse.gradient(), discharge
+
+    def _segment(self, memory: float) -> int:
+        """Rows of a segment: as many as the budget allows beside the checkpoints, whole blocks, all waves at most."""
+        waves = self.skew.waves
+        row = bytes_per_row(self.skew, self.real)
+        least = math.isqrt(waves) + 1
+        rows = waves if (waves + 2) * row <= memory else max(least, int(memory / row) - waves // least - 2)
+        return -(-rows // self.block) * self.block
+
+    def _advance(self, forward: _Forward, start: int, waves: int, discharge: NDArray[np.float64]) -> None:
+        """Run `waves` waves in the moving rows, whose row 0 is the state before and then after them."""
+        moving = self._moving
+        held = len(moving.flow) - 1
+        for piece in range(start, start + waves, held):
+            rows = min(held, start + waves - piece)
+            self._run_tiles(forward, moving, piece, rows)
+            self._read(moving, piece, rows, discharge)
+            moving.copy_row(0, moving, rows)
+
+    def _run_tiles(self, tile: _Forward | _Reverse, rows: Rows, start: int, count: int, backwards: bool = False) -> None:
+        """Run all tiles of waves start..start + count, those of one diagonal (chunk + block) at once."""
+        chunks, blocks = self.skew.chunks, -(-count // self.block)
+        for diagonal in range(chunks + blocks - 1)[:: -1 if backwards else 1]:
+            tiles = [(c, diagonal - c) for c in range(max(0, diagonal - blocks + 1), min(chunks, diagonal + 1))]
+
+            def run(item: tuple[int, int]) -> None:
+                block = item[1] * self.block
+                tile(item[0], rows, start, (block, min(block + self.block, count)))
+
+            if self._pool is None or len(tiles) == 1:
+                for item in tiles:
+                    run(item)
+            else:
+                list(self._pool.map(run, tiles))
+
+    def _read(self, rows: Rows, start: int, count: int, discharge: NDArray[np.float64]) -> None:
+        """Take the discharge at the gauges out of rows of waves start..start + count."""
+        for gauge, slot in enumerate(self.gauge_slots):
+            first = start - self.skew.level[slot]
+            a, b = max(first, 0), min(first + count, self.skew.steps)
+            discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
+
+    def _set_row(self, rows: Rows, state: State) -> None:
+        skew = self.skew
+        rows.levels[:, 0] = skew.spread(state.levels, 0.5)
+        rows.lateral[0] = skew.spread(state.lateral_inflow, 0.0)[skew.heads :]
+        rows.flow[0] = skew.spread(state.discharge, 0.0)
+
+    def _state(self, rows: Rows) -> State:
+        skew = self.skew
+        lateral = np.concatenate([rows.flow[0, : skew.heads], rows.lateral[0]])
+        levels, flow, lateral = (values.astype(np.float64) for values in (rows.levels[:, 0], rows.flow[0], lateral))
+        return State(levels[:, skew.slot], flow[skew.slot], lateral[skew.slot])
+
+
+class _Forward:
+    """Runs one tile forward."""
+
+    def __init__(self, sweep: Sweep, parameters: NDArray[np.float64]) -> None:
+        self.sweep, skew = sweep, sweep.skew
+        cp, ct, kexc, akw, bkw = skew.spread(parameters, 1.0)
+        self.cells = np.stack([cp, 1.0 / cp, ct, 1.0 / ct, kexc]).astype(sweep.real)
+        self.wave = np.stack([akw, bkw])[:, skew.heads :].astype(sweep.real)
+
+    def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
+        sweep, skew = self.sweep, self.sweep.skew
+        first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
+        gr.forward(
+            start, span, first, last, skew.low, skew.high, skew.offset, skew.heads, sweep.net, self.cells, sweep.constants,
+            rows.levels, rows.lateral, rows.flow,
+        )  # fmt: skip
+        routing.route(
+            start, span, first[1], last[1], skew.low, skew.high, skew.heads, self.wave[0], self.wave[1], sweep.courant,
+            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow,
+        )  # fmt: skip
+
+
+class _Reverse:
+    """Runs one tile in reverse and sums the gradient."""
+
+    def __init__(self, sweep: Sweep, forward: _Forward, seed: NDArray[np.float64]) -> None:
+        self.sweep, self.forward, skew = sweep, forward, sweep.skew
+        routed = skew.slots - skew.heads
+        self.seed = np.ascontiguousarray(seed, sweep.real)
+        self.levels = np.zeros((2, skew.slots), sweep.real)
+        self.cells = np.zeros((3, skew.slots), sweep.real)
+        self.wave = np.zeros((2, routed), sweep.real)
+        self.carry = np.zeros((2, routed), sweep.real)
+        self.received = np.empty(routed, sweep.real)
+        self.inflow = np.zeros((3 * sweep.block, routed + 1), sweep.real)
+        self.lateral = np.empty((sweep.block, skew.slots), sweep.real)
+
+    def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
+        sweep, skew, forward = self.sweep, self.sweep.skew, self.forward
+        first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
+        routing.route_adjoint(
+            start, span, first, last, skew.low, skew.high, skew.heads, forward.wave[0], forward.wave[1], sweep.courant,
+            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow, self.received, skew.downstream, skew.level,
+            self.seed, sweep.gauge_slots, self.carry[0], self.carry[1], self.wave[0], self.wave[1], self.inflow, self.lateral,
+        )  # fmt: skip
+        gr.reverse(
+            start, span, first, last, skew.low, skew.high, skew.offset, sweep.net, forward.cells, sweep.constants,
+            rows.levels, self.lateral, self.levels, self.cells,
+        )  # fmt: skip
+
+    def gradient(self) -> Gradient:
+        skew = self.sweep.skew
+        wave = np.concatenate([np.zeros((2, skew.heads)), self.wave], axis=1)
+        return Gradient(
+            np.concatenate([self.cells, wave])[:, skew.slot].astype(np.float64), self.levels[:, skew.slot].astype(np.float64)
+        )
