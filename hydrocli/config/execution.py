@@ -15,7 +15,7 @@ class Execution(Section):
     """How it is computed."""
 
     threads: Workers = Field(1, description="threads within a basin; they pay from some thousand cells on")
-    workers: Workers = Field(1, description="threads that read rasters")
+    workers: Workers = Field(1, description="processes that read rasters")
     precision: Literal["double", "single"] = Field("double", description="double or single (faster, 7 digits)")
     memory: Memory = Field(
         2 * 10**9, description="a gradient keeps to it by computing again what it does not store: 500MB, 2GB ..."

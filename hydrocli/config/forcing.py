@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hydrocli.config.section import InputPath, Number, Section
+from hydrocli.config.section import InputPath, Number, Section, Switch
 
 Factor = Annotated[Number, Field(gt=0)]
 
@@ -32,11 +32,11 @@ class InterannualEvapotranspiration(Section):
 
 
 class GivenEvapotranspiration(Section):
-    """Potential evapotranspiration of each step."""
+    """Potential evapotranspiration of each step, or day."""
 
-    kind: Literal["given"] = Field(description="one raster for each step")
+    kind: Literal["given"] = Field(description="one raster for each step, or day")
     path: InputPath = Field(description="folder tree of GeoTIFF, one per step, the date in the name", examples=["pet"])
-    factor: Factor = Field(1.0, description="the values of the files times this are mm per step")
+    factor: Factor = Field(1.0, description="the values of the files times this are mm, per day for daily files")
 
 
 class Temperature(Section):
@@ -74,3 +74,4 @@ class Forcing(Section):
         validate_default=True,
         description="folder that keeps what was read, so that a second start reads no raster",
     )
+    unreadable_as_missing: Switch = Field(False, description="count a broken raster as missing instead of ending there")

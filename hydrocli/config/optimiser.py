@@ -24,7 +24,7 @@ class Screening(Section):
         description="sets of parameters spread over their bounds, then L-BFGS-B from the best of them"
     )
     samples: Count = Field(128, description="number of parameter sets")
-    descents: Count = Field(2, description="number of the best sets that descents start from")
+    descents: Count = Field(3, description="number of the best sets that descents start from")
     iterations: Count = Field(20, description="iterations of each descent")
 
 
@@ -42,8 +42,8 @@ class Stage(Section):
 
     kind: Literal["lbfgsb", "cmaes"]
     mapping: Literal["uniform", "distributed"] | None = None
-    iterations: Count = Field(100, description="it ends after these at the latest")
-    cost_tolerance: Tolerance = Field(1e-9, description="it ends when an iteration betters the cost by a smaller share")
+    iterations: Count = Field(200, description="it ends after these at the latest")
+    cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
 
 
 class Lbfgsb(Stage):
@@ -54,7 +54,7 @@ class Lbfgsb(Stage):
         None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
     )
     gradient_tolerance: Tolerance = Field(
-        1e-7, description="it ends when no component of the projected gradient is larger"
+        1e-6, description="it ends when no component of the projected gradient is larger"
     )
     corrections: Annotated[Integer, Field(ge=3, le=100)] = Field(
         10, description="steps that its approximation of the curvature remembers"
@@ -71,6 +71,7 @@ class Cmaes(Stage):
     population: Annotated[Integer, Field(ge=4, le=10_000)] | None = Field(
         None, description="parameter sets per iteration; left out: after the number of parameters", examples=[16]
     )
+    patience: Count = Field(20, description="iterations over which the cost must go down by cost_tolerance")
     spread: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.2, description="first standard deviation, as a share of the width between the bounds"
     )
