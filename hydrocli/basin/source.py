@@ -1,0 +1,214 @@
+"""What a basin is made from: the user's paths and options, and the list of the files that they mean.
+
+Everything here goes by names of files and their dates of change, so that a second start, which finds the basin in its
+store, opens no raster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hydrocli.basin import store
+from hydrocli.basin.archive import Archive, open_archive, open_interannual
+from hydrocli.basin.basin import Times, stamps
+from hydrocli.basin.discharge import DischargeFiles, find_discharge
+from hydrocli.basin.evapotranspiration import DAY, day_of_step
+from hydrocli.basin.forcing import Piece, daily_files, interannual_files, plan_by_day, plan_by_step, subdaily_files
+from hydrocli.basin.gauges import read_table
+from hydrocli.basin.network import ENCODINGS
+from hydrocli.errors import Errors, HydrocliError, InputError
+
+PRECIPITATION, EVAPOTRANSPIRATION = "forcing.precipitation.path", "forcing.evapotranspiration.path"
+KINDS = ("interannual", "given", "oudin")
+
+
+@dataclass(frozen=True)
+class BasinSource:
+    """Where everything about a basin is, and how to read it.
+
+    Attributes:
+        start: beginning of the first step (UTC).
+        end: end of the last step.
+        step: 900 ... 86400, divides a day [s].
+        flow_directions: raster of D8 codes; its grid is the grid of the model.
+        encoding: of the codes: smash, esri or ldd.
+        gauges: table code, x, y, area [km2].
+        precipitation: folder tree of GeoTIFF with dates in their names.
+        evapotranspiration: folder tree likewise; of temperature for the kind oudin.
+        evapotranspiration_kind: interannual (mmdd in the names, mm/day), given (mm/day or mm/step), oudin.
+        discharge: observations; None where there are none.
+        discharge_format: smash or tidy.
+        descriptors: raster of each descriptor.
+        gauge_codes: gauges wanted, in this order; empty: all of the table.
+        gauges_crs: of the table's coordinates; None: that of the flow directions.
+        area_tolerance: largest relative difference of a gauge's drained area.
+        precipitation_factor: makes mm/step of the values of the files.
+        evapotranspiration_factor: makes mm, or with the offset degrees C, of the values of the files.
+        temperature_offset: added after the factor; for the kind oudin.
+        crs: of rasters that do not tell theirs.
+        unreadable_as_missing: a broken raster of forcing counts as missing instead of ending the work.
+    """
+
+    start: np.datetime64
+    end: np.datetime64
+    step: int
+    flow_directions: Path
+    encoding: str
+    gauges: Path
+    precipitation: Path
+    evapotranspiration: Path
+    evapotranspiration_kind: str
+    discharge: Path | None = None
+    discharge_format: str = "smash"
+    descriptors: Mapping[str, Path] = field(default_factory=dict)
+    gauge_codes: tuple[str, ...] = ()
+    gauges_crs: str | None = None
+    area_tolerance: float = 0.2
+    precipitation_factor: float = 1.0
+    evapotranspiration_factor: float = 1.0
+    temperature_offset: float = 0.0
+    crs: str | None = None
+    unreadable_as_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.encoding not in ENCODINGS or self.evapotranspiration_kind not in KINDS:
+            raise ValueError(f"unknown: {self.encoding} or {self.evapotranspiration_kind}")
+
+    @property
+    def times(self) -> Times:
+        """Stamps of the period, datetime64[s][t]."""
+        length = int((self.end - self.start).astype("timedelta64[s]").astype(int))
+        if length <= 0 or length % self.step or DAY % self.step:
+            what = f"from {self.start} to {self.end} is not a number of steps of {self.step} s"
+            raise InputError("period", what, "The step must divide the period, and a day.")
+        return stamps(self.start, length // self.step, self.step)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files that a source needs, found by their names only.
+
+    Attributes:
+        times: stamps of the period.
+        codes: of the gauges.
+        precipitation: pieces of the rain.
+        evapotranspiration: pieces of the potential evapotranspiration, or of the temperature for it.
+        discharge: files of the observations.
+        notes: sentences worth a warning.
+    """
+
+    times: Times
+    codes: tuple[str, ...]
+    precipitation: list[Piece]
+    evapotranspiration: list[Piece]
+    discharge: DischargeFiles
+    notes: list[str]
+
+    @property
+    def forcings(self) -> dict[str, list[Piece]]:
+        """Pieces by the name of the forcing."""
+        return {"precipitation": self.precipitation, "evapotranspiration": self.evapotranspiration}
+
+
+def make_plan(source: BasinSource) -> Plan:
+    """List the files that a source needs.
+
+    Raises:
+        Errors: for all that is missing or ambiguous.
+    """
+    times, errors, notes = source.times, list[HydrocliError](), list[str]()
+    codes: tuple[str, ...] = ()
+    rain, evapotranspiration, discharge = list[Piece](), list[Piece](), DischargeFiles("smash", ())
+    with collecting(errors):
+        codes = read_table(source.gauges).select(source.gauge_codes).code
+    with collecting(errors):
+        discharge = find_discharge(source.discharge, source.discharge_format, codes)
+    with collecting(errors):
+        rain = _existing(
+            plan_by_step(_archive(source.precipitation, PRECIPITATION, notes), times, PRECIPITATION), PRECIPITATION
+        )
+    with collecting(errors):
+        evapotranspiration = _existing(_plan_evapotranspiration(source, times, notes), EVAPOTRANSPIRATION)
+    for name, path in _single_rasters(source).items():
+        if not path.is_file():
+            errors.append(InputError(f"basin.{name}", f"{path} does not exist"))
+    if errors:
+        raise Errors(errors)
+    if source.discharge is not None and discharge.format == "smash":
+        notes += [f"gauge {c} has no file of discharge" for c, p in zip(codes, discharge.paths, strict=True) if not p]
+    return Plan(times, codes, rain, evapotranspiration, discharge, notes)
+
+
+def fingerprint_of(source: BasinSource, plan: Plan) -> str:
+    """32 hexadecimal digits that change with the options, and with path, size or time of change of any file used."""
+    options = {key: value for key, value in asdict(source).items() if key != "descriptors"}
+    hasher = hashlib.sha256(json.dumps([store.FORMAT, options], default=str, sort_keys=True).encode())
+    for name, path in _inputs(source, plan):
+        try:
+            told = os.stat(path)  # noqa: PTH116 - tens of thousands of files
+        except OSError as error:
+            raise InputError(path, f"cannot be opened ({error.strerror})") from error
+        hasher.update(f"{name}\0{os.path.abspath(path)}\0{told.st_size}\0{told.st_mtime_ns}\0".encode())  # noqa: PTH100
+    return hasher.hexdigest()[:32]
+
+
+@contextmanager
+def collecting(errors: list[HydrocliError]) -> Iterator[None]:
+    """Put errors raised inside into the list, and go on."""
+    try:
+        yield
+    except Errors as several:
+        errors += several.errors
+    except HydrocliError as error:
+        errors.append(error)
+
+
+def _plan_evapotranspiration(source: BasinSource, times: Times, notes: list[str]) -> list[Piece]:
+    where, step = EVAPOTRANSPIRATION, source.step
+    labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
+    if source.evapotranspiration_kind == "interannual":
+        files = interannual_files(open_interannual(source.evapotranspiration, where))
+        return plan_by_day(files, labels, times, step)
+    archive = _archive(source.evapotranspiration, where, notes)
+    if source.evapotranspiration_kind == "given":
+        if archive.is_daily and step < DAY:
+            return plan_by_day(daily_files(archive), labels, times, step)
+        return plan_by_step(archive, times, where)
+    if archive.is_daily:
+        return plan_by_day(daily_files(archive), labels, times, step)
+    return plan_by_day(subdaily_files(archive), day_of_step(times), times, step)
+
+
+def _archive(folder: Path, where: str, notes: list[str]) -> Archive:
+    archive = open_archive(folder, where)
+    if archive.undated:
+        notes.append(f"{len(archive.undated)} files without a date are left out, first {archive.undated[0]}")
+    return archive
+
+
+def _existing(pieces: list[Piece], where: str) -> list[Piece]:
+    if all(piece.is_gap for piece in pieces):
+        raise InputError(where, "has no file in the period", "Do its dates agree with `period`?")
+    return pieces
+
+
+def _single_rasters(source: BasinSource) -> dict[str, Path]:
+    descriptors = {f"descriptors.{name}": path for name, path in source.descriptors.items()}
+    return {"flow_directions.path": source.flow_directions, **descriptors}
+
+
+def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Role and path of every file used."""
+    yield "gauges", str(source.gauges)
+    yield from ((name, str(path)) for name, path in _single_rasters(source).items())
+    yield from (("discharge", path) for path in plan.discharge.paths if path)
+    for name, pieces in plan.forcings.items():
+        yield from ((name, path) for piece in pieces for path in piece.files if path)

@@ -1,0 +1,200 @@
+"""The ingested basins on disk: one folder each, named by the fingerprint of its inputs, read by memory map.
+
+A store is written in a sibling folder and renamed when it is whole, so that a reader sees all of it or nothing. Of two
+processes that build the same one, the last to rename wins, and both wrote the same. Only fixed names are written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.basin import Basin, Gauges
+from hydrocli.basin.grid import Grid
+from hydrocli.basin.network import Network
+from hydrocli.errors import InputError
+
+FORMAT = 1
+"""Of the files below; a change makes all older stores be built anew."""
+NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
+GAUGES = ("cell", "x", "y", "area_asked", "area_found")
+FORCINGS = ("precipitation", "evapotranspiration")
+_META = "meta.json"
+_NAME = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.partial)?")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A basin read from its store, and what was noted when it was built."""
+
+    basin: Basin
+    path: Path
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """A store on disk; `created` in UTC; `is_partial`: left by a process that was stopped, or still being written."""
+
+    path: Path
+    bytes: int
+    created: datetime
+    is_partial: bool
+
+
+def load(folder: Path, fingerprint: str) -> Stored | None:
+    """The basin of a fingerprint; None where there is no whole and sound store of it."""
+    path = folder / fingerprint
+    if not path.is_dir():
+        return None
+    try:
+        meta = json.loads((path / _META).read_text(encoding="utf-8"))
+        if (meta["format"], meta["fingerprint"]) != (FORMAT, fingerprint):
+            raise ValueError("its description belongs to another store")
+        return Stored(_basin(path, meta), path, meta)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        logger.warning("the store %s is broken (%s): building it anew", path, error)
+        return None
+
+
+@contextmanager
+def building(folder: Path, fingerprint: str) -> Iterator[Path]:
+    """A folder to write a store into; on leaving it becomes the store, on an exception it vanishes.
+
+    Raises:
+        InputError: when the disk refuses.
+    """
+    partial = folder / f"{fingerprint}.{uuid.uuid4().hex}.partial"
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.iterdir():
+            _sync(file)
+        _install(partial, folder / fingerprint)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        raise InputError(str(folder), what, "Free space there, or set `forcing.store` to another folder.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
+    """An empty float32 `.npy` file of its final size, its space reserved: a full disk is an error here and now."""
+    path = folder / f"{name}.npy"
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    del array
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, max(path.stat().st_size, 1))
+    return path
+
+
+def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str]) -> None:
+    """Write all of a basin but its forcing, which `create_array` made; `coverage` and `notes` go to its description."""
+    for name in NETWORK:
+        np.save(folder / f"network_{name}.npy", getattr(basin.network, name))
+    for name in GAUGES:
+        np.save(folder / f"gauges_{name}.npy", getattr(basin.gauges, name))
+    np.save(folder / "discharge.npy", basin.discharge)
+    fields = [basin.descriptors[name] for name in basin.descriptors]
+    np.save(folder / "descriptors.npy", np.array(fields).reshape(len(fields), len(basin.network)))
+    grid = basin.network.grid
+    meta = {
+        "format": FORMAT,
+        "fingerprint": basin.fingerprint,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "crs": grid.crs_wkt,
+        "transform": grid.transform,
+        "height": grid.height,
+        "width": grid.width,
+        "gauges": basin.gauges.code,
+        "descriptors": list(basin.descriptors),
+        "start": str(basin.start),
+        "step": basin.step,
+        "steps": len(basin.precipitation),
+        "coverage": coverage,
+        "notes": notes,
+    }
+    (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def list_stores(folder: Path) -> list[StoreEntry]:
+    """All stores in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    entries = []
+    for path in folder.iterdir():
+        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            size = sum(file.stat().st_size for file in path.iterdir())
+            created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            entries.append(StoreEntry(path, size, created, path.name.endswith(".partial")))
+    return sorted(entries, key=lambda entry: entry.created)
+
+
+def remove_store(path: Path) -> None:
+    """Remove a store that `list_stores` found; a process that has it open keeps its data until it ends."""
+    if not _NAME.fullmatch(path.name) or path.is_symlink():
+        raise InputError(str(path), "is not a store of hydrocli")
+    shutil.rmtree(path)
+
+
+def _basin(path: Path, meta: dict[str, Any]) -> Basin:
+    def array(name: str, mapped: bool = False) -> NDArray[Any]:
+        return np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None)
+
+    grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
+    network = Network(grid, **{name: array(f"network_{name}") for name in NETWORK})
+    gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
+    forcings = {name: array(name, mapped=True) for name in FORCINGS}
+    discharge, descriptors = array("discharge"), array("descriptors")
+    for name, forcing in forcings.items():
+        if forcing.shape != (meta["steps"], len(network)):
+            raise ValueError(f"{name} has the shape {forcing.shape}")
+    if discharge.shape != (len(gauges.code), meta["steps"]):
+        raise ValueError(f"discharge has the shape {discharge.shape}")
+    return Basin(
+        network=network,
+        gauges=gauges,
+        start=np.datetime64(meta["start"], "s"),
+        step=meta["step"],
+        discharge=discharge,
+        descriptors=dict(zip(meta["descriptors"], descriptors, strict=True)),
+        fingerprint=meta["fingerprint"],
+        **forcings,
+    )
+
+
+def _install(partial: Path, final: Path) -> None:
+    """Put a whole store in its place, in that of a broken or an equal one if there is any."""
+    while True:
+        try:
+            partial.rename(final)
+            return
+        except OSError:
+            if not final.exists():
+                raise
+            aside = partial.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
+            try:
+                final.rename(aside)
+            except FileNotFoundError:
+                continue
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
