@@ -1,0 +1,308 @@
+"""The run folder: made, owned, described by its manifest, and never shared.
+
+`manifest.json` says with what, where and how the run was done and how it ended:
+
+| state | meaning |
+|---|---|
+| created | nothing was computed yet |
+| running | a process works on it; if none holds the lock, it was killed |
+| stopped | ended before its time, and the same command continues it |
+| finished | done |
+| failed | ended by an error, which `ending` tells |
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+import hydrocli
+from hydrocli.errors import HydrocliError, InputError, Stopped
+from hydrocli.results import log
+from hydrocli.results.lock import Lock, Owner, holder
+from hydrocli.results.write import PARTIAL, remove_partials, telling, write_json
+
+State = Literal["created", "running", "stopped", "finished", "failed"]
+
+FORMAT = "hydrocli run folder 1"
+MANIFEST = "manifest.json"
+LOCK = "lock.json"
+LOG = "log.jsonl"
+LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "pyarrow")
+"""Libraries whose version may change a number or a file."""
+
+
+def _versions() -> dict[str, str]:
+    versions = {"hydrocli": hydrocli.__version__, "python": platform.python_version()}
+    # Asked of the installed packages' records: importing them would cost seconds.
+    return versions | {library: metadata.version(library) for library in LIBRARIES}
+
+
+def _cpu() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` holds.
+
+    Attributes:
+        run: name of the run, also the column `run` of its tables.
+        state: see the module.
+        ending: how it ended, in a sentence.
+        identity: hash of everything that changes the numbers; another hash is another run.
+        seed: of every random number.
+        inputs: fingerprint of each input by name.
+        timings: seconds by part of the work.
+        counts: what was counted on the way, such as missing forcing.
+        warnings: sentences for the user.
+        created, updated: UTC.
+        versions, host, cpu, command: with what and where the last command that computed was run.
+    """
+
+    run: str
+    format: str = FORMAT
+    state: State = "created"
+    ending: str = ""
+    identity: str = ""
+    seed: int | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    created: str = field(default_factory=_now)
+    updated: str = field(default_factory=_now)
+    versions: dict[str, str] = field(default_factory=_versions)
+    host: str = field(default_factory=socket.gethostname)
+    cpu: str = field(default_factory=_cpu)
+    command: str = field(default_factory=lambda: shlex.join(sys.argv))
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a run folder as anybody may ask for it."""
+
+    run: str
+    state: State
+    ending: str
+    holder: Owner | None
+
+
+class RunFolder:
+    """A run folder that this process owns until the end of the `with` block.
+
+    Leaving the block by an error while the state is `running` records the ending: `stopped` for `Stopped`, else
+    `failed`.
+    """
+
+    def __init__(self, path: Path, lock: Lock, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path, run: str) -> RunFolder:
+        """Create the folder `path` or open it, and own it.
+
+        Args:
+            path: the folder; those above it are made too.
+            run: name of a new run; a folder that exists keeps its own.
+
+        Raises:
+            HeldError: another process owns it.
+            InputError: it holds something else than a run, or cannot be written.
+        """
+        path = Path(path).absolute()
+        with telling(path, "cannot be made"):
+            path.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(path)
+        lock = Lock(path / LOCK)
+        lock.acquire()
+        try:
+            remove_partials(path)
+            log.mend(path / LOG)
+            return cls(path, lock, _found_or_new(path, run))
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self._record_ending(error)
+        finally:
+            self._lock.release()
+
+    def assert_held(self) -> None:
+        """Raise HeldError if another process took the folder over; to be asked now and then in a long run."""
+        self._lock.assert_held()
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the manifest and write it; dictionaries are merged with what they hold.
+
+        Raises:
+            TypeError: no such field.
+            HeldError: the folder is another's by now.
+        """
+        self.assert_held()
+        merged = {
+            name: getattr(self.manifest, name) | value if isinstance(value, dict) else value
+            for name, value in changes.items()
+        }
+        self.manifest = replace(self.manifest, **merged, updated=_now())
+        write_json(self.path / MANIFEST, asdict(self.manifest))
+
+    def start(self, **changes: Any) -> None:
+        """Record that this process computes here from now on, with which versions, where and by which command."""
+        fresh = asdict(Manifest(self.manifest.run))
+        here = {name: fresh[name] for name in ("versions", "host", "cpu", "command")}
+        self.update(state="running", ending="", **here, **changes)
+
+    def finish(self, sentence: str) -> None:
+        """Record that the run is done."""
+        self.update(state="finished", ending=sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Keep a warning in the manifest, once, and in the log."""
+        if sentence not in self.manifest.warnings:
+            self.update(warnings=(*self.manifest.warnings, sentence))
+        self.log("warning", "warning", sentence=sentence)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the wall time of the block to the timings; a continued run adds to what its first half took."""
+        began = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        self.update(timings={part: self.manifest.timings.get(part, 0.0) + seconds})
+
+    def log(self, event: str, level: log.Level = "info", **fields: Any) -> None:
+        """Add a line to `log.jsonl`."""
+        log.append(self.path / LOG, event, level, **fields)
+
+    def begin_again(self) -> Path:
+        """Set the folder aside as `<name>.1` (or the next free number) and start an empty one; returns the old path.
+
+        Raises:
+            HeldError: another process was quicker to start in the place that became free.
+        """
+        self.assert_held()
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            number += 1
+        self._lock.stop_beating()
+        with telling(self.path, f"cannot be renamed to {aside.name}"):
+            self.path.rename(aside)
+            (aside / LOCK).unlink()
+            self.path.mkdir(exist_ok=True)
+        lock = Lock(self.path / LOCK)
+        lock.acquire()
+        self._lock = lock
+        self.manifest = _found_or_new(self.path, self.manifest.run)
+        return aside
+
+    def _record_ending(self, error: BaseException) -> None:
+        state: State = "stopped" if isinstance(error, Stopped) else "failed"
+        sentence = str(error) or type(error).__name__
+        if not isinstance(error, HydrocliError):
+            sentence = f"{type(error).__name__}: {error}"
+        # The disk may be full, or the folder another's: the error that is on its way out matters more.
+        with suppress(HydrocliError):
+            self.assert_held()
+            self.log(state, "info" if state == "stopped" else "error", sentence=sentence)
+            if self.manifest.state == "running":
+                self.update(state=state, ending=sentence)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder.
+
+    Raises:
+        InputError: there is no folder or no manifest, or it is not one of hydrocli's.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise InputError(str(folder), "there is no such run folder", "Run `hydrocli calibrate` first.")
+    if not path.exists():
+        raise InputError(str(folder), f"is not a run folder: it holds no {MANIFEST}", "Run `hydrocli calibrate` first.")
+    with telling(path, "cannot be read"):
+        content = path.read_bytes()
+    try:
+        values = json.loads(content)
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
+        if values["state"] not in get_args(State):
+            raise ValueError(f"its state is {values['state']!r}")
+        known = {item.name: values[item.name] for item in fields(Manifest)}
+        return Manifest(**{**known, "warnings": tuple(known["warnings"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(str(path), f"is not the manifest of a run: {error}", "Move the folder away.") from error
+
+
+def status(folder: Path) -> Status:
+    """State of a run folder, by looking only: nothing is locked, written or mended.
+
+    Raises:
+        InputError: it is not a run folder.
+    """
+    manifest = read_manifest(folder)
+    owner = holder(folder / LOCK)
+    if manifest.state == "running" and owner is None:
+        manifest = _killed(manifest)
+    return Status(manifest.run, manifest.state, manifest.ending, owner)
+
+
+def _killed(manifest: Manifest) -> Manifest:
+    sentence = f"Ended without a word after {manifest.updated} on {manifest.host}: killed, or the machine went down."
+    return replace(manifest, state="stopped", ending=sentence)
+
+
+def _found_or_new(path: Path, run: str) -> Manifest:
+    """The manifest of an owned folder; one that still says `running` belongs to a process that was killed."""
+    if not (path / MANIFEST).exists():
+        manifest = Manifest(run)
+    elif (manifest := read_manifest(path)).state == "running":
+        manifest = _killed(manifest)
+        log.append(path / LOG, "taken over", "warning", sentence=manifest.ending)
+    else:
+        return manifest
+    write_json(path / MANIFEST, asdict(manifest))
+    return manifest
+
+
+def _refuse_foreign(path: Path) -> None:
+    if (path / MANIFEST).exists():
+        read_manifest(path)
+        return
+    ours = {path / LOCK, *path.glob(PARTIAL), *path.glob(f"{LOCK}.takeover*")}
+    if foreign := sorted(item.name for item in set(path.iterdir()) - ours):
+        raise InputError(
+            str(path),
+            f"is not a run folder, and not empty: it holds {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",
+            "Name another folder, or move its content away.",
+        )

@@ -1,0 +1,58 @@
+"""`log.jsonl`: one JSON object per line, readable while the run goes on and after any kind of end.
+
+Every line is one call of `write` on a file opened for appending, so lines of several threads never mix and a kill tears
+the last one at most. Readers leave a torn line out.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from hydrocli.results.write import plain, telling
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None:
+    """Add a line: UTC time, level, event and the fields given.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps(plain({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
+    encoded = line.encode() + b"\n"
+    with telling(path):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if os.write(handle, encoded) < len(encoded):
+                raise OSError(errno.ENOSPC, "the line was cut")
+        finally:
+            os.close(handle)
+
+
+def mend(path: Path) -> None:
+    """End a torn last line, so that the next one starts on its own."""
+    with telling(path):
+        if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+            with path.open("ab") as file:
+                file.write(b"\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, torn ones left out; empty when there is no log."""
+    if not path.exists():
+        return []
+    lines = []
+    with telling(path, "cannot be read"):
+        for line in path.read_bytes().splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+    return lines

@@ -1,0 +1,179 @@
+"""Run folders for Python users: tables as pandas DataFrames, read when first asked for.
+
+`run.scores`, `run.discharge` ... are the tables of the contract; `frame.attrs` has the units and the CRS of their
+columns. The folder may come from anybody: only JSON and Parquet are read, and nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import glob
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.errors import InputError
+from hydrocli.results.folder import LOG, Manifest, read_manifest, status
+from hydrocli.results.log import read_log
+from hydrocli.results.schemas import TABLES
+from hydrocli.results.write import telling
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class _Lazy:
+    """A table of a run as an attribute, read once."""
+
+    def __set_name__(self, owner: type[Run], name: str) -> None:
+        self.name = name
+        self.__doc__ = TABLES[name].words
+
+    def __get__(self, run: Run | None, owner: type[Run]) -> Any:
+        if run is None:
+            return self
+        frame = run.table(self.name)
+        run.__dict__[self.name] = frame
+        return frame
+
+
+class Run:
+    """A run folder to read from.
+
+    Attributes:
+        folder: its path.
+        manifest: how the run was made and how it ended.
+        discharge, scores, parameters, control, history, states, domain, catchments, balance, events, signatures:
+            the tables, as DataFrames.
+    """
+
+    discharge = _Lazy()
+    scores = _Lazy()
+    parameters = _Lazy()
+    control = _Lazy()
+    history = _Lazy()
+    states = _Lazy()
+    domain = _Lazy()
+    catchments = _Lazy()
+    balance = _Lazy()
+    events = _Lazy()
+    signatures = _Lazy()
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"Run({self.manifest.run!r}, {self.manifest.state}, {str(self.folder)!r})"
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of `log.jsonl`."""
+        return read_log(self.folder / LOG)
+
+    def has(self, table: str) -> bool:
+        """Whether the run has written this table."""
+        return (self.folder / TABLES[table].file).exists()
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table as a DataFrame, read anew; missing numbers are NaN.
+
+        Raises:
+            InputError: the table is not there, broken, or lacks columns.
+        """
+        return _frame(self.arrow(name))
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The columns of a table as numpy arrays, such as the states and parameters that another run starts from.
+
+        Times are datetime64[us] in UTC; missing numbers are NaN.
+
+        Raises:
+            InputError: as `table`.
+        """
+        arrow = self.arrow(name)
+        return {field: np.asarray(arrow[field].to_numpy()) for field in arrow.column_names}
+
+    def arrow(self, name: str) -> pa.Table:
+        """A table as Arrow has it.
+
+        Raises:
+            InputError: as `table`.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = TABLES[name]
+        path = self.folder / table.file
+        command = f"Run `hydrocli {table.command} {self.folder}`."
+        if not path.exists():
+            raise InputError(str(path), "is not there", command)
+        try:
+            with telling(path, "cannot be read"):
+                arrow = pq.read_table(path, partitioning=None)
+        except pa.ArrowException as error:
+            raise InputError(str(path), f"is broken: {error}", command) from error
+        lacking = {column.name for column in table.columns} - set(arrow.column_names)
+        if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
+            what = f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: not written by this version"
+            raise InputError(str(path), what, command)
+        return arrow
+
+
+def read(folder: str | Path, *, unfinished: bool = False) -> Run:
+    """Open a run folder for reading; nothing is locked or changed.
+
+    Args:
+        folder: path of the run folder.
+        unfinished: also accept a run that is going on, was stopped or failed.
+
+    Raises:
+        InputError: no run folder, a broken manifest, or a run that is not finished.
+    """
+    folder = Path(folder)
+    found = status(folder)
+    if found.state != "finished" and not unfinished:
+        by = f" by {found.holder}" if found.holder else ""
+        ending = f": {found.ending}" if found.ending else ""
+        raise InputError(
+            str(folder), f"is not finished, but {found.state}{by}{ending}", "Run `hydrocli calibrate` to continue it."
+        )
+    return Run(folder, read_manifest(folder))
+
+
+def read_many(pattern: str, table: str) -> pd.DataFrame:
+    """One table of all finished runs whose folder matches a pattern such as `runs/*`, told apart by the column `run`.
+
+    Runs that are not finished or lack the table are left out with a warning that names them. Columns that only some
+    runs have (parameters, descriptors) are missing in the others.
+
+    Raises:
+        InputError: no folder matches, or none can be read.
+    """
+    import pyarrow as pa
+
+    tables, problems = [], []
+    for folder in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - the pattern may be absolute
+        try:
+            tables.append(read(folder).arrow(table))
+        except InputError as error:
+            problems.append(f"{error.where} {error.what}")
+    if not tables:
+        raise InputError(pattern, "no run with this table: " + ("; ".join(problems) or "nothing matches"))
+    if problems:
+        warnings.warn(f"left out: {'; '.join(problems)}", stacklevel=2)
+    together = _frame(pa.concat_tables(tables, promote_options="default"))
+    if len({found.schema.metadata.get(b"crs") for found in tables}) > 1:
+        together.attrs.pop("crs", None)
+    return together
+
+
+def _frame(arrow: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = arrow.to_pandas()
+    frame.attrs["units"] = {field.name: field.metadata[b"unit"].decode() for field in arrow.schema}
+    if crs := arrow.schema.metadata.get(b"crs"):
+        frame.attrs["crs"] = crs.decode()
+    return frame

@@ -1,0 +1,278 @@
+"""The tables of a run folder: their columns, kinds, units and what a missing value says.
+
+Plain descriptions, turned into an Arrow schema only where a file is written, so that a command can start without
+loading pyarrow. Tables whose columns depend on the experiment (parameters, domain, catchments) are functions of the
+names; all others are constants. Every table has `run` as its first column, so that many runs can be read together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import hydrocli
+from hydrocli.errors import ConfigurationError
+from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, PARAMETERS, STATES, Quantity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["text", "time", "integer", "float", "flag"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; `null` says what a missing value means, and is empty where none may be missing."""
+
+    name: str
+    kind: Kind
+    words: str
+    unit: str = ""
+    null: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file `<name>.parquet`; `command` is the one that writes it, `is_map` says that x and y are in it."""
+
+    name: str
+    words: str
+    columns: tuple[Column, ...]
+    command: str = "calibrate"
+    is_map: bool = False
+
+    @property
+    def file(self) -> str:
+        """Name of the file in the run folder."""
+        return f"{self.name}.parquet"
+
+
+RUN = Column("run", "text", "name of the run")
+GAUGE = Column("gauge", "text", "code of the gauge")
+PERIOD = Column("period", "text", "name of the period")
+TIME = Column("time", "time", "end of the time step that the values belong to", "UTC")
+CELL = Column("cell", "integer", "number of the active cell in this run, from 0")
+PLACE = (
+    CELL,
+    Column("row", "integer", "row of the cell in the grid of the run, from north"),
+    Column("column", "integer", "column of the cell in the grid of the run, from west"),
+    Column("x", "float", "x of the centre of the cell", "unit of the CRS"),
+    Column("y", "float", "y of the centre of the cell", "unit of the CRS"),
+)
+
+
+def of_quantity(quantity: Quantity, null: str = "") -> Column:
+    """The column of a quantity of `hydrocli.names`."""
+    return Column(quantity.symbol, "float", quantity.words, quantity.unit, null)
+
+
+DISCHARGE = Table(
+    "discharge",
+    "discharge at the gauges over the whole run, warm-up included",
+    (
+        RUN,
+        GAUGE,
+        TIME,
+        Column("observed", "float", "observed discharge", "m3/s", "not observed"),
+        Column("simulated", "float", "simulated discharge", "m3/s", "not finite"),
+    ),
+)
+SCORES = Table(
+    "scores",
+    "how good the simulated discharge is",
+    (
+        RUN,
+        GAUGE,
+        Column("scenario", "text", "calibration, temporal, spatial or spatio-temporal"),
+        PERIOD,
+        Column("metric", "text", "name of the metric"),
+        Column("value", "float", "value of the metric in its own unit", "", "not defined on these data"),
+        Column("n_valid", "integer", "number of pairs of observed and simulated values"),
+    ),
+    "validate",
+)
+CONTROL = Table(
+    "control",
+    "the numbers that the optimiser changed",
+    (
+        RUN,
+        Column("name", "text", "name of the control"),
+        Column("value", "float", "value at the end", "-"),
+        Column("lower", "float", "lower bound", "-"),
+        Column("upper", "float", "upper bound", "-"),
+        Column("gradient", "float", "derivative of the cost at the end", "-", "the optimiser uses no gradient"),
+    ),
+)
+HISTORY = Table(
+    "history",
+    "the way of the optimiser",
+    (
+        RUN,
+        Column("stage", "text", "name of the stage, with a number where it consists of several descents"),
+        Column("iteration", "integer", "iteration of the stage or descent, 0 = its start"),
+        Column("evaluations", "integer", "evaluations of the cost since the calibration began"),
+        Column("cost", "float", "lowest cost found in the stage or descent", "-"),
+        Column(
+            "gradient_norm",
+            "float",
+            "largest component of the gradient that the bounds leave free",
+            "-",
+            "the optimiser uses no gradient",
+        ),
+        Column("seconds", "float", "spent in evaluations since the calibration began", "s"),
+    ),
+)
+STATES_TABLE = Table(
+    "states",
+    "states of every cell at the end of the run: all a later run needs to start there exactly",
+    (RUN, CELL, *(of_quantity(state) for state in STATES.values())),
+)
+BALANCE = Table(
+    "balance",
+    "water balance of the catchments by year",
+    (
+        RUN,
+        GAUGE,
+        Column("year", "integer", "calendar year (UTC)"),
+        Column("rain", "float", "precipitation", "mm"),
+        Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
+        Column("exchange", "float", "exchange as applied, both branches", "mm"),
+        Column("network_source", "float", "rain added by the correction of the network", "mm"),
+        Column("clamped", "float", "water lost or added where a store was held inside its limits", "mm"),
+        Column("runoff", "float", "runoff of the cells before routing", "mm"),
+        Column("routing_added", "float", "water added by the floor of the routing", "mm"),
+        Column("storage_change", "float", "change of the stores", "mm"),
+        Column("closure_error", "float", "what the other columns leave unexplained", "mm"),
+    ),
+)
+EVENTS = Table(
+    "events",
+    "flood events found in the observed discharge",
+    (
+        RUN,
+        GAUGE,
+        PERIOD,
+        Column("event", "integer", "number of the event at its gauge and period, from 1"),
+        Column("start", "time", "start of the event", "UTC"),
+        Column("end", "time", "end of the event", "UTC"),
+        Column("season", "text", "season of the discharge peak"),
+        Column("rain_peak", "time", "time of the largest rain", "UTC", "no rain in the event"),
+        Column("discharge_peak", "time", "time of the largest observed discharge", "UTC"),
+        Column("multipeak", "flag", "whether the event has several peaks"),
+    ),
+    "signatures",
+)
+SIGNATURES = Table(
+    "signatures",
+    "signatures of the observed and the simulated discharge",
+    (
+        RUN,
+        GAUGE,
+        PERIOD,
+        Column("event", "integer", "number of the event", "", "signature of the whole period"),
+        Column("signature", "text", "name of the signature"),
+        Column("observed", "float", "of the observed discharge", "", "not defined on these data"),
+        Column("simulated", "float", "of the simulated discharge", "", "not defined on these data"),
+        Column("relative_error", "float", "(simulated - observed) / observed", "-", "not defined on these data"),
+    ),
+    "signatures",
+)
+
+
+def parameters(symbols: Sequence[str]) -> Table:
+    """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""
+    known = PARAMETERS | STATES
+    mapped = tuple(of_quantity(known[symbol]) for symbol in symbols)
+    return Table("parameters", "parameters of every cell", (RUN, *PLACE, *mapped), is_map=True)
+
+
+def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
+    """The cells: place, network, `catchment_<code>` of each gauge, `ci` and the descriptors.
+
+    Raises:
+        ConfigurationError: a descriptor has the name of another column (upper and lower case are the same to SQL).
+    """
+    columns = (
+        RUN,
+        *PLACE,
+        Column("area", "float", "area of the cell", "m2"),
+        Column("downstream", "integer", "cell that this one drains into, -1 = none in the domain"),
+        Column("level", "integer", "place in the order of routing; a cell drains into the next level"),
+        Column("calibrated", "flag", "whether the cell drains to a gauge of the calibration"),
+        of_quantity(INTERCEPTION_CAPACITY),
+        *(Column(f"catchment_{code}", "flag", f"whether the cell drains to gauge {code}") for code in gauges),
+    )
+    taken = {column.name.lower() for column in columns}
+    for name in descriptors:
+        if name.lower() in taken:
+            raise ConfigurationError(
+                f"basin.descriptors.{name}", f"{name!r} names a column of domain.parquet already", "Rename it."
+            )
+        taken.add(name.lower())
+    described = (Column(name, "float", f"descriptor {name}", "as given", "no data") for name in descriptors)
+    return Table("domain", "the active cells and their network", (*columns, *described), is_map=True)
+
+
+def catchments(quantities: Sequence[Quantity]) -> Table:
+    """Catchment means in time: rain and potential evapotranspiration, then the states and fluxes asked for."""
+    means = (*FORCINGS.values(), *quantities)
+    columns = tuple(of_quantity(quantity, null="missing in the whole catchment") for quantity in means)
+    return Table("catchments", "means over the catchment of each gauge", (RUN, GAUGE, TIME, *columns))
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        DISCHARGE,
+        SCORES,
+        parameters(()),
+        CONTROL,
+        HISTORY,
+        STATES_TABLE,
+        domain((), ()),
+        catchments(()),
+        BALANCE,
+        EVENTS,
+        SIGNATURES,
+    )
+}
+"""Every table of a run folder with the columns that it has in any run."""
+
+
+def arrow_type(kind: Kind) -> pa.DataType:
+    """How a kind of column is stored."""
+    import pyarrow as pa
+
+    kinds = {"text": pa.string(), "integer": pa.int64(), "float": pa.float64(), "flag": pa.bool_()}
+    return kinds.get(kind) or pa.timestamp("us", tz="UTC")
+
+
+def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
+    """The Arrow schema of a table of one run.
+
+    Unit, description and the meaning of null stand in the metadata of each field. Tools that see only the key-value
+    metadata of the file (DuckDB) find the units there too, as JSON under `units`.
+    """
+    import pyarrow as pa
+
+    if table.is_map and not crs_wkt:
+        raise ValueError(f"{table.name} holds coordinates and needs their CRS")
+    fields = [
+        pa.field(
+            column.name,
+            arrow_type(column.kind),
+            nullable=bool(column.null),
+            metadata={"unit": column.unit, "description": column.words, "null": column.null},
+        )
+        for column in table.columns
+    ]
+    metadata = {
+        "hydrocli": hydrocli.__version__,
+        "run": run,
+        "description": table.words,
+        "units": json.dumps({column.name: column.unit for column in table.columns if column.unit}),
+        **({"crs": crs_wkt} if table.is_map else {}),
+    }
+    return pa.schema(fields, metadata=metadata)

@@ -1,0 +1,275 @@
+"""Files that are whole or not there.
+
+Each is written under a temporary name in the same folder, flushed to the disk and renamed, so that neither a kill nor
+a full disk leaves half a file under a final name. What a killed writer leaves (`.<name>.<pid>.partial`) is removed by
+the next owner of the run folder. Errors of the system come out as a sentence with the path.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import hydrocli
+from hydrocli.errors import InputError
+from hydrocli.names import PARAMETERS, STATES
+from hydrocli.results.schemas import Column, Table, arrow_schema, arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hydrocli.basin.grid import Grid
+
+PARTIAL = ".*.partial"
+"""Pattern of the names of files that are not finished."""
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space and run again.",
+    errno.EDQUOT: "Free some space or ask for a larger quota, and run again.",
+    errno.EFBIG: "The limit of file sizes (ulimit -f) or of the file system is too small.",
+    errno.EACCES: "Check who may write there (ls -ld).",
+    errno.EPERM: "Check who may write there (ls -ld).",
+    errno.EROFS: "Choose a folder on a file system that can be written.",
+}
+
+
+@contextmanager
+def telling(path: Path, what: str = "cannot be written") -> Iterator[None]:
+    """Turn errors of the system into an InputError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(str(path), f"{what}: {reason}", REMEDIES.get(error.errno or 0, "")) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that becomes `path` when the block ends well, and nothing when it does not.
+
+    Raises:
+        InputError: disk full, no permission, limit of file size; `path` is then as it was before.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with telling(path):
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)  # noqa: PTH105 - the call that tests make fail
+            _sync_folder(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8)."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON; numpy values, paths and times become plain ones, numbers that are not finite become null."""
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(folder: Path, table: Table, columns: Mapping[str, ArrayLike], *, run: str, crs_wkt: str = "") -> None:
+    """Write one table of a run folder; NaN, NaT and None become null.
+
+    Args:
+        folder: the run folder.
+        table: which table, of `schemas`.
+        columns: values of each column but `run`, all of one length; times are datetime64 in UTC.
+        run: name of the run.
+        crs_wkt: CRS of x and y, for tables that have them.
+
+    Raises:
+        ValueError: columns missing, unknown, of unequal length, or null where none may be: a bug of the caller.
+        InputError: the file cannot be written.
+    """
+    _check_names(table, columns)
+    _write_batches(folder, table, [columns], run, crs_wkt)
+
+
+def write_series(
+    folder: Path,
+    table: Table,
+    gauges: Sequence[str],
+    times: NDArray[np.datetime64],
+    columns: Mapping[str, NDArray[np.floating]],
+    *,
+    run: str,
+) -> None:
+    """Write a table of series at gauges, one row group per gauge, so that one gauge is read without the others.
+
+    Args:
+        folder: the run folder.
+        table: a table with the columns `gauge` and `time`.
+        gauges: codes, g of them.
+        times: stamps in UTC, datetime64[t].
+        columns: series of each other column, float64[g, t].
+        run: name of the run.
+    """
+    _check_names(table, [*columns, "gauge", "time"])
+    batches = (
+        {"gauge": [code] * len(times), "time": times, **{name: values[g] for name, values in columns.items()}}
+        for g, code in enumerate(gauges)
+    )
+    _write_batches(folder, table, batches, run)
+
+
+def write_maps(
+    folder: Path,
+    grid: Grid,
+    row: NDArray[np.integer],
+    column: NDArray[np.integer],
+    values: Mapping[str, NDArray[np.floating]],
+    *,
+    run: str,
+) -> None:
+    """Write `parameters/<symbol>.tif` in the run folder: float64, NaN outside the active cells.
+
+    Args:
+        folder: the run folder.
+        grid: the grid that row and column count in.
+        row: row of each cell, int[n].
+        column: column of each cell, int[n].
+        values: value of each cell by symbol of the parameter, float64[n].
+        run: name of the run, kept as a tag of the file.
+    """
+    with telling(folder / "parameters"):
+        (folder / "parameters").mkdir(exist_ok=True)
+    known = PARAMETERS | STATES
+    for symbol, cells in values.items():
+        raster = np.full((grid.height, grid.width), np.nan)
+        raster[row, column] = cells
+        encoded = _geotiff(grid, raster, known[symbol].words, known[symbol].unit, symbol, run)
+        with replacing(folder / "parameters" / f"{symbol}.tif") as file:
+            file.write(encoded)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed writers left in a run folder; only its owner may."""
+    with telling(folder, "cannot be cleaned"):
+        for place in (folder, folder / "parameters", folder / "figures"):
+            for partial in place.glob(PARTIAL):
+                partial.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def _check_names(table: Table, given: Mapping[str, ArrayLike] | Sequence[str]) -> None:
+    expected = {column.name for column in table.columns} - {"run"}
+    if missing := sorted(expected - set(given)):
+        raise ValueError(f"{table.file} lacks the columns {', '.join(missing)}")
+    if unknown := sorted(set(given) - expected):
+        raise ValueError(f"{table.file} has no columns {', '.join(unknown)}")
+
+
+def _write_batches(
+    folder: Path, table: Table, batches: Iterator[Mapping[str, ArrayLike]] | Sequence[Any], run: str, crs_wkt: str = ""
+) -> None:
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(table, run, crs_wkt)
+    kinds = {kind: [column.name for column in table.columns if column.kind == kind] for kind in ("text", "flag")}
+    # Floats split by byte compress to a third; integers and stamps rise steadily, so their differences are short.
+    encodings = {
+        column.name: "BYTE_STREAM_SPLIT" if column.kind == "float" else "DELTA_BINARY_PACKED"
+        for column in table.columns
+        if column.kind not in kinds
+    }
+    with (
+        replacing(folder / table.file) as file,
+        pq.ParquetWriter(
+            file, schema, compression="zstd", use_dictionary=kinds["text"], column_encoding=encodings
+        ) as writer,
+    ):
+        for batch in batches:
+            writer.write_table(_arrow_table(table, schema, batch, run))
+
+
+def _arrow_table(table: Table, schema: pa.Schema, columns: Mapping[str, ArrayLike], run: str) -> pa.Table:
+    import pyarrow as pa
+
+    arrays = {column.name: _arrow_array(column, columns[column.name]) for column in table.columns[1:]}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of {table.file} differ in length: {lengths}")
+    for column in table.columns[1:]:
+        if not column.null and (nulls := arrays[column.name].null_count):
+            raise ValueError(f"{nulls} values of {column.name!r} in {table.file} are missing, and none may be")
+    names = pa.repeat(pa.scalar(run), next(iter(lengths.values())))
+    return pa.Table.from_arrays([names, *arrays.values()], schema=schema)
+
+
+def _arrow_array(column: Column, values: ArrayLike) -> pa.Array:
+    import pyarrow as pa
+
+    if column.kind == "time":
+        values = np.asarray(values, "datetime64[us]")
+    elif column.kind == "float":
+        values = np.asarray(values, np.float64)
+    return pa.array(values, type=arrow_type(column.kind), from_pandas=True)
+
+
+def _geotiff(grid: Grid, raster: NDArray[np.float64], words: str, unit: str, symbol: str, run: str) -> bytes:
+    # Made in memory: GDAL reports a full disk late or never, our own writing does not.
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    profile = {
+        "driver": "GTiff",
+        "height": grid.height,
+        "width": grid.width,
+        "count": 1,
+        "dtype": "float64",
+        "crs": grid.crs_wkt,
+        "transform": Affine(*grid.transform),
+        "nodata": np.nan,
+        "compress": "deflate",
+        "predictor": 3,
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(raster, 1)
+            dataset.set_band_description(1, f"{symbol}: {words}")
+            dataset.set_band_unit(1, unit)
+            dataset.update_tags(run=run, hydrocli=hydrocli.__version__)
+        return bytes(memory.read())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot flush a folder; the rename is theirs to keep.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
