@@ -139,13 +139,13 @@ def _borders(level: NDArray[np.int64], heads: int) -> NDArray[np.int64]:
 
 
 @loop
-def skew_forcing(net, level, cell, low, high, offset, out):
-    """Put net[t, n] in the order of the sweep, out[steps * slots]; idle slots get zero."""
-    for wave in range(low.shape[1]):
-        for block in range(2):
-            for s in range(low[block, wave], high[block, wave]):
-                value = net[wave - level[s], cell[s]] if cell[s] >= 0 else out.dtype.type(0)
-                out[offset[block, wave] + s - low[block, wave]] = value
+def skew_forcing(net, first_step, level, cell, heads, low, offset, out):
+    """Put net[some steps, n], whose first row is step `first_step`, where the sweep reads it in out[steps * slots]."""
+    for t in range(net.shape[0]):
+        for s in range(level.size):
+            if cell[s] >= 0:
+                block, wave = int(s >= heads), first_step + t + level[s]
+                out[offset[block, wave] + s - low[block, wave]] = net[t, cell[s]]
 
 
 @loop

@@ -24,6 +24,7 @@ from hydrocli.model.skew import Skew
 
 Array = NDArray[np.floating]
 Seed = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+Watch = Callable[["Rows", int, int], None]
 
 BLOCK_VALUES = 40_000
 """About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
@@ -115,17 +116,20 @@ class Sweep:
         self._inflow = np.zeros(skew.slots - skew.heads, self.real)
         self._moving = Rows.empty(self.block * (1 if skew.chunks == 1 else 8), skew, self.real)
 
-    def simulate(self, parameters: NDArray[np.float64], state: State) -> tuple[NDArray[np.float64], State]:
+    def simulate(
+        self, parameters: NDArray[np.float64], state: State, watch: Watch | None = None
+    ) -> tuple[NDArray[np.float64], State]:
         """Discharge[g, steps] at the gauges [m3/s] and the state after the last step.
 
         Args:
             parameters: [5, n] cp, ct, kexc, akw, bkw.
             state: at the start.
+            watch: is shown the rows of every piece: watch(rows, first wave, number of waves).
         """
         forward = _Forward(self, parameters)
         discharge = np.empty((len(self.gauge_slots), self.skew.steps))
         self._set_row(self._moving, state)
-        self._advance(forward, 0, self.skew.waves, discharge)
+        self._advance(forward, 0, self.skew.waves, discharge, watch)
         return discharge, self._state(self._moving)
 
     def gradient(
@@ -168,7 +172,9 @@ class Sweep:
         rows = waves if (waves + 2) * row <= memory else max(least, int(memory / row) - waves // least - 2)
         return -(-rows // self.block) * self.block
 
-    def _advance(self, forward: _Forward, start: int, waves: int, discharge: NDArray[np.float64]) -> None:
+    def _advance(
+        self, forward: _Forward, start: int, waves: int, discharge: NDArray[np.float64], watch: Watch | None = None
+    ) -> None:
         """Run `waves` waves in the moving rows, whose row 0 is the state before and then after them."""
         moving = self._moving
         held = len(moving.flow) - 1
@@ -176,6 +182,8 @@ class Sweep:
             rows = min(held, start + waves - piece)
             self._run_tiles(forward, moving, piece, rows)
             self._read(moving, piece, rows, discharge)
+            if watch is not None:
+                watch(moving, piece, rows)
             moving.copy_row(0, moving, rows)
 
     def _run_tiles(self, tile: _Forward | _Reverse, rows: Rows, start: int, count: int, backwards: bool = False) -> None:

@@ -1,0 +1,134 @@
+"""Control vector to cost and back: mapping, sweep, score, and the transposes in reverse order.
+
+Anything that is not a finite number stops here, with the place where it arose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.errors import NumericalError
+from hydrocli.model.sweep import Rows, State, Sweep
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+
+Floats = NDArray[np.float64]
+
+ROWS = (*PARAMETERS, *INITIAL_LEVELS)
+"""Rows of the maps that a mapping gives: parameters, then initial levels."""
+
+Place = Callable[[int, int], str]
+"""Names a cell and a step for the user."""
+
+
+class ControlMap(Protocol):
+    """What the objective needs of a mapping."""
+
+    def parameters(self, control: Floats) -> Floats:
+        """Maps [7, n] of a control [m]."""
+        ...
+
+    def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
+        """d cost / d control [m] from d cost / d maps [7, n]."""
+        ...
+
+
+class DischargeCost(Protocol):
+    """What the objective needs of a cost."""
+
+    def value_and_derivative(self, simulated: Floats) -> tuple[float, Floats]:
+        """Cost, and its derivative [g, t], of a discharge [g, t]."""
+        ...
+
+    def value(self, simulated: Floats) -> float:
+        """Cost of a discharge [g, t]."""
+        ...
+
+    def by_gauge(self, simulated: Floats) -> Floats:
+        """Score of every gauge [g]."""
+        ...
+
+
+class Objective:
+    """Cost of a control vector and its gradient.
+
+    Args:
+        sweep: over the calibration, reading the gauges of the cost.
+        mapping: control to maps [7, n]: cp, ct, kexc, akw, bkw, hp, ht.
+        cost: of the discharge.
+        state: at the start; its levels are replaced by the maps' last two rows.
+        place: names a cell and a step in error messages.
+
+    Attributes:
+        scores: score of every gauge at the last evaluation, for those who watch.
+    """
+
+    def __init__(self, sweep: Sweep, mapping: ControlMap, cost: DischargeCost, state: State, place: Place) -> None:
+        self.sweep, self.mapping, self.cost, self.state, self.place = sweep, mapping, cost, state, place
+        self.scores: Floats = np.full(len(sweep.gauge_slots), np.nan)
+
+    def value_and_gradient(self, control: Floats) -> tuple[float, Floats]:
+        """Cost and its gradient [m] at a control [m].
+
+        Raises:
+            NumericalError: the discharge or the gradient is not finite; says in which cell and when, or in which row.
+        """
+        maps = self.mapping.parameters(control)
+        parameters, state = self._split(maps)
+
+        def seed(discharge: Floats) -> tuple[float, Floats]:
+            self._require_finite(discharge, parameters, state)
+            self.scores = self.cost.by_gauge(discharge)
+            return self.cost.value_and_derivative(discharge)
+
+        value, gradient, _ = self.sweep.gradient(parameters, state, seed)
+        bars = np.concatenate([gradient.parameters, gradient.levels])
+        if not np.isfinite(bars).all():
+            row, cell = np.argwhere(~np.isfinite(bars))[0]
+            raise NumericalError(
+                f"gradient of {ROWS[row]}",
+                f"is {bars[row, cell]:g} in {self.place(int(cell), 0)}, where {ROWS[row]} is {maps[row, cell]:g}",
+                "Narrow the bounds of this parameter.",
+            )
+        return value, self.mapping.transpose(control, bars)
+
+    def values(self, controls: Floats) -> Floats:
+        """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers."""
+        return np.array([self._value(control) for control in controls])
+
+    def _value(self, control: Floats) -> float:
+        discharge, _ = self.sweep.simulate(*self._split(self.mapping.parameters(control)))
+        return self.cost.value(discharge) if np.isfinite(discharge).all() else np.nan
+
+    def _split(self, maps: Floats) -> tuple[Floats, State]:
+        return maps[: len(PARAMETERS)], State(
+            maps[len(PARAMETERS) :], self.state.discharge, self.state.lateral_inflow
+        )
+
+    def _require_finite(self, discharge: Floats, parameters: Floats, state: State) -> None:
+        if not np.isfinite(discharge).all():
+            raise broken_run(self.sweep, parameters, state, self.place)
+
+
+def broken_run(sweep: Sweep, parameters: Floats, state: State, place: Place) -> NumericalError:
+    """Run again, looking for the first value that is not finite: the error that names its cell, step and parameters."""
+    found: list[tuple[str, int, int]] = []
+
+    def watch(rows: Rows, start: int, count: int) -> None:
+        for name, values in (("hp", rows.levels[0]), ("ht", rows.levels[1]), ("discharge", rows.flow)):
+            broken = np.argwhere(~np.isfinite(values[1 : count + 1]))
+            if len(broken) and not found:
+                row, slot = broken[0]
+                found.append((name, start + int(row) - int(sweep.skew.level[slot]), int(sweep.skew.cell[slot])))
+
+    sweep.simulate(parameters, state, watch)
+    if not found:
+        return NumericalError("simulation", "a discharge is not finite", "Look at the observations and parameters.")
+    name, step, cell = found[0]
+    values = ", ".join(f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(PARAMETERS))
+    return NumericalError(
+        place(cell, step), f"{name} is not a finite number ({values})", "Look at the forcing there, or narrow the bounds."
+    )
