@@ -22,7 +22,8 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
     """Read and check a configuration; whether the files it names exist is not asked here.
 
     Args:
-        path: YAML file; relative paths in it start from its folder.
+        path: YAML file, or run folder, which stands for the `config.yaml` in it; relative paths in it start from its
+            folder.
         overrides: `section.key=value` texts, checked like the file.
         needs: optional keys that a command cannot do without, as `gauges.discharge`.
 
@@ -30,6 +31,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
         Errors: everything that is wrong, each with line and key.
     """
     path = Path(path)
+    path = path / "config.yaml" if path.is_dir() else path
     document = parse(_text(path), str(path))
     if document.values is None:
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])

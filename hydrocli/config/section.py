@@ -71,7 +71,8 @@ class Section(BaseModel):
         return reference
 
 
-def _time(value: Any) -> datetime:
+def utc(value: Any) -> datetime:
+    """A time as the YAML writes it, in UTC without zone; a ValueError says what is wrong with it."""
     expected = "write a time as 2014-09-15T00:00Z"
     if isinstance(value, str):
         try:
@@ -91,10 +92,11 @@ def _time_text(value: datetime) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ" if value.second else "%Y-%m-%dT%H:%MZ")
 
 
-def _step(value: Any) -> int:
+def step_seconds(value: Any) -> int:
+    """A time step as the YAML writes it, in seconds; a ValueError says what is wrong with it."""
     expected = "a step is 15min, 1h, 1d ... or a number of seconds; it divides a day and is 15 minutes to one day long"
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
-        seconds = int(match[1]) * STEP_UNITS[match[2]]
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s|)", value.strip(), re.ASCII)):
+        seconds = int(match[1]) * STEP_UNITS[match[2] or "s"]
     elif isinstance(value, int) and not isinstance(value, bool):
         seconds = value
     else:
@@ -156,7 +158,7 @@ InputPath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "str
 
 Time = Annotated[
     datetime,
-    BeforeValidator(_time),
+    BeforeValidator(utc),
     PlainSerializer(_time_text, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
@@ -164,7 +166,7 @@ Time = Annotated[
 
 Step = Annotated[
     int,
-    BeforeValidator(_step),
+    BeforeValidator(step_seconds),
     PlainSerializer(_step_text, when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": SHORTEST_STEP, "maximum": DAY}]}),
 ]

@@ -169,10 +169,13 @@ def test_files_of_other_systems(line_ends: str, minimal: str, tmp_path: Path) ->
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes("name: Ardèche".encode("latin-1"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "locked.yaml").symlink_to(tmp_path / "locked.yaml")
     for name, words in (
         ("none.yaml", "there is no such file"),
         ("latin.yaml", "is no text in UTF-8"),
-        (".", "cannot be read"),
+        ("folder", "there is no such file"),
+        ("locked.yaml", "cannot be read"),
     ):
         with pytest.raises(HydrocliError, match=words):
             load(tmp_path / name)

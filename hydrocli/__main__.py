@@ -1,0 +1,5 @@
+"""`python -m hydrocli`."""
+
+from hydrocli.cli import main
+
+main()
