@@ -52,6 +52,18 @@ def refuse(problems: list[tuple[Location, str, str]]) -> None:
         raise ValidationError.from_exception_data("refused", details)
 
 
+def shown(value: Any) -> str:
+    """A value found, as a message names it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list | tuple):
+        return "a section" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 class Section(BaseModel):
     """A mapping of the YAML: frozen, unknown keys refused; one whose keys are all left out may stand there empty."""
 
@@ -80,7 +92,7 @@ def utc(value: Any) -> datetime:
         except ValueError as error:
             raise refusal(f"'{value}' is not a time", expected) from error
     if not isinstance(value, datetime):
-        raise refusal(f"{value!r} is not a time", expected)
+        raise refusal(f"{shown(value)} is not a time", expected)
     if value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
     if value.microsecond:
@@ -100,9 +112,9 @@ def step_seconds(value: Any) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         seconds = value
     else:
-        raise refusal(f"{value!r} is not a time step", expected)
+        raise refusal(f"{shown(value)} is not a time step", expected)
     if not SHORTEST_STEP <= seconds <= DAY or DAY % seconds:
-        raise refusal(f"a step of {value!r} cannot be used", expected)
+        raise refusal(f"a step of {shown(value)} cannot be used", expected)
     return seconds
 
 
@@ -115,7 +127,7 @@ def _memory(value: Any) -> int:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([TGM]i?B)", value.strip(), re.ASCII)):
         value = int(float(match[1]) * MEMORY_UNITS[match[2]])
     if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_MEMORY:
-        raise refusal(f"{value!r} is not an amount of memory", expected)
+        raise refusal(f"{shown(value)} is not an amount of memory", expected)
     return value
 
 
@@ -126,7 +138,7 @@ def _memory_text(size: int) -> str | int:
 def _path(value: Any, info: ValidationInfo) -> str:
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
-        raise refusal(f"{value!r} is not a path", "write the path of a file or folder, relative to the YAML file")
+        raise refusal(f"{shown(value)} is not a path", "write the path of a file or folder, relative to the YAML file")
     path = Path(text).expanduser() if text.startswith("~/") else Path(text)
     return os.path.normpath(folder_of_file(info) / path)
 
@@ -140,7 +152,7 @@ def _code(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
-        raise refusal(f"{value!r} is not a gauge code", "write the code as in the gauge table, in quotes")
+        raise refusal(f"{shown(value)} is not a gauge code", "write the code as in the gauge table, in quotes")
     return value
 
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hydrocli.config.schema import candidates, known_keys
-from hydrocli.config.section import Location
+from hydrocli.config.section import Location, shown
 
 EXPECTED = {
     "int_type": "a whole number is expected",
@@ -41,7 +41,7 @@ def explain(error: Any, values: Any) -> tuple[Location, str, str]:
         allowed = (context.get("expected") or context["expected_tags"]).replace("'", "").replace(" or ", ", ")
         given = context.get("tag", found)
         location = (*location, "kind") if "tag" in context else location
-        return location, f"{_shown(given)} is not possible", _nearest(str(given), allowed.split(", "))
+        return location, f"{shown(given)} is not possible", _nearest(str(given), allowed.split(", "))
     if kind == "union_tag_not_found":
         kinds = ", ".join(node["properties"]["kind"]["const"] for node in candidates(location, values))
         return (*location, "kind"), "is required", f"one of: {kinds}"
@@ -50,8 +50,8 @@ def explain(error: Any, values: Any) -> tuple[Location, str, str]:
         asked = f"at most {most}" if kind == "too_long" else f"at least {least}"
         return location, f"has {context['actual_length']} entries, {asked} expected", ""
     if kind in LIMITS:
-        return location, f"must be {LIMITS[kind].format(**context)}, found {_shown(found)}", ""
-    return location, f"{EXPECTED.get(kind, error['msg'])}, found {_shown(found)}", ""
+        return location, f"must be {LIMITS[kind].format(**context)}, found {shown(found)}", ""
+    return location, f"{EXPECTED.get(kind, error['msg'])}, found {shown(found)}", ""
 
 
 def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location:
@@ -77,14 +77,3 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known)}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict | list | tuple):
-        return "a section" if isinstance(value, dict) else "a list"
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

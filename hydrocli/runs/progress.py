@@ -99,9 +99,12 @@ class Console:
             from rich.console import Console as Terminal
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
             from rich.progress import TimeRemainingColumn as TimeLeft
+            from rich.table import Column
 
             left = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
-            right = (TimeElapsedColumn(), TimeLeft(), TextColumn("{task.fields[numbers]}", markup=False))
+            one_line = Column(no_wrap=True, overflow="ellipsis")
+            numbers = TextColumn("{task.fields[numbers]}", markup=False, table_column=one_line)
+            right = (TimeElapsedColumn(), TimeLeft(), numbers)
             self._bars = Progress(*left, *right, console=Terminal(file=self._stream))
             self._bars.start()
         return self._bars
