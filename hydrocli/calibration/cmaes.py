@@ -21,7 +21,7 @@ class CMAES:
 
     Attributes:
         iterations: generations at most.
-        population: control vectors in a generation; None for 4 + 3 log(controls).
+        population: control vectors in a generation, 4 or more; None for 4 + 3 log(controls).
         spread: standard deviation of the first generation, in widths of the box.
         ftol: stop when the best costs of the last `patience` generations lie within it.
         patience: see `ftol`.

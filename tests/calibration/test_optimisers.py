@@ -66,24 +66,12 @@ def test_lbfgsb_stops_at_a_bound_with_a_vanished_free_gradient(path: Path) -> No
     assert ending.reason == "The gradient has vanished (no component above 1e-06)."
 
 
-def test_lbfgsb_tries_no_corner_first(path: Path) -> None:
-    """Raw L-BFGS-B would try the cut negative gradient, 0.5 from the start."""
-    tried: list[np.ndarray] = []
-
-    def watched(x: np.ndarray) -> tuple[float, np.ndarray]:
-        tried.append(x)
-        return QUADRATIC.value_and_gradient(x)
-
-    solve(path, LBFGSB(first_step=0.1), replace(QUADRATIC, value_and_gradient=watched))
-    assert np.max(np.abs(tried[1] - tried[0])) == pytest.approx(0.1)
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (LBFGSB(iterations=3), r"The limit of 3 iterations is reached\."),
-        (LBFGSB(ftol=1e-2, gtol=0.0), r"The cost has settled \(lowered by .* at last, tolerance 0\.01\)\."),
-        (LBFGSB(ftol=0.0, gtol=0.0, iterations=10**6), r"(No lower cost along the gradient|The cost has settled)"),
+        (LBFGSB(ftol=0.1, gtol=0.0), r"The cost has settled \(5 iterations lowered it by no more than 0\.1\)\."),
+        (LBFGSB(ftol=0.0, gtol=1e-3), r"The gradient has vanished \(no component above 0\.001\)\."),
     ],
 )
 def test_lbfgsb_says_why_it_ended(path: Path, options: LBFGSB, sentence: str) -> None:
