@@ -77,7 +77,7 @@ class Experiment(Section):
     def _a_run_is_a_guess(cls, data: Any) -> Any:
         """Maps of another run are the first guess, unless something else is asked for."""
         parameters = data.get("parameters") if isinstance(data, dict) else None
-        if isinstance(parameters, dict) and "from" in parameters and "first_guess" not in data:
+        if isinstance(parameters, dict) and parameters.get("from") and data.get("first_guess") is None:
             return {**data, "first_guess": {"kind": "given"}}
         return data
 

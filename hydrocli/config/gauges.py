@@ -32,7 +32,7 @@ class Gauges(Section):
         0.2, description="largest relative difference between the area of the table and that of the network"
     )
     discharge: Discharge | None = Field(None, description="observed discharge; not needed to simulate")
-    calibration: Annotated[tuple[GaugeCode, ...], Field(min_length=1)] | None = Field(
+    calibration: tuple[GaugeCode, ...] | None = Field(
         None,
         description="codes of the gauges that calibrate; left out: all of the table but those of `validation`",
         examples=[["V3515010", "V3517010"]],
@@ -50,6 +50,8 @@ class Gauges(Section):
     def _one_role_each(self) -> Gauges:
         calibration = self.calibration or ()
         problems: list[tuple[Location, str, str]] = []
+        if self.calibration == ():
+            problems.append((("calibration",), "names no gauge", "leave it out for all but those of gauges.validation"))
         for role, codes in (("calibration", calibration), ("validation", self.validation)):
             twice = [code for code, times in Counter(codes).items() if times > 1]
             problems += [((role,), f"gauge {code} stands there more than once", "") for code in twice]

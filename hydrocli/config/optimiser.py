@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hydrocli.config.section import Integer, Number, Section
+from hydrocli.config.section import Integer, Number, Section, refusal
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 Tolerance = Annotated[Number, Field(ge=0, lt=1)]
@@ -86,9 +86,11 @@ class _OneOrMore:
 
 
 def _listed(value: Any) -> Any:
+    if value == []:
+        raise refusal("holds no stage", "leave it out for the default, or name a stage")
     return value if isinstance(value, list | tuple) else [value]
 
 
 AnyStage = Annotated[Lbfgsb | Cmaes, Field(discriminator="kind")]
 
-Optimiser = Annotated[tuple[AnyStage, ...], Field(min_length=1), _OneOrMore(), BeforeValidator(_listed)]
+Optimiser = Annotated[tuple[AnyStage, ...], _OneOrMore(), BeforeValidator(_listed)]

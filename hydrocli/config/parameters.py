@@ -47,7 +47,7 @@ def _filled(data: Any, quantities: dict[str, Quantity], *, calibrated: bool) -> 
         return data
     filled = dict(data or {})
     for symbol, quantity in quantities.items():
-        defaults: dict[str, Any] = {} if "from" in filled else {"value": quantity.default}
+        defaults: dict[str, Any] = {} if filled.get("from") is not None else {"value": quantity.default}
         if symbol != "hi":
             defaults |= {"bounds": (quantity.lower, quantity.upper), "calibrated": calibrated}
         given = filled.get(symbol) or {}

@@ -65,14 +65,17 @@ def shown(value: Any) -> str:
 
 
 class Section(BaseModel):
-    """A mapping of the YAML: frozen, unknown keys refused; one whose keys are all left out may stand there empty."""
+    """A mapping of the YAML: frozen, unknown keys refused; a known key without a value counts as left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+        if not isinstance(value, dict):
+            return {} if value is None else value
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: content for key, content in value.items() if content is not None or key not in known}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -43,12 +43,10 @@ def explain(error: Any, values: Any) -> tuple[Location, str, str]:
         location = (*location, "kind") if "tag" in context else location
         return location, f"{shown(given)} is not possible", _nearest(str(given), allowed.split(", "))
     if kind == "union_tag_not_found":
-        kinds = ", ".join(node["properties"]["kind"]["const"] for node in candidates(location, values))
-        return (*location, "kind"), "is required", f"one of: {kinds}"
-    if kind in ("too_long", "too_short"):
-        least, most = context.get("min_length"), context.get("max_length")
-        asked = f"at most {most}" if kind == "too_long" else f"at least {least}"
-        return location, f"has {context['actual_length']} entries, {asked} expected", ""
+        choices = [node["properties"]["kind"]["const"] for node in candidates(location, values) if "properties" in node]
+        return (*location, "kind"), "is required", f"one of: {', '.join(choices)}"
+    if kind == "too_long":
+        return location, f"has {context['actual_length']} entries, {context['max_length']} expected", ""
     if kind in LIMITS:
         return location, f"must be {LIMITS[kind].format(**context)}, found {shown(found)}", ""
     return location, f"{EXPECTED.get(kind, error['msg'])}, found {shown(found)}", ""

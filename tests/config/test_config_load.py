@@ -98,8 +98,9 @@ def test_memory(text: str, size: float, read: Read, minimal: str) -> None:
     assert read(resolved(experiment)).execution.memory == size
 
 
-def test_sections_may_be_empty(read: Read, minimal: str) -> None:
-    assert read(minimal + "execution:\nsignatures:\nparameters:\n") == read(minimal)
+def test_a_key_without_value_is_left_out(read: Read, minimal: str) -> None:
+    more = "execution:\nsignatures:\nfirst_guess:\noptimiser:\nparameters: {from: , cp: }\nfolder:\n"
+    assert read(minimal.replace("basin:", "basin:\n  descriptors:") + more) == read(minimal)
 
 
 def test_codes_keep_their_digits(read: Read, minimal: str) -> None:

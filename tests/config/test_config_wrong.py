@@ -35,7 +35,7 @@ WRONG = {
     "empty required section": (
         "  table: gauges.csv\n  discharge: {path: qobs, format: smash}\n  calibration: [A, B]\n  validation: [C]\n",
         "",
-        ["config.yaml:10: gauges.table: is required"],
+        ["config.yaml:10: gauges: is required"],
     ),
     "unknown variant": (
         "kind: interannual",
@@ -96,7 +96,7 @@ WRONG = {
     "no stage": (
         "forcing:",
         "optimiser: []\nforcing:",
-        ["config.yaml:15: optimiser: has 0 entries, at least 1 expected"],
+        ["config.yaml:15: optimiser: holds no stage"],
     ),
     "cmaes on maps": (
         "forcing:",
@@ -117,6 +117,16 @@ WRONG = {
         "forcing:",
         "mapping: uniform\nforcing:",
         ["config.yaml:15: mapping: a section of `key: value` lines is expected, found 'uniform'"],
+    ),
+    "required, but without a value": (
+        "path: prcp",
+        "path: ",
+        ["config.yaml:16: forcing.precipitation.path: is required"],
+    ),
+    "unknown, and without a value": (
+        "forcing:",
+        "exection:\nforcing:",
+        ["config.yaml:15: exection: is not a known key"],
     ),
     "list for a section": ("forcing:", "execution: [1]\nforcing:", ["execution: a section of", "found a list"]),
     "text for a number": (
@@ -218,7 +228,7 @@ WRONG = {
     "calibration of three": (
         "2014-11-14T00:00Z]\n",
         "2014-11-14, 2014-11-15]\n",
-        ["period.calibration: has 3 entries, at most 2"],
+        ["period.calibration: has 3 entries, 2 expected"],
     ),
     "validation outside": (
         "p2: [2014-11-14T00:00Z, 2015-01-15T00:00Z]",
@@ -235,7 +245,7 @@ WRONG = {
     "no calibration gauge": (
         "[A, B]",
         "[]",
-        ["config.yaml:13: gauges.calibration: has 0 entries, at least 1 expected"],
+        ["config.yaml:13: gauges.calibration: names no gauge"],
     ),
     "weight left out": ("[C]", "[C]\n  weights: {A: 1}", ["config.yaml:15: gauges.weights: gauge B has no weight"]),
     "weight of another": (
