@@ -50,8 +50,10 @@ def _filled(data: Any, quantities: dict[str, Quantity], *, calibrated: bool) -> 
         defaults: dict[str, Any] = {} if filled.get("from") is not None else {"value": quantity.default}
         if symbol != "hi":
             defaults |= {"bounds": (quantity.lower, quantity.upper), "calibrated": calibrated}
-        given = filled.get(symbol) or {}
-        filled[symbol] = defaults | given if isinstance(given, dict) else given
+        given = {} if filled.get(symbol) is None else filled[symbol]
+        if isinstance(given, dict):
+            given = given | {key: default for key, default in defaults.items() if given.get(key) is None}
+        filled[symbol] = given
     return filled
 
 

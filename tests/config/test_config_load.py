@@ -99,7 +99,7 @@ def test_memory(text: str, size: float, read: Read, minimal: str) -> None:
 
 
 def test_a_key_without_value_is_left_out(read: Read, minimal: str) -> None:
-    more = "execution:\nsignatures:\nfirst_guess:\noptimiser:\nparameters: {from: , cp: }\nfolder:\n"
+    more = "execution:\nsignatures:\nfirst_guess:\noptimiser:\nparameters: {from: , cp: , ct: {value: }}\nfolder:\n"
     assert read(minimal.replace("basin:", "basin:\n  descriptors:") + more) == read(minimal)
 
 

@@ -283,6 +283,11 @@ WRONG = {
         "initial: {hi: {calibrated: true}}\nforcing:",
         ["initial.hi.calibrated: is not a known key\n  one of: value"],
     ),
+    "a number for a setting": (
+        "forcing:",
+        "parameters: {kexc: 0}\nforcing:",
+        ["parameters.kexc: a section of", "found 0"],
+    ),
     "unknown parameter": (
         "forcing:",
         "parameters: {cpp: {value: 1}}\nforcing:",
