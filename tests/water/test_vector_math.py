@@ -20,7 +20,7 @@ TRUTH = {
     "inverse_sqrt": lambda x: 1 / np.sqrt(x),
     "inverse_fourth_root": lambda x: 1 / np.sqrt(np.sqrt(x)),
 }
-# Units in the last place: half of one is the rounding of the result, the rest that of the last operations of the polynomial.
+# Units in the last place: half of one rounds the result, the rest comes from the last operations of the polynomial.
 # expm1 and log subtract close to where they cross zero. A wrong coefficient or a lost low part costs hundreds.
 ULP = {"exp": 1.5, "expm1": 2.5, "log": 3.0, "inverse_sqrt": 1.5, "inverse_fourth_root": 1.5}
 LIMITS = {("exp", DOUBLE): (-700.0, 700.0), ("exp", SINGLE): (-87.0, 87.0), "expm1": (-37.0, 40.0)}
@@ -73,7 +73,7 @@ def test_held_at_the_limits_beyond(name, real):
 def test_expm1_at_its_limits_is_as_good_as_infinity():
     for real in (DOUBLE, SINGLE):
         low, high = compiled["expm1"](np.array(LIMITS["expm1"], real))
-        assert low == pytest.approx(-1.0, abs=np.finfo(real).eps)
+        assert low == pytest.approx(-1.0, abs=float(np.finfo(real).eps))
         assert high / (high + 2) == 1.0  # tanh(20), all that production asks
 
 

@@ -1,4 +1,4 @@
-"""Kernels as the exams see them: compiled, interpreted (complex numbers pass), and which way each of their kinks went."""
+"""Kernels as the exams see them: compiled, interpreted (complex numbers pass), with bounds of their rounding."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def over_arrays(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.nda
 
 
 class Bounded:
-    """A number and a bound of its error in units of rounding: running error analysis (Higham 2002, 3.3), to first order.
+    """A number and a bound of its error in units of rounding, to first order (running error analysis, Higham 2002).
 
     Every operation adds its own rounding to what its operands carry; a plain number is a literal, rounded once.
     """
@@ -170,6 +170,6 @@ BOUNDED = {
 
 
 def rounding(function: Any, arguments: Any) -> np.ndarray:
-    """Bounds of the rounding error of a kernel's outputs, exact arguments given, in units of rounding of the arithmetic."""
+    """Bounds of the rounding errors of a kernel's outputs, arguments exact, in units of rounding of the arithmetic."""
     outputs = interpreted(function, BOUNDED)(*(Bounded(x) for x in arguments))
     return np.array([o.error for o in (outputs if isinstance(outputs, tuple) else (outputs,))])
