@@ -1,0 +1,88 @@
+"""What can be asked of a synthetic basin, and where its random numbers come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydrocli.basin.basin import Times, stamps
+from hydrocli.basin.network import ENCODINGS
+from hydrocli.errors import ConfigurationError, Errors
+
+DAY = 86400
+HOUR = 3600
+PURPOSES = ("terrain", "descriptors", "storms", "dry spells", "temperature", "places", "noise", "gaps")
+"""One stream of random numbers each, so that a change of one option leaves all else as it was. Append only."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """A synthetic basin; the same options give the same bytes.
+
+    Attributes:
+        start: beginning of the first step (UTC).
+        end: end of the last step.
+        cells: about as many cells of 1 km drain through the outlet (50 to 50,000).
+        gauges: number of gauges, the outlet included.
+        step: length of a step of rain and discharge [s], 15 minutes to a day, dividing a day.
+        temperature_step: length of a step of temperature [s]: 3600 or 86400.
+        seed: seed of everything random.
+        noise: standard deviation of the logarithm of observed over true discharge; 0 is noise-free.
+        gaps: share of the observations that are missing.
+        encoding: how flow directions are written: smash, esri or ldd.
+
+    Raises:
+        Errors: every option out of its range, together.
+    """
+
+    start: np.datetime64
+    end: np.datetime64
+    cells: int = 60
+    gauges: int = 4
+    step: int = HOUR
+    temperature_step: int = DAY
+    seed: int = 1
+    noise: float = 0.1
+    gaps: float = 0.02
+    encoding: str = "smash"
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            object.__setattr__(self, name, np.datetime64(getattr(self, name), "s"))
+        step_fits = 900 <= self.step <= DAY and DAY % self.step == 0
+        most = max(1, self.cells // 12)
+        rules = [
+            ("cells", 50 <= self.cells <= 50_000, "must be 50 to 50000"),
+            ("gauges", 1 <= self.gauges <= most, f"must be 1 to {most} (one for 12 cells)"),
+            ("step", step_fits, "must be 900 to 86400 seconds and divide a day"),
+            ("temperature_step", self.temperature_step in (HOUR, DAY), "must be 3600 or 86400 seconds"),
+            ("end", self.end > self.start, f"must come after the start, {self.start}"),
+            ("seed", self.seed >= 0, "must not be negative"),
+            ("noise", 0 <= self.noise <= 1, "must be 0 to 1"),
+            ("gaps", 0 <= self.gaps < 1, "must be 0 to less than 1"),
+            ("encoding", self.encoding in ENCODINGS, f"must be one of {', '.join(ENCODINGS)}"),
+        ]
+        if step_fits:
+            words = f"must be a multiple of the step of {self.step} s after midnight"
+            rules += [(name, int(getattr(self, name).astype(int)) % self.step == 0, words) for name in ("start", "end")]
+        wrong = [
+            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {words}")
+            for name, fine, words in rules
+            if not fine
+        ]
+        if wrong:
+            raise Errors([*wrong])
+
+    @property
+    def times(self) -> Times:
+        """Stamps of the steps of rain and discharge, datetime64[s][t]."""
+        return stamps(self.start, int((self.end - self.start).astype(int)) // self.step, self.step)
+
+    def seeds(self, purpose: str) -> np.random.SeedSequence:
+        """The root of the random numbers of one of PURPOSES."""
+        return np.random.SeedSequence(self.seed).spawn(len(PURPOSES))[PURPOSES.index(purpose)]
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """A fresh generator for one of PURPOSES: asked twice, it gives the same numbers twice."""
+        return np.random.default_rng(self.seeds(purpose))
