@@ -72,7 +72,7 @@ def water_balance(
     stored[0] = (levels * capacity).sum(axis=0)
     for year in range(count):
         first, last = np.searchsorted(years, [year, year + 1])
-        rain, demand = precipitation[first:last], evapotranspiration[first:last]
+        rain, demand = (np.array(forcing[first:last]) for forcing in (precipitation, evapotranspiration))
         _balance(rain, demand, ci, parameters[0], parameters[1], parameters[2], levels, sums[year], inverse_beta)
         stored[year + 1] = (levels * capacity).sum(axis=0)
     terms = dict(zip(TERMS, [*sums.transpose(1, 0, 2), np.diff(stored, axis=0)], strict=True))

@@ -50,7 +50,8 @@ def flux_matching(
         width = len(ci[here])
         intercepted, level = np.zeros((2, len(candidates), width))
         daily = np.zeros((3, width))
-        _match(precipitation[:, here], evapotranspiration[:, here], days, candidates, level, intercepted, daily)
+        rain, demand = (np.array(forcing[:, here]) for forcing in (precipitation, evapotranspiration))
+        _match(rain, demand, days, candidates, level, intercepted, daily)
         ci[here] = candidates[np.argmin(np.abs(intercepted - daily[2]), axis=0)]
     return ci
 
@@ -94,18 +95,21 @@ def neutralise(
     evapotranspiration: NDArray[np.float32],
     ci: NDArray[np.float64],
     hi: NDArray[np.float64],
+    cells: NDArray[np.integer],
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
     """Neutralised forcing in the order of the sweep [steps * slots], final levels hi [n], missing steps [n].
 
     Args:
-        skew: order of the sweep over as many steps as there are rows.
-        precipitation, evapotranspiration: [t, n], mm/step, NaN where missing.
+        skew: order of the sweep of n cells over the first steps of the forcing.
+        precipitation, evapotranspiration: [t, all cells], mm/step, NaN where missing.
         ci: [n], mm. hi: [n] at the start.
+        cells: [n] which of all cells these are.
     """
     hi, missing = hi.astype(np.float64), np.zeros(len(ci), np.int64)
     ordered = np.zeros(skew.forcing_size, np.float32)
     for first in range(0, skew.steps, _BLOCK):
-        rain, demand = precipitation[first : first + _BLOCK], evapotranspiration[first : first + _BLOCK]
+        rows = slice(first, min(first + _BLOCK, skew.steps))
+        rain, demand = precipitation[rows][:, cells], evapotranspiration[rows][:, cells]
         net = np.empty(rain.shape, np.float32)
         _neutralise(rain, demand, ci, hi, missing, net)
         skew_forcing(net, first, skew.level, skew.cell, skew.heads, skew.low, skew.offset, ordered)

@@ -57,17 +57,28 @@ class Objective:
 
     Args:
         sweep: over the calibration, reading the gauges of the cost.
+        cells: which of the n cells of the maps the sweep has: those that can move the cost.
         mapping: control to maps [7, n]: cp, ct, kexc, akw, bkw, hp, ht.
         cost: of the discharge.
-        state: at the start; its levels are replaced by the maps' last two rows.
-        place: names a cell and a step in error messages.
+        state: of all n cells at the start; its levels are replaced by the maps' last two rows.
+        place: names a cell (of n) and a step in error messages.
 
     Attributes:
         scores: score of every gauge at the last evaluation, for those who watch.
     """
 
-    def __init__(self, sweep: Sweep, mapping: ControlMap, cost: DischargeCost, state: State, place: Place) -> None:
-        self.sweep, self.mapping, self.cost, self.state, self.place = sweep, mapping, cost, state, place
+    def __init__(
+        self,
+        sweep: Sweep,
+        cells: NDArray[np.integer],
+        mapping: ControlMap,
+        cost: DischargeCost,
+        state: State,
+        place: Place,
+    ) -> None:
+        self.sweep, self.cells, self.mapping, self.cost = sweep, cells, mapping, cost
+        self.river = state.discharge[cells], state.lateral_inflow[cells]
+        self.place: Place = lambda cell, step: place(int(cells[cell]), step)
         self.scores: Floats = np.full(len(sweep.gauge_slots), np.nan)
 
     def value_and_gradient(self, control: Floats) -> tuple[float, Floats]:
@@ -85,12 +96,14 @@ class Objective:
             return self.cost.value_and_derivative(discharge)
 
         value, gradient, _ = self.sweep.gradient(parameters, state, seed)
-        bars = np.concatenate([gradient.parameters, gradient.levels])
+        bars = np.zeros_like(maps)
+        bars[:, self.cells] = np.concatenate([gradient.parameters, gradient.levels])
         if not np.isfinite(bars).all():
-            row, cell = np.argwhere(~np.isfinite(bars))[0]
+            row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
+            symbol, number = ROWS[row], self.cells[cell]
             raise NumericalError(
-                f"gradient of {ROWS[row]}",
-                f"is {bars[row, cell]:g} in {self.place(int(cell), 0)}, where {ROWS[row]} is {maps[row, cell]:g}",
+                f"gradient of {symbol}",
+                f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
                 "Narrow the bounds of this parameter.",
             )
         return value, self.mapping.transpose(control, bars)
@@ -104,9 +117,8 @@ class Objective:
         return self.cost.value(discharge) if np.isfinite(discharge).all() else np.nan
 
     def _split(self, maps: Floats) -> tuple[Floats, State]:
-        return maps[: len(PARAMETERS)], State(
-            maps[len(PARAMETERS) :], self.state.discharge, self.state.lateral_inflow
-        )
+        here = maps[:, self.cells]
+        return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *self.river)
 
     def _require_finite(self, discharge: Floats, parameters: Floats, state: State) -> None:
         if not np.isfinite(discharge).all():

@@ -1,0 +1,247 @@
+"""From what was asked (config) to what is computed: plain arguments for the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.basin import Basin
+from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.config import Experiment
+from hydrocli.errors import InputError
+from hydrocli.mapping.rows import ParameterRow
+from hydrocli.model.neutralise import flux_matching, neutralise
+from hydrocli.model.objective import ROWS
+from hydrocli.model.skew import skew
+from hydrocli.model.sweep import State, Sweep
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.results import read
+from hydrocli.runs.progress import Console, Task
+
+Floats = NDArray[np.float64]
+Cells = NDArray[np.intp]
+
+
+def source_of(experiment: Experiment) -> BasinSource:
+    """What the basin of an experiment is made from."""
+    gauges, forcing = experiment.gauges, experiment.forcing
+    demand = forcing.evapotranspiration
+    asked = demand.temperature if demand.kind == "oudin" else demand
+    return BasinSource(
+        start=stamp(experiment.period.start),
+        end=stamp(experiment.period.end),
+        step=experiment.period.step,
+        flow_directions=Path(experiment.basin.flow_directions.path),
+        encoding=experiment.basin.flow_directions.encoding,
+        gauges=Path(gauges.table),
+        precipitation=Path(forcing.precipitation.path),
+        evapotranspiration=Path(asked.path),
+        evapotranspiration_kind=demand.kind,
+        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
+        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
+        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
+        gauge_codes=(*gauges.calibration, *gauges.validation) if gauges.calibration else (),
+        gauges_crs=gauges.crs,
+        area_tolerance=gauges.area_tolerance,
+        precipitation_factor=forcing.precipitation.factor,
+        evapotranspiration_factor=asked.factor,
+        temperature_offset=demand.temperature.offset if demand.kind == "oudin" else 0.0,
+        crs=experiment.basin.crs,
+        unreadable_as_missing=forcing.unreadable_as_missing,
+    )
+
+
+def stamp(time: object) -> np.datetime64:
+    """A time of the configuration (UTC) as numpy has it."""
+    return np.datetime64(time, "s")  # type: ignore[call-overload,no-any-return]
+
+
+def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
+    """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
+    with ExitStack() as tasks:
+        running: dict[str, Task] = {}
+
+        def told(name: str, done: int, total: int) -> None:
+            stopping()
+            if name not in running:
+                tasks.close()
+                running[name] = tasks.enter_context(console.task(f"reading {name}", total))
+            running[name].update(done, total)
+
+        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """An experiment with its basin: gauges by role, periods as steps, initial states, sweeps.
+
+    Attributes:
+        experiment: what was asked.
+        basin: what is there.
+    """
+
+    experiment: Experiment
+    basin: Basin
+
+    @cached_property
+    def validation(self) -> tuple[str, ...]:
+        """Codes of the gauges that validate.
+
+        Raises:
+            InputError: a code is not in the table of gauges.
+        """
+        unknown = [code for code in self.experiment.gauges.validation if code not in self.basin.gauges.code]
+        if unknown:
+            raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
+        return self.experiment.gauges.validation
+
+    @cached_property
+    def calibration(self) -> tuple[str, ...]:
+        """Codes of the gauges that calibrate: those asked for, or all that do not validate."""
+        asked = self.experiment.gauges.calibration
+        return asked or tuple(code for code in self.basin.gauges.code if code not in self.validation)
+
+    def gauges(self, codes: Sequence[str]) -> Cells:
+        """Index of gauges by code."""
+        return np.array([self.basin.gauges.code.index(code) for code in codes], np.intp)
+
+    def inside(self, window: tuple[object, object]) -> NDArray[np.bool_]:
+        """Steps [t] of a period ]from, to]."""
+        times = self.basin.times
+        return (times > stamp(window[0])) & (times <= stamp(window[1]))
+
+    @property
+    def calibration_steps(self) -> int:
+        """Steps from the start to the end of the calibration; of the whole period where there is none."""
+        window = self.experiment.period.calibration
+        return int(np.flatnonzero(self.inside(window))[-1]) + 1 if window else len(self.basin.times)
+
+    @cached_property
+    def calibrated_cells(self) -> NDArray[np.bool_]:
+        """Cells [n] that drain to a gauge of the calibration."""
+        network, gauges = self.basin.network, self.basin.gauges
+        return np.any([network.catchment(gauges.cell[g]) for g in self.gauges(self.calibration)], axis=0)
+
+    @cached_property
+    def ci(self) -> Floats:
+        """Interception capacity [n]: of the run that is continued, else by flux matching up to the end of calibration."""
+        for source in (self.experiment.initial.source, self.experiment.parameters.source):
+            if source:
+                return Maps(source, "domain", self.basin).column("ci")
+        steps, basin = self.calibration_steps, self.basin
+        return flux_matching(
+            basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
+        )
+
+    @cached_property
+    def hi(self) -> Floats:
+        """Initial level of the interception store [n]."""
+        return self._initial("hi")
+
+    @cached_property
+    def state(self) -> State:
+        """Initial state: as given, or the final one of another run with its river."""
+        levels = np.stack([self._initial(symbol) for symbol in INITIAL_LEVELS])
+        if not self.experiment.initial.source:
+            return State(levels, *np.zeros((2, len(self.basin.network))))
+        maps = Maps(self.experiment.initial.source, "states", self.basin)
+        return State(levels, maps.column("discharge"), maps.column("lateral_inflow"))
+
+    @cached_property
+    def rows(self) -> list[ParameterRow]:
+        """Rows of the maps: values or first guesses, bounds, what is calibrated."""
+        parameters, initial = self.experiment.parameters, self.experiment.initial
+        maps = Maps(parameters.source, "parameters", self.basin) if parameters.source else None
+        rows = []
+        for symbol in ROWS:
+            setting = parameters[symbol] if symbol in PARAMETERS else initial[symbol]
+            if symbol in INITIAL_LEVELS:
+                value: float | Floats = self._initial(symbol)
+            elif setting.value is None and maps is not None:
+                value = maps.column(symbol)
+            else:
+                value = setting.value if setting.value is not None else np.nan
+            rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
+        return rows
+
+    def sweep(self, cells: Cells, gauges: Cells, steps: int) -> tuple[Sweep, Floats, NDArray[np.int64]]:
+        """The sweep over some cells, which hold all that drains into them, for the first steps; reads some gauges.
+
+        Returns:
+            The sweep, the levels of the interception store at its end [n], the steps without forcing [n].
+        """
+        network, basin, execution = self.basin.network, self.basin, self.experiment.execution
+        number = np.full(len(network) + 1, -1)
+        number[cells] = np.arange(len(cells))
+        level = network.level[cells]
+        order = skew(number[network.downstream[cells]], level - level.min(), steps)
+        net, hi_end, missing = neutralise(
+            order, basin.precipitation, basin.evapotranspiration, self.ci[cells], self.hi[cells], cells
+        )
+        sweep = Sweep(
+            order,
+            net,
+            network.cell_area[cells],
+            network.cell_width[cells],
+            number[basin.gauges.cell[gauges]],
+            basin.step,
+            execution.precision,
+            execution.threads,
+            execution.memory,
+        )
+        return sweep, hi_end, missing
+
+    def place(self, cell: int, step: int) -> str:
+        """A cell and a step in the user's words."""
+        network, times = self.basin.network, self.basin.times
+        return (
+            f"cell {cell} (row {network.row[cell]}, column {network.column[cell]}, "
+            f"x {network.x[cell]:.0f}, y {network.y[cell]:.0f}) at {times[max(0, min(step, len(times) - 1))]}"
+        )
+
+    def _initial(self, symbol: str) -> Floats:
+        initial = self.experiment.initial
+        value = getattr(initial, symbol).value
+        if value is None and initial.source:
+            return Maps(initial.source, "states", self.basin).column(symbol)
+        return np.full(len(self.basin.network), value, np.float64)
+
+
+class Maps:
+    """A table of cells of another run, laid on the cells of this basin by their coordinates.
+
+    Raises:
+        InputError: the run lacks the table, or some cells of this basin.
+    """
+
+    def __init__(self, folder: str | Path, table: str, basin: Basin) -> None:
+        run, network = read(folder), basin.network
+        domain = run.arrays("domain")
+        there = {place: number for number, place in enumerate(zip(*_places(domain["x"], domain["y"]), strict=True))}
+        cells = [there.get(place, -1) for place in zip(*_places(network.x, network.y), strict=True)]
+        lacking = cells.count(-1)
+        if lacking:
+            first = cells.index(-1)
+            raise InputError(
+                str(folder),
+                f"{lacking} of {len(cells)} cells are not in this run, first x {network.x[first]:.0f}, "
+                f"y {network.y[first]:.0f}",
+                "Name a run whose basin holds this one.",
+            )
+        self._columns, self._cells = run.arrays(table), np.array(cells)
+
+    def column(self, name: str) -> Floats:
+        """Values [n] of a column at the cells of this basin."""
+        return np.asarray(self._columns[name], np.float64)[self._cells]
+
+
+def _places(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
+    """Coordinates to compare; a thousandth of a metre, or a tenth of a millionth of a degree, is rounding."""
+    digits = 3 if np.abs(x).max(initial=0.0) > 360 else 7
+    return np.round(x, digits).tolist(), np.round(y, digits).tolist()

@@ -1,0 +1,142 @@
+"""What a finished run has simulated, for the periods and gauges of the YAML as it is now.
+
+The calibration period and its gauges are those of the run, since nothing else was calibrated. Other periods and gauges are
+taken from the configuration; where the run has not simulated them, it is simulated again with its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.config import Experiment, load
+from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.model.objective import ROWS
+from hydrocli.results import Run, read
+from hydrocli.results.folder import RunFolder
+from hydrocli.runs.build import Case, Maps, ingested, stamp
+from hydrocli.runs.outcome import write_outcome
+from hydrocli.runs.progress import Console
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A gauge in a period: `scenario` says whether either of the two was calibrated."""
+
+    gauge: str
+    scenario: str
+    period: str
+    times: NDArray[np.datetime64]
+    observed: Floats
+    simulated: Floats
+    rain: Floats
+
+
+class Evaluation:
+    """A finished run with the periods and gauges to look at.
+
+    Attributes:
+        folder: of the run.
+        experiment: the run's configuration with the validation periods and gauges of now.
+        run: its results.
+    """
+
+    def __init__(self, target: Path, overrides: list[str], console: Console) -> None:
+        now = load(target, overrides)
+        self.folder = Path(now.folder)
+        self.run: Run = read(self.folder)
+        stored = load(self.folder / "config.yaml")
+        if stored.period.calibration is None:
+            raise InputError(str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration.")
+        self.experiment = _as_now(stored, now)
+        if self._lacking():
+            console.note(f"simulating again: {self._lacking()}")
+            self._simulate_again(console)
+            self.run = read(self.folder)
+
+    def windows(self) -> Iterator[Window]:
+        """Every gauge in every period, the calibration first."""
+        periods, discharge, means = self._periods(), self.run.arrays("discharge"), self.run.arrays("catchments")
+        rows = {code: discharge["gauge"] == code for code in self._codes()}
+        for code in self._codes():
+            times = discharge["time"][rows[code]].astype("datetime64[s]")
+            rain = means["precipitation"][means["gauge"] == code]
+            for name, (start, end) in periods.items():
+                inside = (times > stamp(start)) & (times <= stamp(end))
+                observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
+                yield Window(code, self._scenario(code, name), name, times[inside], observed, simulated, rain[inside])
+
+    def _codes(self) -> tuple[str, ...]:
+        validation = self.experiment.gauges.validation
+        calibrated = self.experiment.gauges.calibration
+        if calibrated is None:
+            found = dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist())
+            calibrated = tuple(code for code in found if code not in validation)
+        return (*calibrated, *validation)
+
+    def _periods(self) -> dict[str, tuple[datetime, datetime]]:
+        period = self.experiment.period
+        assert period.calibration is not None
+        return {"calibration": period.calibration, **period.validation}
+
+    def _scenario(self, code: str, period: str) -> str:
+        known_gauge, known_period = code not in self.experiment.gauges.validation, period == "calibration"
+        names = {(True, True): "calibration", (True, False): "temporal", (False, True): "spatial"}
+        return names.get((known_gauge, known_period), "spatio-temporal")
+
+    def _lacking(self) -> str:
+        """What the run has not simulated, in words."""
+        discharge = self.run.arrays("discharge")
+        gauges = [code for code in self._codes() if code not in set(discharge["gauge"].tolist())]
+        last = discharge["time"].max()
+        periods = [name for name, (_, end) in self._periods().items() if stamp(end) > last]
+        parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
+        return " and ".join(part for part in parts if part)
+
+    def _simulate_again(self, console: Console) -> None:
+        case = Case(self.experiment, ingested(self.experiment, console))
+        maps = maps_of_run(self.folder, case)
+        with RunFolder.open(self.folder, self.experiment.name) as folder:
+            write_outcome(folder, case, maps, console)
+
+
+def _as_now(stored: Experiment, now: Experiment) -> Experiment:
+    """The run's configuration with what may change after a calibration.
+
+    Raises:
+        ConfigurationError: a gauge of the calibration shall validate.
+    """
+    calibrated = set(stored.gauges.calibration or ()) & set(now.gauges.validation)
+    if calibrated:
+        raise ConfigurationError(
+            "gauges.validation", f"{', '.join(sorted(calibrated))}: the run was calibrated with it", "Take it off."
+        )
+    period = stored.period.model_copy(update={"validation": now.period.validation, "end": now.period.end})
+    gauges = stored.gauges.model_copy(update={"validation": now.gauges.validation})
+    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": now.forcing}
+    return stored.model_copy(update=update)
+
+
+def maps_of_run(folder: Path, case: Case) -> Floats:
+    """Maps [7, n] of a run on the cells of a case, which may lie outside the run's domain if the maps are uniform.
+
+    Raises:
+        InputError: cells outside the run's domain, and maps that vary.
+    """
+    table = read(folder).arrays("parameters")
+    cells = len(case.basin.network)
+    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
+    found = [symbol for symbol in ROWS if symbol in table]
+    uniform = {symbol: float(table[symbol][0]) for symbol in found if np.ptp(table[symbol]) == 0}
+    if set(uniform) >= set(found):
+        return np.stack([np.full(cells, uniform[s]) if s in uniform else values[s] for s in ROWS])
+    maps = Maps(folder, "parameters", case.basin)
+    return np.stack([maps.column(s) if s in found else values[s] for s in ROWS])
+

@@ -1,0 +1,92 @@
+"""`hydrocli signatures`: flood events of the observed discharge, signatures of observed and simulated discharge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_table
+from hydrocli.runs.evaluation import Evaluation, Window
+from hydrocli.runs.outcome import area_of
+from hydrocli.runs.progress import Console
+from hydrocli.score.events import Event, Segmentation, find_events, season
+from hydrocli.score.signatures import continuous_signatures, event_signatures, relative_error
+
+Row = dict[str, Any]
+SHOWN = ("Epf", "Erc", "Eff", "Ebf", "Elt")
+"""Event signatures whose median error the terminal shows."""
+
+
+def signatures(target: Path, overrides: list[str], console: Console) -> list[Row]:
+    """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
+
+    Raises:
+        InputError: the run is missing or not finished.
+    """
+    evaluation = Evaluation(target, overrides, console)
+    options = Segmentation(**evaluation.experiment.signatures.model_dump())
+    step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
+    events: list[Row] = []
+    rows: list[Row] = []
+    summary = []
+    for window in evaluation.windows():
+        area = area_of(evaluation.folder, domain, window.gauge)
+        found = find_events(window.observed, window.rain, step, options)
+        here = _compared(window, found, area, step)
+        events += [_told(window, number, event) for number, event in enumerate(found, start=1)]
+        rows += here
+        summary.append(_summary(window, len(found), here))
+    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
+        for table, content in ((schemas.EVENTS, events), (schemas.SIGNATURES, rows)):
+            names = [column.name for column in table.columns if column.name != "run"]
+            columns = {name: [row[name] for row in content] for name in names}
+            write_table(folder.path, table, columns, run=folder.manifest.run)
+    console.note(f"events and signatures are in {evaluation.folder}")
+    return summary
+
+
+def _told(window: Window, number: int, event: Event) -> Row:
+    times = window.times
+    return {
+        "gauge": window.gauge,
+        "period": window.period,
+        "event": number,
+        "start": times[event.start],
+        "end": times[event.end],
+        "season": season(times[event.peak_discharge]),
+        "rain_peak": times[event.peak_rain],
+        "discharge_peak": times[event.peak_discharge],
+        "multipeak": event.multipeak,
+    }
+
+
+def _compared(window: Window, events: list[Event], area: float, step: int) -> list[Row]:
+    """Signatures of the whole period and of each event, of both series with the gaps of the observed one."""
+    simulated = np.where(np.isnan(window.observed), np.nan, window.simulated)
+    rows = []
+    for number, event in [(None, None), *enumerate(events, start=1)]:
+        observed_ones, simulated_ones = (
+            continuous_signatures(series, window.rain, area, step)
+            if event is None
+            else event_signatures(series, window.rain, area, step, event)
+            for series in (window.observed, simulated)
+        )
+        for name, observed in observed_ones.items():
+            told = {"gauge": window.gauge, "period": window.period, "event": number, "signature": name}
+            values = {"observed": observed, "simulated": simulated_ones[name]}
+            rows.append(told | values | {"relative_error": relative_error(observed, simulated_ones[name])})
+    return rows
+
+
+def _summary(window: Window, count: int, rows: list[Row]) -> Row:
+    """Number of events, and the median size of the relative errors of some signatures."""
+    told: Row = {"gauge": window.gauge, "scenario": window.scenario, "period": window.period, "events": count}
+    for name in ("Crc", *SHOWN):
+        errors = np.array([abs(row["relative_error"]) for row in rows if row["signature"] == name])
+        errors = errors[np.isfinite(errors)]
+        told[f"{name} error"] = float(np.median(errors)) if errors.size else None
+    return told

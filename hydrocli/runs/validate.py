@@ -1,0 +1,45 @@
+"""`hydrocli validate`: scores of a finished run in the four scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_table
+from hydrocli.runs.evaluation import Evaluation
+from hydrocli.runs.progress import Console
+from hydrocli.score.metrics import METRICS, n_valid
+
+
+def validate(target: Path, overrides: list[str], console: Console) -> list[dict[str, Any]]:
+    """Write scores.parquet; one row per gauge and period, with every metric, comes back.
+
+    Raises:
+        InputError: the run is missing or not finished.
+    """
+    evaluation = Evaluation(target, overrides, console)
+    rows: list[dict[str, Any]] = []
+    for window in evaluation.windows():
+        pairs = window.observed, window.simulated
+        told = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
+        rows.append(told | {name: metric(*pairs) for name, metric in METRICS.items()} | {"n_valid": n_valid(pairs[0])})
+    order = ("calibration", "temporal", "spatial", "spatio-temporal")
+    rows.sort(key=lambda row: order.index(row["scenario"]))
+    for row in rows:
+        if not row["n_valid"]:
+            console.warn(f"gauge {row['gauge']} has no observation in the period {row['period']}")
+    _write(evaluation, rows)
+    console.note(f"scores are in {evaluation.folder / 'scores.parquet'}")
+    return rows
+
+
+def _write(evaluation: Evaluation, rows: list[dict[str, Any]]) -> None:
+    long = [(row, metric) for row in rows for metric in METRICS]
+    columns: dict[str, list[Any]] = {
+        name: [row[name] for row, _ in long] for name in ("gauge", "scenario", "period", "n_valid")
+    }
+    columns |= {"metric": [metric for _, metric in long], "value": [row[metric] for row, metric in long]}
+    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
+        write_table(folder.path, schemas.SCORES, columns, run=folder.manifest.run)
