@@ -66,14 +66,13 @@ class Grid:
     def cells_at(self, x: Floats, y: Floats) -> tuple[Integers, Integers]:
         """Row, column of the cells that hold the points; may lie outside the grid."""
         a, b, c, d, e, f = self.transform
-        across, down = np.asarray(x, float) - c, np.asarray(y, float) - f
-        determinant = a * e - b * d
-        column = np.floor((e * across - b * down) / determinant)
-        row = np.floor((a * down - d * across) / determinant)
         # Points that a transformation could not place are infinite: they lie outside, whatever the grid.
-        placed = np.isfinite(row) & np.isfinite(column)
-        outside = -(2**31)
-        return np.where(placed, row, outside).astype(np.int64), np.where(placed, column, outside).astype(np.int64)
+        placed = np.isfinite(x) & np.isfinite(y)
+        across, down = np.where(placed, x, c) - c, np.where(placed, y, f) - f
+        determinant, outside = a * e - b * d, -(2**31)
+        column = np.where(placed, np.floor((e * across - b * down) / determinant), outside)
+        row = np.where(placed, np.floor((a * down - d * across) / determinant), outside)
+        return row.astype(np.int64), column.astype(np.int64)
 
     def contains(self, row: Integers, column: Integers) -> NDArray[np.bool_]:
         """Whether the cells lie in the grid."""
@@ -115,10 +114,9 @@ def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float
     """
     if source == target:
         return x, y
-    moved_x, moved_y = _transformer(source, target).transform(x, y)
-    if np.all(np.hypot(moved_x - x, moved_y - y) < SAME_PLACE * abs(cell)):
-        return x, y
-    return np.asarray(moved_x), np.asarray(moved_y)
+    moved_x, moved_y = (np.asarray(moved) for moved in _transformer(source, target).transform(x, y))
+    stays = (np.abs(moved_x - x) < SAME_PLACE * abs(cell)) & (np.abs(moved_y - y) < SAME_PLACE * abs(cell))
+    return (x, y) if stays.all() else (moved_x, moved_y)
 
 
 def latitudes(grid: Grid, x: Floats, y: Floats) -> Floats:
