@@ -47,7 +47,7 @@ def _fingerprint() -> str:
     digest = hashlib.sha256()
     for part in (platform.python_version(), version("numba"), version("llvmlite"), version("numpy"), _cpu_features()):
         digest.update(part.encode())
-    for source in (Path(__file__), *sorted(s for room in ROOMS_COMPILED for s in (package / room).glob("*.py"))):
+    for source in (Path(__file__), *sorted(s for room in ROOMS_COMPILED for s in (package / room).rglob("*.py"))):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -29,6 +29,23 @@ from hydrocli.score.cost import Cost
 Floats = NDArray[np.float64]
 
 
+def calibration_cost(case: Case) -> Cost:
+    """Cost of the discharge at the calibration gauges from the start to the end of the calibration.
+
+    Raises:
+        InputError: gauges without observations to score.
+    """
+    window, steps = case.experiment.period.calibration, case.calibration_steps
+    assert window is not None
+    weights = case.experiment.gauges.weights
+    return Cost.of(
+        case.basin.discharge[case.gauges(case.calibration), :steps],
+        case.inside(window)[:steps],
+        case.calibration,
+        [weights[code] for code in case.calibration] if weights else None,
+    )
+
+
 class Training:
     """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
 
@@ -43,18 +60,9 @@ class Training:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        window = case.experiment.period.calibration
-        assert window is not None
-        steps, gauges = case.calibration_steps, case.gauges(case.calibration)
-        weights = case.experiment.gauges.weights
-        self._cost = Cost.of(
-            case.basin.discharge[gauges, :steps],
-            case.inside(window)[:steps],
-            case.calibration,
-            [weights[code] for code in case.calibration] if weights else None,
-        )
+        self._cost = calibration_cost(case)
         self._cells = np.flatnonzero(case.calibrated_cells)
-        self._sweep, _, _ = case.sweep(self._cells, gauges, steps)
+        self._sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps)
         self._kinds: list[str] = []
         self._objective: Objective | None = None
         self.iterations = 0

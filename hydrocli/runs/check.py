@@ -1,0 +1,128 @@
+"""`hydrocli check`: what a run would work on, and what it would cost; nothing is started or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
+from hydrocli.config import Experiment, load
+from hydrocli.runs.build import source_of, stamp
+
+GRADIENT_SECONDS, SIMULATION_SECONDS = 30e-9, 10e-9
+"""Per cell and step, one thread of a current server in double precision: for estimates only."""
+EVALUATIONS_PER_ITERATION = 1.3
+FORCING_BYTES, STATE_BYTES = 4, 28
+
+
+def check(target: Path, overrides: list[str]) -> dict[str, Any]:
+    """Report of domain, gauges, forcing, memory and time.
+
+    Returns:
+        Values, lists of rows and lists of sentences by words; `problems` holds all that ingestion would refuse.
+
+    Raises:
+        Errors: the configuration cannot be read.
+    """
+    experiment = load(target, overrides)
+    coverage = inspect(source_of(experiment), Path(experiment.forcing.store))
+    report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
+    report |= _period(experiment)
+    if coverage.network is not None:
+        report |= _domain(coverage) | _cost(experiment, coverage)
+    if coverage.gauges is not None:
+        report["gauges"] = _gauges(experiment, coverage)
+    report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
+    report["warnings"] = list(coverage.notes)
+    report["problems"] = [str(error) for error in coverage.errors]
+    return report
+
+
+def _period(experiment: Experiment) -> dict[str, Any]:
+    period = experiment.period
+    span = stamp(period.end) - stamp(period.start)
+    windows = {"calibration": period.calibration, **period.validation}
+    told = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
+    return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": told}
+
+
+def _domain(coverage: Coverage) -> dict[str, Any]:
+    network = coverage.network
+    assert network is not None
+    return {
+        "crs": _crs_name(network.grid.crs_wkt),
+        "grid": f"{network.grid.height} rows x {network.grid.width} columns",
+        "cells": len(network),
+        "levels": int(network.level.max()) + 1,
+        "area_km2": float(network.cell_area.sum() / 1e6),
+        "store": coverage.store or "not ingested yet",
+        "descriptors_missing": coverage.descriptors_missing or "no descriptors",
+    }
+
+
+def _crs_name(wkt: str) -> str:
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(wkt)
+    authority = crs.to_authority()
+    return f"{crs.name} ({':'.join(authority)})" if authority else crs.name
+
+
+def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
+    """Memory and time of a calibration; its sweep ends with the calibration and holds its gauges' catchments only."""
+    network, gauges, period = coverage.network, coverage.gauges, experiment.period
+    assert network is not None
+    steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
+    forcing = FORCING_BYTES * len(network) * steps
+    told = {"forcing_on_disk_mb": 2 * forcing / 1e6}
+    if period.calibration is None or gauges is None:
+        return told | {"simulation_seconds": SIMULATION_SECONDS * len(network) * steps}
+    wanted = experiment.gauges.calibration or gauges.code
+    here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
+    cells = int(np.any(here, axis=0).sum())
+    calibrated_steps = int((stamp(period.calibration[1]) - stamp(period.start)).astype(int)) // period.step
+    work = cells * calibrated_steps
+    states = min(float(experiment.execution.memory), STATE_BYTES * work)
+    evaluation = GRADIENT_SECONDS * work
+    iterations = sum(stage.iterations for stage in experiment.optimiser)
+    return told | {
+        "calibrated_cells": cells,
+        "memory_mb": (states + FORCING_BYTES * work + forcing) / 1e6,
+        "seconds_per_gradient": evaluation,
+        "minutes_at_most": evaluation * EVALUATIONS_PER_ITERATION * iterations / 60,
+    }
+
+
+def _gauges(experiment: Experiment, coverage: Coverage) -> list[dict[str, Any]]:
+    gauges, network, missing = coverage.gauges, coverage.network, coverage.observed_missing
+    assert gauges is not None
+    assert network is not None
+    return [
+        {
+            "gauge": code,
+            "role": "validation" if code in experiment.gauges.validation else "calibration",
+            "x": float(gauges.x[g]),
+            "y": float(gauges.y[g]),
+            "row": int(network.row[gauges.cell[g]]),
+            "column": int(network.column[gauges.cell[g]]),
+            "area_asked_km2": float(gauges.area_asked[g] / 1e6),
+            "area_found_km2": float(gauges.area_found[g] / 1e6),
+            "observed_missing": None if missing is None else float(missing[g]),
+        }
+        for g, code in enumerate(gauges.code)
+    ]
+
+
+def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:
+    gaps = [f"{first}" if first == last else f"{first} to {last}" for first, last in forcing.gaps[:3]]
+    return {
+        "forcing": forcing.name,
+        "files": forcing.files,
+        "steps": forcing.steps,
+        "steps_without_file": forcing.steps_without_files,
+        "first_gaps": "; ".join(gaps),
+        "cells_not_covered": forcing.uncovered,
+        "values_missing": forcing.missing,
+    }

@@ -1,0 +1,114 @@
+"""`hydrocli gradcheck`: tests of the adjoint on the user's own experiment, in double precision.
+
+The calibration's objective is taken at a random control inside the bounds. The equations have kinks (the lowest level of the
+transfer store, the direct branch that the exchange empties), and a difference across one is not the derivative: so each is
+taken with several widths, and the nearest counts. A wrong gradient is near to none of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.config import load
+from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.uniform import Uniform
+from hydrocli.model.objective import Objective
+from hydrocli.model.sweep import State
+from hydrocli.names import PARAMETERS
+from hydrocli.runs.build import Case, ingested
+from hydrocli.runs.progress import Console
+from hydrocli.runs.training import calibration_cost
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+DIRECTIONS = 3
+WIDTHS = (1e-5, 1e-6, 1e-7, 1e-8)
+"""Half-widths of the central differences, in normalised controls: wide ones meet kinks, narrow ones rounding."""
+BOUND = 1e-6
+SLOPE = (1.9, 2.1)
+
+
+def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]:
+    """Rows of tests: what was compared, both values, the error, its bound, and whether it passed."""
+    experiment = load(target, [*overrides, "execution.precision=double"], ("gauges.discharge", "period.calibration"))
+    case = Case(experiment, ingested(experiment, console))
+    kind = Distributed if experiment.mapping.kind == "distributed" else Uniform
+    mapping = kind(case.rows, case.calibrated_cells)
+    cells = np.flatnonzero(case.calibrated_cells)
+    sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
+    objective = Objective(sweep, cells, mapping, calibration_cost(case), case.state, case.place)
+    random = np.random.default_rng(experiment.seed)
+    control = 0.5 * mapping.first_guess() + 0.5 * random.uniform(0.1, 0.9, mapping.lower.size)
+    rows: list[Row] = []
+    with console.task("checking the gradient", 3 * DIRECTIONS + 1) as task:
+        for test in (_difference, _taylor, _dot_product):
+            for number in range(DIRECTIONS):
+                direction = random.standard_normal(control.size)
+                rows.append(test(objective, control, direction / np.abs(direction).max(), random))
+                rows[-1]["test"] += f" {number + 1}"
+                task.update(len(rows))
+        rows.append(_checkpoints(objective, control))
+        task.update(len(rows))
+    return rows
+
+
+def _row(test: str, one: float, other: float, bound: float) -> Row:
+    error = abs(one - other) / max(abs(one), abs(other), 1e-300)
+    return {"test": test, "value": one, "reference": other, "error": error, "bound": bound, "passed": bool(error <= bound)}
+
+
+def _central(function: Any, control: Floats, direction: Floats, expected: float) -> float:
+    """Derivative along a direction by central differences, with the width that comes nearest to what is expected."""
+    found = [float(function(control + w * direction) - function(control - w * direction)) / (2 * w) for w in WIDTHS]
+    return min(found, key=lambda value: abs(value - expected))
+
+
+def _difference(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
+    _, gradient = objective.value_and_gradient(control)
+    value = float(gradient @ direction)
+    difference = _central(lambda x: objective.values(x[np.newaxis])[0], control, direction, value)
+    return _row("gradient against central differences", value, difference, BOUND)
+
+
+def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
+    """|J(x + h d) - J(x) - h g d| must shrink with the square of h."""
+    value, gradient = objective.value_and_gradient(control)
+    widths = 1e-3 * 0.5 ** np.arange(5)
+    values = objective.values(control + widths[:, np.newaxis] * direction)
+    remainders = np.abs(values - value - widths * (gradient @ direction))
+    slope = float(np.polyfit(np.log(widths), np.log(remainders), 1)[0])
+    passed = SLOPE[0] <= slope <= SLOPE[1]
+    bound = SLOPE[1] - 2.0
+    return {"test": "Taylor slope", "value": slope, "reference": 2.0, "error": abs(slope - 2.0), "bound": bound, "passed": passed}
+
+
+def _dot_product(objective: Objective, control: Floats, direction: Floats, random: np.random.Generator) -> Row:
+    """<J dx, y> = <dx, J^T y> of the discharge by the control."""
+    sweep, mapping = objective.sweep, objective.mapping
+    weight = random.standard_normal((len(sweep.gauge_slots), sweep.skew.steps))
+
+    def split(x: Floats) -> tuple[Floats, State]:
+        here = mapping.parameters(x)[:, objective.cells]
+        return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *objective.river)
+
+    _, gradient, _ = sweep.gradient(*split(control), lambda q: (float(np.sum(weight * q)), weight))
+    bars = np.zeros_like(mapping.parameters(control))
+    bars[:, objective.cells] = np.concatenate([gradient.parameters, gradient.levels])
+    value = float(mapping.transpose(control, bars) @ direction)
+    forward = _central(lambda x: np.sum(weight * sweep.simulate(*split(x))[0]), control, direction, value)
+    return _row("dot product", value, forward, BOUND)
+
+
+def _checkpoints(objective: Objective, control: Floats) -> Row:
+    """The gradient with checkpoints has the same bits as without."""
+    sweep = objective.sweep
+    whole = objective.value_and_gradient(control)[1]
+    sweep.set_memory(0.0)
+    kept = objective.value_and_gradient(control)[1]
+    row = _row("checkpoints", float(np.abs(whole).sum()), float(np.abs(kept).sum()), 0.0)
+    return row | {"passed": bool(np.array_equal(whole, kept))}
