@@ -83,13 +83,13 @@ class Counts:
         return Counts(self.values + other.values, self.missing + other.missing, self.negative + other.negative)
 
 
-def plan_by_step(archive: Archive, times: Times, where: str) -> list[Piece]:
+def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[Piece]:
     """One file per step: rain, or evapotranspiration of each step.
 
     Raises:
         InputError: when the archive has another step: a part of the rain would be lost, or most steps be missing.
     """
-    present = _by_stamp(archive, times, where)
+    present = _by_stamp(archive, times, step, where)
     return [Piece(i, (1.0,), (path,), times[i]) for i, path in enumerate(present)]
 
 
@@ -215,10 +215,10 @@ def _mean(fields: Floats, expected: int) -> Floats:
     return np.where(2 * count >= expected, total / np.maximum(count, 1), math.nan)
 
 
-def _by_stamp(archive: Archive, times: Times, where: str) -> list[str]:
+def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[str]:
     """File of each stamp, '' where there is none."""
     paths = [""] * len(times)
-    part = archive.between(times[0], times[-1])
+    part = archive.between(times[0] - np.timedelta64(step - 1, "s"), times[-1])
     place = np.searchsorted(times, part.times)
     remedy = "Bring the archive to the step, or set `period.step` to that of the archive."
     stray = np.flatnonzero(times[place] != part.times)

@@ -22,7 +22,7 @@ from hydrocli.basin.forcing import Conversion, Counts, Piece, fill, gaps
 from hydrocli.basin.gauges import Placement, place, read_table
 from hydrocli.basin.grid import Floats, latitudes
 from hydrocli.basin.network import Drainage, Network
-from hydrocli.basin.rasters import RasterReader, quick_opening, raster_grid, read_whole
+from hydrocli.basin.rasters import RasterReader, UnreadableError, quick_opening, raster_grid, read_whole
 from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan
 from hydrocli.errors import Errors, InputError
 
@@ -97,9 +97,14 @@ def read_descriptors(source: BasinSource, reader: RasterReader) -> dict[str, Flo
 
 
 def uncovered_share(reader: RasterReader, pieces: list[Piece]) -> float:
-    """Share of the active cells that the first raster of a forcing does not cover."""
-    path = next(path for piece in pieces for path in piece.files if path)
-    return 1.0 - float(np.mean(reader.sampling(path).covered))
+    """Share of the active cells that the first readable raster of a forcing does not cover."""
+    for path in (path for piece in pieces for path in piece.files if path):
+        try:
+            return 1.0 - float(np.mean(reader.sampling(path).covered))
+        except UnreadableError:
+            if not reader.unreadable_as_missing:
+                raise
+    return 1.0
 
 
 def _build(

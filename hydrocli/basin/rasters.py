@@ -39,6 +39,22 @@ def quick_opening() -> Iterator[None]:
         yield
 
 
+class UnreadableError(InputError):
+    """A raster that is not there, or cannot be decoded."""
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Raise what goes wrong inside as `UnreadableError` of that path."""
+    try:
+        yield
+    except (RasterioIOError, OSError, struct.error) as error:
+        if not Path(path).exists():
+            raise UnreadableError(str(path), "does not exist, or not any more") from error
+        remedy = "Replace it by a sound copy, or remove it."
+        raise UnreadableError(str(path), f"cannot be read as a raster ({error})", remedy) from error
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Which pixels of a raster hold the active cells: a window of it, and places in the window.
@@ -93,11 +109,12 @@ class RasterReader:
         To be called within `quick_opening()`.
         """
         try:
-            return self._read(str(path))
-        except (RasterioIOError, OSError, struct.error) as error:
-            if self.unreadable_as_missing:
-                return np.full(len(self.x), np.nan)
-            raise _unreadable(path, error) from error
+            with reading(path):
+                return self._read(str(path))
+        except UnreadableError:
+            if not self.unreadable_as_missing:
+                raise
+            return np.full(len(self.x), np.nan)
 
     def sampling(self, path: str) -> Sampling:
         """Which pixels of a raster hold the active cells."""
@@ -126,17 +143,14 @@ def raster_grid(path: str | Path, crs: str | None) -> Grid:
         InputError: for a missing or broken file, several bands, no georeference, or no CRS.
     """
     try:
-        with warnings.catch_warnings():
+        with reading(path), warnings.catch_warnings():
             warnings.simplefilter("error", NotGeoreferencedWarning)
             # A world file beside the raster is found by its name, whatever the settings around.
             with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as dataset:
                 wkt, transform, shape, bands = dataset.crs, dataset.transform, dataset.shape, dataset.count
     except NotGeoreferencedWarning as error:
-        raise InputError(
-            str(path), "is not georeferenced", "Give it a transform, with gdal_edit for instance."
-        ) from error
-    except (RasterioIOError, OSError) as error:
-        raise _unreadable(path, error) from error
+        remedy = "Give it a transform, with gdal_edit for instance."
+        raise InputError(str(path), "is not georeferenced", remedy) from error
     if bands != 1:
         raise InputError(str(path), f"has {bands} bands, one is expected")
     if not wkt and crs is None:
@@ -147,11 +161,8 @@ def raster_grid(path: str | Path, crs: str | None) -> Grid:
 
 def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
     """All values of the one band of a raster [height, width], and its nodata value."""
-    try:
-        with warnings.catch_warnings(), rasterio.open(path) as dataset:
-            return dataset.read(1), dataset.nodata
-    except (RasterioIOError, OSError) as error:
-        raise _unreadable(path, error) from error
+    with reading(path), rasterio.open(path) as dataset:
+        return dataset.read(1), dataset.nodata
 
 
 def _values(dataset: DatasetReader, window: tuple[int, int, int, int]) -> Floats:
@@ -185,9 +196,3 @@ def _georeference(path: str) -> bytes:
                 continue
             parts.append(struct.pack("HHI", tag, kind, count) + value)
     return b"".join(parts) if is_placed else b""
-
-
-def _unreadable(path: str | Path, error: Exception) -> InputError:
-    if not Path(path).exists():
-        return InputError(str(path), "does not exist, or not any more")
-    return InputError(str(path), f"cannot be read as a raster ({error})", "Replace it by a sound copy, or remove it.")

@@ -132,9 +132,8 @@ def make_plan(source: BasinSource) -> Plan:
     with collecting(errors):
         discharge = find_discharge(source.discharge, source.discharge_format, codes)
     with collecting(errors):
-        rain = _existing(
-            plan_by_step(_archive(source.precipitation, PRECIPITATION, notes), times, PRECIPITATION), PRECIPITATION
-        )
+        archive = _archive(source.precipitation, PRECIPITATION, notes)
+        rain = _existing(plan_by_step(archive, times, source.step, PRECIPITATION), PRECIPITATION)
     with collecting(errors):
         evapotranspiration = _existing(_plan_evapotranspiration(source, times, notes), EVAPOTRANSPIRATION)
     for name, path in _single_rasters(source).items():
@@ -181,7 +180,7 @@ def _plan_evapotranspiration(source: BasinSource, times: Times, notes: list[str]
     if source.evapotranspiration_kind == "given":
         if archive.is_daily and step < DAY:
             return plan_by_day(daily_files(archive), labels, times, step)
-        return plan_by_step(archive, times, where)
+        return plan_by_step(archive, times, step, where)
     if archive.is_daily:
         return plan_by_day(daily_files(archive), labels, times, step)
     return plan_by_day(subdaily_files(archive), day_of_step(times), times, step)

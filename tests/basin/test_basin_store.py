@@ -1,0 +1,143 @@
+"""The store: found again without reading, never half there, never in the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+import rasterio
+
+from hydrocli.basin import rasters, store
+from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.errors import InputError
+
+
+def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_basin(source, tmp_path / "store")
+
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        raise AssertionError("a raster was opened")
+
+    monkeypatch.setattr(rasterio, "open", refuse)
+    monkeypatch.setattr(rasters, "DatasetReader", refuse)
+    second = open_basin(source, tmp_path / "store")
+    assert second.fingerprint == first.fingerprint
+    assert second.network.grid == first.network.grid
+    for name in store.NETWORK:
+        array, again = getattr(first.network, name), getattr(second.network, name)
+        np.testing.assert_array_equal(again, array)
+        assert again.dtype == array.dtype
+    for name in ("precipitation", "evapotranspiration", "discharge", "times"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
+    np.testing.assert_array_equal(second.descriptors["slope"], first.descriptors["slope"])
+    with pytest.raises(AssertionError):
+        open_basin(replace(source, precipitation_factor=0.2), tmp_path / "store")
+
+
+@pytest.mark.parametrize("part", ["precipitation", "evapotranspiration", "discharge", "gauges", "flow_directions"])
+def test_a_touched_file_makes_another_fingerprint(source: BasinSource, tmp_path: Path, part: str) -> None:
+    before = open_basin(source, tmp_path / "store").fingerprint
+    path = getattr(source, part)
+    file = path if path.is_file() else sorted(path.rglob("*[0-9A-Z].*"))[0]
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    assert open_basin(source, tmp_path / "store").fingerprint != before
+
+
+def test_options_make_another_fingerprint(source: BasinSource, tmp_path: Path) -> None:
+    one = open_basin(source, tmp_path / "store")
+    shorter = open_basin(replace(source, end=source.end - np.timedelta64(1, "h")), tmp_path / "store")
+    assert shorter.fingerprint != one.fingerprint
+    assert len(shorter.precipitation) == 35
+
+
+@pytest.mark.parametrize("damage", ["short", "json", "lost", "other"])
+def test_a_broken_store_is_built_anew(
+    source: BasinSource, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = open_basin(source, tmp_path / "store")
+    expected = np.array(first.precipitation)
+    folder = tmp_path / "store" / first.fingerprint
+    if damage == "short":
+        array = folder / "precipitation.npy"
+        array.write_bytes(array.read_bytes()[:-100])
+    elif damage == "json":
+        (folder / "meta.json").write_text('{"format": 1, "finger')
+    elif damage == "lost":
+        (folder / "network_level.npy").unlink()
+    else:
+        np.save(folder / "discharge.npy", np.zeros((1, 1)))
+    again = open_basin(source, tmp_path / "store")
+    np.testing.assert_array_equal(again.precipitation, expected)
+    assert any("is broken" in message and "building it anew" in message for message in caplog.messages)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [first.fingerprint]
+
+
+def test_what_a_killed_process_left_is_no_store(source: BasinSource, tmp_path: Path) -> None:
+    first = open_basin(source, tmp_path / "store")
+    whole = tmp_path / "store" / first.fingerprint
+    left = whole.with_name(f"{first.fingerprint}.{'0' * 32}.partial")
+    shutil.copytree(whole, left)
+    shutil.rmtree(whole)
+    open_basin(source, tmp_path / "store")
+    entries = store.list_stores(tmp_path / "store")
+    assert sorted((entry.path, entry.is_partial) for entry in entries) == [(whole, False), (left, True)]
+
+
+def test_a_failure_leaves_nothing(source: BasinSource, tmp_path: Path) -> None:
+    next(source.precipitation.rglob("*0100.tif")).write_bytes(b"broken")
+    with pytest.raises(InputError):
+        open_basin(source, tmp_path / "store")
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_before_anything_is_read(
+    source: BasinSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)\n.*forcing\.store"):
+        open_basin(source, tmp_path / "store")
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_two_builders_at_once(source: BasinSource, tmp_path: Path) -> None:
+    """The later one takes the place of the earlier one, whose readers keep what they have mapped."""
+    folder = tmp_path / "store"
+    with store.building(folder, "a" * 32) as one, store.building(folder, "a" * 32) as two:
+        assert one != two
+        np.save(one / "x.npy", np.zeros(3))
+        np.save(two / "x.npy", np.ones(3))
+        one_path = one
+    mapped = np.load(folder / ("a" * 32) / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(mapped, 0)
+    assert not one_path.exists()
+    with store.building(folder, "a" * 32) as three:
+        np.save(three / "x.npy", np.full(3, 2.0))
+    np.testing.assert_array_equal(mapped, 0)
+    np.testing.assert_array_equal(np.load(folder / ("a" * 32) / "x.npy"), 2)
+    assert [path.name for path in folder.iterdir()] == ["a" * 32]
+
+
+def test_stores_are_listed_and_removed(source: BasinSource, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    assert store.list_stores(folder) == []
+    basin = open_basin(source, folder)
+    (folder / "notes").mkdir()
+    (folder / ("b" * 32)).symlink_to(tmp_path)
+    (entry,) = store.list_stores(folder)
+    assert entry.path == folder / basin.fingerprint
+    assert entry.bytes > 2 * 36 * 11 * 4
+    store.remove_store(entry.path)
+    assert store.list_stores(folder) == []
+    assert basin.precipitation[0, 0] > 0
+    for innocent in (folder / "notes", folder / ("b" * 32)):
+        with pytest.raises(InputError, match="is not a store"):
+            store.remove_store(innocent)
