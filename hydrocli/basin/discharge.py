@@ -4,7 +4,7 @@
 a value per step, negative where missing. A file is that of a gauge when the code stands in its name between characters
 that are neither letters nor digits. A blank line is a step without observation.
 
-`tidy`: one table, CSV or Parquet, with the columns gauge, time, discharge. Times without zone are UTC.
+`tidy`: one table for all gauges, see `hydrocli.basin.tidy`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from hydrocli.basin.basin import Times
 from hydrocli.basin.grid import Floats
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 WHERE = "gauges.discharge.path"
-_MISSING = {"", "na", "nan", "null"}
+MISSING = {"", "na", "nan", "null"}
+"""Marks of missing values, in small letters."""
 _SEPARATORS = " \t,;\"'"
 
 
@@ -72,7 +71,10 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     """
     discharge = np.full((len(codes), len(times)), np.nan)
     if files.format == "tidy":
-        _read_tidy(files.paths[0], codes, times, discharge)
+        # Only this format needs pandas, which takes as long to import as all the rest of this room.
+        from hydrocli.basin.tidy import read_tidy
+
+        read_tidy(files.paths[0], codes, times, discharge)
     else:
         errors: list[HydrocliError] = []
         for series, path in zip(discharge, files.paths, strict=True):
@@ -141,7 +143,7 @@ def _numbers(path: str, lines: list[str], first_line: int) -> Floats:
 def _odd_number(path: str, line: str, number: int) -> float:
     """A line that is not simply a number: blank, a mark of a missing value, or with separators around it."""
     text = line.strip(_SEPARATORS)
-    if text.lower() in _MISSING:
+    if text.lower() in MISSING:
         return math.nan
     try:
         return float(text)
@@ -160,55 +162,3 @@ def _date(path: str, line: int, text: str) -> np.datetime64:
             pass
     what = f"{text!r} is not the date of the first value"
     raise InputError(f"{path}:{line + 1}", what, "Write it as 201409150100, or 20140915 for daily values.")
-
-
-def _read_tidy(path: str, codes: Sequence[str], times: Times, discharge: Floats) -> None:
-    """Write into `discharge` [g, t] what a tidy table holds of the gauges at `times`."""
-    table = _tidy_table(path)
-    table = table[table["gauge"].isin(codes)]
-    when = _tidy_times(path, table["time"])
-    values = pd.to_numeric(table["discharge"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    text = table["discharge"].astype("string").str.strip().str.lower().fillna("")
-    junk = table[(np.isnan(values) & ~text.isin(_MISSING).to_numpy(bool)) | np.isinf(values)]
-    if len(junk):
-        raise InputError(f"{path}:{junk.index[0] + 2}", f"{junk['discharge'].iloc[0]!r} is not a discharge")
-    repeated = table[pd.DataFrame({"gauge": table["gauge"].to_numpy(), "time": when}).duplicated().to_numpy()]
-    if len(repeated):
-        row = repeated.iloc[0]
-        what = f"gauge {row['gauge']} has two values at {row['time']} ({len(repeated)} duplicates)"
-        raise InputError(path, what, "Keep one.")
-    within = (when >= times[0]) & (when <= times[-1])
-    place = np.searchsorted(times, when[within])
-    if np.any(times[place] != when[within]):
-        stray = when[within][times[place] != when[within]][0]
-        raise InputError(path, f"has a value at {stray}, which is no stamp of the step", "Bring it to the step first.")
-    gauge = np.array([codes.index(code) for code in table["gauge"][within]], np.int64)
-    discharge[gauge, place] = np.where(values[within] < 0, np.nan, values[within])
-
-
-def _tidy_table(path: str) -> pd.DataFrame:
-    """The three columns of a tidy table, gauge as text."""
-    columns = ["gauge", "time", "discharge"]
-    try:
-        if path.lower().endswith((".parquet", ".pq")):
-            table = pd.read_parquet(path, columns=columns)
-        else:
-            table = pd.read_csv(path, usecols=columns, dtype=str, encoding="utf-8-sig", skip_blank_lines=False)
-    except FileNotFoundError:
-        raise InputError(path, "does not exist") from None
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise InputError(path, f"cannot be read ({error})", f"It needs the columns {', '.join(columns)}.") from error
-    table["gauge"] = table["gauge"].astype(str).str.strip()
-    return table.reset_index(drop=True)
-
-
-def _tidy_times(path: str, column: pd.Series[str]) -> Times:
-    """Times in UTC, datetime64[s]."""
-    try:
-        times = pd.to_datetime(column, utc=True, format="ISO8601") if column.dtype == object else column
-    except ValueError as error:
-        raise InputError(path, f"has a time that is none ({error})", "Write times like 2014-09-15T01:00Z.") from error
-    utc = pd.to_datetime(times, utc=True).dt.tz_localize(None)
-    if utc.isna().any():
-        raise InputError(path, "has rows without a time")
-    return utc.to_numpy("datetime64[s]")
