@@ -1,0 +1,45 @@
+"""The row loops became SIMD: packed arithmetic, no call into a mathematical library, no double precision in single."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROWS = ("gr._row", "gr._row_adjoint", "routing._route_row", "routing._route_row_adjoint")
+
+
+@pytest.fixture(scope="module")
+def loops(tmp_path_factory):
+    """What each row loop became, by `module.name precision`."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("reads x86 assembly")
+    probe = Path(__file__).with_name("packed_probe.py")
+    environment = {**os.environ, "HYDROCLI_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    done = subprocess.run([sys.executable, probe], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_row_of_the_sweep_was_compiled_in_both_precisions(loops):
+    assert {f"{row} {precision}" for row in ROWS for precision in ("double", "single")} <= loops.keys()
+
+
+def test_rows_are_packed(loops):
+    """Scalar arithmetic remains for the last cells of a row, each operation once: packed ones are at least as many."""
+    for name, loop in loops.items():
+        assert loop["packed"] >= max(10, loop["scalar"]), (name, loop)
+        assert loop["wide"] > 0, (name, loop)
+
+
+def test_rows_call_no_library(loops):
+    assert {name: loop["calls"] for name, loop in loops.items() if loop["calls"]} == {}
+
+
+def test_single_precision_rows_compute_in_single_precision(loops):
+    assert [name for name, loop in loops.items() if name.endswith(" single") and loop["double"]] == []

@@ -1,0 +1,162 @@
+"""The cache of compiled code: keyed by what is compiled, found again, forgiving of damage and of missing rights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hydrocli
+
+SMALL_LOOP = (
+    "import numpy as np; from hydrocli.model.skew import window, hold\n"
+    "print(window(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64), 0, 0, 0, 9), np.__name__)\n"
+)
+FOLDER = "from hydrocli.jit import cache_folder; print(cache_folder())"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that a test may edit; the folder to put on the path."""
+    copy = tmp_path / "site"
+    shutil.copytree(Path(hydrocli.__file__).parent, copy / "hydrocli", ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture
+def python(package, tmp_path):
+    """Runs Python code in a new process against the copy; standard output, stripped."""
+
+    def run(code: str, **environment: str | None) -> str:
+        asked = {"HYDROCLI_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+        merged = {**os.environ, **asked, **environment}
+        cleaned = {name: value for name, value in merged.items() if value is not None}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env=cleaned,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+def compiled_files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
+
+
+def test_an_edit_of_any_compiled_source_is_another_folder(python, package):
+    before = python(FOLDER)
+    assert python(FOLDER) == before
+    for source in ("jit.py", "water/production.py", "water/vector_math.py", "model/gr.py", "model/skew.py"):
+        path = package / "hydrocli" / source
+        text = path.read_text()
+        path.write_text(text + "\n# an edit\n")
+        assert python(FOLDER) != before, source
+        path.write_text(text)
+    assert python(FOLDER) == before
+
+
+def test_another_cpu_is_another_folder(python):
+    pretend = "import hydrocli.jit as j; j._cpu_features = lambda: '+other'\n"
+    assert python(pretend + FOLDER) != python(FOLDER)
+
+
+def test_every_room_with_compiled_code_is_in_the_key():
+    from hydrocli.jit import ROOMS_COMPILED
+
+    root = Path(hydrocli.__file__).parent
+    rooms = {p.relative_to(root).parts[0] for p in root.rglob("*.py") if "from hydrocli.jit import" in p.read_text()}
+    assert rooms - {"jit.py", "cli.py", "runs"} <= set(ROOMS_COMPILED)
+
+
+def test_the_second_process_finds_the_first_ones_code(python, tmp_path):
+    first = python(SMALL_LOOP)
+    files = compiled_files(tmp_path / "cache")
+    assert len(files) >= 2
+    assert python(SMALL_LOOP) == first
+    assert compiled_files(tmp_path / "cache") == files
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "noise"])
+def test_damaged_files_are_compiled_again(python, tmp_path, damage):
+    first = python(SMALL_LOOP)
+    files = [Path(path) for path in compiled_files(tmp_path / "cache")]
+    for path in files:
+        content = path.read_bytes()
+        noise = np.random.default_rng(0).bytes(len(content))
+        path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "noise": noise}[damage])
+    assert python(SMALL_LOOP) == first
+    mended = compiled_files(tmp_path / "cache")
+    assert python(SMALL_LOOP) == first
+    assert compiled_files(tmp_path / "cache") == mended  # repaired, not only survived
+
+
+def test_folder_by_order_of_preference(python, tmp_path):
+    asked = tmp_path / "asked"
+    assert Path(python(FOLDER, HYDROCLI_CACHE=str(asked))).parent == asked
+    found = python(FOLDER, HYDROCLI_CACHE=None, XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert Path(found).parent == tmp_path / "xdg" / "hydrocli"
+    found = python(FOLDER, HYDROCLI_CACHE=None, XDG_CACHE_HOME=None, HOME=str(tmp_path / "home"))
+    assert Path(found).parent == tmp_path / "home" / ".cache" / "hydrocli"
+
+
+@pytest.mark.parametrize("variable", ["HYDROCLI_CACHE", "HOME"])
+def test_a_folder_that_cannot_be_made_is_replaced(python, tmp_path, variable):
+    """A file in the way stands for a missing right, which the superuser always has."""
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "temporary").mkdir()
+    environment: dict[str, str | None] = {
+        "HYDROCLI_CACHE": None,
+        "XDG_CACHE_HOME": None,
+        "TMPDIR": str(tmp_path / "temporary"),
+    }
+    environment[variable] = str(tmp_path / "file" / "below")
+    if variable == "HYDROCLI_CACHE":
+        environment["HOME"] = str(tmp_path / "home")
+    output = python(SMALL_LOOP + FOLDER, **environment).splitlines()
+    assert Path(output[-1]).is_relative_to(tmp_path / "temporary")
+    assert compiled_files(tmp_path / "temporary")
+
+
+def test_a_user_without_a_home_is_served(python, tmp_path):
+    """A container's anonymous user: no $HOME, no entry in the list of users."""
+    (tmp_path / "temporary").mkdir()
+    nobody = "import pathlib\ndef home(): raise RuntimeError('no home directory')\npathlib.Path.home = home\n"
+    found = python(nobody + FOLDER, HYDROCLI_CACHE=None, XDG_CACHE_HOME=None, TMPDIR=str(tmp_path / "temporary"))
+    assert Path(found).is_relative_to(tmp_path / "temporary")
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(python, tmp_path):
+    """Compiled code is loaded as code: a world-writable place prepared by another user must not be used."""
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only the superuser can give a folder away")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    os.chown(foreign, 12345, 12345)
+    (tmp_path / "temporary").mkdir()
+    found = python(FOLDER, HYDROCLI_CACHE=str(foreign), TMPDIR=str(tmp_path / "temporary"))
+    assert Path(found).is_relative_to(tmp_path / "temporary")
+
+
+def test_a_full_disk_is_no_cache_not_a_failure(python):
+    full = (
+        "from numba.core.caching import IndexDataCacheFile\n"
+        "def save(self, *a): raise OSError(28, 'No space left on device')\n"
+        "IndexDataCacheFile.save = save\n"
+    )
+    assert python(full + SMALL_LOOP) == python(SMALL_LOOP)
+
+
+def test_commands_that_compute_nothing_do_not_import_numba(python):
+    loaded = "import sys, hydrocli, hydrocli.jit, hydrocli.names, hydrocli.errors; print('numba' in sys.modules)"
+    assert python(loaded) == "False"
