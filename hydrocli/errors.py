@@ -71,7 +71,7 @@ class Stopped(HydrocliError):  # noqa: N818 - an ending, not a fault
     exit_status = 75
 
 
-class Errors(HydrocliError):
+class Errors(HydrocliError):  # noqa: N818 - many of them
     """Several errors found together, shown together; the status is that of the first."""
 
     def __init__(self, errors: list[HydrocliError]) -> None:

@@ -27,12 +27,12 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 ROOMS_COMPILED = ("water", "model", "score", "basin")
-FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, "nogil": True}
+FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, "nogil": True}
 
 
 @cache
@@ -55,7 +55,8 @@ def _fingerprint() -> str:
 def cache_root() -> Path:
     """Folder that holds the caches of all versions: $HYDROCLI_CACHE, else the user's cache folder.
 
-    A folder that cannot be written (a compute node without a home) is replaced by a private one in the temporary folder.
+    A folder that cannot be written (a compute node without a home) is replaced by a private one in the temporary
+    folder.
     """
     asked = os.environ.get("HYDROCLI_CACHE")
     base = Path(asked) if asked else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hydrocli"
@@ -85,15 +86,16 @@ def cache_folder() -> Path:
 
 @cache
 def _numba():
-    """Numba with our settings; imported at the first decoration, so that commands that compute nothing never pay for it."""
+    """Numba with our settings; imported at the first decoration: commands that compute nothing never pay for it."""
     import llvmlite.binding as llvm
     import numba
 
-    numba.config.CACHE_DIR = str(cache_folder())
+    config: Any = numba.config
+    config.CACHE_DIR = str(cache_folder())
     llvm.set_option("", "--runtime-memory-check-threshold=2000")
     if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
-        numba.config.CPU_NAME = llvm.get_host_cpu_name()
-        numba.config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
+        config.CPU_NAME = llvm.get_host_cpu_name()
+        config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
     return numba
 
 
@@ -153,7 +155,7 @@ def loop(function: Function) -> Function:
 
 @cache
 def _forgiving_cache():
-    """Numba's cache, with damaged files treated as absent (Numba would raise EOFError for ever) and a full disk as no cache."""
+    """Numba's cache; a damaged file counts as absent (Numba would raise EOFError for ever), a full disk as no cache."""
     from numba.core.caching import FunctionCache
 
     class ForgivingCache(FunctionCache):
@@ -186,4 +188,5 @@ def by_precision(function: Function, double: Function, single: Function) -> None
     def choose(x, *others):
         return {types.float64: double, types.float32: single}.get(x)
 
-    overload(function, jit_options={**FLAGS, "forceinline": True}, strict=False)(choose)
+    options: Any = {**FLAGS, "forceinline": True}
+    overload(function, jit_options=options, strict=False)(choose)

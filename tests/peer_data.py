@@ -1,6 +1,6 @@
 """Fetch the data that smash carries in its wheel (Cance, Lez, flow directions of France); nothing of it is installed.
 
-    python tests/peer_data.py FOLDER
+python tests/peer_data.py FOLDER
 """
 
 from __future__ import annotations

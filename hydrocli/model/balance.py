@@ -2,9 +2,9 @@
 
     rain - evapotranspiration + exchange + clamped - runoff - storage change = closure error
 
-Exchange is counted as applied: in the transfer branch F, in the direct branch what max(0, prd + F) lets through. `clamped` is
-what the transfer store's lowest level adds. `routing_added` is what the river's lowest flow adds to lateral inflow and inflow
-from upstream (kinematic wave); it happens after the runoff and does not enter the closure.
+Exchange is counted as applied: in the transfer branch F, in the direct branch what max(0, prd + F) lets through.
+`clamped` is what the transfer store's lowest level adds. `routing_added` is what the river's lowest flow adds to
+lateral inflow and inflow from upstream (kinematic wave); it happens after the runoff and does not enter the closure.
 """
 
 from __future__ import annotations

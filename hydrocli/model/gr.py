@@ -32,9 +32,7 @@ def gr_adjoint(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_bet
     # qt = qr + qd,  qd = direct_runoff(0.1 effective, F)
     prd_bar, F_bar = direct_runoff_adjoint(0.1 * effective, F, qt_bar)
     # ht, qr = transfer(0.9 effective + F)
-    prr_bar, ct_bar, inverse_ct_bar, ht_bar = transfer_adjoint(
-        0.9 * effective + F, ct, inverse_ct, ht, ht_bar, qt_bar
-    )
+    prr_bar, ct_bar, inverse_ct_bar, ht_bar = transfer_adjoint(0.9 * effective + F, ct, inverse_ct, ht, ht_bar, qt_bar)
     F_bar = F_bar + prr_bar
     # effective = pn - ps + perc
     effective_bar = 0.1 * prd_bar + 0.9 * prr_bar
@@ -78,8 +76,9 @@ def _row(net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht, hp_new
 def forward(wave, rows, first, last, low, high, offset, heads, net, parameters, constants, levels, lateral, flow):
     """Run waves `wave` + rows[0]..rows[1] in the cells of slots first[block]..last[block] of both blocks.
 
-    net: ragged forcing, pn - en [mm/step]. parameters[5, slots]: cp, 1/cp, ct, 1/ct, kexc. constants: to_discharge[slots]
-    (m3/s per mm/step), inverse_beta. levels[2, rows, slots]: hp, ht. The runoff goes to `flow` in headwaters, else `lateral`.
+    net: ragged forcing, pn - en [mm/step]. parameters[5, slots]: cp, 1/cp, ct, 1/ct, kexc. constants:
+    to_discharge[slots] (m3/s per mm/step), inverse_beta. levels[2, rows, slots]: hp, ht. The runoff goes to `flow` in
+    headwaters, else `lateral`.
     """
     to_discharge, inverse_beta = constants
     cp, inverse_cp, ct, inverse_ct, kexc = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
@@ -100,8 +99,8 @@ def forward(wave, rows, first, last, low, high, offset, heads, net, parameters, 
 
 @loop
 def _row_adjoint(
-    net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht, lateral_bar, hp_bar, ht_bar, cp_bar, ct_bar, kexc_bar,
-    inverse_beta,
+    net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht,
+    lateral_bar, hp_bar, ht_bar, cp_bar, ct_bar, kexc_bar, inverse_beta,
 ):  # fmt: skip
     real = hp.dtype.type
     for c in range(hp.size):
@@ -117,9 +116,10 @@ def _row_adjoint(
 
 @loop
 def reverse(
-    wave, rows, first, last, low, high, offset, net, parameters, constants, levels, lateral_bar, levels_bar, parameters_bar
-):
-    """Transpose of `forward`: lateral_bar[rows, slots] in; levels_bar[2, slots] updated, parameters_bar[3, slots] summed."""
+    wave, rows, first, last, low, high, offset, net, parameters, constants, levels,
+    lateral_bar, levels_bar, parameters_bar,
+):  # fmt: skip
+    """Transpose of `forward`: takes lateral_bar[rows, slots], carries levels_bar, sums parameters_bar[3, slots]."""
     to_discharge, inverse_beta = constants
     cp, inverse_cp, ct, inverse_ct, kexc = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
     for k in range(rows[1] - 1, rows[0] - 1, -1):
@@ -128,6 +128,7 @@ def reverse(
             f = offset[block, wave + k] - low[block, wave + k]
             _row_adjoint(
                 net[f + a : f + b], cp[a:b], inverse_cp[a:b], ct[a:b], inverse_ct[a:b], kexc[a:b], to_discharge[a:b],
-                levels[0, k, a:b], levels[1, k, a:b], lateral_bar[k - rows[0], a:b], levels_bar[0, a:b], levels_bar[1, a:b],
+                levels[0, k, a:b], levels[1, k, a:b],
+                lateral_bar[k - rows[0], a:b], levels_bar[0, a:b], levels_bar[1, a:b],
                 parameters_bar[0, a:b], parameters_bar[1, a:b], parameters_bar[2, a:b], inverse_beta,
             )  # fmt: skip

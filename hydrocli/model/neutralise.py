@@ -1,7 +1,8 @@
 """Neutralised forcing: what interception leaves of rain and evapotranspiration, computed once per basin.
 
-The interception capacity comes from flux matching (Ficchi et al. 2019) and is not calibrated, so neither is its outcome:
-every evaluation of a calibration starts from the same pn - en. Steps without rain or evapotranspiration data feed no water.
+The interception capacity comes from flux matching (Ficchi et al. 2019) and is not calibrated, so neither is its
+outcome: every evaluation of a calibration starts from the same pn - en. Steps without rain or evapotranspiration data
+feed no water.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ _BLOCK = 256
 def capacities() -> NDArray[np.float64]:
     """The capacities that flux matching chooses from: 0.1, 0.2 ... 2.9 mm."""
     lower, upper = INTERCEPTION_CAPACITY.lower, INTERCEPTION_CAPACITY.upper
-    assert lower is not None and upper is not None
+    assert lower is not None
+    assert upper is not None
     return np.arange(round(10 * lower), round(10 * upper) + 1) / 10.0
 
 
 def flux_matching(
-    precipitation: NDArray[np.float32], evapotranspiration: NDArray[np.float32], times: NDArray[np.datetime64], step: int
+    precipitation: NDArray[np.float32],
+    evapotranspiration: NDArray[np.float32],
+    times: NDArray[np.datetime64],
+    step: int,
 ) -> NDArray[np.float64]:
     """Interception capacity ci [n], mm: per cell the one whose interception sums to what the days would intercept.
 
-    The sum of sub-daily ei is brought nearest to the sum over calendar days (of the stamps) of min(P, E) of the day, stores
-    empty at the start; the smallest on ties.
+    The sum of sub-daily ei is brought nearest to the sum over calendar days (of the stamps) of min(P, E) of the day,
+    stores empty at the start; the smallest on ties.
 
     Args:
         precipitation, evapotranspiration: [t, n], mm/step, NaN where missing.
@@ -58,7 +63,7 @@ def flux_matching(
 
 @loop
 def _match(precipitation, evapotranspiration, days, candidates, level, intercepted, daily):
-    """Sum ei of every candidate [candidates, n], and in daily[2] min(P, E) of every day (daily[0], [1]: sums so far)."""
+    """Sum ei of every candidate [candidates, n], and min(P, E) of the days in daily[2] (daily[0], [1]: of this day)."""
     for t in range(days.size):
         if t > 0 and days[t] != days[t - 1]:
             _close_day(daily[0], daily[1], daily[2])
@@ -124,6 +129,7 @@ def _neutralise(precipitation, evapotranspiration, ci, hi, missing, net):
 
 @loop
 def neutralise_row(precipitation, evapotranspiration, ci, hi, missing, net):
+    """One step of all cells: net = pn - en; hi goes on, missing counts what is not known."""
     for c in range(net.size):
         known = (precipitation[c] >= 0.0) and (evapotranspiration[c] >= 0.0)
         p = np.float64(precipitation[c]) if known else 0.0

@@ -142,5 +142,7 @@ def broken_run(sweep: Sweep, parameters: Floats, state: State, place: Place) -> 
     name, step, cell = found[0]
     values = ", ".join(f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(PARAMETERS))
     return NumericalError(
-        place(cell, step), f"{name} is not a finite number ({values})", "Look at the forcing there, or narrow the bounds."
+        place(cell, step),
+        f"{name} is not a finite number ({values})",
+        "Look at the forcing there, or narrow the bounds.",
     )

@@ -1,7 +1,8 @@
 """Rows of the kinematic wave over the routed cells of a chunk, and their transpose; shared by all structures.
 
-Row k of a buffer is the state after wave `wave + k - 1`, row 0 the state before the first. `flow` is the discharge of each
-slot [m3/s]; a headwater is not routed, its discharge is its lateral inflow. `lateral` is that of the routed slots alone.
+Row k of a buffer is the state after wave `wave + k - 1`, row 0 the state before the first. `flow` is the discharge of
+each slot [m3/s]; a headwater is not routed, its discharge is its lateral inflow. `lateral` is that of the routed
+slots alone.
 """
 
 from __future__ import annotations
@@ -39,7 +40,14 @@ def route(wave, rows, first, last, low, high, heads, akw, bkw, d1, upstream_star
         i, j = a - heads, b - heads
         gather_upstream(flow[k], upstream_start, upstream, inflow, i, j)
         _route_row(
-            akw[i:j], bkw[i:j], d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j], flow[k + 1, a:b]
+            akw[i:j],
+            bkw[i:j],
+            d1[i:j],
+            inflow[i:j],
+            flow[k, a:b],
+            lateral[k, i:j],
+            lateral[k + 1, i:j],
+            flow[k + 1, a:b],
         )
 
 
@@ -63,7 +71,7 @@ def _route_row_adjoint(
 
 @loop
 def _gather_downstream(inflow_bar, downstream, heads, seed, seed_slot, wave, level, out, a, b, shift):
-    """What the discharge of slots a..b is owed by the cell downstream of each, and by the gauge in it; out[slot - shift]."""
+    """out[slot - shift]: what the discharge of slots a..b is owed by the cell downstream and by a gauge in it."""
     for s in range(a, b):
         out[s - shift] = inflow_bar[downstream[s] - heads]
     for g in range(seed_slot.size):
@@ -79,9 +87,10 @@ def route_adjoint(
 ):  # fmt: skip
     """Transpose of `route` and of the headwaters' pass-through, for slots first[block]..last[block] of both blocks.
 
-    seed[gauge, step] is the derivative of the cost by the discharge at seed_slot. flow_bar, lateral_carry (of routed slots)
-    carry what the step before is owed; akw_bar, bkw_bar are summed. inflow_bar[ring, routed + 1] holds, by wave, what the
-    cells upstream are owed (last column: nothing lies downstream). lateral_bar[rows, slots] is the result.
+    seed[gauge, step] is the derivative of the cost by the discharge at seed_slot. flow_bar, lateral_carry (of routed
+    slots) carry what the step before is owed; akw_bar, bkw_bar are summed. inflow_bar[ring, routed + 1] holds, by
+    wave, what the cells upstream are owed (last column: nothing lies downstream). lateral_bar[rows, slots] is the
+    result.
     """
     ring = inflow_bar.shape[0]
     for k in range(rows[1] - 1, rows[0] - 1, -1):

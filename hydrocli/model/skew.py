@@ -1,12 +1,13 @@
 """The time-skewed order of computation: at wave w, the cell of level l computes its own step w - l.
 
-`level(downstream) = level + 1` on every edge, so what a cell needs from upstream was computed in the wave before, and a wave
-is a row of independent cells. Cells get slots: first the headwaters, which are not routed, then the routed cells, both by
-level; so at each wave the cells inside their period are one contiguous range of slots in each of the two blocks. Both blocks
-are padded to whole vectors with idle slots (no rain, any parameter).
+`level(downstream) = level + 1` on every edge, so what a cell needs from upstream was computed in the wave before, and
+a wave is a row of independent cells. Cells get slots: first the headwaters, which are not routed, then the routed
+cells, both by level; so at each wave the cells inside their period are one contiguous range of slots in each of the
+two blocks. Both blocks are padded to whole vectors with idle slots (no rain, any parameter).
 
-Chunks are ranges of slots in both blocks, whose borders depend on the basin alone, never on the number of threads: a cell
-lies in the same chunk as its downstream cell or in an earlier one. Threads take the chunks one block of waves apart.
+Chunks are ranges of slots in both blocks, whose borders depend on the basin alone, never on the number of threads: a
+cell lies in the same chunk as its downstream cell or in an earlier one. Threads take the chunks one block of waves
+apart.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The sweep over waves and its reverse, in blocks of rows, with checkpoints chosen from a memory budget.
 
-Forward, rows of states are computed block by block. For a gradient the rows must be there when the reverse comes by: all of
-them where the budget allows, else only one row in every `segment`, from which the segment is computed again before it is
-reversed. Both ways run the same compiled code over the same ranges, so the gradient has the same bits.
+Forward, rows of states are computed block by block. For a gradient the rows must be there when the reverse comes by:
+all of them where the budget allows, else only one row in every `segment`, from which the segment is computed again
+before it is reversed. Both ways run the same compiled code over the same ranges, so the gradient has the same bits.
 
-Threads take tiles, a chunk of cells by a block of waves: chunk j may run block b once chunk j - 1 has (its cells upstream) and
-it has itself run block b - 1, so the tiles of one diagonal are independent. Every sum belongs to one cell and runs in time
-order: results do not depend on the number of threads.
+Threads take tiles, a chunk of cells by a block of waves: chunk j may run block b once chunk j - 1 has (its cells
+upstream) and it has itself run block b - 1, so the tiles of one diagonal are independent. Every sum belongs to one
+cell and runs in time order: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BLOCK_VALUES = 40_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Buffers of consecutive rows: levels[2, rows + 1, slots] (hp, ht), lateral[rows + 1, routed], flow[rows + 1, slots]."""
+    """Consecutive rows: levels[2, rows + 1, slots] (hp, ht), lateral[rows + 1, routed], flow[rows + 1, slots]."""
 
     levels: Array
     lateral: Array
@@ -40,6 +40,7 @@ class Rows:
 
     @classmethod
     def empty(cls, rows: int, skew: Skew, real: type) -> Rows:
+        """Buffers for so many rows after row 0."""
         routed = skew.slots - skew.heads
         return cls(
             np.zeros((2, rows + 1, skew.slots), real),
@@ -48,6 +49,7 @@ class Rows:
         )
 
     def copy_row(self, row: int, source: Rows, source_row: int) -> None:
+        """Take one row from another buffer."""
         self.levels[:, row] = source.levels[:, source_row]
         self.lateral[row] = source.lateral[source_row]
         self.flow[row] = source.flow[source_row]
@@ -110,11 +112,15 @@ class Sweep:
         self.gauge_slots = skew.slot[gauges]
         self.block = max(16, min(512, BLOCK_VALUES * skew.chunks // skew.slots))
         self.threads = min(threads, skew.chunks)
-        self.segment = self._segment(memory)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        self._tape: Rows | None = None
+        self.set_memory(memory)
         self._inflow = np.zeros(skew.slots - skew.heads, self.real)
         self._moving = Rows.empty(self.block * (1 if skew.chunks == 1 else 8), skew, self.real)
+
+    def set_memory(self, memory: float) -> None:
+        """Choose anew how many rows a gradient keeps, for a budget in bytes; what is kept now is freed."""
+        self.segment = self._segment(memory)
+        self._tape: Rows | None = None
 
     def simulate(
         self, parameters: NDArray[np.float64], state: State, watch: Watch | None = None
@@ -152,7 +158,7 @@ class Sweep:
             checkpoints.copy_row(number + 1, self._moving, 0)
         if self._tape is None:
             self._tape = Rows.empty(min(self.segment, waves), self.skew, self.real)
-        reverse = None
+        reverse: _Reverse | None = None
         for number, start in reversed(list(enumerate(starts))):
             rows = min(self.segment, waves - start)
             self._tape.copy_row(0, checkpoints, number)
@@ -162,6 +168,7 @@ class Sweep:
                 value, derivative = seed(discharge)
                 reverse = _Reverse(self, forward, derivative)
             self._run_tiles(reverse, self._tape, start, rows, backwards=True)
+        assert reverse is not None  # there is at least one segment
         return value, reverse.gradient(), discharge
 
     def _segment(self, memory: float) -> int:
@@ -186,7 +193,9 @@ class Sweep:
                 watch(moving, piece, rows)
             moving.copy_row(0, moving, rows)
 
-    def _run_tiles(self, tile: _Forward | _Reverse, rows: Rows, start: int, count: int, backwards: bool = False) -> None:
+    def _run_tiles(
+        self, tile: _Forward | _Reverse, rows: Rows, start: int, count: int, backwards: bool = False
+    ) -> None:
         """Run all tiles of waves start..start + count, those of one diagonal (chunk + block) at once."""
         chunks, blocks = self.skew.chunks, -(-count // self.block)
         for diagonal in range(chunks + blocks - 1)[:: -1 if backwards else 1]:
@@ -235,8 +244,8 @@ class _Forward:
         sweep, skew = self.sweep, self.sweep.skew
         first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
         gr.forward(
-            start, span, first, last, skew.low, skew.high, skew.offset, skew.heads, sweep.net, self.cells, sweep.constants,
-            rows.levels, rows.lateral, rows.flow,
+            start, span, first, last, skew.low, skew.high, skew.offset, skew.heads, sweep.net,
+            self.cells, sweep.constants, rows.levels, rows.lateral, rows.flow,
         )  # fmt: skip
         routing.route(
             start, span, first[1], last[1], skew.low, skew.high, skew.heads, self.wave[0], self.wave[1], sweep.courant,
@@ -256,7 +265,8 @@ class _Reverse:
         self.wave = np.zeros((2, routed), sweep.real)
         self.carry = np.zeros((2, routed), sweep.real)
         self.received = np.empty(routed, sweep.real)
-        self.inflow = np.zeros((3 * sweep.block, routed + 1), sweep.real)
+        # A chunk is at most `chunks` blocks ahead of one upstream that still reads what it was owed.
+        self.inflow = np.zeros(((skew.chunks + 1) * sweep.block, routed + 1), sweep.real)
         self.lateral = np.empty((sweep.block, skew.slots), sweep.real)
 
     def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
@@ -264,8 +274,9 @@ class _Reverse:
         first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
         routing.route_adjoint(
             start, span, first, last, skew.low, skew.high, skew.heads, forward.wave[0], forward.wave[1], sweep.courant,
-            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow, self.received, skew.downstream, skew.level,
-            self.seed, sweep.gauge_slots, self.carry[0], self.carry[1], self.wave[0], self.wave[1], self.inflow, self.lateral,
+            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow, self.received,
+            skew.downstream, skew.level, self.seed, sweep.gauge_slots, self.carry[0], self.carry[1],
+            self.wave[0], self.wave[1], self.inflow, self.lateral,
         )  # fmt: skip
         gr.reverse(
             start, span, first, last, skew.low, skew.high, skew.offset, sweep.net, forward.cells, sweep.constants,
@@ -276,5 +287,6 @@ class _Reverse:
         skew = self.sweep.skew
         wave = np.concatenate([np.zeros((2, skew.heads)), self.wave], axis=1)
         return Gradient(
-            np.concatenate([self.cells, wave])[:, skew.slot].astype(np.float64), self.levels[:, skew.slot].astype(np.float64)
+            np.concatenate([self.cells, wave])[:, skew.slot].astype(np.float64),
+            self.levels[:, skew.slot].astype(np.float64),
         )

@@ -59,7 +59,7 @@ def source_of(experiment: Experiment) -> BasinSource:
 
 def stamp(time: object) -> np.datetime64:
     """A time of the configuration (UTC) as numpy has it."""
-    return np.datetime64(time, "s")  # type: ignore[call-overload,no-any-return]
+    return np.datetime64(time, "s")  # type: ignore[call-overload]
 
 
 def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
@@ -130,7 +130,7 @@ class Case:
 
     @cached_property
     def ci(self) -> Floats:
-        """Interception capacity [n]: of the run that is continued, else by flux matching up to the end of calibration."""
+        """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
         for source in (self.experiment.initial.source, self.experiment.parameters.source):
             if source:
                 return Maps(source, "domain", self.basin).column("ci")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def _write_calibration(
 ) -> None:
     """control.parquet and history.parquet."""
     mapping, last = training.mapping(endings), endings[-1]
-    control = {
+    control: dict[str, Any] = {
         "name": list(mapping.names),
         "value": last.x,
         "lower": mapping.lower,

@@ -1,7 +1,8 @@
 """What a finished run has simulated, for the periods and gauges of the YAML as it is now.
 
-The calibration period and its gauges are those of the run, since nothing else was calibrated. Other periods and gauges are
-taken from the configuration; where the run has not simulated them, it is simulated again with its parameters.
+The calibration period and its gauges are those of the run, since nothing else was calibrated. Other periods and
+gauges are taken from the configuration; where the run has not simulated them, it is simulated again with its
+parameters.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Evaluation:
         self.run: Run = read(self.folder)
         stored = load(self.folder / "config.yaml")
         if stored.period.calibration is None:
-            raise InputError(str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration.")
+            raise InputError(
+                str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."
+            )
         self.experiment = _as_now(stored, now)
         if self._lacking():
             console.note(f"simulating again: {self._lacking()}")
@@ -139,4 +142,3 @@ def maps_of_run(folder: Path, case: Case) -> Floats:
         return np.stack([np.full(cells, uniform[s]) if s in uniform else values[s] for s in ROWS])
     maps = Maps(folder, "parameters", case.basin)
     return np.stack([maps.column(s) if s in found else values[s] for s in ROWS])
-

@@ -49,9 +49,7 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats, console: Console)
     _write_maps(folder, case, maps)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
-    write_series(
-        folder.path, schemas.catchments([]), basin.gauges.code, basin.times, catchment_means(case), run=run
-    )
+    write_series(folder.path, schemas.catchments([]), basin.gauges.code, basin.times, catchment_means(case), run=run)
     _write_balance(folder, case, parameters, start, years, added)
     window = case.experiment.period.calibration
     if window is None:

@@ -30,7 +30,8 @@ WARM_UP, CALIBRATED = 0.2, 0.6
 """Shares of the period at which the calibration starts and ends; days are rounded down."""
 
 YAML = """\
-# A synthetic basin: {cells} cells of 1 km, {steps} steps, seed {seed}; truth/*.tif are the parameters that made the discharge.
+# A synthetic basin: {cells} cells of 1 km, {steps} steps, seed {seed}.
+# truth/*.tif are the parameters that made the discharge.
 #
 #   hydrocli calibrate config.yaml
 #   hydrocli validate config.yaml
@@ -132,9 +133,7 @@ def _configuration(folder: Path, terrain: Terrain, options: SampleOptions) -> st
     """The YAML: every second gauge calibrates, the outlet among them."""
     codes = [site.code for site in terrain.gauges]
     days = int((options.end - options.start).astype("timedelta64[D]").astype(int))
-    warm, calibrated = (
-        options.start + np.timedelta64(int(share * days), "D") for share in (WARM_UP, CALIBRATED)
-    )
+    warm, calibrated = (options.start + np.timedelta64(int(share * days), "D") for share in (WARM_UP, CALIBRATED))
     descriptors = sorted(path.stem for path in (folder / "descriptor").glob("*.tif"))
     return YAML.format(
         name="sample",

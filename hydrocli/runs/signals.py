@@ -17,6 +17,7 @@ class StopFlag:
     name = ""
 
     def __call__(self) -> bool:
+        """Whether to stop."""
         return bool(self.name)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
