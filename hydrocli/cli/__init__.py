@@ -1,5 +1,11 @@
 """The door: the command line in, one plain function of `hydrocli.runs` called, tables and exit statuses out."""
 
-from hydrocli.cli.commands import app, main
+import os
+
+# The sums of linear algebra must not depend on the number of cores; to be said before NumPy is loaded.
+for _library in ("OPENBLAS", "MKL", "OMP", "BLIS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+
+from hydrocli.cli.commands import app, main  # noqa: E402
 
 __all__ = ["app", "main"]

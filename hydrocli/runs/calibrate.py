@@ -1,30 +1,20 @@
-"""`hydrocli calibrate`: one run folder from first guess to final simulation, stopped and continued at will."""
+"""`hydrocli calibrate`: one run folder from first guess to final simulation, stopped and continued at will.
+
+What decides whether there is anything to do is here, and starts in an instant; the work is in `fit`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from hydrocli.calibration.history import Ending, Iteration
-from hydrocli.calibration.journal import Journal
-from hydrocli.calibration.recorder import Recorder
-from hydrocli.calibration.stages import run_stages
 from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
-from hydrocli.errors import ConfigurationError, HydrocliError, InputError, Stopped
-from hydrocli.results import schemas
+from hydrocli.errors import ConfigurationError, HydrocliError
 from hydrocli.results.folder import RunFolder
-from hydrocli.results.write import write_table, write_text
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.outcome import write_outcome
+from hydrocli.results.write import write_text
 from hydrocli.runs.progress import Console
-from hydrocli.runs.signals import StopFlag, stop_flag
-from hydrocli.runs.training import Training
+from hydrocli.runs.signals import stop_flag
 
-CONFIG, JOURNAL = "config.yaml", "journal.bin"
+CONFIG = "config.yaml"
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
@@ -46,7 +36,9 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
             console.note(f"{folder.path}: nothing to do, this calibration is finished.")
             return
         console.sink = lambda fields: folder.log(**fields)
-        _run(folder, experiment, console, stop)
+        from hydrocli.runs.fit import fit  # the libraries that compute take a second to load
+
+        fit(folder, experiment, console, stop)
 
 
 def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:
@@ -67,103 +59,11 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: C
 
 
 def _another_run(path: Path, experiment: Experiment) -> ConfigurationError:
-    what = "holds another run"
     try:
         keys = differing_keys(load(path / CONFIG), experiment)
-        what = f"holds a calibration that differs in {', '.join(keys)}"
+        what = f"holds a calibration that differs in {', '.join(keys)}" if keys else "holds a simulation"
     except HydrocliError:
         what = "holds a run whose configuration cannot be read"
     return ConfigurationError(
         str(path), what, "Name another folder, or use --force to set the earlier run aside and start anew."
     )
-
-
-def _run(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> None:
-    def stopping() -> None:
-        if stop():
-            raise _stopped(stop, folder)
-
-    with folder.timed("ingestion"):
-        case = Case(experiment, ingested(experiment, console, stopping))
-        schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
-    _same_inputs(folder, case)
-    with folder.timed("preparation"):
-        training = Training(case)
-    iterations: list[Iteration] = []
-    endings = _optimised(folder, training, console, stop, iterations)
-    if not endings[-1].finished:
-        raise _stopped(stop, folder)
-    with folder.timed("results"):
-        folder.update(counts={"evaluations": iterations[-1].evaluations, "iterations": len(iterations)})
-        _write_calibration(folder, training, endings, iterations)
-        scores = write_outcome(folder, case, training.maps(endings), console)
-    sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
-    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}")
-    (folder.path / JOURNAL).unlink(missing_ok=True)
-    told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}")
-
-
-def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
-    return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
-
-
-def _same_inputs(folder: RunFolder, case: Case) -> None:
-    """Refuse to continue on other data than those it began with."""
-    before = folder.manifest.inputs.get("basin")
-    if before and before != case.basin.fingerprint:
-        raise InputError(
-            str(folder.path),
-            "the input data have changed since this calibration began",
-            "Put them back, or use --force to start anew.",
-        )
-    folder.update(inputs={"basin": case.basin.fingerprint})
-
-
-def _optimised(
-    folder: RunFolder, training: Training, console: Console, stop: StopFlag, iterations: list[Iteration]
-) -> list[Ending]:
-    key = hashlib.sha256(f"{folder.manifest.identity} {training.case.basin.fingerprint}".encode()).hexdigest()
-    codes = training.case.calibration
-    with (
-        folder.timed("calibration"),
-        console.task("calibrating", training.iterations) as task,
-        Journal(folder.path / JOURNAL, key) as journal,
-    ):
-        if journal.recorded:
-            console.note(f"{journal.recorded} evaluations of the earlier start are taken from the journal")
-
-        def on_iteration(iteration: Iteration) -> None:
-            iterations.append(iteration)
-            if iteration.replayed:
-                return
-            folder.assert_held()
-            scores = dict(zip(codes, training.scores.tolist(), strict=True))
-            task.update(
-                len(iterations),
-                stage=iteration.stage,
-                iteration=iteration.iteration,
-                cost=iteration.cost,
-                gradient_norm=iteration.gradient_norm,
-                nse=scores,
-            )
-
-        return run_stages(training.stages, Recorder(journal, on_iteration, stop))
-
-
-def _write_calibration(
-    folder: RunFolder, training: Training, endings: Sequence[Ending], iterations: Sequence[Iteration]
-) -> None:
-    """control.parquet and history.parquet."""
-    mapping, last = training.mapping(endings), endings[-1]
-    control: dict[str, Any] = {
-        "name": list(mapping.names),
-        "value": last.x,
-        "lower": mapping.lower,
-        "upper": mapping.upper,
-        "gradient": last.gradient,
-    }
-    write_table(folder.path, schemas.CONTROL, control, run=folder.manifest.run)
-    fields = ("stage", "iteration", "evaluations", "cost", "gradient_norm", "seconds")
-    history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
-    write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
