@@ -84,6 +84,11 @@ def cache_folder() -> Path:
     return folder
 
 
+def is_compiled() -> bool:
+    """Whether some compiled code fits these sources, versions and this CPU; if not, the next run compiles first."""
+    return any(cache_folder().rglob("*.nbi"))
+
+
 @cache
 def _numba():
     """Numba with our settings; imported at the first decoration: commands that compute nothing never pay for it."""

@@ -25,7 +25,7 @@ from hydrocli.errors import InputError
 OUTLET, NO_CELL = -1, -2
 
 _CLOCKWISE = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # row, column steps from north
-_PIT = (0, 0)
+_PIT, _NO_STEP = (0, 0), 9
 ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
     "smash": {code + 1: step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT},
     "esri": {2 ** ((code + 6) % 8): step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT, 255: _PIT},
@@ -118,7 +118,9 @@ class Network:
     def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> Network:
         """The union of the catchments of the cells `outlets` (row, column)."""
         whole = drainage.grid
-        cells, depth = _catchments(drainage.downstream, [int(r) * whole.width + int(c) for r, c in outlets])
+        cells, depth = _catchments(
+            drainage.downstream, whole.width, [int(r) * whole.width + int(c) for r, c in outlets]
+        )
         level = depth.max() - depth
         order = np.lexsort((cells, level))
         cells, level = cells[order], level[order]
@@ -163,21 +165,28 @@ def _downstream(directions: NDArray[np.generic], encoding: str, nodata: float | 
     codes = np.asarray(directions)
     height, width = codes.shape
     present = _present(codes, encoding, nodata)
-    values, which = np.unique(codes[present], return_inverse=True)
-    steps = ENCODINGS[encoding]
-    unknown = [value for value in values.tolist() if value not in steps]
-    if unknown:
-        raise _code_error(unknown, values, encoding, where)
-    step = np.array([steps[int(value)] for value in values], np.int64).reshape(-1, 2)[which]
     row, column = np.nonzero(present)
-    below_row, below_column = row + step[:, 0], column + step[:, 1]
-    stays = (step == 0).all(axis=1)
-    inside = (below_row >= 0) & (below_row < height) & (below_column >= 0) & (below_column < width) & ~stays
-    below_row, below_column = np.where(inside, below_row, 0), np.where(inside, below_column, 0)
-    drains = inside & present[below_row, below_column]
+    step_row, step_column = _steps(codes[row, column], encoding, where)
+    below_row, below_column = row + step_row, column + step_column
+    inside = (below_row >= 0) & (below_row < height) & (below_column >= 0) & (below_column < width)
+    below = np.where(inside, below_row * width + below_column, 0)
+    drains = inside & ((step_row != 0) | (step_column != 0)) & present.ravel()[below]
     downstream = np.full(codes.size, NO_CELL, np.int64)
-    downstream[row * width + column] = np.where(drains, below_row * width + below_column, OUTLET)
+    downstream[row * width + column] = np.where(drains, below, OUTLET)
     return downstream
+
+
+def _steps(codes: NDArray[np.generic], encoding: str, where: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Row and column steps of codes, which are neither negative nor NaN."""
+    table = np.full((257, 2), _NO_STEP, np.int8)
+    for code, step in ENCODINGS[encoding].items():
+        table[code] = step
+    key = np.minimum(codes, 256).astype(np.int64)
+    key[key != codes] = 256
+    step_row, step_column = table[:, 0][key], table[:, 1][key]
+    if (step_row == _NO_STEP).any():
+        raise _code_error(np.unique(codes), encoding, where)
+    return step_row, step_column
 
 
 def _present(codes: NDArray[np.generic], encoding: str, nodata: float | None) -> NDArray[np.bool_]:
@@ -196,29 +205,32 @@ def _accumulate(downstream: Integers, area: Floats) -> Integers:
     """
     waiting = np.bincount(downstream[downstream >= 0], minlength=downstream.size)
     wave = np.flatnonzero((waiting == 0) & (downstream != NO_CELL))
-    reached = downstream == NO_CELL
+    reached, place = downstream == NO_CELL, np.empty_like(downstream)
     while wave.size:
         reached[wave] = True
         wave = wave[downstream[wave] >= 0]
         below = downstream[wave]
         np.add.at(area, below, area[wave])
         np.subtract.at(waiting, below, 1)
-        wave = np.unique(below[waiting[below] == 0])
+        wave = below[waiting[below] == 0]
+        # Several cells of a wave may have had the same last neighbour: each takes one place, the last one stays.
+        place[wave] = np.arange(wave.size)
+        wave = wave[place[wave] == np.arange(wave.size)]
     return np.flatnonzero(~reached)
 
 
-def _catchments(downstream: Integers, outlets: list[int]) -> tuple[Integers, Integers]:
+def _catchments(downstream: Integers, width: int, outlets: list[int]) -> tuple[Integers, Integers]:
     """Flat indices of all cells that drain through one of the outlets, and their number of steps to the last one."""
-    upstream = np.argsort(downstream, kind="stable")
-    first = np.searchsorted(downstream[upstream], np.arange(downstream.size + 1))
-    last = _last_outlets(downstream, outlets)
-    wave, depth, cells, depths = last, 0, [], []
+    step_row, step_column = np.array(_CLOCKWISE).T
+    wave, depth, cells, depths = _last_outlets(downstream, outlets), 0, [], []
     while wave.size:
         cells.append(wave)
         depths.append(np.full(wave.size, depth))
-        count = first[wave + 1] - first[wave]
-        offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        wave, depth = upstream[np.repeat(first[wave], count) + offset], depth + 1
+        row, column = (place[:, None] for place in np.divmod(wave, width))
+        row, column = row + step_row, column + step_column
+        inside = (row >= 0) & (row < downstream.size // width) & (column >= 0) & (column < width)
+        neighbour = np.where(inside, row * width + column, wave[:, None])
+        wave, depth = neighbour[downstream[neighbour] == wave[:, None]], depth + 1
     return np.concatenate(cells), np.concatenate(depths)
 
 
@@ -234,8 +246,9 @@ def _last_outlets(downstream: Integers, outlets: list[int]) -> Integers:
     return np.array(last, np.int64)
 
 
-def _code_error(unknown: list[float], values: NDArray[np.generic], encoding: str, where: str) -> InputError:
+def _code_error(values: NDArray[np.generic], encoding: str, where: str) -> InputError:
     """Tell which codes the encoding does not have, and which encodings have them all."""
+    unknown = [value for value in values.tolist() if value not in ENCODINGS[encoding]]
     fitting = [name for name, steps in ENCODINGS.items() if all(value in steps for value in values.tolist())]
     shown = ", ".join(f"{value:g}" for value in unknown[:10])
     remedy = f"All codes found fit the encoding {' or '.join(fitting)}." if fitting else "Is this a D8 raster?"

@@ -60,15 +60,13 @@ class Sampling:
     """Which pixels of a raster hold the active cells: a window of it, and places in the window.
 
     Attributes:
-        window: column offset, row offset, width, height.
-        row: int64[k], in the window, of the k active cells that the raster covers.
-        column: int64[k], likewise.
+        window: of the raster, that just holds the cells.
+        place: int64[k], position in the flattened window of the k active cells that the raster covers.
         covered: bool[n], which active cells these are.
     """
 
-    window: tuple[int, int, int, int]
-    row: Integers
-    column: Integers
+    window: Window
+    place: Integers
     covered: NDArray[np.bool_]
 
     @classmethod
@@ -79,9 +77,8 @@ class Sampling:
         if not covered.any():
             raise InputError(where, "covers no active cell", "Are its coordinate reference system and extent right?")
         row, column = row[covered], column[covered]
-        top, left = int(row.min()), int(column.min())
-        window = (left, top, int(np.ptp(column)) + 1, int(np.ptp(row)) + 1)
-        return cls(window, row - top, column - left, covered)
+        top, left, width = int(row.min()), int(column.min()), int(np.ptp(column)) + 1
+        return cls(Window(left, top, width, int(np.ptp(row)) + 1), (row - top) * width + column - left, covered)
 
 
 @dataclass(frozen=True)
@@ -128,8 +125,8 @@ class RasterReader:
             if key:
                 self._samplings[key] = sampling
         with DatasetReader(path, sharing=False, **(_PLAIN if key else {})) as dataset:
-            values = _values(dataset, sampling.window)[sampling.row, sampling.column]
-        if sampling.covered.all():
+            values = _values(dataset, sampling)
+        if len(values) == len(self.x):
             return values
         result = np.full(len(self.x), np.nan)
         result[sampling.covered] = values
@@ -165,15 +162,15 @@ def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
         return dataset.read(1), dataset.nodata
 
 
-def _values(dataset: DatasetReader, window: tuple[int, int, int, int]) -> Floats:
-    """A window of the only band in float64, NaN where it holds nodata."""
+def _values(dataset: DatasetReader, sampling: Sampling) -> Floats:
+    """The pixels wanted of the only band, in float64, NaN where it holds nodata."""
     if dataset.count != 1:
         raise InputError(dataset.name, f"has {dataset.count} bands, one is expected")
-    raw = dataset.read(1, window=Window(*window))
+    raw = dataset.read(1, window=sampling.window).take(sampling.place)
     values = raw.astype(np.float64)
-    if dataset.nodata is not None:
-        values[raw == dataset.nodata] = np.nan
-    scale, offset = dataset.scales[0], dataset.offsets[0]
+    nodata, scale, offset = dataset.nodata, dataset.scales[0], dataset.offsets[0]
+    if nodata is not None:
+        values[raw == nodata] = np.nan
     return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
 
 

@@ -15,6 +15,7 @@ from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, open_basin
 from hydrocli.config import Experiment
 from hydrocli.errors import InputError
+from hydrocli.jit import is_compiled
 from hydrocli.mapping.rows import ParameterRow
 from hydrocli.model.neutralise import flux_matching, neutralise
 from hydrocli.model.objective import ROWS
@@ -75,6 +76,12 @@ def ingested(experiment: Experiment, console: Console, stopping: Callable[[], No
             running[name].update(done, total)
 
         return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+
+
+def tell_compilation(console: Console) -> None:
+    """Say that a first run compiles, so that nobody wonders what takes so long."""
+    if not is_compiled():
+        console.note("compiling the model, once on this machine: about half a minute")
 
 
 @dataclass(frozen=True, eq=False)

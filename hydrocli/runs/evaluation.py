@@ -107,7 +107,7 @@ class Evaluation:
         case = Case(self.experiment, ingested(self.experiment, console))
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps, console)
+            write_outcome(folder, case, maps)
 
 
 def _as_now(stored: Experiment, now: Experiment) -> Experiment:

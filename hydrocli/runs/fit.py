@@ -17,7 +17,7 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
-from hydrocli.runs.build import Case, ingested
+from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
@@ -38,6 +38,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
         if stop():
             raise _stopped(stop, folder)
 
+    tell_compilation(console)
     with folder.timed("ingestion"):
         case = Case(experiment, ingested(experiment, console, stopping))
         schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
@@ -51,7 +52,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
     with folder.timed("results"):
         folder.update(counts={"evaluations": iterations[-1].evaluations, "iterations": len(iterations)})
         _write_calibration(folder, training, endings, iterations)
-        scores = write_outcome(folder, case, training.maps(endings), console)
+        scores = write_outcome(folder, case, training.maps(endings))
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
     folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}")
     (folder.path / JOURNAL).unlink(missing_ok=True)

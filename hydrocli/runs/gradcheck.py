@@ -19,7 +19,7 @@ from hydrocli.mapping.uniform import Uniform
 from hydrocli.model.objective import Objective
 from hydrocli.model.sweep import State
 from hydrocli.names import PARAMETERS
-from hydrocli.runs.build import Case, ingested
+from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.progress import Console
 from hydrocli.runs.training import calibration_cost
 
@@ -36,6 +36,7 @@ SLOPE = (1.9, 2.1)
 def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]:
     """Rows of tests: what was compared, both values, the error, its bound, and whether it passed."""
     experiment = load(target, [*overrides, "execution.precision=double"], ("gauges.discharge", "period.calibration"))
+    tell_compilation(console)
     case = Case(experiment, ingested(experiment, console))
     kind = Distributed if experiment.mapping.kind == "distributed" else Uniform
     mapping = kind(case.rows, case.calibrated_cells)

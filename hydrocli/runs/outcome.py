@@ -16,14 +16,13 @@ from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.runs.build import Case
-from hydrocli.runs.progress import Console
 from hydrocli.score.metrics import nse
 
 Floats = NDArray[np.float64]
 BLOCK = 512
 
 
-def write_outcome(folder: RunFolder, case: Case, maps: Floats, console: Console) -> dict[str, float]:
+def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, float]:
     """Run the whole period over the whole domain with the maps [7, n], write all tables of it.
 
     Returns:
@@ -35,7 +34,7 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats, console: Console)
     basin, run = case.basin, folder.manifest.run
     cells = np.arange(len(basin.network))
     sweep, hi_end, missing = case.sweep(cells, np.arange(len(basin.gauges.code)), len(basin.times))
-    _tell_missing(folder, case, missing, console)
+    _count_missing(folder, case, missing)
     parameters = maps[: len(PARAMETERS)]
     start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
@@ -61,12 +60,11 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats, console: Console)
     }
 
 
-def _tell_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64], console: Console) -> None:
+def _count_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64]) -> None:
     total, values = int(missing.sum()), missing.size * len(case.basin.times)
     folder.update(counts={"cells": missing.size, "steps": len(case.basin.times), "forcing_missing": total})
     if total:
         sentence = f"forcing is missing in {total} of {values} cell-steps ({total / values:.3%}): taken as no water"
-        console.warn(sentence)
         folder.warn(sentence)
 
 

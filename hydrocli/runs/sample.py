@@ -23,7 +23,7 @@ from hydrocli.config import load
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.sweep import State
 from hydrocli.names import PARAMETERS
-from hydrocli.runs.build import Case, ingested, stamp
+from hydrocli.runs.build import Case, ingested, stamp, tell_compilation
 from hydrocli.runs.progress import Console
 
 WARM_UP, CALIBRATED = 0.2, 0.6
@@ -111,6 +111,7 @@ def sample(
 
 
 def _write(folder: Path, options: SampleOptions, console: Console, store: Path) -> None:
+    tell_compilation(console)
     terrain = make_terrain(options)
     console.note(f"terrain of {terrain.gauges[0].cells} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)

@@ -10,7 +10,7 @@ from hydrocli.config import load, resolved
 from hydrocli.errors import ConfigurationError
 from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
-from hydrocli.runs.build import Case, ingested
+from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.evaluation import maps_of_run
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.progress import Console
@@ -40,6 +40,7 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
         console.sink = lambda fields: folder.log(**fields)
         write_text(folder.path / "config.yaml", resolved(experiment))
         folder.start(identity=IDENTITY, seed=experiment.seed)
+        tell_compilation(console)
         with folder.timed("ingestion"):
             case = Case(experiment, ingested(experiment, console))
         folder.update(inputs={"basin": case.basin.fingerprint})
@@ -49,7 +50,7 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
                 maps = maps_of_run(target, case)
             else:
                 maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
-            scores = write_outcome(folder, case, maps, console)
+            scores = write_outcome(folder, case, maps)
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else ""))
         console.note(f"{folder.path}: {folder.manifest.ending}")

@@ -92,7 +92,7 @@ EXAMS: dict[str, Callable[[Generator], tuple[float, ...]]] = {
 
 
 def inputs(name: str, count: int, seed: int = 1) -> list[np.ndarray]:
-    """Draws for a kernel or its adjoint (bars are normal), of single-precision numbers: both precisions see the same."""
+    """Draws for a kernel or its adjoint (bars are normal), of single-precision numbers: both see the same."""
     rng, forward = np.random.default_rng(seed), name.removesuffix("_adjoint")
     draws = [np.array(EXAMS[forward](rng)) for _ in range(count)]
     if name.endswith("_adjoint"):
