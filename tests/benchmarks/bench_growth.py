@@ -1,0 +1,98 @@
+"""How time and memory grow with cells, steps and threads, each run in a process of its own, on synthetic trees."""
+
+from __future__ import annotations
+
+import os
+
+from bench_worker import Contestant
+from rich.console import Console
+from rich.table import Table
+
+CELLS, STEPS_OF_CELLS = (400, 1_600, 6_400, 25_000, 50_000), 700
+STEPS, CELLS_OF_STEPS = (1_000, 10_000, 100_000), 400
+LARGE = (5_000, 35_000)
+LARGE_LIMIT = 3e9
+BURST = 0.3
+
+
+def growth(console: Console) -> dict[str, object]:
+    """Print the table from small to large; returns its rows."""
+    sizes = [(n, STEPS_OF_CELLS) for n in CELLS] + [(CELLS_OF_STEPS, t) for t in STEPS]
+    columns = (
+        "cells",
+        "levels",
+        "steps",
+        "forward s",
+        "ns",
+        "gradient s",
+        "ns",
+        "rows kept",
+        "forcing MB",
+        "peak MB fwd",
+        "grad",
+    )
+    table = Table(*columns, title="growth: double precision, one thread, 1 GB for rows of states", title_justify="left")
+    rows = []
+    for cells, steps in sizes:
+        with Contestant("hydrocli", cells=cells, steps=steps) as run:
+            forward = run.ask("forward", BURST)
+            run.ask("gradient")  # the first one gets its memory from the system
+            rows.append(run.about | {"forward": forward, "gradient": run.ask("gradient", BURST)})
+        table.add_row(*_row(rows[-1]))
+    console.print(table)
+    return {"growth": rows, "large": _large(console)}
+
+
+def _row(row: dict[str, object]) -> list[str]:
+    per_unit = 1e9 / (row["cells"] * row["steps"])
+    forward, gradient = row["forward"], row["gradient"]
+    return [
+        f"{row['cells']:,}",
+        f"{row['levels']:,}",
+        f"{row['steps']:,}",
+        f"{forward['wall']:.3f}",
+        f"{forward['cpu'] * per_unit:.1f}",
+        f"{gradient['wall']:.3f}",
+        f"{gradient['cpu'] * per_unit:.1f}",
+        f"{row['kept']:.0%}",
+        f"{row['forcing'] / 1e6:.0f}",
+        f"{forward['peak'] / 1e6:.0f}",
+        f"{gradient['peak'] / 1e6:.0f}",
+    ]
+
+
+def _large(console: Console) -> dict[str, object]:
+    """A gradient over four years of hours in 5,000 cells, and where its time goes."""
+    cells, steps = LARGE
+    with Contestant("hydrocli", cells=cells, steps=steps) as run:
+        answer = run.about | run.ask("parts")
+    total = sum(answer["parts"].values())
+    inside = "[green]inside[/]" if answer["peak"] <= LARGE_LIMIT else "[red]beyond[/]"
+    console.print(
+        f"gradient of {answer['cells']:,} cells and {steps:,} steps: {answer['wall']:.1f} s "
+        f"(CPU {answer['cpu']:.1f} s), peak memory {answer['peak'] / 1e9:.2f} GB, "
+        f"{inside} the {LARGE_LIMIT / 1e9:g} GB asked; of its time"
+    )
+    for part, seconds in answer["parts"].items():
+        console.print(f"  {part:20} {seconds:6.2f} s {seconds / total:6.1%}")
+    return answer
+
+
+def threads(console: Console) -> dict[str, object]:
+    """Print wall times of one and two threads on a large basin; returns them."""
+    cells, steps = 20_000, 500
+    table = Table(
+        "threads", "forward s", "gradient s", "same bits", title=f"threads: {cells:,} cells, {steps} steps, wall time"
+    )
+    table.title_justify = "left"
+    rows, first = {}, None
+    for count in (1, 2):
+        with Contestant("hydrocli", cells=cells, steps=steps, threads=count) as run:
+            rows[count] = {what: run.ask(what, 2.0) for what in ("forward", "gradient")}
+        first = first or rows[count]["gradient"]["bits"]
+        same = "yes" if rows[count]["gradient"]["bits"] == first else "[red]no[/]"
+        table.add_row(str(count), *(f"{rows[count][what]['wall']:.3f}" for what in ("forward", "gradient")), same)
+    speedup = [rows[1][what]["wall"] / rows[2][what]["wall"] for what in ("forward", "gradient")]
+    table.add_row("gain", *(f"{gain:.2f}" for gain in speedup), f"{os.cpu_count()} cores")
+    console.print(table)
+    return {"threads": rows}

@@ -1,0 +1,131 @@
+"""hydrocli as a contestant: its sweep, and its reading of an archive."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from bench_cases import open_case
+
+from hydrocli.model import gr, routing
+from hydrocli.model.skew import skew, skew_forcing
+from hydrocli.model.sweep import State, Sweep
+
+
+class HydrocliRun:
+    """Forward and gradient of one case.
+
+    Args:
+        precision, memory, threads: as `Sweep` has them.
+        which: the case, as `open_case` has it.
+    """
+
+    def __init__(self, precision: str = "double", memory: float = 1e9, threads: int = 1, **which: object) -> None:
+        self.case = case = open_case(**which)
+        order = skew(case.downstream, case.level, case.steps)
+        forcing = np.zeros(order.forcing_size, np.float32)
+        skew_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
+        self.sweep = Sweep(
+            order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision, threads, memory
+        )
+        self.state = State(case.levels, np.zeros(case.cells), np.zeros(case.cells))
+        _compile(precision)
+        self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
+        self.about |= {"kept": min(self.sweep.segment, order.waves) / order.waves, "chunks": order.chunks}
+        self.about |= {"forcing": forcing.nbytes}
+
+    def forward(self) -> dict[str, object]:
+        discharge, _ = self.sweep.simulate(self.case.parameters, self.state)
+        return {"value": self.case.cost(discharge)[0]}
+
+    def gradient(self) -> dict[str, object]:
+        value, gradient, _ = self.sweep.gradient(self.case.parameters, self.state, self.case.cost)
+        return {"value": value, "bits": float(np.sum(gradient.parameters)).hex()}
+
+    def parts(self) -> dict[str, object]:
+        """CPU seconds of each part of one gradient; run last, since watching costs a little."""
+        parts = _Parts(whole=self.about["kept"] == 1.0)
+        began = time.process_time()
+        self.gradient()
+        parts.seconds["the rest"] = time.process_time() - began - sum(parts.seconds.values())
+        return {"parts": parts.seconds}
+
+
+class _Parts:
+    """Puts clocks around the compiled loops; in `Sweep._advance` rows are computed for the first time."""
+
+    def __init__(self, whole: bool) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.phase = self.usual = "forward" if whole else "recompute"
+        self._watch(gr, "forward", "GR")
+        self._watch(routing, "route", "routing")
+        self._watch(gr, "reverse", "GR", "reverse")
+        self._watch(routing, "route_adjoint", "routing", "reverse")
+        advance = Sweep._advance
+
+        def watched(sweep: Sweep, *arguments: object) -> None:
+            self.phase = "forward"
+            advance(sweep, *arguments)
+            self.phase = self.usual
+
+        Sweep._advance = watched
+
+    def _watch(self, module: object, name: str, label: str, phase: str = "") -> None:
+        function = getattr(module, name)
+
+        def watched(*arguments: object) -> object:
+            began = time.thread_time()
+            result = function(*arguments)
+            self.seconds[f"{phase or self.phase}: {label}"] += time.thread_time() - began
+            return result
+
+        setattr(module, name, watched)
+
+
+def _compile(precision: str) -> None:
+    """Load or compile all loops on a basin of a few cells, so that no measurement pays for it."""
+    case = open_case(cells=9, steps=5)
+    order = skew(case.downstream, case.level, case.steps)
+    forcing = np.zeros(order.forcing_size, np.float32)
+    tiny = Sweep(order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision)
+    tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost)
+
+
+class HydrocliReading:
+    """Cold ingestion of Cance up to a date: no store, archive in the page cache.
+
+    Args:
+        folder: of the archive, in the peer's layout.
+    """
+
+    def __init__(self, folder: str) -> None:
+        from hydrocli.basin.ingest import open_basin
+
+        self.folder, self.open_basin = Path(folder), open_basin
+
+    def read(self, end: str, workers: int) -> dict[str, object]:
+        with tempfile.TemporaryDirectory() as store:
+            basin = self.open_basin(self._source(end), Path(store), workers)
+            return {"steps": len(basin.times), "cells": len(basin.network)}
+
+    def _source(self, end: str):
+        from hydrocli.basin.ingest import BasinSource
+
+        folder = self.folder
+        return BasinSource(
+            start=np.datetime64("2014-09-15", "s"),
+            end=np.datetime64(end, "s"),
+            step=3600,
+            flow_directions=folder.parent / "France_flwdir.tif",
+            encoding="smash",
+            gauges=folder / "gauge_attributes.csv",
+            precipitation=folder / "prcp",
+            precipitation_factor=0.1,
+            evapotranspiration=folder / "pet",
+            evapotranspiration_kind="interannual",
+            discharge=folder / "qobs",
+            descriptors={name: folder / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
+        )

@@ -1,0 +1,158 @@
+"""Nanoseconds per cell and step of hydrocli, JAX and smash, asked in turns, each on the same single core."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench_worker import AbsentError, Answer, Contestant
+from rich.console import Console
+from rich.table import Column, Table
+
+BURST = 0.15
+"""Each turn repeats a run for so many seconds, so that a short one is not measured with cold caches."""
+COPIES = 13
+
+BARS = [
+    ("forward", "hydrocli double", "smash", 8.0),
+    ("gradient", "hydrocli double", "smash", 25.0),
+    ("forward", "hydrocli single", "smash", 14.0),
+    ("gradient", "hydrocli single", "smash", 45.0),
+    ("forward", "hydrocli double", "JAX double", 1.0),
+    ("gradient", "hydrocli double", "JAX double", 2.5),
+    ("gradient", "hydrocli double, checkpoints", "JAX double", 2.5),
+    ("forward", "hydrocli single", "JAX single", 1.0),
+    ("gradient", "hydrocli single", "JAX single", 2.5),
+    ("gradient", "hydrocli single, checkpoints", "JAX single", 2.5),
+]
+MOST_FORWARDS = 4.0
+
+Turns = dict[str, dict[str, list[Answer]]]
+
+
+def speed(console: Console, rounds: int = 7) -> dict[str, object]:
+    """Print the tables of Cance and of its copies; returns their figures."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
+        path, core = str(Path(folder) / "cance.npz"), _core()
+        smash = _enter(processes, console, "smash", core, save=path)
+        case = {"path": path} if smash else {"cells": 383, "steps": 1440}
+        small = _measure(console, {"smash": smash} if smash else {}, case, core, rounds)
+        if smash:
+            processes.close()
+        large = {"path": path, "copies": COPIES} if smash else {"cells": 4979, "steps": 1440}
+        return {"383 cells": small, "4979 cells": _measure(console, {}, large, core, max(3, rounds // 2))}
+
+
+def _core() -> int | None:
+    """The last of the cores that this process may use."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _enter(processes: ExitStack, console: Console, kind: str, core: int | None, **options: object) -> Contestant | None:
+    try:
+        return processes.enter_context(Contestant(kind, core, **options))
+    except AbsentError as absent:
+        console.print(f"[yellow]{absent}: left out.[/]")
+        return None
+
+
+def _measure(
+    console: Console, others: dict[str, Contestant], case: dict[str, object], core: int | None, rounds: int
+) -> dict[str, object]:
+    """One case: all contestants in turns, the table, the ratios."""
+    with ExitStack() as processes:
+        contestants = {
+            f"hydrocli {precision}{named}": processes.enter_context(
+                Contestant("hydrocli", core, precision=precision, memory=memory, **case)
+            )
+            for precision in ("double", "single")
+            for named, memory in (("", 1e10), (", checkpoints", 0.0))
+        }
+        about = contestants["hydrocli double"].about
+        for precision in ("double", "single"):
+            peer = _enter(processes, console, "jax", core, precision=precision, **case)
+            contestants |= {f"JAX {precision}": peer} if peer else {}
+        contestants |= others
+        turns: Turns = {name: {"forward": [], "gradient": []} for name in contestants}
+        for _ in range(1 + rounds):
+            for what in ("forward", "gradient"):
+                for name, contestant in contestants.items():
+                    turns[name][what].append(contestant.ask(what, BURST))
+        parts = {name: c.ask("parts")["parts"] for name, c in contestants.items() if name.startswith("hydrocli")}
+    for name in turns:  # the first turn compiled
+        turns[name] = {what: answers[1:] for what, answers in turns[name].items()}
+    per_unit = 1e9 / (about["cells"] * about["steps"])
+    title = (
+        f"{about['cells']} cells, {about['steps']} steps, {about['levels']} levels: ns per cell and step, one thread"
+    )
+    console.print(_times(title, turns, per_unit))
+    console.print(_parts(parts, per_unit))
+    ratios = _ratios(turns)
+    console.print(_bars(ratios))
+    times = {name: {what: _median(answers) * per_unit for what, answers in t.items()} for name, t in turns.items()}
+    return {"ns": times, "parts": parts, "ratios": {f"{a} / {b}, {w}": r for (w, a, b), (r, _) in ratios.items()}}
+
+
+def _median(answers: list[Answer], clock: str = "cpu") -> float:
+    return statistics.median(answer[clock] for answer in answers)
+
+
+def _ratios(turns: Turns) -> dict[tuple[str, str, str], tuple[float, str]]:
+    """Medians over the rounds of ratios of CPU seconds, with the bar of each."""
+    found = {}
+    for what, ours, peer, bar in BARS:
+        if peer in turns:
+            pairs = zip(turns[peer][what], turns[ours][what], strict=True)
+            found[what, ours, peer] = statistics.median(p["cpu"] / o["cpu"] for p, o in pairs), f">= {bar:g}"
+    for name, both in turns.items():
+        if name.startswith("hydrocli"):
+            pairs = zip(both["gradient"], both["forward"], strict=True)
+            found["gradient / forward", name, ""] = (
+                statistics.median(g["cpu"] / f["cpu"] for g, f in pairs),
+                f"<= {MOST_FORWARDS:g}",
+            )
+    return found
+
+
+def _times(title: str, turns: Turns, per_unit: float) -> Table:
+    table = Table(
+        Column("contestant", no_wrap=True),
+        "forward",
+        "(wall)",
+        "value + gradient",
+        "(wall)",
+        title=title,
+        title_justify="left",
+    )
+    for name, both in turns.items():
+        columns = [f"{_median(both[what], clock) * per_unit:.1f}" for what in both for clock in ("cpu", "wall")]
+        table.add_row(name, *columns)
+    table.caption = "medians of CPU time, in brackets of wall time"
+    return table
+
+
+def _parts(parts: dict[str, dict[str, float]], per_unit: float) -> Table:
+    """Where the time of a gradient goes."""
+    names = list(dict.fromkeys(part for of_one in parts.values() for part in of_one if part != "the rest"))
+    table = Table(
+        Column("one gradient", no_wrap=True),
+        *names,
+        "the rest",
+        title="ns per cell and step by part",
+        title_justify="left",
+    )
+    for name, of_one in parts.items():
+        table.add_row(name, *(f"{of_one[p] * per_unit:.1f}" if p in of_one else "" for p in (*names, "the rest")))
+    return table
+
+
+def _bars(ratios: dict[tuple[str, str, str], tuple[float, str]]) -> Table:
+    table = Table("what", "of", "against", "ratio", "asked", "", title="ratios of CPU time", title_justify="left")
+    for (what, ours, peer), (ratio, bar) in ratios.items():
+        sign, asked = bar.split()
+        holds = ratio >= float(asked) if sign == ">=" else ratio <= float(asked)
+        table.add_row(what, ours, peer, f"{ratio:.2f}", bar, "[green]yes[/]" if holds else "[red]no[/]")
+    return table

@@ -1,0 +1,44 @@
+"""Benchmarks: `python tests/benchmarks/run.py [--only speed|growth|threads|ingest] [--json FILE]`.
+
+Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from bench_growth import growth, threads
+from bench_ingest import ingest
+from bench_speed import speed
+from rich.console import Console
+
+TABLES = {"speed": speed, "growth": growth, "threads": threads, "ingest": ingest}
+
+
+def main() -> None:
+    """Print the tables asked for."""
+    parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
+    parser.add_argument("--only", choices=TABLES, action="append", help="may be given several times; default: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
+    arguments = parser.parse_args()
+    console = Console(width=None if Console().is_terminal else 140)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    console.print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before the start"
+    )
+    figures: dict[str, object] = {}
+    for name in arguments.only or TABLES:
+        began = time.perf_counter()
+        figures[name] = TABLES[name](console)
+        console.print(f"[dim]({name}: {time.perf_counter() - began:.0f} s)[/]\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
