@@ -181,7 +181,7 @@ def _steps(codes: NDArray[np.generic], encoding: str, where: str) -> tuple[NDArr
     table = np.full((257, 2), _NO_STEP, np.int8)
     for code, step in ENCODINGS[encoding].items():
         table[code] = step
-    key = np.minimum(codes, 256).astype(np.int64)
+    key = np.minimum(codes.astype(np.float64), 256).astype(np.int64)  # a uint8 cannot be compared with 256
     key[key != codes] = 256
     step_row, step_column = table[:, 0][key], table[:, 1][key]
     if (step_row == _NO_STEP).any():
