@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 
@@ -37,7 +39,7 @@ WORTH_A_PROCESS = 2000
 HOTTEST = 100.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Steps first, first + 1 ...: `shares` of one field that is the mean of `files` (absent: '') or its function."""
 
@@ -172,12 +174,25 @@ def _run(
         yield from map(task, batches)
         return
     # Not fork: a parallel kernel may have run in this process before, and its threads do not survive a fork.
-    with ProcessPoolExecutor(processes, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(processes, get_context("forkserver"), initializer=_end_with_parent) as pool:
         try:
             yield from pool.map(task, batches)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when it does: a killed one cannot tell its workers to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fill_batch(target: Path, reader: RasterReader, conversion: Conversion, pieces: tuple[Piece, ...]) -> Counts:
@@ -187,7 +202,7 @@ def _fill_batch(target: Path, reader: RasterReader, conversion: Conversion, piec
         for piece in pieces:
             field, negative = _field(piece, reader, conversion)
             end = piece.first + len(piece.shares)
-            rows[piece.first : end] = np.outer(piece.shares, field)
+            rows[piece.first : end] = np.array(piece.shares)[:, None] * field
             missing = int(np.count_nonzero(np.isnan(field)))
             counts += Counts(field.size * len(piece.shares), missing * len(piece.shares), negative * len(piece.shares))
     return counts

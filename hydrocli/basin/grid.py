@@ -1,9 +1,9 @@
-"""The regular grid of a raster: where its cells are, how wide and how large.
+"""The regular grid of a raster: where its cells are and how large.
 
 On a projected CRS every cell has the size its transform says (in metres, whatever the unit of the CRS). On a geographic
 CRS (degrees) the area of a cell is the exact area between two meridians and two parallels of the ellipsoid of the CRS
-(Snyder 1987, Map projections: a working manual, eq. 3-12 with the radius of eq. 3-13), and its width, which the routing
-needs, the side of the square of that area.
+(Snyder 1987, Map projections: a working manual, eq. 3-12 with the radius of eq. 3-13). The width of a cell, which the
+routing needs, is the side of the square of its area.
 """
 
 from __future__ import annotations

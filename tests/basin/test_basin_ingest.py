@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +140,38 @@ def test_several_processes_give_the_same(source: BasinSource, tmp_path: Path, mo
     rain_of_hour(source, 30).write_bytes(b"II*\0broken")
     with pytest.raises(InputError, match=r"201903010600\.tif: cannot be read"):
         open_basin(source, tmp_path / "three", 2)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_workers_end_with_a_killed_process(source: BasinSource, tmp_path: Path) -> None:
+    script = tmp_path / "ingest.py"
+    script.write_text(
+        "import os, signal\n"
+        "from multiprocessing import active_children\n"
+        "from hydrocli.basin import forcing\n"
+        "def report(done, total):\n"
+        "    print(*[child.pid for child in active_children()], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if __name__ == '__main__':\n"
+        "    batches = [(i,) for i in range(1000)]\n"
+        "    for done in forcing._run(len, batches, 2):\n"
+        "        report(done, 1000)\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in ended.stdout.split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 20
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline, "workers outlived their parent"
+        time.sleep(0.05)
 
 
 def test_broken_rasters_may_count_as_missing(source: BasinSource, store: Path) -> None:
