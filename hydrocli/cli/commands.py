@@ -45,10 +45,11 @@ CONFIG = Path("config.yaml")
 @contextmanager
 def _console(quiet: bool, verbose: bool) -> Iterator[Console]:
     from hydrocli.runs.progress import Console
+    from hydrocli.runs.signals import stopped_at_once
 
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
-    with told(), Console(quiet=quiet, verbose=verbose) as console:
+    with told(), stopped_at_once(), Console(quiet=quiet, verbose=verbose) as console:
         yield console
 
 

@@ -1,13 +1,19 @@
-"""Signals ask a run to stop: the handler sets a flag, the run looks at it between two evaluations and saves itself."""
+"""Signals ask a run to stop.
+
+A calibration looks at a flag between two evaluations and saves itself; what is done sooner than that ends at once, and
+cleans up behind itself.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGXCPU")
+from hydrocli.errors import Stopped
+
+ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGXCPU")
 """SIGUSR1 is what job schedulers are usually told to send some minutes before the end (sbatch --signal=B:USR1@300)."""
 
 
@@ -27,14 +33,43 @@ class StopFlag:
         self.name = self.name or signal.Signals(number).name
 
 
+class Terminated(BaseException):
+    """A signal has come, its name is the argument; no `except Exception` on its way may take it for a fault."""
+
+
 @contextmanager
 def stop_flag() -> Iterator[StopFlag]:
     """A flag that signals raise while the block runs; the handlers of before come back after it."""
     flag = StopFlag()
-    numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
-    before = {number: signal.signal(number, flag._handle) for number in numbers}
-    try:
+    with _handled(ASKING, flag._handle):
         yield flag
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """End the block where it is when a signal comes, all but Ctrl-C, which Python turns into an exception by itself.
+
+    Raises:
+        Stopped: it was ended so.
+    """
+
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning
+        raise Terminated(signal.Signals(number).name)
+
+    with _handled(ASKING[1:], terminate):
+        try:
+            yield
+        except Terminated as ending:
+            raise Stopped("hydrocli", f"stopped by {ending}", "Nothing is half-written; run again.") from None
+
+
+@contextmanager
+def _handled(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
