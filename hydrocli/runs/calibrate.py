@@ -14,7 +14,7 @@ from hydrocli.results.write import write_text
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import stop_flag
 
-CONFIG = "config.yaml"
+CONFIG, JOURNAL = "config.yaml", "journal.bin"
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
@@ -43,16 +43,17 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
 
 def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:
     """Whether there is something to do in the folder; another calibration in it is refused, or set aside."""
-    identity = numbers_hash(experiment)
-    found = folder.manifest.identity
-    if found and (found != identity or force):
-        if not force:
-            raise _another_run(folder.path, experiment)
+    identity, found = numbers_hash(experiment), folder.manifest
+    finished, begun = found.state == "finished", (folder.path / JOURNAL).exists()
+    # An earlier start that evaluated nothing (a file was missing, say) binds nobody.
+    if force and found.identity:
         console.note(f"the earlier run is kept in {folder.begin_again()}")
-    elif found and folder.manifest.state == "finished":
+    elif found.identity != identity and (finished or begun):
+        raise _another_run(folder.path, experiment)
+    elif finished:
         return False
-    if found == identity and not force:
-        console.note(f"continuing {folder.path}: {folder.manifest.ending or 'it was not finished'}")
+    elif begun:
+        console.note(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
     write_text(folder.path / CONFIG, resolved(experiment))
     folder.start(identity=identity, seed=experiment.seed)
     return True

@@ -18,12 +18,11 @@ from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
 from hydrocli.runs.build import Case, ingested, tell_compilation
+from hydrocli.runs.calibrate import JOURNAL
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
-
-JOURNAL = "journal.bin"
 
 
 def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> None:
@@ -67,10 +66,10 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
 def _same_inputs(folder: RunFolder, case: Case) -> None:
     """Refuse to continue on other data than those it began with."""
     before = folder.manifest.inputs.get("basin")
-    if before and before != case.basin.fingerprint:
+    if before != case.basin.fingerprint and (folder.path / JOURNAL).exists():
         raise InputError(
             str(folder.path),
-            "the input data have changed since this calibration began",
+            "the input data, gauges or period.end have changed since this calibration began",
             "Put them back, or use --force to start anew.",
         )
     folder.update(inputs={"basin": case.basin.fingerprint})
