@@ -91,10 +91,12 @@ class Case:
     Attributes:
         experiment: what was asked.
         basin: what is there.
+        run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
     """
 
     experiment: Experiment
     basin: Basin
+    run: Path | None = None
 
     @cached_property
     def validation(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Evaluation:
             raise InputError(
                 str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."
             )
-        self.experiment = _as_now(stored, now)
+        self.experiment = _as_now(stored, now, self.run)
         if self._lacking():
             console.note(f"simulating again: {self._lacking()}")
             self._simulate_again(console)
@@ -77,12 +77,7 @@ class Evaluation:
                 yield Window(code, self._scenario(code, name), name, times[inside], observed, simulated, rain[inside])
 
     def _codes(self) -> tuple[str, ...]:
-        validation = self.experiment.gauges.validation
-        calibrated = self.experiment.gauges.calibration
-        if calibrated is None:
-            found = dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist())
-            calibrated = tuple(code for code in found if code not in validation)
-        return (*calibrated, *validation)
+        return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
 
     def _periods(self) -> dict[str, tuple[datetime, datetime]]:
         period = self.experiment.period
@@ -104,25 +99,36 @@ class Evaluation:
         return " and ".join(part for part in parts if part)
 
     def _simulate_again(self, console: Console) -> None:
-        case = Case(self.experiment, ingested(self.experiment, console))
+        codes, experiment = self._codes(), self.experiment
+        # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
+        others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
+        gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
+        experiment = experiment.model_copy(update={"gauges": gauges})
+        case = Case(experiment, ingested(experiment, console))
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
             write_outcome(folder, case, maps)
 
 
-def _as_now(stored: Experiment, now: Experiment) -> Experiment:
-    """The run's configuration with what may change after a calibration.
+def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
+    """The run's configuration with what may change after a calibration, and with the gauges that calibrated by name.
 
     Raises:
-        ConfigurationError: a gauge of the calibration shall validate.
+        ConfigurationError: a gauge of the calibration shall validate, or a period begins before the run.
     """
-    calibrated = set(stored.gauges.calibration or ()) & set(now.gauges.validation)
-    if calibrated:
+    found = dict.fromkeys(run.arrays("discharge")["gauge"].tolist())
+    calibrated = stored.gauges.calibration or tuple(code for code in found if code not in stored.gauges.validation)
+    if both := sorted(set(calibrated) & set(now.gauges.validation)):
         raise ConfigurationError(
-            "gauges.validation", f"{', '.join(sorted(calibrated))}: the run was calibrated with it", "Take it off."
+            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
         )
-    period = stored.period.model_copy(update={"validation": now.period.validation, "end": now.period.end})
-    gauges = stored.gauges.model_copy(update={"validation": now.gauges.validation})
+    for name, (start, _) in now.period.validation.items():
+        if start < stored.period.start:
+            what = f"begins at {start:%Y-%m-%dT%H:%MZ}, and the run at {stored.period.start:%Y-%m-%dT%H:%MZ}"
+            raise ConfigurationError(f"period.validation.{name}", what, "Let it begin later.")
+    end = max(stored.period.end, now.period.end)
+    period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
+    gauges = stored.gauges.model_copy(update={"calibration": calibrated, "validation": now.gauges.validation})
     update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": now.forcing}
     return stored.model_copy(update=update)
 

@@ -42,14 +42,15 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, floa
     simulated, end = sweep.simulate(parameters, start, added)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(sweep, parameters, start, case.place)
-    observed = basin.discharge
-    series = {"observed": observed, "simulated": simulated}
-    write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
     _write_maps(folder, case, maps)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
     write_series(folder.path, schemas.catchments([]), basin.gauges.code, basin.times, catchment_means(case), run=run)
     _write_balance(folder, case, parameters, start, years, added)
+    observed = basin.discharge
+    series = {"observed": observed, "simulated": simulated}
+    # The last table: what it holds tells `validate` what has been simulated.
+    write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
     window = case.experiment.period.calibration
     if window is None:
         return {}

@@ -31,9 +31,9 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
     Raises:
         ConfigurationError: the folder to write holds a calibration.
     """
-    experiment = load(target, overrides)
+    experiment, run = load(target, overrides), _run_of(target)
     path = (output or Path(experiment.folder)).absolute()
-    if (path / MANIFEST).exists() and read_manifest(path).identity != IDENTITY:
+    if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", IDENTITY):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder:
@@ -42,15 +42,21 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
         folder.start(identity=IDENTITY, seed=experiment.seed)
         tell_compilation(console)
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment, console))
+            case = Case(experiment, ingested(experiment, console), run)
         folder.update(inputs={"basin": case.basin.fingerprint})
         with folder.timed("results"):
             cells = len(case.basin.network)
-            if target.is_dir():
-                maps = maps_of_run(target, case)
+            if run:
+                maps = maps_of_run(run, case)
             else:
                 maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
             scores = write_outcome(folder, case, maps)
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else ""))
         console.note(f"{folder.path}: {folder.manifest.ending}")
+
+
+def _run_of(target: Path) -> Path | None:
+    """The run folder that a target stands for: itself, or the one whose `config.yaml` it is."""
+    folder = target if target.is_dir() else target.absolute().parent
+    return folder if target.is_dir() or (target.name == "config.yaml" and (folder / MANIFEST).exists()) else None
