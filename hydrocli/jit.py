@@ -10,6 +10,8 @@ Why these flags (each was measured):
 * fastmath contract, nsz, arcp: enough to vectorise. nnan and ninf would void the guards against NaN, reassoc breaks the
   rounding trick in `exp`.
 * runtime-memory-check-threshold: rows touch a dozen arrays and LLVM gives up on the alias checks at 8 pointers.
+* prefer-predicate-over-epilogue: the last cells of a row run through the same (masked) instructions as the others. A
+  scalar remainder contracts other products, and a warm start, whose rows begin elsewhere, would differ in the last bit.
 * nogil: threads inside a basin are Python threads that call compiled tiles.
 
 The cache of compiled code lies in a folder named by a hash of all sources that are compiled, the versions and the CPU,
@@ -58,13 +60,21 @@ def cache_root() -> Path:
     A folder that cannot be written (a compute node without a home) is replaced by a private one in the temporary
     folder.
     """
-    asked = os.environ.get("HYDROCLI_CACHE")
-    base = Path(asked) if asked else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hydrocli"
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    for root in (base, Path(tempfile.gettempdir()) / f"hydrocli-{user}"):
+    for root in (*_wanted_roots(), Path(tempfile.gettempdir()) / f"hydrocli-{user}"):
         if _writable(root):
             return root
     return Path(tempfile.mkdtemp(prefix="hydrocli-"))
+
+
+def _wanted_roots() -> list[Path]:
+    if asked := os.environ.get("HYDROCLI_CACHE"):
+        return [Path(asked)]
+    if asked := os.environ.get("XDG_CACHE_HOME"):
+        return [Path(asked) / "hydrocli"]
+    with contextlib.suppress(RuntimeError):  # a user without a home, as in many containers
+        return [Path.home() / ".cache" / "hydrocli"]
+    return []
 
 
 def _writable(folder: Path) -> bool:
@@ -98,6 +108,7 @@ def _numba():
     config: Any = numba.config
     config.CACHE_DIR = str(cache_folder())
     llvm.set_option("", "--runtime-memory-check-threshold=2000")
+    llvm.set_option("", "--prefer-predicate-over-epilogue=predicate-else-scalar-epilogue")
     if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
         config.CPU_NAME = llvm.get_host_cpu_name()
         config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width

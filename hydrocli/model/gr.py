@@ -3,11 +3,16 @@
 One step of one cell and its transpose. States hp, ht; parameters cp, ct, kexc; result qt = qr + qd [mm/step].
 """
 
+import numpy as np
+
 from hydrocli.jit import kernel, loop
 from hydrocli.model.skew import hold, window
 from hydrocli.water.exchange import exchange, exchange_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
 from hydrocli.water.transfer import direct_runoff, direct_runoff_adjoint, transfer, transfer_adjoint
+
+NOTHING = np.float32(0.0)
+"""Zero in the precision of the forcing: a double would widen the whole row."""
 
 
 @kernel
@@ -65,7 +70,7 @@ def gr_adjoint(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_bet
 def _row(net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht, hp_new, ht_new, lateral, inverse_beta):
     real = hp.dtype.type
     for c in range(hp.size):
-        pn, en = real(max(net[c], 0.0)), real(max(-net[c], 0.0))
+        pn, en = real(max(net[c], NOTHING)), real(max(-net[c], NOTHING))
         hp_new[c], ht_new[c], qt = gr(
             pn, en, cp[c], inverse_cp[c], ct[c], inverse_ct[c], kexc[c], hp[c], ht[c], inverse_beta
         )
@@ -104,7 +109,7 @@ def _row_adjoint(
 ):  # fmt: skip
     real = hp.dtype.type
     for c in range(hp.size):
-        pn, en = real(max(net[c], 0.0)), real(max(-net[c], 0.0))
+        pn, en = real(max(net[c], NOTHING)), real(max(-net[c], NOTHING))
         _, _, cp_more, inverse_cp_more, ct_more, inverse_ct_more, kexc_more, hp_bar[c], ht_bar[c], _ = gr_adjoint(
             pn, en, cp[c], inverse_cp[c], ct[c], inverse_ct[c], kexc[c], hp[c], ht[c], inverse_beta,
             hp_bar[c], ht_bar[c], lateral_bar[c] * to_discharge[c],

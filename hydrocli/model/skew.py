@@ -71,6 +71,17 @@ class Skew:
         """Number of chunks."""
         return self.borders.shape[1] - 1
 
+    @property
+    def reach(self) -> int:
+        """How many chunks later than its own the cell downstream of a cell lies, at most."""
+        slots = np.arange(self.slots)
+        heads, routed = self.borders[0, 1:-1], self.borders[1, 1:-1]
+        chunk = np.where(
+            slots < self.heads, np.searchsorted(heads, slots, "right"), np.searchsorted(routed, slots, "right")
+        )
+        drains = self.downstream < self.slots
+        return int((chunk[self.downstream[drains]] - chunk[drains]).max(initial=0))
+
     def spread(self, values: NDArray[np.floating], idle: float) -> NDArray[np.floating]:
         """Values of cells [..., n] at their slots [..., slots]; `idle` where there is no cell."""
         spread = np.full((*values.shape[:-1], self.slots), idle, values.dtype)

@@ -216,7 +216,8 @@ class Sweep:
         for gauge, slot in enumerate(self.gauge_slots):
             first = start - self.skew.level[slot]
             a, b = max(first, 0), min(first + count, self.skew.steps)
-            discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
+            if a < b:
+                discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
 
     def _set_row(self, rows: Rows, state: State) -> None:
         skew = self.skew
@@ -265,8 +266,8 @@ class _Reverse:
         self.wave = np.zeros((2, routed), sweep.real)
         self.carry = np.zeros((2, routed), sweep.real)
         self.received = np.empty(routed, sweep.real)
-        # A chunk is at most `chunks` blocks ahead of one upstream that still reads what it was owed.
-        self.inflow = np.zeros(((skew.chunks + 1) * sweep.block, routed + 1), sweep.real)
+        # A chunk is at most `reach` blocks ahead of one upstream of it, which still reads the row after its own block.
+        self.inflow = np.zeros(((skew.reach + 2) * sweep.block, routed + 1), sweep.real)
         self.lateral = np.empty((sweep.block, skew.slots), sweep.real)
 
     def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
