@@ -140,7 +140,7 @@ class Case:
     @cached_property
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
-        for source in (self.experiment.initial.source, self.experiment.parameters.source):
+        for source in (self.experiment.initial.source, self.run, self.experiment.parameters.source):
             if source:
                 return Maps(source, "domain", self.basin).column("ci")
         steps, basin = self.calibration_steps, self.basin
