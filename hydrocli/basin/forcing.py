@@ -33,7 +33,8 @@ from hydrocli.errors import InputError
 
 DayFiles = Callable[[np.datetime64], tuple[str, ...]]
 """The files of a calendar day, '' in the place of each absent one."""
-BATCH = 64
+BATCH = 256
+"""Pieces that a process takes at a time: each time it decodes the georeferences anew."""
 WORTH_A_PROCESS = 2000
 """Files: to start a process takes as long as reading some thousand small ones."""
 HOTTEST = 100.0
