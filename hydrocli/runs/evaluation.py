@@ -129,7 +129,8 @@ def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
     end = max(stored.period.end, now.period.end)
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     gauges = stored.gauges.model_copy(update={"calibration": calibrated, "validation": now.gauges.validation})
-    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": now.forcing}
+    forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
+    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
     return stored.model_copy(update=update)
 
 
