@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from bench_cases import open_case
 
-from hydrocli.model import gr, routing
+from hydrocli.model import routing
+from hydrocli.model import sweep as sweep_module
 from hydrocli.model.skew import skew, skew_forcing
 from hydrocli.model.sweep import State, Sweep
 
@@ -29,7 +30,15 @@ class HydrocliRun:
         forcing = np.zeros(order.forcing_size, np.float32)
         skew_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
         self.sweep = Sweep(
-            order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision, threads, memory
+            order,
+            forcing,
+            case.cell_area,
+            case.cell_width,
+            case.gauges,
+            case.step,
+            precision=precision,
+            threads=threads,
+            memory=memory,
         )
         self.state = State(case.levels, np.zeros(case.cells), np.zeros(case.cells))
         _compile(precision)
@@ -55,34 +64,32 @@ class HydrocliRun:
 
 
 class _Parts:
-    """Puts clocks around the compiled loops; in `Sweep._advance` rows are computed for the first time."""
+    """Puts clocks around the tiles of cells and, within them, the routing; `Sweep._advance` computes rows once, first."""
 
     def __init__(self, whole: bool) -> None:
         self.seconds: Counter[str] = Counter()
-        self.phase = self.usual = "forward" if whole else "recompute"
-        self._watch(gr, "forward", "GR")
-        self._watch(routing, "route", "routing")
-        self._watch(gr, "reverse", "GR", "reverse")
-        self._watch(routing, "route_adjoint", "routing", "reverse")
-        advance = Sweep._advance
+        self.phase = "forward" if whole else "recompute"
+        self._watch(Sweep, "_advance", phase="forward")
+        self._watch(sweep_module._Forward, "__call__", part="cells")
+        self._watch(sweep_module._Reverse, "__call__", part="cells", phase="reverse")
+        self._watch(routing, "route", part="routing", within="cells")
+        self._watch(routing, "route_adjoint", part="routing", within="cells")
 
-        def watched(sweep: Sweep, *arguments: object) -> None:
-            self.phase = "forward"
-            advance(sweep, *arguments)
-            self.phase = self.usual
-
-        Sweep._advance = watched
-
-    def _watch(self, module: object, name: str, label: str, phase: str = "") -> None:
-        function = getattr(module, name)
+    def _watch(self, owner: object, name: str, part: str = "", within: str = "", phase: str = "") -> None:
+        function = getattr(owner, name)
 
         def watched(*arguments: object) -> object:
+            outer, self.phase = self.phase, phase or self.phase
             began = time.thread_time()
             result = function(*arguments)
-            self.seconds[f"{phase or self.phase}: {label}"] += time.thread_time() - began
+            spent = time.thread_time() - began
+            for key, sign in ((part, 1), (within, -1)):
+                if key:
+                    self.seconds[f"{self.phase}: {key}"] += sign * spent
+            self.phase = outer
             return result
 
-        setattr(module, name, watched)
+        setattr(owner, name, watched)
 
 
 def _compile(precision: str) -> None:
@@ -90,7 +97,7 @@ def _compile(precision: str) -> None:
     case = open_case(cells=9, steps=5)
     order = skew(case.downstream, case.level, case.steps)
     forcing = np.zeros(order.forcing_size, np.float32)
-    tiny = Sweep(order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision)
+    tiny = Sweep(order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision=precision)
     tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost)
 
 
