@@ -64,7 +64,7 @@ class HydrocliRun:
 
 
 class _Parts:
-    """Puts clocks around the tiles of cells and, within them, the routing; `Sweep._advance` computes rows once, first."""
+    """Puts clocks around the tiles and the routing in them; `Sweep._advance` is where rows are computed first."""
 
     def __init__(self, whole: bool) -> None:
         self.seconds: Counter[str] = Counter()
