@@ -9,9 +9,11 @@ Why these flags (each was measured):
 * error_model "numpy": the default puts a branch behind every division, and nothing vectorises.
 * fastmath contract, nsz, arcp: enough to vectorise. nnan and ninf would void the guards against NaN, reassoc breaks the
   rounding trick in `exp`.
-* runtime-memory-check-threshold: rows touch a dozen arrays and LLVM gives up on the alias checks at 8 pointers.
+* ...-memory-check-threshold: rows touch a dozen arrays or two; LLVM gives up on alias checks at 8 pointers, 128 pairs.
 * prefer-predicate-over-epilogue: the last cells of a row run through the same (masked) instructions as the others. A
   scalar remainder contracts other products, and a warm start, whose rows begin elsewhere, would differ in the last bit.
+* _nrt off: no reference counting, whose atomic instructions cost as much as a short row for every slice; a compiled
+  function so cannot allocate, and works in arrays that it is given.
 * nogil: threads inside a basin are Python threads that call compiled tiles.
 
 The cache of compiled code lies in a folder named by a hash of all sources that are compiled, the versions and the CPU,
@@ -34,7 +36,12 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., object])
 
 ROOMS_COMPILED = ("water", "model", "score", "basin")
-FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, "nogil": True}
+FLAGS: dict[str, Any] = {
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz", "arcp"},
+    "nogil": True,
+    "_nrt": False,
+}
 
 
 @cache
@@ -107,7 +114,8 @@ def _numba():
 
     config: Any = numba.config
     config.CACHE_DIR = str(cache_folder())
-    llvm.set_option("", "--runtime-memory-check-threshold=2000")
+    for threshold in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
+        llvm.set_option("", f"--{threshold}=2000")
     llvm.set_option("", "--prefer-predicate-over-epilogue=predicate-else-scalar-epilogue")
     if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
         config.CPU_NAME = llvm.get_host_cpu_name()
@@ -167,6 +175,13 @@ def loop(function: Function) -> Function:
     compiled = numba.njit(function, **FLAGS)
     compiled._cache = _forgiving_cache()(function)
     return compiled
+
+
+def reduction(function: Function) -> Function:
+    """Compile a sum over cells; its terms may be added in another, but always the same, order: else it is not SIMD."""
+    numba = _numba()
+    flags = {**FLAGS, "fastmath": FLAGS["fastmath"] | {"reassoc"}}
+    return numba.njit(function, **flags)
 
 
 @cache

@@ -68,21 +68,21 @@ def water_balance(
     stored = np.empty((count + 1, cells))
     levels = np.stack([hi, *state.levels])
     capacity = np.stack([ci, parameters[0], parameters[1]])
+    cp, ct, kexc = parameters[:3]
+    net, missing = np.empty(cells, np.float32), np.zeros(cells, np.int64)
     inverse_beta = 4.0 / 9.0 * (step / 86400.0) ** 0.25
     stored[0] = (levels * capacity).sum(axis=0)
     for year in range(count):
         first, last = np.searchsorted(years, [year, year + 1])
         rain, demand = (np.array(forcing[first:last]) for forcing in (precipitation, evapotranspiration))
-        _balance(rain, demand, ci, parameters[0], parameters[1], parameters[2], levels, sums[year], inverse_beta)
+        _balance(rain, demand, ci, cp, ct, kexc, levels, net, missing, sums[year], inverse_beta)
         stored[year + 1] = (levels * capacity).sum(axis=0)
     terms = dict(zip(TERMS, [*sums.transpose(1, 0, 2), np.diff(stored, axis=0)], strict=True))
     return Balance(terms)
 
 
 @loop
-def _balance(precipitation, evapotranspiration, ci, cp, ct, kexc, levels, sums, inverse_beta):
-    net = np.empty(ci.size, np.float32)
-    missing = np.zeros(ci.size, np.int64)
+def _balance(precipitation, evapotranspiration, ci, cp, ct, kexc, levels, net, missing, sums, inverse_beta):
     for t in range(precipitation.shape[0]):
         neutralise_row(precipitation[t], evapotranspiration[t], ci, levels[0], missing, net)
         for c in range(ci.size):
@@ -127,8 +127,8 @@ class RoutingAdded:
         """See `Sweep.simulate`."""
         skew = self.skew
         _add_raised(
-            start, count, skew.low, skew.high, skew.heads, skew.level, skew.upstream_start, skew.upstream, rows.lateral,
-            rows.flow, self.years, self._sums,
+            start, count, skew.low, skew.high, skew.heads, skew.level, skew.upstream, rows.lateral,
+            rows.flow, self.years, np.empty(skew.slots - skew.heads, rows.flow.dtype), self._sums,
         )  # fmt: skip
 
     @property
@@ -139,11 +139,10 @@ class RoutingAdded:
 
 
 @loop
-def _add_raised(start, count, low, high, heads, level, upstream_start, upstream, lateral, flow, years, sums):
-    inflow = np.zeros(sums.shape[1], flow.dtype)
+def _add_raised(start, count, low, high, heads, level, upstream, lateral, flow, years, inflow, sums):
     for k in range(count):
         a, b = low[1, start + k] - heads, high[1, start + k] - heads
-        gather_upstream(flow[k], upstream_start, upstream, inflow, a, b)
+        gather_upstream(flow[k], upstream, inflow, a, b)
         for r in range(a, b):
             raised = max(LOWEST_FLOW - inflow[r], 0.0)
             raised += 0.5 * (max(LOWEST_FLOW - lateral[k, r], 0.0) + max(LOWEST_FLOW - lateral[k + 1, r], 0.0))

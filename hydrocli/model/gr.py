@@ -3,16 +3,12 @@
 One step of one cell and its transpose. States hp, ht; parameters cp, ct, kexc; result qt = qr + qd [mm/step].
 """
 
-import numpy as np
-
 from hydrocli.jit import kernel, loop
-from hydrocli.model.skew import hold, window
+from hydrocli.model.rows import NOTHING, hold_idle
+from hydrocli.model.skew import window
 from hydrocli.water.exchange import exchange, exchange_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
 from hydrocli.water.transfer import direct_runoff, direct_runoff_adjoint, transfer, transfer_adjoint
-
-NOTHING = np.float32(0.0)
-"""Zero in the precision of the forcing: a double would widen the whole row."""
 
 
 @kernel
@@ -78,7 +74,9 @@ def _row(net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht, hp_new
 
 
 @loop
-def forward(wave, rows, first, last, low, high, offset, heads, net, parameters, constants, levels, lateral, flow):
+def forward(
+    wave, rows, first, last, low, high, offset, heads, net, parameters, constants, levels, lateral, flow, _extra
+):
     """Run waves `wave` + rows[0]..rows[1] in the cells of slots first[block]..last[block] of both blocks.
 
     net: ragged forcing, pn - en [mm/step]. parameters[5, slots]: cp, 1/cp, ct, 1/ct, kexc. constants:
@@ -88,13 +86,11 @@ def forward(wave, rows, first, last, low, high, offset, heads, net, parameters, 
     to_discharge, inverse_beta = constants
     cp, inverse_cp, ct, inverse_ct, kexc = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
     for k in range(rows[0], rows[1]):
+        hold_idle(wave, k, rows, first, last, low, high, heads, levels, lateral, flow)
         for block in range(2):
             a, b = window(low, high, block, wave + k, first[block], last[block])
             f = offset[block, wave + k] - low[block, wave + k]
             out, shift = (lateral, heads) if block else (flow, 0)
-            hold(levels[0], k, first[block], a, b, last[block])
-            hold(levels[1], k, first[block], a, b, last[block])
-            hold(out, k, first[block] - shift, a - shift, b - shift, last[block] - shift)
             _row(
                 net[f + a : f + b], cp[a:b], inverse_cp[a:b], ct[a:b], inverse_ct[a:b], kexc[a:b], to_discharge[a:b],
                 levels[0, k, a:b], levels[1, k, a:b], levels[0, k + 1, a:b], levels[1, k + 1, a:b],
@@ -122,7 +118,7 @@ def _row_adjoint(
 @loop
 def reverse(
     wave, rows, first, last, low, high, offset, net, parameters, constants, levels,
-    lateral_bar, levels_bar, parameters_bar,
+    lateral_bar, levels_bar, parameters_bar, _extra, _weights_bar,
 ):  # fmt: skip
     """Transpose of `forward`: takes lateral_bar[rows, slots], carries levels_bar, sums parameters_bar[3, slots]."""
     to_discharge, inverse_beta = constants

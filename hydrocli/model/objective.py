@@ -130,13 +130,15 @@ def broken_run(sweep: Sweep, parameters: Floats, state: State, place: Place) -> 
     found: list[tuple[str, int, int]] = []
 
     def watch(rows: Rows, start: int, count: int) -> None:
+        step = np.arange(start, start + count)[:, np.newaxis] - sweep.skew.level
+        active = (step >= 0) & (step < sweep.skew.steps)
         for name, values in (("hp", rows.levels[0]), ("ht", rows.levels[1]), ("discharge", rows.flow)):
-            broken = np.argwhere(~np.isfinite(values[1 : count + 1]))
+            broken = np.argwhere(active & ~np.isfinite(values[1 : count + 1]))
             if len(broken) and not found:
                 row, slot = broken[0]
                 found.append((name, start + int(row) - int(sweep.skew.level[slot]), int(sweep.skew.cell[slot])))
 
-    sweep.simulate(parameters, state, watch)
+    sweep.simulate(parameters, state, watch=watch)
     if not found:
         return NumericalError("simulation", "a discharge is not finite", "Look at the observations and parameters.")
     name, step, cell = found[0]

@@ -13,13 +13,12 @@ from hydrocli.water.kinematic_wave import kinematic_wave, kinematic_wave_adjoint
 
 
 @loop
-def gather_upstream(flow, upstream_start, upstream, inflow, a, b):
+def gather_upstream(flow, upstream, inflow, a, b):
     """Sum the discharge of the slots upstream of routed slots a..b (numbered from the first routed one)."""
     for r in range(a, b):
-        total = flow.dtype.type(0)
-        for p in range(upstream_start[r], upstream_start[r + 1]):
-            total += flow[upstream[p]]
-        inflow[r] = total
+        inflow[r] = flow[upstream.first[r]]
+    for p in range(upstream.further_start[a], upstream.further_start[b]):
+        inflow[upstream.into[p]] += flow[upstream.further[p]]
 
 
 @loop
@@ -29,16 +28,16 @@ def _route_row(akw, bkw, d1, inflow, flow_before, lateral_before, lateral, flow)
 
 
 @loop
-def route(wave, rows, first, last, low, high, heads, akw, bkw, d1, upstream_start, upstream, lateral, flow, inflow):
+def route(wave, rows, first, last, low, high, heads, akw, bkw, d1, upstream, lateral, flow, inflow):
     """Route waves `wave` + rows[0]..rows[1] through the routed slots first..last.
 
     akw, bkw, d1, inflow (scratch) and lateral[rows, :] count from the first routed slot, flow[rows, :] from slot 0.
     """
     for k in range(rows[0], rows[1]):
         a, b = window(low, high, 1, wave + k, first, last)
-        hold(flow, k, first, a, b, last)
+        hold(flow, rows, k, window(low, high, 1, max(wave + k - 1, 0), first, last), (a, b), first, last)
         i, j = a - heads, b - heads
-        gather_upstream(flow[k], upstream_start, upstream, inflow, i, j)
+        gather_upstream(flow[k], upstream, inflow, i, j)
         _route_row(
             akw[i:j],
             bkw[i:j],
@@ -70,20 +69,20 @@ def _route_row_adjoint(
 
 
 @loop
-def _gather_downstream(inflow_bar, downstream, heads, seed, seed_slot, wave, level, out, a, b, shift):
-    """out[slot - shift]: what the discharge of slots a..b is owed by the cell downstream and by a gauge in it."""
-    for s in range(a, b):
-        out[s - shift] = inflow_bar[downstream[s] - heads]
+def _gather_downstream(inflow_bar, owed_by, seed, seed_slot, wave, level, out, a, b):
+    """out[slot - a]: what the discharge of slots a..b is owed by the cell downstream (owed_by) and by a gauge in it."""
+    for c in range(out.size):
+        out[c] = inflow_bar[owed_by[c]]
     for g in range(seed_slot.size):
         s = seed_slot[g]
         if a <= s < b:
-            out[s - shift] += seed[g, wave - level[s]]
+            out[s - a] += seed[g, wave - level[s]]
 
 
 @loop
 def route_adjoint(
-    wave, rows, first, last, low, high, heads, akw, bkw, d1, upstream_start, upstream, lateral, flow, inflow,
-    received, downstream, level, seed, seed_slot, flow_bar, lateral_carry, akw_bar, bkw_bar, inflow_bar, lateral_bar,
+    wave, rows, first, last, low, high, heads, akw, bkw, d1, upstream, lateral, flow, inflow,
+    received, owed_by, level, seed, seed_slot, flow_bar, lateral_carry, akw_bar, bkw_bar, inflow_bar, lateral_bar,
 ):  # fmt: skip
     """Transpose of `route` and of the headwaters' pass-through, for slots first[block]..last[block] of both blocks.
 
@@ -97,11 +96,11 @@ def route_adjoint(
         w = wave + k
         owed, owing, result = inflow_bar[(w + 1) % ring], inflow_bar[w % ring], lateral_bar[k - rows[0]]
         a, b = window(low, high, 0, w, first[0], last[0])
-        _gather_downstream(owed, downstream, heads, seed, seed_slot, w, level, result, a, b, 0)
+        _gather_downstream(owed, owed_by[a:b], seed, seed_slot, w, level, result[a:b], a, b)
         a, b = window(low, high, 1, w, first[1], last[1])
         i, j = a - heads, b - heads
-        _gather_downstream(owed, downstream, heads, seed, seed_slot, w, level, received, a, b, heads)
-        gather_upstream(flow[k], upstream_start, upstream, inflow, i, j)
+        _gather_downstream(owed, owed_by[a:b], seed, seed_slot, w, level, received[i:j], a, b)
+        gather_upstream(flow[k], upstream, inflow, i, j)
         _route_row_adjoint(
             akw[i:j], bkw[i:j], d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j],
             received[i:j], flow_bar[i:j], lateral_carry[i:j], akw_bar[i:j], bkw_bar[i:j], owing[i:j], result[a:b],

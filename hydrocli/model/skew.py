@@ -13,6 +13,7 @@ apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,32 @@ CHUNK = 2048
 """About so many slots make a chunk: its rows stay in the second-level cache over a block of waves."""
 
 
+class Upstream(NamedTuple):
+    """What drains into the routed slots, which are numbered from the first of them.
+
+    Most have one or two slots upstream, in no order that a processor could foresee: so the first of each is a loop
+    without a branch, and what is left is a second list. Unsigned, for Numba would else ask at every access whether the
+    index is negative.
+
+    first: uint64[routed], the first slot upstream; an idle slot's is the slot itself.
+    further_start: int64[routed + 1], where the others of each begin in the lists into: uint64[], the routed slot, and
+    further: uint64[], the slot that drains into it.
+    """
+
+    first: NDArray[np.uint64]
+    further_start: NDArray[np.int64]
+    into: NDArray[np.uint64]
+    further: NDArray[np.uint64]
+
+
 @dataclass(frozen=True)
 class Skew:
     """Slots, windows and chunks of one basin over `steps` steps.
 
     slot: int64[n], slot of each cell. cell: int64[slots], cell of each slot, -1 where idle. level: int64[slots].
     heads: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
-    upstream_start, upstream: the slots that drain into each routed slot, as flat lists.
+    owed_by: uint64[slots], `downstream` counted from the first routed slot.
+    upstream: the slots that drain into each routed slot.
     low, high: int64[2, waves], range of active slots of both blocks at each wave.
     offset: int64[2, waves], where that range starts in the ragged forcing, which holds active slots only.
     borders: int64[2, chunks + 1], chunks of slots in both blocks.
@@ -44,8 +64,8 @@ class Skew:
     level: NDArray[np.int64]
     heads: int
     downstream: NDArray[np.int64]
-    upstream_start: NDArray[np.int64]
-    upstream: NDArray[np.int64]
+    owed_by: NDArray[np.uint64]
+    upstream: Upstream
     low: NDArray[np.int64]
     high: NDArray[np.int64]
     offset: NDArray[np.int64]
@@ -109,15 +129,27 @@ def skew(downstream: NDArray[np.integer], level: NDArray[np.integer], steps: int
     flows_to = np.full(slots, slots, np.int64)
     inside = np.flatnonzero(downstream >= 0)
     flows_to[slot[inside]] = slot[downstream[inside]]
-    by_target = np.argsort(flows_to, kind="stable")[: len(inside)]
-    start = np.searchsorted(flows_to[by_target], np.arange(heads, slots + 1))
     low, high = _windows(slot_level, heads, steps)
     width = (high - low).sum(axis=0)
     first = np.concatenate([[0], np.cumsum(width)[:-1]])
     offset = np.stack([first, first + high[0] - low[0]])
     return Skew(
-        steps, slot, cell, slot_level, heads, flows_to, start, by_target, low, high, offset, _borders(slot_level, heads)
-    )
+        steps, slot, cell, slot_level, heads, flows_to, np.maximum(flows_to - heads, 0).astype(np.uint64),
+        _upstream(flows_to, heads), low, high, offset, _borders(slot_level, heads),
+    )  # fmt: skip
+
+
+def _upstream(flows_to: NDArray[np.int64], heads: int) -> Upstream:
+    """Edges in the order of what they drain into, the first of each slot apart."""
+    routed = len(flows_to) - heads
+    source = np.argsort(flows_to, kind="stable")[: np.count_nonzero(flows_to < len(flows_to))]
+    into = flows_to[source] - heads
+    is_first = np.diff(into, prepend=-1) > 0
+    first = np.arange(heads, len(flows_to))
+    first[into[is_first]] = source[is_first]
+    source, into = source[~is_first], into[~is_first]
+    further_start = np.searchsorted(into, np.arange(routed + 1))
+    return Upstream(first.astype(np.uint64), further_start, into.astype(np.uint64), source.astype(np.uint64))
 
 
 def _padded(cells: NDArray[np.int64], level: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -168,9 +200,22 @@ def window(low, high, block, wave, first, last):
 
 
 @loop
-def hold(buffer, k, first, a, b, last):
-    """Slots of first..last that are not active (a..b) keep row k in row k + 1: not yet started, or ended."""
-    for s in range(first, a):
-        buffer[k + 1, s] = buffer[k, s]
-    for s in range(b, last):
-        buffer[k + 1, s] = buffer[k, s]
+def hold(buffer, rows, k, before, now, first, last):
+    """Keep the states of slots first..last complete that are not active (now) at row k: not yet started, or ended.
+
+    Only rows[0] and rows[1] are read as a whole. Between them a state is copied when its slot becomes active, from row
+    rows[0], and when it ceases to be, to row rows[1]. before: the active slots at row k - 1.
+    """
+    (a, b), (left, entered) = now, before
+    if k == rows[0]:
+        left, entered = first, b
+    _copy(buffer, k, rows[1], left, a)
+    _copy(buffer, rows[0], k, entered, b)
+    if k == rows[1] - 1:
+        _copy(buffer, rows[0], rows[1], b, last)
+
+
+@loop
+def _copy(buffer, source, target, a, b):
+    for s in range(a, b):
+        buffer[target, s] = buffer[source, s]

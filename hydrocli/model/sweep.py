@@ -19,12 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.model import gr, routing
+from hydrocli.model import routing
 from hydrocli.model.skew import Skew
+from hydrocli.model.structures import GR, Structure
 
 Array = NDArray[np.floating]
 Seed = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
 Watch = Callable[["Rows", int, int], None]
+
+NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
 BLOCK_VALUES = 40_000
 """About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
@@ -71,10 +74,11 @@ class State:
 
 @dataclass(frozen=True)
 class Gradient:
-    """Derivatives of a cost: parameters[5, n] (cp, ct, kexc, akw, bkw) and initial levels[2, n] (hp, ht)."""
+    """Derivatives of a cost by parameters[5, n] (cp, ct, kexc, akw, bkw), initial levels[2, n] and weights of phi1."""
 
     parameters: NDArray[np.float64]
     levels: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 class Sweep:
@@ -89,6 +93,10 @@ class Sweep:
         precision: "double" or "single".
         threads: at most so many chunks run at once.
         memory: budget for rows of states in a gradient [bytes].
+        structure: equations of a cell.
+
+    Attributes:
+        newton: int64[4, slots] of the last run: iterations, most in a step, steps solved again, steps without solution.
     """
 
     def __init__(
@@ -102,8 +110,9 @@ class Sweep:
         precision: str = "double",
         threads: int = 1,
         memory: float = 1e9,
+        structure: Structure = GR,
     ) -> None:
-        self.skew, self.net = skew, net
+        self.skew, self.net, self.structure = skew, net, structure
         self.real = {"double": np.float64, "single": np.float32}[precision]
         to_discharge = skew.spread(1e-3 * cell_area / step, 0.0).astype(self.real)
         inverse_beta = 4.0 / 9.0 * (step / 86400.0) ** 0.25
@@ -114,6 +123,7 @@ class Sweep:
         self.threads = min(threads, skew.chunks)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.set_memory(memory)
+        self.newton = np.zeros((4, skew.slots), np.int64)
         self._inflow = np.zeros(skew.slots - skew.heads, self.real)
         self._moving = Rows.empty(self.block * (1 if skew.chunks == 1 else 8), skew, self.real)
 
@@ -123,31 +133,40 @@ class Sweep:
         self._tape: Rows | None = None
 
     def simulate(
-        self, parameters: NDArray[np.float64], state: State, watch: Watch | None = None
+        self,
+        parameters: NDArray[np.float64],
+        state: State,
+        weights: NDArray[np.float64] = NO_WEIGHTS,
+        watch: Watch | None = None,
     ) -> tuple[NDArray[np.float64], State]:
         """Discharge[g, steps] at the gauges [m3/s] and the state after the last step.
 
         Args:
             parameters: [5, n] cp, ct, kexc, akw, bkw.
             state: at the start.
+            weights: of phi1, where the structure has it.
             watch: is shown the rows of every piece: watch(rows, first wave, number of waves).
         """
-        forward = _Forward(self, parameters)
+        forward = _Forward(self, parameters, weights)
         discharge = np.empty((len(self.gauge_slots), self.skew.steps))
         self._set_row(self._moving, state)
         self._advance(forward, 0, self.skew.waves, discharge, watch)
         return discharge, self._state(self._moving)
 
     def gradient(
-        self, parameters: NDArray[np.float64], state: State, seed: Seed
+        self,
+        parameters: NDArray[np.float64],
+        state: State,
+        seed: Seed,
+        weights: NDArray[np.float64] = NO_WEIGHTS,
     ) -> tuple[float, Gradient, NDArray[np.float64]]:
         """Value of a cost of the discharge, its gradient, and the discharge[g, steps].
 
         Args:
-            parameters, state: as in `simulate`.
+            parameters, state, weights: as in `simulate`.
             seed: gives the cost and its derivative [g, steps] for a discharge [g, steps].
         """
-        forward, waves = _Forward(self, parameters), self.skew.waves
+        forward, waves = _Forward(self, parameters, weights), self.skew.waves
         starts = range(0, waves, self.segment)
         checkpoints = Rows.empty(len(starts) - 1, self.skew, self.real)
         discharge = np.empty((len(self.gauge_slots), self.skew.steps))
@@ -172,11 +191,13 @@ class Sweep:
         return value, reverse.gradient(), discharge
 
     def _segment(self, memory: float) -> int:
-        """Rows of a segment: as many as the budget allows beside the checkpoints, whole blocks, all waves at most."""
+        """Rows of a segment in whole blocks: all waves where the budget allows, else as few as there are checkpoints.
+
+        What lies between costs memory and gains nothing: a short segment stays in cache until it is reversed.
+        """
         waves = self.skew.waves
-        row = bytes_per_row(self.skew, self.real)
-        least = math.isqrt(waves) + 1
-        rows = waves if (waves + 2) * row <= memory else max(least, int(memory / row) - waves // least - 2)
+        all_fit = (waves + 2) * bytes_per_row(self.skew, self.real) <= memory
+        rows = waves if all_fit else math.isqrt(waves) + 1
         return -(-rows // self.block) * self.block
 
     def _advance(
@@ -235,8 +256,11 @@ class Sweep:
 class _Forward:
     """Runs one tile forward."""
 
-    def __init__(self, sweep: Sweep, parameters: NDArray[np.float64]) -> None:
-        self.sweep, skew = sweep, sweep.skew
+    def __init__(self, sweep: Sweep, parameters: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+        self.sweep, skew, structure = sweep, sweep.skew, sweep.structure
+        sweep.newton[:] = 0
+        scaled = structure.scaled(weights).astype(sweep.real) if structure.has_network else weights
+        self.extra = [structure.extra(scaled, sweep.newton, sweep.real) for _ in range(skew.chunks)]
         cp, ct, kexc, akw, bkw = skew.spread(parameters, 1.0)
         self.cells = np.stack([cp, 1.0 / cp, ct, 1.0 / ct, kexc]).astype(sweep.real)
         self.wave = np.stack([akw, bkw])[:, skew.heads :].astype(sweep.real)
@@ -244,13 +268,13 @@ class _Forward:
     def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
         sweep, skew = self.sweep, self.sweep.skew
         first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
-        gr.forward(
+        sweep.structure.loops[0](
             start, span, first, last, skew.low, skew.high, skew.offset, skew.heads, sweep.net,
-            self.cells, sweep.constants, rows.levels, rows.lateral, rows.flow,
+            self.cells, sweep.constants, rows.levels, rows.lateral, rows.flow, self.extra[chunk],
         )  # fmt: skip
         routing.route(
             start, span, first[1], last[1], skew.low, skew.high, skew.heads, self.wave[0], self.wave[1], sweep.courant,
-            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow,
+            skew.upstream, rows.lateral, rows.flow, sweep._inflow,
         )  # fmt: skip
 
 
@@ -263,6 +287,7 @@ class _Reverse:
         self.seed = np.ascontiguousarray(seed, sweep.real)
         self.levels = np.zeros((2, skew.slots), sweep.real)
         self.cells = np.zeros((3, skew.slots), sweep.real)
+        self.weights = np.zeros((skew.chunks, sweep.structure.weights), sweep.real)
         self.wave = np.zeros((2, routed), sweep.real)
         self.carry = np.zeros((2, routed), sweep.real)
         self.received = np.empty(routed, sweep.real)
@@ -275,13 +300,13 @@ class _Reverse:
         first, last = skew.borders[:, chunk], skew.borders[:, chunk + 1]
         routing.route_adjoint(
             start, span, first, last, skew.low, skew.high, skew.heads, forward.wave[0], forward.wave[1], sweep.courant,
-            skew.upstream_start, skew.upstream, rows.lateral, rows.flow, sweep._inflow, self.received,
-            skew.downstream, skew.level, self.seed, sweep.gauge_slots, self.carry[0], self.carry[1],
+            skew.upstream, rows.lateral, rows.flow, sweep._inflow, self.received,
+            skew.owed_by, skew.level, self.seed, sweep.gauge_slots, self.carry[0], self.carry[1],
             self.wave[0], self.wave[1], self.inflow, self.lateral,
         )  # fmt: skip
-        gr.reverse(
+        sweep.structure.loops[1](
             start, span, first, last, skew.low, skew.high, skew.offset, sweep.net, forward.cells, sweep.constants,
-            rows.levels, self.lateral, self.levels, self.cells,
+            rows.levels, self.lateral, self.levels, self.cells, forward.extra[chunk], self.weights[chunk],
         )  # fmt: skip
 
     def gradient(self) -> Gradient:
@@ -290,4 +315,11 @@ class _Reverse:
         return Gradient(
             np.concatenate([self.cells, wave])[:, skew.slot].astype(np.float64),
             self.levels[:, skew.slot].astype(np.float64),
+            self._weights(),
         )
+
+    def _weights(self) -> NDArray[np.float64]:
+        """The chunks' sums in their order, whichever thread had them."""
+        structure = self.sweep.structure
+        summed = self.weights.astype(np.float64).sum(axis=0)
+        return structure.scaled(summed) if structure.has_network else summed

@@ -39,7 +39,7 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, floa
     start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
     added = RoutingAdded(sweep.skew, years - years[0], basin.step)
-    simulated, end = sweep.simulate(parameters, start, added)
+    simulated, end = sweep.simulate(parameters, start, watch=added)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(sweep, parameters, start, case.place)
     _write_maps(folder, case, maps)

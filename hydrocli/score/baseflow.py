@@ -42,15 +42,14 @@ def _filtered(flow: Series) -> Series:
     base = flow
     first = flow[0] if flow[0] < np.quantile(flow, 0.25) else flow.mean() / 1.5
     for _ in range(PASSES):
-        base = _one_pass(np.ascontiguousarray(base), first)
+        base = _one_pass(np.ascontiguousarray(base), first, np.empty(base.size))
         base, flow = base[::-1], flow[::-1]
         first = flow[0] / 1.2 if flow[0] < base.mean() else base.mean()
     return base[::-1]
 
 
 @loop
-def _one_pass(y: Series, first: float) -> Series:
-    b = np.empty_like(y)
+def _one_pass(y: Series, first: float, b: Series) -> Series:
     b[0] = first
     for i in range(1, y.size):
         b[i] = min(RECESSION * b[i - 1] + (1 - RECESSION) / 2 * (y[i] + y[i - 1]), y[i])

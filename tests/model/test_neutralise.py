@@ -101,7 +101,7 @@ def test_balance_closes_and_is_that_of_the_sweep(weather, basin):
             flow[~heads] = rows.lateral[row, sweep.skew.slot[~heads] - sweep.skew.heads]
             lateral[inside] += flow[inside]
 
-    _, state = sweep.simulate(basin.parameters, basin.state, gather)
+    _, state = sweep.simulate(basin.parameters, basin.state, watch=gather)
     np.testing.assert_allclose(balance.terms["runoff"].sum(axis=0), lateral * 1e-3 * STEP, rtol=1e-9)
     levels, start = (np.stack([h, *s.levels]) for h, s in ((final, state), (hi, basin.state)))
     change = ((levels - start) * np.stack([ci, *basin.parameters[:2]])).sum(axis=0)
@@ -117,7 +117,7 @@ def test_a_dry_river_is_fed_by_its_lowest_flow(basin):
     parameters[2] = -50.0
     state = type(dry.state)(np.full((2, CELLS), 1e-6), np.zeros(CELLS), np.zeros(CELLS))
     watch = RoutingAdded(sweep.skew, np.repeat([0, 1], STEPS // 2), STEP)
-    sweep.simulate(parameters, state, watch)
+    sweep.simulate(parameters, state, watch=watch)
     routed = np.isin(np.arange(CELLS), dry.downstream)
     assert (watch.volume[:, ~routed] == 0).all()
     lateral = 1e-6 * STEP * STEPS / 2

@@ -56,10 +56,13 @@ def test_edges_are_those_of_the_basin(order):
     np.testing.assert_array_equal(order.downstream[order.slot], expected)
     idle = order.cell < 0
     assert (order.downstream[idle] == order.slots).all()
-    assert order.upstream_start[0] == 0
-    assert order.upstream_start[-1] == len(order.upstream) == (downstream >= 0).sum()
+    first, start, into, further = order.upstream
+    assert start[0] == 0
+    assert start[-1] == len(into) == len(further)
     for routed in range(order.slots - order.heads):
-        found = order.upstream[order.upstream_start[routed] : order.upstream_start[routed + 1]]
+        others = slice(start[routed], start[routed + 1])
+        assert (into[others] == routed).all()
+        found = [first[routed], *further[others]] if order.cell[order.heads + routed] >= 0 else []
         cell = order.cell[order.heads + routed]
         expected = order.slot[downstream == cell] if cell >= 0 else []
         np.testing.assert_array_equal(np.sort(found), np.sort(expected))

@@ -143,7 +143,7 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
     value, gradient, _ = some.sweep(precision=precision).gradient(some.parameters, some.state, squares)
     segments = set()
     for threads in (1, 2, 3):
-        for memory in (1e9, 2e6, 1e6, 1e3):
+        for memory in (1e9, 1e3):
             sweep = some.sweep(precision=precision, threads=threads, memory=memory)
             assert sweep.skew.chunks > 5
             segments.add(sweep.segment)
@@ -155,7 +155,7 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
                 assert other == value
                 assert_same(bars, gradient)
                 assert_same(discharge, expected)
-    assert len(segments) >= 3
+    assert len(segments) == 2
 
 
 @pytest.mark.parametrize("kind", ["tree", "wide"])

@@ -14,7 +14,10 @@ from numba import float32
 from water_harness import all_kernels, interpreted, jacobian, kinks, results, rounding
 
 KERNELS = all_kernels()
-FORWARD = sorted(name for name in KERNELS if not name.endswith("_adjoint"))
+SOLVER = ("first_level", "newton_step", "transposed_solve")
+"""Pieces of a search for a root, whose derivative is not theirs but follows from the equation that it satisfies."""
+
+FORWARD = sorted(name for name in KERNELS if not name.endswith("_adjoint") and name.split(".")[-1] not in SOLVER)
 ADJOINT = sorted(name for name in KERNELS if name.endswith("_adjoint"))
 DRAWS = 200
 INVERSE_BETA = 4 / 9 * (1 / 24) ** 0.25

@@ -1,0 +1,184 @@
+"""phi1 over a strip of cells: dense layers as loops over units, each of which is one SIMD pass over the cells.
+
+The weights of all layers lie in one vector, layer by layer: matrix [outputs, inputs] by rows, then biases [outputs].
+Hidden layers have SiLU or LeakyReLU, the last one tanh. Rows of a workspace belong to layers: `values[0]` are the
+inputs, `values[l]` what layer l gives, `slopes[l]` the derivatives of its activations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.jit import loop, reduction
+from hydrocli.water.flux_correction import (
+    correction,
+    correction_adjoint,
+    leaky_relu,
+    leaky_relu_adjoint,
+    silu,
+    silu_adjoint,
+)
+
+INPUTS = OUTPUTS = 4
+STRIP = 128
+"""Cells of a strip: the rows of a workspace stay in the first-level cache."""
+
+SILU, LEAKY_RELU = 0, 1
+
+
+def layer_widths(hidden: tuple[int, ...]) -> NDArray[np.int64]:
+    """Numbers of units from the inputs (hp, ht, pn, en) over the hidden layers to the corrections f1..f4."""
+    return np.array([INPUTS, *hidden, OUTPUTS], np.int64)
+
+
+def weight_count(widths: NDArray[np.int64]) -> int:
+    """Length of the vector of weights and biases."""
+    return int(np.sum(widths[1:] * (widths[:-1] + 1)))
+
+
+def workspace(widths: NDArray[np.int64], real: type, count: int = 3) -> NDArray[np.floating]:
+    """Rows for one thread, [count, layers + 1, widest, STRIP]: values, slopes, bars, tangents."""
+    return np.zeros((count, len(widths), int(widths.max()), STRIP), real)
+
+
+@loop
+def _weighted_sum(values, weights, bias, inputs, out, n):
+    """out = bias + sum of weights[i] values[i]; four inputs in a pass."""
+    whole = inputs - inputs % 4
+    if whole == 0:
+        out[:n] = bias
+    for i in range(0, whole, 4):
+        v0, v1, v2, v3 = values[i], values[i + 1], values[i + 2], values[i + 3]
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        if i == 0:
+            for c in range(n):
+                out[c] = (bias + w0 * v0[c]) + w1 * v1[c] + (w2 * v2[c] + w3 * v3[c])
+        else:
+            for c in range(n):
+                out[c] += (w0 * v0[c] + w1 * v1[c]) + (w2 * v2[c] + w3 * v3[c])
+    for i in range(whole, inputs):
+        v0, w0 = values[i], weights[i]
+        for c in range(n):
+            out[c] += w0 * v0[c]
+
+
+@loop
+def _activate(z, slope, kind, n):
+    one = z.dtype.type(1)
+    if kind == SILU:
+        for c in range(n):
+            slope[c], z[c] = silu_adjoint(z[c], one), silu(z[c])
+    else:
+        for c in range(n):
+            slope[c], z[c] = leaky_relu_adjoint(z[c], one), leaky_relu(z[c])
+
+
+@loop
+def _correct(z, slope, n):
+    one = z.dtype.type(1)
+    for c in range(n):
+        slope[c], z[c] = correction_adjoint(z[c], one), correction(z[c])
+
+
+@loop
+def network(weights, widths, kind, values, slopes, n):
+    """Fill values[1:] and slopes[1:] from the inputs values[0][:4] of n cells."""
+    at = 0
+    last = widths.size - 1
+    for layer in range(last):
+        inputs, outputs = widths[layer], widths[layer + 1]
+        for j in range(outputs):
+            row = at + j * inputs
+            z, slope = values[layer + 1, j], slopes[layer + 1, j]
+            _weighted_sum(values[layer], weights[row : row + inputs], weights[at + outputs * inputs + j], inputs, z, n)
+            if layer + 1 < last:
+                _activate(z, slope, kind, n)
+            else:
+                _correct(z, slope, n)
+        at += outputs * (inputs + 1)
+
+
+@reduction
+def _through_slope(bar, slope, n):
+    """bar *= slope; returns its sum, which is what the bias is owed."""
+    total = bar.dtype.type(0)
+    for c in range(n):
+        bar[c] *= slope[c]
+        total += bar[c]
+    return total
+
+
+@reduction
+def _back_one(value, b0, w0, bar, n):
+    """bar += w0 b0; returns the sum of b0 value, which is what w0 is owed."""
+    s0 = bar.dtype.type(0)
+    for c in range(n):
+        s0 += b0[c] * value[c]
+        bar[c] += w0 * b0[c]
+    return s0
+
+
+@reduction
+def _back_four(value, b0, b1, b2, b3, w0, w1, w2, w3, bar, n):
+    """The same for four units of the layer above at once."""
+    s0 = s1 = s2 = s3 = bar.dtype.type(0)
+    for c in range(n):
+        v, x0, x1, x2, x3 = value[c], b0[c], b1[c], b2[c], b3[c]
+        s0 += x0 * v
+        s1 += x1 * v
+        s2 += x2 * v
+        s3 += x3 * v
+        bar[c] += (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3)
+    return s0, s1, s2, s3
+
+
+@loop
+def network_adjoint(weights, widths, values, slopes, bars, weights_bar, n):
+    """Transpose of `network`: from bars[-1] (of f) to bars[0] (of the inputs); weights_bar is summed."""
+    at = weights.size
+    for layer in range(widths.size - 2, -1, -1):
+        inputs, outputs = widths[layer], widths[layer + 1]
+        at -= outputs * (inputs + 1)
+        for j in range(outputs):
+            weights_bar[at + outputs * inputs + j] += _through_slope(bars[layer + 1, j], slopes[layer + 1, j], n)
+        for i in range(inputs):
+            bar = bars[layer, i]
+            for c in range(n):
+                bar[c] = 0
+            _back(weights, weights_bar, at + i, inputs, outputs, values[layer, i], bars[layer + 1], bar, n)
+
+
+@loop
+def _back(weights, weights_bar, first, inputs, outputs, value, bars, bar, n):
+    """One input of a layer: what it is owed by all units above, and what their weights of it are owed."""
+    whole = outputs - outputs % 4
+    for j in range(0, whole, 4):
+        w = first + j * inputs
+        s0, s1, s2, s3 = _back_four(
+            value, bars[j], bars[j + 1], bars[j + 2], bars[j + 3],
+            weights[w], weights[w + inputs], weights[w + 2 * inputs], weights[w + 3 * inputs], bar, n,
+        )  # fmt: skip
+        weights_bar[w] += s0
+        weights_bar[w + inputs] += s1
+        weights_bar[w + 2 * inputs] += s2
+        weights_bar[w + 3 * inputs] += s3
+    for j in range(whole, outputs):
+        w = first + j * inputs
+        weights_bar[w] += _back_one(value, bars[j], weights[w], bar, n)
+
+
+@loop
+def network_tangent(weights, widths, slopes, tangents, n):
+    """Derivative of f by one input: tangents[0] is the unit vector of the input, tangents[-1] is filled."""
+    at = 0
+    zero = slopes.dtype.type(0)
+    for layer in range(widths.size - 1):
+        inputs, outputs = widths[layer], widths[layer + 1]
+        for j in range(outputs):
+            row = at + j * inputs
+            t, slope = tangents[layer + 1, j], slopes[layer + 1, j]
+            _weighted_sum(tangents[layer], weights[row : row + inputs], zero, inputs, t, n)
+            for c in range(n):
+                t[c] *= slope[c]
+        at += outputs * (inputs + 1)

@@ -1,0 +1,107 @@
+"""GR as ordinary differential equations, one implicit Euler step (P2 eqs 5, 6, 13, 14; Santos et al. 2018).
+
+    cp dhp/dt = (1 - hp^2) a - hp (2 - hp) b
+    ct dht/dt = 0.9 hp^2 a + k ht^(7/2) - ct/4 o ht^5
+    qt        = 0.1 hp^2 a + k ht^(7/2) + ct/4 o ht^5                     at the new levels
+
+| symbol | meaning | unit |
+|---|---|---|
+| a | rain pn (1 + f1) | mm/step |
+| b | evapotranspiration en (1 + f2) | mm/step |
+| k | exchange coefficient kexc (1 + f3) | mm/step |
+| o | outflow factor 1 + f4 | - |
+| cp, ct | capacities; inverse_ct is 1/ct | mm |
+| hp, ht | relative levels of the production and the transfer store; hp0, ht0 before the step | - |
+| qt | runoff of the cell; exchange can make it negative | mm/step |
+
+With corrections f1..f4 that do not depend on the new levels (`ode`: 0; `node`, previous: held over the step) the first
+equation holds hp alone and is a quadratic: its root is written down. The second is then one equation for ht.
+"""
+
+from hydrocli.jit import kernel
+from hydrocli.water.vector_math import inverse_sqrt
+
+
+@kernel
+def production_root(a, b, cp, hp0):
+    """New level hp: the root of cp (hp - hp0) = (1 - hp^2) a - hp (2 - hp) b in [0, 1]."""
+    held = cp * hp0 + a
+    half = 0.5 * cp + b
+    square = half * half + (a - b) * held
+    return held / (half + square * inverse_sqrt(square))
+
+
+@kernel
+def production_root_adjoint(a, b, cp, hp0, hp_bar):
+    """Bars of a, b, cp, hp0, by the equation that hp satisfies."""
+    held = cp * hp0 + a
+    half = 0.5 * cp + b
+    square = half * half + (a - b) * held
+    root = square * inverse_sqrt(square)
+    hp = held / (half + root)
+    # d/dhp of cp (hp - hp0) - (1 - hp^2) a + hp (2 - hp) b = cp + 2 a hp + 2 b (1 - hp)
+    residual_bar = hp_bar / (cp + 2.0 * (a * hp + b * (1.0 - hp)))
+    return (
+        residual_bar * (1.0 - hp * hp),
+        -residual_bar * hp * (2.0 - hp),
+        residual_bar * (hp0 - hp),
+        residual_bar * cp,
+    )
+
+
+@kernel
+def transfer_residual(inflow, k, o, inverse_ct, ht0, ht):
+    """What ct (ht - ht0) = inflow + k ht^(7/2) - ct/4 o ht^5 leaves [-], and its derivative by ht."""
+    h2 = ht * ht
+    root = ht * inverse_sqrt(ht)
+    outflow = 0.25 * o * h2 * h2
+    exchanged = k * inverse_ct * h2 * root
+    return ht - ht0 - inflow * inverse_ct - exchanged * ht + outflow * ht, 1.0 - 3.5 * exchanged + 5.0 * outflow
+
+
+@kernel
+def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, slope_bar):
+    """Bars of inflow, k, o, inverse_ct, ht0, ht."""
+    h2 = ht * ht
+    root = ht * inverse_sqrt(ht)
+    h4 = h2 * h2
+    outflow = 0.25 * o * h4
+    h25 = h2 * root
+    exchanged = k * inverse_ct * h25
+    outflow_bar = residual_bar * ht + 5.0 * slope_bar
+    exchanged_bar = -residual_bar * ht - 3.5 * slope_bar
+    return (
+        -residual_bar * inverse_ct,
+        exchanged_bar * inverse_ct * h25,
+        0.25 * outflow_bar * h4,
+        -residual_bar * inflow + exchanged_bar * k * h25,
+        -residual_bar,
+        residual_bar * (1.0 - exchanged + outflow)
+        + outflow_bar * o * h2 * ht
+        + exchanged_bar * 2.5 * k * inverse_ct * ht * root,
+    )
+
+
+@kernel
+def state_space_runoff(a, k, o, ct, hp, ht):
+    """Runoff qt [mm/step] at the new levels (P2 eq. 6)."""
+    h2 = ht * ht
+    root = ht * inverse_sqrt(ht)
+    return 0.1 * hp * hp * a + k * h2 * ht * root + 0.25 * ct * o * h2 * h2 * ht
+
+
+@kernel
+def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
+    """Bars of a, k, o, ct, hp, ht."""
+    h2 = ht * ht
+    root = ht * inverse_sqrt(ht)
+    h25, h4 = h2 * root, h2 * h2
+    outflow_bar = 0.25 * qt_bar * h4 * ht
+    return (
+        qt_bar * 0.1 * hp * hp,
+        qt_bar * h25 * ht,
+        outflow_bar * ct,
+        outflow_bar * o,
+        qt_bar * 0.2 * hp * a,
+        qt_bar * (3.5 * k * h25 + 1.25 * ct * o * h4),
+    )
