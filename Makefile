@@ -31,7 +31,7 @@ check: $(VENV)/.check  ## style, types, architecture, packaging
 	cd build/wheel && PYTHONPATH=installed ../../$(BIN)/python -m hydrocli --version
 
 bench: $(VENV)/.bench $(PEER_DATA)  ## speed and memory, against smash and JAX in the same run
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 clean:  ## what the targets above made, but for runs and data
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

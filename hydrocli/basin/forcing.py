@@ -37,6 +37,8 @@ BATCH = 256
 """Pieces that a process takes at a time: each time it decodes the georeferences anew."""
 WORTH_A_PROCESS = 2000
 """Files: to start a process takes as long as reading some thousand small ones."""
+WETTEST = 2000.0
+"""mm: above it a value is no rain, nor evapotranspiration (the record of a day is 1825 mm, La Reunion 1966)."""
 HOTTEST = 100.0
 
 
@@ -67,6 +69,9 @@ class Conversion:
         """Millimetres per step or day of the piece, NaN where missing (negative amounts are missing)."""
         values = self.factor * values + self.offset
         if self.latitude is None:
+            if np.any(values > WETTEST):
+                what = f"has {np.nanmax(values):.6g} mm in a step, more than was ever measured in a day"
+                raise InputError(piece.files[0], what, "Are the factor and the nodata value of the files right?")
             return values
         if np.any(values > HOTTEST):
             what = f"has a temperature of {np.nanmax(values):.6g}, degrees C are expected"

@@ -166,13 +166,23 @@ def poke(file: Path, value: float) -> None:
         raster.write(values, 1)
 
 
-def test_infinite_rain_is_named(tmp_path: Path) -> None:
-    """Which cell and when, or which file."""
+@pytest.mark.parametrize("value", [np.inf, 1e38])
+def test_impossible_rain_is_refused_with_its_file(tmp_path: Path, value: float) -> None:
     data = linked(tmp_path / "data", "prcp")
-    poke(data / "prcp" / "2014" / "10" / "03" / "rain_precipitation_201410031200.tif", np.inf)
+    poke(data / "prcp" / "2014" / "10" / "03" / "rain_precipitation_201410031200.tif", value)
     file = configuration(tmp_path / "run.yaml", tmp_path / "store", data, QUICK)
+    result = call("calibrate", file, status=3)
+    assert "rain_precipitation_201410031200.tif" in result.stderr
+
+
+def test_a_number_that_is_not_finite_ends_the_run_with_its_place(tmp_path: Path) -> None:
+    """Such rain can only come from a damaged store."""
+    file = configuration(tmp_path / "run.yaml", tmp_path / "store", linked(tmp_path / "data", "prcp"), QUICK)
+    call("ingest", file)
+    (rain,) = (tmp_path / "store").glob("*/precipitation.npy")
+    np.load(rain, mmap_mode="r+")[780, 5] = np.inf
     result = call("calibrate", file, status=4)
-    assert "row 3, column 3" in result.stderr or "2014-10-03T" in result.stderr
+    assert "cell 5 (" in result.stderr
     assert manifest(tmp_path / "run")["state"] == "failed"
 
 
