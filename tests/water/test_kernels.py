@@ -82,7 +82,70 @@ def gr(rng: Generator) -> tuple[float, ...]:
     )
 
 
-EXAMS: dict[str, Callable[[Generator], tuple[float, ...]]] = {
+def unit(rng: Generator) -> tuple[float, ...]:
+    return (rng.normal(scale=4.0),)
+
+
+def output(rng: Generator) -> tuple[float, ...]:
+    return (rng.normal(),)  # far out, 1 - f^2 is rounding
+
+
+def corrections(rng: Generator) -> tuple[float, ...]:
+    """f1..f4, some of them close to their limits."""
+    return tuple(np.tanh(rng.normal(scale=1.5, size=4)))
+
+
+def corrected_flux(rng: Generator) -> tuple[float, ...]:
+    return rng.exponential(1.0), rng.uniform(-1, 1), rng.exponential(1.0), rng.exponential(1.0)
+
+
+def grnn(rng: Generator) -> tuple[float, ...]:
+    (pn, en, *cell), room = gr(rng), (0.0, 1.0, 1e30)[rng.integers(3)]
+    if en and rng.random() < 0.3:
+        en = cell[0] * rng.uniform(0.5, 5.0)  # more than the store holds
+    return pn, en, *cell, *corrections(rng), room
+
+
+def production_root(rng: Generator) -> tuple[float, ...]:
+    return *net(rng), 10 ** rng.uniform(0, 3), rng.uniform(1e-3, 0.999)
+
+
+def transfer_residual(rng: Generator) -> tuple[float, ...]:
+    inverse_ct = 10 ** rng.uniform(-3, 0)
+    return rng.exponential(8.0), rng.uniform(-50, 50), rng.uniform(0, 2), inverse_ct, rng.random(), rng.uniform(0.01, 2)
+
+
+def state_space_runoff(rng: Generator) -> tuple[float, ...]:
+    ct = 10 ** rng.uniform(0, 3)
+    return rng.exponential(8.0), rng.uniform(-50, 50), rng.uniform(0, 2), ct, rng.random(), rng.uniform(0.01, 2)
+
+
+def coupling(rng: Generator) -> tuple[float, ...]:
+    inverse_cp, inverse_ct = 10 ** rng.uniform(-3, 0, 2)
+    levels = rng.uniform(1e-3, 0.999), rng.uniform(0.01, 2)
+    return *net(rng), rng.uniform(-50, 50), inverse_cp, inverse_ct, *levels, rng.random(), *rng.normal(size=4)
+
+
+def first_level(rng: Generator) -> tuple[float, ...]:
+    return rng.exponential(8.0), either(rng, (0, 1e-7), (0.01, 2)), 10 ** rng.uniform(-3, 0), rng.random()
+
+
+def jacobian_of_a_step(rng: Generator) -> tuple[float, ...]:
+    return 1 + rng.exponential(), rng.normal(scale=0.3), rng.normal(scale=0.3), 1 + rng.exponential()
+
+
+def newton_step(rng: Generator) -> tuple[float, ...]:
+    residuals = rng.normal(scale=0.4, size=2)
+    return *residuals, *jacobian_of_a_step(rng), *rng.uniform(0.05, 0.95, 2), 1e-6, rng.choice([0.999999, 1e30])
+
+
+def transposed_solve(rng: Generator) -> tuple[float, ...]:
+    return *jacobian_of_a_step(rng), *rng.normal(size=2), *rng.integers(0, 2, 2)
+
+
+Draw = Callable[[Generator], tuple[float, ...]]
+
+EXAMS: dict[str, Draw] = {
     "interception.interception": interception,
     "production.production": production,
     "production.percolation": percolation,
@@ -91,13 +154,27 @@ EXAMS: dict[str, Callable[[Generator], tuple[float, ...]]] = {
     "transfer.direct_runoff": direct_runoff,
     "kinematic_wave.kinematic_wave": kinematic_wave,
     "gr.gr": gr,
+    "flux_correction.silu": unit,
+    "flux_correction.leaky_relu": unit,
+    "flux_correction.correction": output,
+    "flux_correction.corrected_flux": corrected_flux,
+    "grnn.grnn": grnn,
+    "state_space.production_root": production_root,
+    "state_space.transfer_residual": transfer_residual,
+    "state_space.state_space_runoff": state_space_runoff,
+    "node.coupling": coupling,
+}
+SEARCHES: dict[str, Draw] = {
+    "implicit_euler.first_level": first_level,
+    "node.newton_step": newton_step,
+    "node.transposed_solve": transposed_solve,
 }
 
 
 def inputs(name: str, count: int, seed: int = 1) -> list[np.ndarray]:
     """Draws for a kernel or its adjoint (bars are normal), of single-precision numbers: both see the same."""
     rng, forward = np.random.default_rng(seed), name.removesuffix("_adjoint")
-    draws = [np.array(EXAMS[forward](rng)) for _ in range(count)]
+    draws = [np.array((EXAMS | SEARCHES)[forward](rng), np.float64) for _ in range(count)]
     if name.endswith("_adjoint"):
         outputs = len(results(KERNELS[forward], draws[0]))
         draws = [np.concatenate([draw, rng.normal(size=outputs)]) for draw in draws]
@@ -109,6 +186,7 @@ def test_every_kernel_has_an_adjoint_and_an_exam():
     assert [name for name in FORWARD if f"{name}_adjoint" not in KERNELS] == []
     assert [name for name in ADJOINT if name.removesuffix("_adjoint") not in KERNELS] == []
     assert sorted(EXAMS) == FORWARD
+    assert sorted(SEARCHES) == sorted(KERNELS.keys() - {*FORWARD, *ADJOINT})
 
 
 @pytest.mark.parametrize("name", FORWARD)
@@ -176,10 +254,15 @@ def test_single_precision_computes_in_single_precision(name):
 
 @pytest.mark.parametrize("name", FORWARD)
 def test_a_nan_is_not_lost(name):
-    """A NaN in an argument that matters at this point reaches an output: else a broken run would look sound."""
+    """A NaN in an argument that matters at this point reaches an output: else a broken run would look sound.
+
+    The limits of a flux are spared: where a forcing, a capacity or a level is NaN, so is the flux that they limit, and
+    `room` is a constant.
+    """
+    spared = {"flux_correction.corrected_flux": {2, 3}, "grnn.grnn": {14}}.get(name, set())
     for draw in inputs(name, 30):
         matters = (jacobian(KERNELS[name], draw) != 0).any(axis=0)
-        for index in np.flatnonzero(matters):
+        for index in set(np.flatnonzero(matters)) - spared:
             broken = draw.copy()
             broken[index] = np.nan
             for real in (np.float64, np.float32):
