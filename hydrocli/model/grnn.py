@@ -3,8 +3,9 @@
     ps = min(pn, (1 + f1) ps)      es = min(en, (1 + f2) es)      both also within what the store takes or holds
     prr = 0.9 (1 - f3^2) (pr + perc) + F       prd = (0.1 + 0.9 f3^2) (pr + perc)       F = (1 + f4) kexc ht^(7/2)
 
-f1..f4 = phi1(hp, ht, pn, en) at the levels before the step. `room` is 1 where a store limits its fluxes (`limits:
-physical`), and so large that it never does for the papers' equations as they stand.
+f1..f4 = phi1(hp, ht, pn, en) at the levels before the step. `room` is the least that a store takes or gives: 0 where it
+limits its fluxes (`limits: physical`), and so large that it never does for the papers' equations as they stand, whose
+levels can leave [0, 1].
 """
 
 from hydrocli.jit import kernel, loop
@@ -15,17 +16,18 @@ from hydrocli.water.exchange import exchange, exchange_adjoint
 from hydrocli.water.flux_correction import corrected_flux, corrected_flux_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
 from hydrocli.water.transfer import direct_runoff, direct_runoff_adjoint, transfer, transfer_adjoint
+from hydrocli.water.vector_math import maximum, where_positive
 
 UNLIMITED = 1e30
-"""A `room` that never binds."""
+"""A `room` with which no store limits a flux."""
 
 
 @kernel
 def grnn(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_beta, f1, f2, f3, f4, room):
     """New levels hp, ht and runoff qt [mm/step]."""
     ps, es = production(pn, en, cp, inverse_cp, hp)
-    ps = corrected_flux(ps, f1, pn, room * cp * (1.0 - hp))
-    es = corrected_flux(es, f2, en, room * cp * hp)
+    ps = corrected_flux(ps, f1, pn, maximum(cp * (1.0 - hp), room))
+    es = corrected_flux(es, f2, en, maximum(cp * hp, room))
     hp, perc = percolation(cp, hp + (ps - es) * inverse_cp, inverse_beta)
     F = (1.0 + f4) * exchange(kexc, ht)
     effective = pn - ps + perc
@@ -40,7 +42,8 @@ def grnn_adjoint(
 ):
     """Bars of all arguments of `grnn`, in their order."""
     ps0, es0 = production(pn, en, cp, inverse_cp, hp)
-    ps_room, es_room = room * cp * (1.0 - hp), room * cp * hp
+    free, held = cp * (1.0 - hp), cp * hp
+    ps_room, es_room = maximum(free, room), maximum(held, room)
     ps = corrected_flux(ps0, f1, pn, ps_room)
     es = corrected_flux(es0, f2, en, es_room)
     filled = hp + (ps - es) * inverse_cp
@@ -67,10 +70,12 @@ def grnn_adjoint(
     # filled = hp + (ps - es) / cp
     moved_bar = filled_bar * inverse_cp
     inverse_cp_bar = filled_bar * (ps - es)
-    # es = min((1 + f2) es, en, room cp hp)
+    # es = min((1 + f2) es, en, max(cp hp, room))
     es0_bar, f2_bar, en_bar, es_room_bar = corrected_flux_adjoint(es0, f2, en, es_room, -moved_bar)
-    # ps = min((1 + f1) ps, pn, room cp (1 - hp))
+    # ps = min((1 + f1) ps, pn, max(cp (1 - hp), room))
     ps0_bar, f1_bar, pn_bar, ps_room_bar = corrected_flux_adjoint(ps0, f1, pn, ps_room, moved_bar - effective_bar)
+    free_bar = where_positive(free - room, ps_room_bar, 0.0)
+    held_bar = where_positive(held - room, es_room_bar, 0.0)
     # ps, es = production(pn, en, cp, hp)
     pn_more, en_more, cp_more, inverse_cp_more, hp_more = production_adjoint(
         pn, en, cp, inverse_cp, hp, ps0_bar, es0_bar
@@ -78,19 +83,19 @@ def grnn_adjoint(
     return (
         pn_bar + pn_more + effective_bar,
         en_bar + en_more,
-        cp_bar + cp_more + room * (ps_room_bar * (1.0 - hp) + es_room_bar * hp),
+        cp_bar + cp_more + free_bar * (1.0 - hp) + held_bar * hp,
         inverse_cp_bar + inverse_cp_more,
         ct_bar,
         inverse_ct_bar,
         kexc_bar,
-        filled_bar + hp_more + room * cp * (es_room_bar - ps_room_bar),
+        filled_bar + hp_more + cp * (held_bar - free_bar),
         ht_bar + ht_exchange_bar,
         inverse_beta_bar,
         f1_bar,
         f2_bar,
         f3_bar,
         f4_bar,
-        ps_room_bar * cp * (1.0 - hp) + es_room_bar * cp * hp,
+        ps_room_bar - free_bar + es_room_bar - held_bar,
     )
 
 

@@ -107,10 +107,10 @@ class Structure:
             return np.zeros((2, 4, STRIP), real), *solver
         network = (weights, self.widths, kind)
         if self.kind == "grnn":
-            limit = 1.0 if self.limits == "physical" else grnn.UNLIMITED
-            return *network, workspace(self.widths, real, 3), real(limit)
-        room: NDArray[np.floating] = np.zeros((4, 6, STRIP), real)
-        return *network, workspace(self.widths, real, 5), room, np.zeros((4, STRIP), np.int64), *solver
+            room = 0.0 if self.limits == "physical" else grnn.UNLIMITED
+            return *network, workspace(self.widths, real, 3), real(room)
+        terms: NDArray[np.floating] = np.zeros((4, 6, STRIP), real)
+        return *network, workspace(self.widths, real, 5), terms, np.zeros((4, STRIP), np.int64), *solver
 
 
 GR = Structure()
