@@ -185,9 +185,10 @@ class Sweep:
             if reverse is None:
                 self._read(self._tape, start, rows, discharge)
                 value, derivative = seed(discharge)
-                reverse = _Reverse(self, forward, derivative)
+                reverse, counted = _Reverse(self, forward, derivative), self.newton.copy()
             self._run_tiles(reverse, self._tape, start, rows, backwards=True)
         assert reverse is not None  # there is at least one segment
+        self.newton[:] = counted  # without the segments that were computed again
         return value, reverse.gradient(), discharge
 
     def _segment(self, memory: float) -> int:
@@ -262,6 +263,7 @@ class _Forward:
         scaled = structure.scaled(weights).astype(sweep.real) if structure.has_network else weights
         self.extra = [structure.extra(scaled, sweep.newton, sweep.real) for _ in range(skew.chunks)]
         cp, ct, kexc, akw, bkw = skew.spread(parameters, 1.0)
+        kexc[skew.cell < 0] = 0.0  # a gain without end, in an idle slot, would keep the solvers busy
         self.cells = np.stack([cp, 1.0 / cp, ct, 1.0 / ct, kexc]).astype(sweep.real)
         self.wave = np.stack([akw, bkw])[:, skew.heads :].astype(sweep.real)
 
