@@ -86,43 +86,45 @@ def case(cells: int = 60, steps: int = 50, kind: str = "tree", seed: int = 0) ->
 
 
 def larger(x, y):
-    return x if np.real(x) >= np.real(y) else y
+    return np.where(np.real(x) >= np.real(y), x, y)
 
 
-def reference(case: Case, parameters=None, levels=None):
+def gr_step(pn, en, cp, ct, kexc, hp, ht):
+    """New levels and runoff [mm/step] of all cells, arrays [n], by P1 eqs 4-8."""
+    beta = 9 / 4 * (86400 / STEP) ** 0.25
+    tp, te = np.tanh(pn / cp), np.tanh(en / cp)
+    ps = cp * (1 - hp**2) * tp / (1 + hp * tp)
+    es = cp * hp * (2 - hp) * te / (1 + (1 - hp) * te)
+    filled = hp + (ps - es) / cp
+    perc = cp * filled * (1 - (1 + (filled / beta) ** 4) ** -0.25)
+    exchange = kexc * ht**3.5
+    effective = pn - ps + perc
+    raised = larger(ht + (0.9 * effective + exchange) / ct, 1e-6)
+    drained = raised * (1 + raised**4) ** -0.25
+    return filled - perc / cp, drained, ct * (raised - drained) + larger(0.1 * effective + exchange, 0.0)
+
+
+def reference(case: Case, parameters=None, levels=None, step=gr_step):
     """Discharge[g, t] and final levels[2, n], discharge[n], lateral inflow[n]; cells from the sources down."""
     parameters = case.parameters if parameters is None else parameters
-    hp, ht = (case.state.levels if levels is None else levels).copy()
-    flow, lateral = case.state.discharge.astype(hp.dtype), case.state.lateral_inflow.astype(hp.dtype)
+    hp, ht = case.state.levels if levels is None else levels
+    cp, ct, kexc, akw, bkw = parameters
     order = np.argsort(case.level, kind="stable")
     upstream = [np.flatnonzero(case.downstream == cell) for cell in range(len(order))]
-    beta = 9 / 4 * (86400 / STEP) ** 0.25
-    discharge = np.zeros((len(case.gauges), len(case.net)), hp.dtype)
-    for t, net in enumerate(case.net.astype(np.float64)):
-        before, lateral_before = flow.copy(), lateral.copy()
+    flow, lateral, discharge = case.state.discharge, case.state.lateral_inflow, []
+    for net in case.net.astype(np.float64):
+        before, lateral_before = flow, lateral
+        hp, ht, runoff = step(np.maximum(net, 0.0), np.maximum(-net, 0.0), cp, ct, kexc, hp, ht)
+        lateral = runoff * 1e-3 * AREA / STEP
+        flow = lateral.copy()
+        d1, ql = STEP / WIDTH, (larger(lateral_before, 1e-6) + larger(lateral, 1e-6)) / 2
         for c in order:
-            cp, ct, kexc, akw, bkw = parameters[:, c]
-            pn, en = max(net[c], 0.0), max(-net[c], 0.0)
-            tp, te = np.tanh(pn / cp), np.tanh(en / cp)
-            ps = cp * (1 - hp[c] ** 2) * tp / (1 + hp[c] * tp)
-            es = cp * hp[c] * (2 - hp[c]) * te / (1 + (1 - hp[c]) * te)
-            filled = hp[c] + (ps - es) / cp
-            perc = cp * filled * (1 - (1 + (filled / beta) ** 4) ** -0.25)
-            hp[c] = filled - perc / cp
-            exchange = kexc * ht[c] ** 3.5
-            effective = pn - ps + perc
-            raised = larger(ht[c] + (0.9 * effective + exchange) / ct, 1e-6)
-            ht[c] = raised * (1 + raised**4) ** -0.25
-            runoff = ct * (raised - ht[c]) + larger(0.1 * effective + exchange, 0.0)
-            lateral[c] = runoff * 1e-3 * AREA / STEP
-            flow[c] = lateral[c]
             if len(upstream[c]):
-                u, q = larger(sum(flow[i] for i in upstream[c]), 1e-6), larger(before[c], 1e-6)
-                inflow = u + (larger(lateral_before[c], 1e-6) + larger(lateral[c], 1e-6)) / 2
-                d1, d2 = STEP / WIDTH, akw * bkw * ((q + u) / 2) ** (bkw - 1)
-                flow[c] = (d1 * inflow + d2 * q) / (d1 + d2)
-        discharge[:, t] = flow[case.gauges]
-    return discharge, np.stack([hp, ht]), flow, lateral
+                u, q = larger(flow[upstream[c]].sum(), 1e-6), larger(before[c], 1e-6)
+                d2 = akw[c] * bkw[c] * ((q + u) / 2) ** (bkw[c] - 1)
+                flow[c] = (d1 * (u + ql[c]) + d2 * q) / (d1 + d2)
+        discharge.append(flow[case.gauges])
+    return np.stack(discharge, axis=1), np.stack([hp, ht]), flow, lateral
 
 
 def squares(discharge: np.ndarray) -> tuple[float, np.ndarray]:
