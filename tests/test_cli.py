@@ -214,11 +214,24 @@ def test_scores_as_a_table_and_for_machines(stand_in: Stand) -> None:
     stand_in("validate", lambda *_: rows)
     table = call("validate")
     assert table.exit_code == 0
-    assert "n valid" in table.stdout
+    assert "valid" in table.stdout
     assert "0.961" in table.stdout
     assert "[A]" in table.stdout
     lines = [json.loads(line) for line in call("validate", "--json").stdout.splitlines()]
     assert lines == [rows[0], {"gauge": "B", "scenario": "spatial", "nse": None, "n_valid": None}]
+
+
+def test_a_narrow_terminal_breaks_no_number(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 80 columns names may go on in the next line; a number that does reads as two."""
+    monkeypatch.setattr("hydrocli.cli.tables.WIDTH_WITHOUT_TERMINAL", 80)
+    texts = {"scenario": "spatio-temporal", "gauge": "Y3204040", "period": "calibration"}
+    scores = {"nse": 0.85552, "kge": 0.89733, "rmse": 2.298, "mae": 1.354, "pbias": -24.973, "peak_ratio": 0.6}
+    stand_in("validate", lambda *_: [texts | scores | {"n_valid": 1056}])
+    lines = call("validate").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ["0.856", "0.897", "2.298", "1.354", "-24.97", "0.6", "1056"] in [line.split()[-7:] for line in lines]
+    stand_in("validate", lambda *_: [{"x": 773500.0, "y": 6275500.0, "error": 1.2345e-11}])
+    assert call("validate").stdout.split()[-3:] == ["773500", "6275500", "1.23e-11"]
 
 
 def test_check_tells_problems_and_fails(stand_in: Stand) -> None:

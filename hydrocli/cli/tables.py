@@ -46,10 +46,13 @@ def _print_table(rows: Sequence[Row], title: str) -> None:
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", padding=0, show_edge=False)
     for name in _names(rows):
-        is_number = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(Text(_title(name)), justify="right" if is_number else "left", overflow="fold")
+        if all(isinstance(row.get(name), int | float | None) for row in rows):
+            # A number that goes on in the next line reads as two: only texts are folded, and headers between words.
+            table.add_column(Text(_title(name).replace(" ", "\n")), justify="right", no_wrap=True)
+        else:
+            table.add_column(Text(_title(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_worded(row.get(name))) for name in _names(rows)))
     console.print(table)
@@ -69,10 +72,19 @@ def _worded(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 0.1 or abs(value) >= 1e5 else f"{value:.3f}".rstrip("0").rstrip(".")
+        return _number(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{_title(key)} {_worded(part)}" for key, part in value.items())
     return ", ".join(_worded(part) for part in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float) -> str:
+    """Three or four digits of a small number, whole units of a large one: coordinates in metres stay readable."""
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-3:
+        return f"{value:.3g}"
+    decimals = next(places for limit, places in ((0.1, 4), (10, 3), (1e3, 2), (1e4, 1), (1e9, 0)) if size < limit)
+    return f"{value:.{decimals}f}".rstrip("0").rstrip(".") if decimals else f"{value:.0f}"
 
 
 def _json(value: Any, indent: int | None = None) -> str:
