@@ -53,3 +53,10 @@ FORCINGS = _table(
     Quantity("precipitation", "precipitation", "mm/step"),
     Quantity("evapotranspiration", "potential evapotranspiration", "mm/step"),
 )
+
+NETWORK_INPUTS = ("hp", "ht", "pn", "en")
+"""Inputs of phi1, the network that corrects fluxes: levels of the stores, neutralised rain and evapotranspiration."""
+
+EXTRAPOLATED = Quantity(
+    "extrapolated", "share of the cells with an input of phi1 outside its range in calibration", "-"
+)

@@ -21,7 +21,10 @@ from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
 from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
 from hydrocli.config.signatures import Signatures
-from hydrocli.config.structure import Structure
+from hydrocli.config.structure import Gr, Structure, Weights
+
+HYBRIDS = ("grnn", "node")
+"""Structures with a network."""
 
 
 def _run_folder(value: Any, info: ValidationInfo) -> Any:
@@ -54,7 +57,7 @@ class Experiment(Section):
     basin: Basin = Field(description="drainage network and descriptors")
     gauges: Gauges = Field(description="where discharge is measured; which gauges calibrate, which validate")
     forcing: Forcing = Field(description="rain and potential evapotranspiration")
-    structure: Structure = Field(default_factory=Structure, description="equations of a cell")
+    structure: Structure = Field(Gr(kind="gr"), description="equations of a cell")
     mapping: Mapping = Field(default_factory=Mapping, description="how parameters vary in space")
     parameters: Parameters = Field(
         default_factory=lambda: Parameters.model_validate({}), description="values, bounds, what is calibrated"
@@ -62,12 +65,15 @@ class Experiment(Section):
     initial: Initial = Field(
         default_factory=lambda: Initial.model_validate({}), description="levels of the stores at the start"
     )
+    network: Weights = Field(default_factory=Weights, description="weights of the network of `structure`")
     objective: Objective = Field(default_factory=Objective, description="what a calibration makes small")
     first_guess: FirstGuess = Field(
         Screening(kind="screening"), description="uniform parameters that the first stage starts from"
     )
     optimiser: Optimiser = Field(
-        (Lbfgsb(kind="lbfgsb"),), description="one stage, or a list of stages, each from the end of the one before"
+        (Lbfgsb(kind="lbfgsb"),),
+        description="one stage, or a list of stages, each from the end of the one before; left out: lbfgsb, "
+        "or adam where the structure has a network",
     )
     signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
     execution: Execution = Field(default_factory=Execution, description="how it is computed")
@@ -81,10 +87,29 @@ class Experiment(Section):
             return {**data, "first_guess": {"kind": "given"}}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _networks_are_trained_by_adam(cls, data: Any) -> Any:
+        """Where no optimiser is asked for."""
+        structure = data.get("structure") if isinstance(data, dict) else None
+        if isinstance(structure, dict) and structure.get("kind") in HYBRIDS and data.get("optimiser") is None:
+            return {**data, "optimiser": {"kind": "adam"}}
+        return data
+
+    @field_validator("network")
+    @classmethod
+    def _weights_need_a_network(cls, network: Weights, info: ValidationInfo) -> Weights:
+        structure = info.data.get("structure")
+        if network.source and structure and structure.kind not in HYBRIDS:
+            refuse(
+                [(("from",), f"the structure {structure.kind} has no network", "take grnn or node, or leave it out")]
+            )
+        return network
+
     @field_validator("optimiser")
     @classmethod
     def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
-        if "mapping" not in info.data:
+        if not {"mapping", "structure"} <= set(info.data):
             return stages
         final = info.data["mapping"].kind
         problems: list[tuple[Location, str, str]] = []
@@ -95,6 +120,8 @@ class Experiment(Section):
                 problems.append(((index, "kind"), "cmaes calibrates uniform parameters only", remedy))
             if index and kinds[index - 1] == "distributed" and kind == "uniform":
                 problems.append(((index, "mapping"), "uniform after distributed would lose the maps", ""))
+            if info.data["structure"].kind not in HYBRIDS and "network" in (stage.free or ()):
+                problems.append(((index, "free"), f"the structure {info.data['structure'].kind} has no network", ""))
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))

@@ -15,6 +15,7 @@ from hydrocli.config.section import Integer, Number, Section, refusal
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 Tolerance = Annotated[Number, Field(ge=0, lt=1)]
+Decay = Annotated[Number, Field(ge=0, lt=1)]
 
 
 class Screening(Section):
@@ -37,22 +38,36 @@ class GivenGuess(Section):
 FirstGuess = Annotated[Screening | GivenGuess, Field(discriminator="kind")]
 
 
-class Stage(Section):
-    """What every stage has."""
-
-    kind: Literal["lbfgsb", "cmaes"]
-    mapping: Literal["uniform", "distributed"] | None = None
-    iterations: Count = Field(200, description="it ends after these at the latest")
-    cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
+Mapped = Annotated[
+    Literal["uniform", "distributed"] | None,
+    Field(description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]),
+]
 
 
-class Lbfgsb(Stage):
+def _some(value: Any) -> Any:
+    if isinstance(value, list | tuple) and (not value or len(set(map(str, value))) < len(value)):
+        raise refusal("holds nothing, or something twice", "write [parameters], [network] or both")
+    return value
+
+
+Free = Annotated[
+    tuple[Literal["parameters", "network"], ...] | None,
+    BeforeValidator(_some),
+    Field(
+        description="what changes: parameters, weights of the network; left out: all there is",
+        examples=[["parameters", "network"]],
+    ),
+]
+
+
+class Lbfgsb(Section):
     """L-BFGS-B, bounded quasi-Newton."""
 
     kind: Literal["lbfgsb"] = Field(description="L-BFGS-B with the exact gradient")
-    mapping: Literal["uniform", "distributed"] | None = Field(
-        None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
-    )
+    mapping: Mapped = None
+    free: Free = None
+    iterations: Count = Field(200, description="it ends after these at the latest")
+    cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
     gradient_tolerance: Tolerance = Field(
         1e-6, description="it ends when no component of the projected gradient is larger"
     )
@@ -61,13 +76,35 @@ class Lbfgsb(Stage):
     )
 
 
-class Cmaes(Stage):
+class Adam(Section):
+    """Adam, descent with momentum."""
+
+    kind: Literal["adam"] = Field(description="Adam with the exact gradient; the default where there is a network")
+    mapping: Mapped = None
+    free: Free = None
+    iterations: Count = Field(240, description="it ends after these")
+    rate: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.003, description="about the first step, in controls (0 to 1 between the bounds) and weights"
+    )
+    beta1: Decay = Field(0.9, description="decay of the mean of the gradients")
+    beta2: Decay = Field(0.999, description="decay of the mean of their squares")
+    bias_correction: Literal["standard", "constant"] = Field(
+        "standard", description="standard: by 1 - beta^iteration; constant: by 1 - beta, as smash has it"
+    )
+
+
+class Cmaes(Section):
     """CMA-ES, global, without gradient."""
 
-    kind: Literal["cmaes"] = Field(description="CMA-ES, global and without gradient, for uniform parameters")
+    kind: Literal["cmaes"] = Field(
+        description="CMA-ES, global and without gradient, for uniform parameters; a network keeps its weights"
+    )
     mapping: Literal["uniform"] | None = Field(
         None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
     )
+    free: Annotated[tuple[Literal["parameters"]] | None, Field(description="parameters; nothing else can be")] = None
+    iterations: Count = Field(200, description="it ends after these at the latest")
+    cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
     population: Annotated[Integer, Field(ge=4, le=10_000)] | None = Field(
         None, description="parameter sets per iteration; left out: after the number of parameters", examples=[16]
     )
@@ -91,6 +128,6 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyStage = Annotated[Lbfgsb | Cmaes, Field(discriminator="kind")]
+AnyStage = Annotated[Lbfgsb | Adam | Cmaes, Field(discriminator="kind")]
 
 Optimiser = Annotated[tuple[AnyStage, ...], _OneOrMore(), BeforeValidator(_listed)]

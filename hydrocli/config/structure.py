@@ -1,15 +1,90 @@
-"""Section `structure`: how water moves in a cell."""
+"""Sections `structure` and `network`: how water moves in a cell, and where the weights of its network come from."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from hydrocli.config.section import Section
+from hydrocli.config.section import InputPath, Integer, Number, Section, refusal, refuse
+
+Width = Annotated[Integer, Field(ge=1, le=256)]
+Limits = Literal["physical", "papers"]
+Tolerance = Annotated[Number, Field(ge=1e-14, le=1e-2)]
+TOLERANCE = "relative step at which Newton's method has converged"
 
 
-class Structure(Section):
-    """The equations of a cell."""
+def _layers(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) not in (1, 2):
+        raise refusal(f"has {len(value)} hidden layers", "one or two are possible, as [16] or [32, 16]")
+    return value
 
-    kind: Literal["gr"] = Field("gr", description="gr: algebraic production and transfer stores of GR")
+
+class Network(Section):
+    """phi1, the network that corrects fluxes from hp, ht, pn and en; one set of weights for all cells and times."""
+
+    hidden: Annotated[tuple[Width, ...], BeforeValidator(_layers)] = Field(
+        (16,), description="units of the hidden layers, one or two of them", examples=[[16]]
+    )
+    activation: Literal["silu", "leaky_relu"] = Field("silu", description="of the hidden layers: silu or leaky_relu")
+    inputs: Literal["raw", "scaled"] = Field(
+        "raw", description="scaled: pn and en are divided by their largest values over the calibration"
+    )
+    deviation: Annotated[Number, Field(ge=0, le=10)] = Field(
+        0.01, description="standard deviation of the first weights; 0: the classical structure"
+    )
+
+
+class Gr(Section):
+    """Classical."""
+
+    kind: Literal["gr"] = Field(description="gr: algebraic production and transfer stores of GR")
+
+
+class Grnn(Section):
+    """Hybrid of GR."""
+
+    kind: Literal["grnn"] = Field(description="grnn: gr with fluxes that a network corrects")
+    network: Network = Field(default_factory=Network, description="the network that corrects fluxes")
+    limits: Limits = Field("physical", description="physical: a flux takes no more than the store has; papers: it may")
+
+
+class Ode(Section):
+    """GR as differential equations."""
+
+    kind: Literal["ode"] = Field(description="ode: gr as differential equations, implicit Euler")
+    limits: Limits = Field("physical", description="physical: a store may overfill and drains; papers: clamped below 1")
+    tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
+
+
+class Node(Section):
+    """Neural differential equations."""
+
+    kind: Literal["node"] = Field(description="node: ode with fluxes that a network corrects")
+    network: Network = Field(default_factory=Network, description="the network that corrects fluxes")
+    network_state: Literal["implicit", "previous"] = Field(
+        "implicit", description="levels that the network sees: implicit: at the end of a step; previous: before it"
+    )
+    limits: Limits = Field("physical", description="physical: a store may overfill and drains; papers: clamped below 1")
+    tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
+
+    @model_validator(mode="after")
+    def _newton_needs_no_kink(self) -> Node:
+        if self.network_state == "implicit" and self.network.activation == "leaky_relu":
+            what = "leaky_relu has a kink, which Newton's method does not pass where the network is implicit"
+            refuse([(("network", "activation"), what, "take silu, or network_state: previous")])
+        return self
+
+
+Structure = Annotated[Gr | Grnn | Ode | Node, Field(discriminator="kind")]
+
+
+class Weights(Section):
+    """Weights of the network of the structure."""
+
+    source: InputPath | None = Field(
+        None,
+        alias="from",
+        description="run folder: its weights, with the scale of their inputs, are the first ones",
+        examples=["runs/other"],
+    )

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import NumericalError
-from hydrocli.model.sweep import Rows, State, Sweep
+from hydrocli.model.control import Control
+from hydrocli.model.sweep import Gradient, Rows, State, Sweep
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Floats = NDArray[np.float64]
@@ -22,18 +23,6 @@ ROWS = (*PARAMETERS, *INITIAL_LEVELS)
 
 Place = Callable[[int, int], str]
 """Names a cell and a step for the user."""
-
-
-class ControlMap(Protocol):
-    """What the objective needs of a mapping."""
-
-    def parameters(self, control: Floats) -> Floats:
-        """Maps [7, n] of a control [m]."""
-        ...
-
-    def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
-        """d cost / d control [m] from d cost / d maps [7, n]."""
-        ...
 
 
 class DischargeCost(Protocol):
@@ -58,7 +47,7 @@ class Objective:
     Args:
         sweep: over the calibration, reading the gauges of the cost.
         cells: which of the n cells of the maps the sweep has: those that can move the cost.
-        mapping: control to maps [7, n]: cp, ct, kexc, akw, bkw, hp, ht.
+        control: control vector to maps [7, n], cp, ct, kexc, akw, bkw, hp, ht, and to the weights of phi1.
         cost: of the discharge.
         state: of all n cells at the start; its levels are replaced by the maps' last two rows.
         place: names a cell (of n) and a step in error messages.
@@ -71,12 +60,12 @@ class Objective:
         self,
         sweep: Sweep,
         cells: NDArray[np.integer],
-        mapping: ControlMap,
+        control: Control,
         cost: DischargeCost,
         state: State,
         place: Place,
     ) -> None:
-        self.sweep, self.cells, self.mapping, self.cost = sweep, cells, mapping, cost
+        self.sweep, self.cells, self.control, self.cost = sweep, cells, control, cost
         self.river = state.discharge[cells], state.lateral_inflow[cells]
         self.place: Place = lambda cell, step: place(int(cells[cell]), step)
         self.scores: Floats = np.full(len(sweep.gauge_slots), np.nan)
@@ -87,17 +76,17 @@ class Objective:
         Raises:
             NumericalError: the discharge or the gradient is not finite; says in which cell and when, or in which row.
         """
-        maps = self.mapping.parameters(control)
-        parameters, state = self._split(maps)
+        maps, weights = self.control.split(control)
+        parameters, state = self._here(maps)
 
         def seed(discharge: Floats) -> tuple[float, Floats]:
-            self._require_finite(discharge, parameters, state)
+            if not np.isfinite(discharge).all():
+                raise broken_run(self.sweep, parameters, state, weights, self.place)
             self.scores = self.cost.by_gauge(discharge)
             return self.cost.value_and_derivative(discharge)
 
-        value, gradient, _ = self.sweep.gradient(parameters, state, seed)
-        bars = np.zeros_like(maps)
-        bars[:, self.cells] = np.concatenate([gradient.parameters, gradient.levels])
+        value, gradient, _ = self.sweep.gradient(parameters, state, seed, weights)
+        bars = self._spread(gradient, maps)
         if not np.isfinite(bars).all():
             row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
             symbol, number = ROWS[row], self.cells[cell]
@@ -106,26 +95,40 @@ class Objective:
                 f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
                 "Narrow the bounds of this parameter.",
             )
-        return value, self.mapping.transpose(control, bars)
+        return value, self.control.transpose(control, bars, gradient.weights)
 
     def values(self, controls: Floats) -> Floats:
         """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers."""
         return np.array([self._value(control) for control in controls])
 
+    def simulate(self, control: Floats) -> Floats:
+        """Discharge [g, t] of a control [m]."""
+        maps, weights = self.control.split(control)
+        return self.sweep.simulate(*self._here(maps), weights)[0]
+
+    def pull_back(self, control: Floats, discharge_bar: Floats) -> Floats:
+        """d cost / d control [m] from d cost / d discharge [g, t]: the transpose of `simulate` at a control."""
+        maps, weights = self.control.split(control)
+        _, gradient, _ = self.sweep.gradient(*self._here(maps), lambda _: (0.0, discharge_bar), weights)
+        return self.control.transpose(control, self._spread(gradient, maps), gradient.weights)
+
     def _value(self, control: Floats) -> float:
-        discharge, _ = self.sweep.simulate(*self._split(self.mapping.parameters(control)))
+        discharge = self.simulate(control)
         return self.cost.value(discharge) if np.isfinite(discharge).all() else np.nan
 
-    def _split(self, maps: Floats) -> tuple[Floats, State]:
+    def _spread(self, gradient: Gradient, maps: Floats) -> Floats:
+        """The gradient of the cells of the sweep as one of all maps [7, n]."""
+        bars = np.zeros_like(maps)
+        bars[:, self.cells] = np.concatenate([gradient.parameters, gradient.levels])
+        return bars
+
+    def _here(self, maps: Floats) -> tuple[Floats, State]:
+        """Parameters and state of the cells of the sweep."""
         here = maps[:, self.cells]
         return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *self.river)
 
-    def _require_finite(self, discharge: Floats, parameters: Floats, state: State) -> None:
-        if not np.isfinite(discharge).all():
-            raise broken_run(self.sweep, parameters, state, self.place)
 
-
-def broken_run(sweep: Sweep, parameters: Floats, state: State, place: Place) -> NumericalError:
+def broken_run(sweep: Sweep, parameters: Floats, state: State, weights: Floats, place: Place) -> NumericalError:
     """Run again, looking for the first value that is not finite: the error that names its cell, step and parameters."""
     found: list[tuple[str, int, int]] = []
 
@@ -138,7 +141,7 @@ def broken_run(sweep: Sweep, parameters: Floats, state: State, place: Place) -> 
                 row, slot = broken[0]
                 found.append((name, start + int(row) - int(sweep.skew.level[slot]), int(sweep.skew.cell[slot])))
 
-    sweep.simulate(parameters, state, watch=watch)
+    sweep.simulate(parameters, state, weights, watch)
     if not found:
         return NumericalError("simulation", "a discharge is not finite", "Look at the observations and parameters.")
     name, step, cell = found[0]

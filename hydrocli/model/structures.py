@@ -68,6 +68,11 @@ class Structure:
         """Whether a step is solved by Newton's method."""
         return self.kind in ("ode", "node")
 
+    @property
+    def sees_new_levels(self) -> bool:
+        """Whether the inputs of phi1 are the levels after the step."""
+        return self.kind == "node" and self.network_state == "implicit"
+
     @cached_property
     def widths(self) -> NDArray[np.int64]:
         """Units of phi1 from the inputs to the outputs."""

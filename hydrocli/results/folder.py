@@ -73,7 +73,7 @@ class Manifest:
         identity: hash of everything that changes the numbers; another hash is another run.
         seed: of every random number.
         inputs: fingerprint of each input by name.
-        timings: seconds by part of the work.
+        timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
         counts: what was counted on the way, such as missing forcing.
         warnings: sentences for the user.
         created, updated: UTC.
@@ -195,11 +195,11 @@ class RunFolder:
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Add the wall time of the block to the timings; a continued run adds to what its first half took."""
-        began = time.perf_counter()
+        """Add the times of the block to the timings; a continued run adds to what its first half took."""
+        began, began_cpu = time.perf_counter(), time.process_time()
         yield
-        seconds = time.perf_counter() - began
-        self.update(timings={part: self.manifest.timings.get(part, 0.0) + seconds})
+        spent = {part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu}
+        self.update(timings={name: self.manifest.timings.get(name, 0.0) + more for name, more in spent.items()})
 
     def log(self, event: str, level: log.Level = "info", **fields: Any) -> None:
         """Add a line to `log.jsonl`."""

@@ -46,8 +46,8 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, states, domain, catchments, balance, events, signatures:
-            the tables, as DataFrames.
+        discharge, scores, parameters, control, history, network, states, domain, catchments, balance, events,
+            signatures: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
@@ -55,6 +55,7 @@ class Run:
     parameters = _Lazy()
     control = _Lazy()
     history = _Lazy()
+    network = _Lazy()
     states = _Lazy()
     domain = _Lazy()
     catchments = _Lazy()

@@ -124,6 +124,19 @@ HISTORY = Table(
         Column("seconds", "float", "spent in evaluations since the calibration began", "s"),
     ),
 )
+NETWORK = Table(
+    "network",
+    "weights of the networks, and scale and range in calibration of their inputs",
+    (
+        RUN,
+        Column("network", "text", "phi1: corrects fluxes from hp, ht, pn, en (inputs 0 to 3)"),
+        Column("layer", "integer", "0: the inputs; from 1: layers, the last gives the corrections f1 to f4"),
+        Column("array", "text", "weight or bias of a layer; scale (a factor), lowest or highest of an input"),
+        Column("unit", "integer", "unit of the layer, or input, from 0"),
+        Column("input", "integer", "unit of the layer before that the weight belongs to, from 0", "", "no weight"),
+        Column("value", "float", "its value", "", "never calibrated"),
+    ),
+)
 STATES_TABLE = Table(
     "states",
     "states of every cell at the end of the run: all a later run needs to start there exactly",
@@ -230,6 +243,7 @@ TABLES = {
         parameters(()),
         CONTROL,
         HISTORY,
+        NETWORK,
         STATES_TABLE,
         domain((), ()),
         catchments(()),

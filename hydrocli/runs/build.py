@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from hydrocli.jit import is_compiled
 from hydrocli.mapping.rows import ParameterRow
 from hydrocli.model.neutralise import flux_matching, neutralise
 from hydrocli.model.objective import ROWS
-from hydrocli.model.skew import skew
+from hydrocli.model.skew import Skew, skew
+from hydrocli.model.structures import Structure
 from hydrocli.model.sweep import State, Sweep
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
+from hydrocli.runs.phi1 import Phi1, read_phi1, structure_of
 from hydrocli.runs.progress import Console, Task
 
 Floats = NDArray[np.float64]
@@ -92,11 +94,13 @@ class Case:
         experiment: what was asked.
         basin: what is there.
         run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
+        trained: folder of the run whose weights of phi1 are simulated, if any.
     """
 
     experiment: Experiment
     basin: Basin
     run: Path | None = None
+    trained: Path | None = None
 
     @cached_property
     def validation(self) -> tuple[str, ...]:
@@ -179,20 +183,55 @@ class Case:
             rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
         return rows
 
-    def sweep(self, cells: Cells, gauges: Cells, steps: int) -> tuple[Sweep, Floats, NDArray[np.int64]]:
+    @cached_property
+    def phi1(self) -> Phi1:
+        """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        asked, source = self.experiment.structure, self.trained or self.experiment.network.source
+        if asked.kind != "grnn" and asked.kind != "node":
+            return Phi1()
+        if source:
+            return read_phi1(Path(source), self.experiment)
+        fresh = Phi1()
+        if asked.network.inputs == "scaled":
+            net = self._neutralised(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
+            largest = [float(values.max(initial=0.0)) for values in (net, -net)]
+            fresh = Phi1(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
+        structure = structure_of(self.experiment, fresh.scale)
+        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.deviation))
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Equations of the cells, with the scale of the inputs of phi1."""
+        return structure_of(self.experiment, self.phi1.scale)
+
+    def _neutralised(self, cells: Cells, steps: int) -> tuple[Skew, NDArray[np.float32], Floats, NDArray[np.int64]]:
+        """Order of the sweep over some cells, and what `neutralise` gives for it."""
+        network, basin = self.basin.network, self.basin
+        number = np.full(len(network) + 1, -1)
+        number[cells] = np.arange(len(cells))
+        level = network.level[cells]
+        order = skew(number[network.downstream[cells]], level - level.min(), steps)
+        forcing = basin.precipitation, basin.evapotranspiration
+        return order, *neutralise(order, *forcing, self.ci[cells], self.hi[cells], cells)
+
+    def sweep(
+        self, cells: Cells, gauges: Cells, steps: int, precision: str = ""
+    ) -> tuple[Sweep, Floats, NDArray[np.int64]]:
         """The sweep over some cells, which hold all that drains into them, for the first steps; reads some gauges.
+
+        Args:
+            cells: index of the cells.
+            gauges: index of the gauges.
+            steps: number of steps.
+            precision: left out: as asked for.
 
         Returns:
             The sweep, the levels of the interception store at its end [n], the steps without forcing [n].
         """
         network, basin, execution = self.basin.network, self.basin, self.experiment.execution
-        number = np.full(len(network) + 1, -1)
+        order, net, hi_end, missing = self._neutralised(cells, steps)
+        number = np.full(len(network), -1)
         number[cells] = np.arange(len(cells))
-        level = network.level[cells]
-        order = skew(number[network.downstream[cells]], level - level.min(), steps)
-        net, hi_end, missing = neutralise(
-            order, basin.precipitation, basin.evapotranspiration, self.ci[cells], self.hi[cells], cells
-        )
         sweep = Sweep(
             order,
             net,
@@ -200,9 +239,10 @@ class Case:
             network.cell_width[cells],
             number[basin.gauges.cell[gauges]],
             basin.step,
-            execution.precision,
+            precision or execution.precision,
             execution.threads,
             execution.memory,
+            self.structure,
         )
         return sweep, hi_end, missing
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hydrocli.config import Experiment, load
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.objective import ROWS
+from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import Run, read
 from hydrocli.results.folder import RunFolder
 from hydrocli.runs.build import Case, Maps, ingested, stamp
@@ -29,7 +30,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Window:
-    """A gauge in a period: `scenario` says whether either of the two was calibrated."""
+    """A gauge in a period: `scenario` says whether either of the two was calibrated.
+
+    `extrapolated` is the share of the cells whose network sees what the calibration has not seen, if there is one.
+    """
 
     gauge: str
     scenario: str
@@ -38,6 +42,7 @@ class Window:
     observed: Floats
     simulated: Floats
     rain: Floats
+    extrapolated: Floats | None
 
 
 class Evaluation:
@@ -70,11 +75,15 @@ class Evaluation:
         rows = {code: discharge["gauge"] == code for code in self._codes()}
         for code in self._codes():
             times = discharge["time"][rows[code]].astype("datetime64[s]")
-            rain = means["precipitation"][means["gauge"] == code]
+            here = means["gauge"] == code
+            rain = means["precipitation"][here]
+            outside = means[EXTRAPOLATED.symbol][here] if EXTRAPOLATED.symbol in means else None
             for name, (start, end) in periods.items():
                 inside = (times > stamp(start)) & (times <= stamp(end))
                 observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
-                yield Window(code, self._scenario(code, name), name, times[inside], observed, simulated, rain[inside])
+                shown = None if outside is None else outside[inside]
+                scenario = self._scenario(code, name)
+                yield Window(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
 
     def _codes(self) -> tuple[str, ...]:
         return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
@@ -104,10 +113,10 @@ class Evaluation:
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment, console))
+        case = Case(experiment, ingested(experiment, console), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps)
+            write_outcome(folder, case, maps, case.phi1)
 
 
 def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:

@@ -19,7 +19,7 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import JOURNAL
-from hydrocli.runs.outcome import write_outcome
+from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
@@ -49,14 +49,18 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
     if not endings[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        folder.update(counts={"evaluations": iterations[-1].evaluations, "iterations": len(iterations)})
         _write_calibration(folder, training, endings, iterations)
-        scores = write_outcome(folder, case, training.maps(endings))
+        counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
+        folder.update(
+            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())}
+        )
+        maps, phi1 = training.found(endings)
+        scores = write_outcome(folder, case, maps, phi1)
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
-    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}")
+    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
     told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}")
+    console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}{unsolved(folder)}")
 
 
 def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
@@ -110,15 +114,15 @@ def _write_calibration(
     folder: RunFolder, training: Training, endings: Sequence[Ending], iterations: Sequence[Iteration]
 ) -> None:
     """control.parquet and history.parquet."""
-    mapping, last = training.mapping(endings), endings[-1]
-    control: dict[str, Any] = {
-        "name": list(mapping.names),
+    control, last = training.control(endings), endings[-1]
+    columns: dict[str, Any] = {
+        "name": list(control.names),
         "value": last.x,
-        "lower": mapping.lower,
-        "upper": mapping.upper,
+        "lower": control.lower,
+        "upper": control.upper,
         "gradient": last.gradient,
     }
-    write_table(folder.path, schemas.CONTROL, control, run=folder.manifest.run)
+    write_table(folder.path, schemas.CONTROL, columns, run=folder.manifest.run)
     fields = ("stage", "iteration", "evaluations", "cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)

@@ -1,8 +1,9 @@
 """`hydrocli gradcheck`: tests of the adjoint on the user's own experiment, in double precision.
 
-The calibration's objective is taken at a random control inside the bounds. The equations have kinks (the lowest level
-of the transfer store, the direct branch that the exchange empties), and a difference across one is not the
-derivative: so each is taken with several widths, and the nearest counts. A wrong gradient is near to none of them.
+The calibration's objective is taken at a random control inside the bounds, the weights of a network included. The
+equations have kinks (the lowest level of the transfer store, the direct branch that the exchange empties), and a
+difference across one is not the derivative: so each is taken with several widths, and the nearest counts. A wrong
+gradient is near to none of them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 from hydrocli.config import load
 from hydrocli.mapping.distributed import Distributed
 from hydrocli.mapping.uniform import Uniform
+from hydrocli.model.control import Control
 from hydrocli.model.objective import Objective
-from hydrocli.model.sweep import State
-from hydrocli.names import PARAMETERS
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.progress import Console
 from hydrocli.runs.training import calibration_cost
@@ -29,6 +29,8 @@ Row = dict[str, Any]
 DIRECTIONS = 3
 WIDTHS = (1e-5, 1e-6, 1e-7, 1e-8)
 """Half-widths of the central differences, in normalised controls: wide ones meet kinks, narrow ones rounding."""
+WEIGHTS = 0.2
+"""Standard deviation of what is added to the weights: near zero the corrections would test nothing."""
 BOUND = 1e-6
 SLOPE = (1.9, 2.1)
 
@@ -40,11 +42,14 @@ def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]
     case = Case(experiment, ingested(experiment, console))
     kind = Distributed if experiment.mapping.kind == "distributed" else Uniform
     mapping = kind(case.rows, case.calibrated_cells)
+    random = np.random.default_rng(experiment.seed)
+    weights = case.phi1.weights + WEIGHTS * random.standard_normal(case.phi1.weights.size)
+    control_map = Control(mapping, weights, case.structure.has_network)
     cells = np.flatnonzero(case.calibrated_cells)
     sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
-    objective = Objective(sweep, cells, mapping, calibration_cost(case), case.state, case.place)
-    random = np.random.default_rng(experiment.seed)
-    control = 0.5 * mapping.first_guess() + 0.5 * random.uniform(0.1, 0.9, mapping.lower.size)
+    objective = Objective(sweep, cells, control_map, calibration_cost(case), case.state, case.place)
+    inside = 0.5 * mapping.first_guess() + 0.5 * random.uniform(0.1, 0.9, mapping.lower.size)
+    control = np.concatenate([inside, control_map.first_guess()[inside.size :]])
     rows: list[Row] = []
     with console.task("checking the gradient", 3 * DIRECTIONS + 1) as task:
         for test in (_difference, _taylor, _dot_product):
@@ -86,7 +91,7 @@ def _difference(objective: Objective, control: Floats, direction: Floats, _: np.
 def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
     """|J(x + h d) - J(x) - h g d| must shrink with the square of h; where the curvature is small, it does so later."""
     value, gradient = objective.value_and_gradient(control)
-    widths = 1e-3 * 0.5 ** np.arange(9)
+    widths = 1e-3 * 0.5 ** np.arange(14)
     values = objective.values(control + widths[:, np.newaxis] * direction)
     remainders = np.log(np.abs(values - value - widths * (gradient @ direction)))
     slopes = np.polyfit(np.log(widths[:5]), np.lib.stride_tricks.sliding_window_view(remainders, 5).T, 1)[0]
@@ -105,18 +110,10 @@ def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.rand
 
 def _dot_product(objective: Objective, control: Floats, direction: Floats, random: np.random.Generator) -> Row:
     """<J dx, y> = <dx, J^T y> of the discharge by the control."""
-    sweep, mapping = objective.sweep, objective.mapping
+    sweep = objective.sweep
     weight = random.standard_normal((len(sweep.gauge_slots), sweep.skew.steps))
-
-    def split(x: Floats) -> tuple[Floats, State]:
-        here = mapping.parameters(x)[:, objective.cells]
-        return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *objective.river)
-
-    _, gradient, _ = sweep.gradient(*split(control), lambda q: (float(np.sum(weight * q)), weight))
-    bars = np.zeros_like(mapping.parameters(control))
-    bars[:, objective.cells] = np.concatenate([gradient.parameters, gradient.levels])
-    value = float(mapping.transpose(control, bars) @ direction)
-    forward = _central(lambda x: np.sum(weight * sweep.simulate(*split(x))[0]), control, direction, value)
+    value = float(objective.pull_back(control, weight) @ direction)
+    forward = _central(lambda x: np.sum(weight * objective.simulate(x)), control, direction, value)
     return _row("dot product", value, forward, BOUND)
 
 

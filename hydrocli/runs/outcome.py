@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
-from hydrocli.model.balance import RoutingAdded, water_balance
+from hydrocli.model.balance import CellBalance, RoutingAdded, interception_balance
+from hydrocli.model.input_range import Extrapolation
 from hydrocli.model.objective import ROWS, broken_run
-from hydrocli.model.sweep import State
-from hydrocli.names import FORCINGS, INITIAL_LEVELS, INTERCEPTION_CAPACITY, PARAMETERS, STATES
+from hydrocli.model.sweep import Rows, State, Sweep, Watch
+from hydrocli.names import EXTRAPOLATED, FORCINGS, INITIAL_LEVELS, INTERCEPTION_CAPACITY, PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.runs.build import Case
+from hydrocli.runs.phi1 import Phi1, write_phi1
 from hydrocli.score.metrics import nse
 
 Floats = NDArray[np.float64]
 BLOCK = 512
 
 
-def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, float]:
-    """Run the whole period over the whole domain with the maps [7, n], write all tables of it.
+def write_outcome(folder: RunFolder, case: Case, maps: Floats, phi1: Phi1) -> dict[str, float]:
+    """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
 
     Returns:
         NSE of every calibration gauge over the calibration period; empty without observations or period.
@@ -32,21 +35,39 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, floa
         NumericalError: a state or discharge is not finite.
     """
     basin, run = case.basin, folder.manifest.run
-    cells = np.arange(len(basin.network))
-    sweep, hi_end, missing = case.sweep(cells, np.arange(len(basin.gauges.code)), len(basin.times))
+    cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
+    sweep, hi_end, missing = case.sweep(cells, gauges, steps)
     _count_missing(folder, case, missing)
     parameters = maps[: len(PARAMETERS)]
     start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
+    outside = None
+    if phi1.is_calibrated:
+        outside = Extrapolation(sweep, phi1.lowest, phi1.highest, np.stack(list(_catchments(case).values())))
+    exact = sweep if sweep.real is np.float64 else case.sweep(cells, gauges, steps, "double")[0]
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
-    added = RoutingAdded(sweep.skew, years - years[0], basin.step)
-    simulated, end = sweep.simulate(parameters, start, watch=added)
+    routed = RoutingAdded(exact.skew, years - years[0], basin.step)
+    in_cells = CellBalance(exact, parameters, years - years[0], phi1.weights)
+    books: list[Watch] = [routed, in_cells]
+    simulated, end = sweep.simulate(
+        parameters, start, phi1.weights, _all([outside, *(books if exact is sweep else [])])
+    )
+    if exact is not sweep:
+        exact.simulate(parameters, start, phi1.weights, _all(books))
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
-        raise broken_run(sweep, parameters, start, case.place)
+        raise broken_run(sweep, parameters, start, phi1.weights, case.place)
+    _count_newton(folder, sweep)
     _write_maps(folder, case, maps)
+    if sweep.structure.has_network:
+        write_phi1(folder, sweep.structure, phi1)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
-    write_series(folder.path, schemas.catchments([]), basin.gauges.code, basin.times, catchment_means(case), run=run)
-    _write_balance(folder, case, parameters, start, years, added)
+    means, quantities = catchment_means(case), []
+    if outside is not None:
+        number = np.array([catchment.sum() for catchment in _catchments(case).values()])
+        means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
+        quantities = [EXTRAPOLATED]
+    write_series(folder.path, schemas.catchments(quantities), basin.gauges.code, basin.times, means, run=run)
+    _write_balance(folder, case, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: what it holds tells `validate` what has been simulated.
@@ -59,6 +80,41 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats) -> dict[str, floa
         code: nse(observed[g, inside], simulated[g, inside])
         for code, g in zip(case.calibration, case.gauges(case.calibration), strict=True)
     }
+
+
+def _all(watches: Sequence[Watch | None]) -> Watch:
+    """One watch of several."""
+
+    def watch(rows: Rows, start: int, count: int) -> None:
+        for one in watches:
+            if one is not None:
+                one(rows, start, count)
+
+    return watch
+
+
+def unsolved(folder: RunFolder) -> str:
+    """A sentence for the ending of a run in which Newton's method has failed; empty where it has not."""
+    steps = int(folder.manifest.counts.get("newton_unsolved", 0))
+    return f" Newton's method found no solution in {steps} cell-steps." if steps else ""
+
+
+def _count_newton(folder: RunFolder, sweep: Sweep) -> None:
+    """Iterations of the simulation and steps that did not converge at once, or not at all."""
+    if not sweep.structure.has_solver:
+        return
+    iterations, most, again, failed = sweep.newton[:, sweep.skew.slot]
+    steps = iterations.size * sweep.skew.steps
+    counts = {
+        "newton_iterations_mean": float(iterations.sum() / steps),
+        "newton_iterations_most": int(most.max()),
+        "newton_solved_again": int(again.sum()),
+        "newton_unsolved": int(failed.sum()),
+    }
+    folder.update(counts=counts)
+    if counts["newton_unsolved"]:
+        what = f"Newton's method found no solution in {counts['newton_unsolved']} of {steps} cell-steps"
+        folder.warn(f"{what}: the nearest levels were taken")
 
 
 def _count_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64]) -> None:
@@ -136,23 +192,23 @@ def catchment_means(case: Case) -> dict[str, Floats]:
 
 
 def _write_balance(
-    folder: RunFolder, case: Case, parameters: Floats, start: State, years: NDArray[np.int64], added: RoutingAdded
+    folder: RunFolder, case: Case, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
 ) -> None:
     basin = case.basin
-    balance = water_balance(
-        basin.precipitation, basin.evapotranspiration, case.ci, case.hi, parameters, start, years - years[0], basin.step
-    )
-    area, volume = basin.network.cell_area, added.volume
+    forcing = basin.precipitation, basin.evapotranspiration
+    balance = in_cells.balance(interception_balance(*forcing, case.ci, case.hi, years - years[0]))
+    if in_cells.clamped_steps:
+        folder.update(counts={"clamped_steps": in_cells.clamped_steps})
+    area, volume = basin.network.cell_area, routed.volume
     rows: dict[str, list[object]] = {column.name: [] for column in schemas.BALANCE.columns if column.name != "run"}
     for code, catchment in _catchments(case).items():
         share = np.where(catchment, area, 0.0) / area[catchment].sum()
-        for number, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
-            values = {name: term[number] @ share for name, term in balance.terms.items()} | {
+        for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
+            values = {name: term[place] @ share for name, term in balance.terms.items()} | {
                 "gauge": code,
                 "year": 1970 + year,
-                "network_source": 0.0,
-                "routing_added": 1e3 * volume[number, catchment].sum() / area[catchment].sum(),
-                "closure_error": balance.closure_error[number] @ share,
+                "routing_added": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
+                "closure_error": balance.closure_error[place] @ share,
             }
             for name, value in values.items():
                 rows[name].append(value)

@@ -12,7 +12,7 @@ from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.evaluation import maps_of_run
-from hydrocli.runs.outcome import write_outcome
+from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.progress import Console
 
 IDENTITY = "simulation"
@@ -42,7 +42,7 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
         folder.start(identity=IDENTITY, seed=experiment.seed)
         tell_compilation(console)
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment, console), run)
+            case = Case(experiment, ingested(experiment, console), run, run)
         folder.update(inputs={"basin": case.basin.fingerprint})
         with folder.timed("results"):
             cells = len(case.basin.network)
@@ -50,9 +50,11 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
                 maps = maps_of_run(run, case)
             else:
                 maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
-            scores = write_outcome(folder, case, maps)
+            scores = write_outcome(folder, case, maps, case.phi1)
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
-        folder.finish(f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else ""))
+        folder.finish(
+            f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
+        )
         console.note(f"{folder.path}: {folder.manifest.ending}")
 
 

@@ -1,17 +1,21 @@
 """What a calibration consists of: the stages of the YAML, each with its mapping, optimiser and problem.
 
-A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets.
-Each stage starts from the maps with which the one before ended.
+A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets,
+both with the weights of a network as they are at first, near zero. Each stage starts from the maps and weights with
+which the one before ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.calibration.adam import Adam
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.lbfgsb import LBFGSB
@@ -19,11 +23,17 @@ from hydrocli.calibration.problem import Optimiser, Problem
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import continued
 from hydrocli.mapping.uniform import Uniform
+from hydrocli.model.control import Control
+from hydrocli.model.input_range import InputRange
 from hydrocli.model.objective import Objective
+from hydrocli.model.sweep import State
+from hydrocli.names import PARAMETERS
 from hydrocli.runs.build import Case
+from hydrocli.runs.phi1 import Phi1
 from hydrocli.score.cost import Cost
 
 Floats = NDArray[np.float64]
@@ -46,6 +56,14 @@ def calibration_cost(case: Case) -> Cost:
     )
 
 
+@dataclass(frozen=True)
+class Free:
+    """What a stage changes: how the parameters vary (None: they stay), and whether the weights are trained."""
+
+    mapping: str | None
+    weights: bool
+
+
 class Training:
     """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
 
@@ -63,7 +81,7 @@ class Training:
         self._cost = calibration_cost(case)
         self._cells = np.flatnonzero(case.calibrated_cells)
         self._sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps)
-        self._kinds: list[str] = []
+        self._free: list[Free] = []
         self._objective: Objective | None = None
         self.iterations = 0
         self.stages = [*self._first_guess(), *self._asked()]
@@ -73,23 +91,33 @@ class Training:
         """See the class."""
         return self._objective.scores if self._objective else np.full(len(self.case.calibration), np.nan)
 
-    def mapping(self, endings: Sequence[Ending]) -> Mapping:
-        """The mapping of the last stage that has ended, as it was when the stage began."""
-        return self._mapping(len(endings) - 1, endings[:-1])
+    def control(self, endings: Sequence[Ending]) -> Control:
+        """The control of the last stage that has ended, as it was when the stage began."""
+        return self._control(len(endings) - 1, endings[:-1])
 
-    def maps(self, endings: Sequence[Ending]) -> Floats:
-        """Maps [7, n] at the end of the last stage that has ended."""
-        return self.mapping(endings).parameters(endings[-1].x)
+    def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1]:
+        """Maps [7, n] at the end of the last stage that has ended, and the network with the range of its inputs."""
+        maps, weights = self.control(endings).split(endings[-1].x)
+        phi1 = replace(self.case.phi1, weights=weights)
+        if self._sweep.structure.has_network:
+            window, here = self.case.experiment.period.calibration, maps[:, self._cells]
+            assert window is not None
+            river = self.case.state.discharge[self._cells], self.case.state.lateral_inflow[self._cells]
+            seen = InputRange(self._sweep, self.case.inside(window)[: self.case.calibration_steps])
+            state = State(here[len(PARAMETERS) :], *river)
+            self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
+            phi1 = replace(phi1, lowest=seen.lowest, highest=seen.highest)
+        return maps, phi1
 
     def _first_guess(self) -> list[Stage]:
         guess = self.case.experiment.first_guess
         if guess.kind == "given":
             return []
         screening = Screening(guess.samples, guess.descents, seed=self.case.experiment.seed)
-        descent = LBFGSB(guess.iterations)
+        descent, near = LBFGSB(guess.iterations), Free("uniform", weights=False)
         return [
-            self._stage("screening", "uniform", screening, -(-(guess.samples + 1) // screening.batch)),
-            self._stage("first guess", "uniform", descent, guess.descents * guess.iterations, guess.descents),
+            self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
+            self._stage("first guess", near, descent, guess.descents * guess.iterations, guess.descents),
         ]
 
     def _asked(self) -> list[Stage]:
@@ -97,41 +125,41 @@ class Training:
         stages = []
         for number, stage in enumerate(experiment.optimiser, start=1):
             kind = stage.mapping or experiment.mapping.kind
-            optimiser: Optimiser
-            if stage.kind == "lbfgsb":
-                optimiser = LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
-            else:
-                optimiser = CMAES(
-                    stage.iterations,
-                    stage.population,
-                    stage.spread,
-                    stage.cost_tolerance,
-                    stage.patience,
-                    experiment.seed,
-                )
-            stages.append(self._stage(f"{number} {kind} {stage.kind}", kind, optimiser, stage.iterations))
+            asked = stage.free or (("parameters",) if stage.kind == "cmaes" else ("parameters", "network"))
+            free = Free(kind if "parameters" in asked else None, "network" in asked and self.case.structure.has_network)
+            name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
+            stages.append(self._stage(name, free, _optimiser(stage, experiment.seed), stage.iterations))
         return stages
 
-    def _stage(self, name: str, kind: str, optimiser: Optimiser, iterations: int, descents: int = 1) -> Stage:
-        number = len(self._kinds)
-        self._kinds.append(kind)
+    def _stage(self, name: str, free: Free, optimiser: Optimiser, iterations: int, descents: int = 1) -> Stage:
+        number = len(self._free)
+        self._free.append(free)
         self.iterations += iterations
         problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number)
         return Stage(name, optimiser, problem, descents)
 
-    def _mapping(self, stage: int, endings: Sequence[Ending]) -> Mapping:
-        """Mapping of a stage, given how those before it ended."""
-        rows = self.case.rows
+    def _control(self, stage: int, endings: Sequence[Ending]) -> Control:
+        """Control of a stage, given how those before it ended."""
+        rows, weights, free = self.case.rows, self.case.phi1.weights, self._free[stage]
         if stage:
-            rows = continued(rows, self._mapping(stage - 1, endings[:-1]).parameters(endings[-1].x))
-        if self._kinds[stage] == "uniform":
-            return Uniform(rows, self.case.calibrated_cells)
-        return Distributed(rows, self.case.calibrated_cells)
+            maps, weights = self._control(stage - 1, endings[:-1]).split(endings[-1].x)
+            rows = continued(rows, maps)
+        kinds: dict[str | None, Callable[..., Mapping]] = {"uniform": Uniform, "distributed": Distributed, None: Fixed}
+        return Control(kinds[free.mapping](rows, self.case.calibrated_cells), weights, free.weights)
 
     def _problem(self, stage: int, endings: Sequence[Ending]) -> Problem:
-        case, mapping = self.case, self._mapping(stage, endings)
-        self._objective = Objective(self._sweep, self._cells, mapping, self._cost, case.state, case.place)
-        starts = mapping.first_guess()[np.newaxis]
-        if stage and self._kinds[stage - 1] == self._kinds[stage] == "uniform":
+        case, control = self.case, self._control(stage, endings)
+        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, case.place)
+        starts = control.first_guess()[np.newaxis]
+        if stage and self._free[stage - 1] == self._free[stage]:
             starts = endings[-1].candidates  # the controls mean the same
-        return Problem(starts, mapping.lower, mapping.upper, self._objective.value_and_gradient, self._objective.values)
+        return Problem(starts, control.lower, control.upper, self._objective.value_and_gradient, self._objective.values)
+
+
+def _optimiser(stage: Any, seed: int) -> Optimiser:
+    """The optimiser of a stage as `config` has it."""
+    if stage.kind == "lbfgsb":
+        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
+    if stage.kind == "adam":
+        return Adam(stage.iterations, stage.rate, stage.beta1, stage.beta2, stage.bias_correction)
+    return CMAES(stage.iterations, stage.population, stage.spread, stage.cost_tolerance, stage.patience, seed)

@@ -1,10 +1,17 @@
-"""`hydrocli validate`: scores of a finished run in the four scenarios."""
+"""`hydrocli validate`: scores of a finished run in the four scenarios.
+
+Where a network corrects fluxes, `extrapolated` tells which share of the cell-steps of each period has inputs that the
+calibration has not seen: there the network says what nobody has taught it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
@@ -24,7 +31,10 @@ def validate(target: Path, overrides: list[str], console: Console) -> list[dict[
     for window in evaluation.windows():
         pairs = window.observed, window.simulated
         told = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
-        rows.append(told | {name: metric(*pairs) for name, metric in METRICS.items()} | {"n_valid": n_valid(pairs[0])})
+        values = {name: metric(*pairs) for name, metric in METRICS.items()}
+        if window.extrapolated is not None:
+            values[EXTRAPOLATED.symbol] = float(np.mean(window.extrapolated))
+        rows.append(told | values | {"n_valid": n_valid(pairs[0])})
     order = ("calibration", "temporal", "spatial", "spatio-temporal")
     rows.sort(key=lambda row: order.index(row["scenario"]))
     for row in rows:
@@ -36,7 +46,8 @@ def validate(target: Path, overrides: list[str], console: Console) -> list[dict[
 
 
 def _write(evaluation: Evaluation, rows: list[dict[str, Any]]) -> None:
-    long = [(row, metric) for row in rows for metric in METRICS]
+    metrics = [*METRICS, EXTRAPOLATED.symbol]
+    long = [(row, metric) for row in rows for metric in metrics if metric in row]
     columns: dict[str, list[Any]] = {
         name: [row[name] for row, _ in long] for name in ("gauge", "scenario", "period", "n_valid")
     }

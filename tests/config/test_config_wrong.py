@@ -63,10 +63,63 @@ WRONG = {
         "{kind: oudin, temperature: {path: tas, ofset: 1}}",
         ["config.yaml:17: forcing.evapotranspiration.temperature.ofset: is not", "did you mean `offset`?"],
     ),
-    "value of a later version": (
+    "structure that is none": (
         "forcing:",
-        "structure: {kind: grnn}\nforcing:",
-        ["config.yaml:15: structure.kind: 'grnn' is not possible\n  did you mean `gr`?"],
+        "structure: {kind: grn}\nforcing:",
+        ["config.yaml:15: structure.kind: 'grn' is not possible\n  did you mean `grnn`?"],
+    ),
+    "network of a structure without": (
+        "forcing:",
+        "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
+        ["config.yaml:15: structure.network: is not a known key\n  one of: kind, limits, tolerance"],
+    ),
+    "weights for a structure without": (
+        "forcing:",
+        "network: {from: runs/other}\nforcing:",
+        ["config.yaml:15: network.from: the structure gr has no network\n  take grnn or node, or leave it out"],
+    ),
+    "training of a network that is not there": (
+        "forcing:",
+        "optimiser: {kind: adam, free: [network]}\nforcing:",
+        ["config.yaml:15: optimiser.free: the structure gr has no network"],
+    ),
+    "kink in Newton's method": (
+        "forcing:",
+        "structure: {kind: node, network: {activation: leaky_relu}}\nforcing:",
+        [
+            "config.yaml:15: structure.network.activation: leaky_relu has a kink, which Newton's method does not pass",
+            "\n  take silu, or network_state: previous",
+        ],
+    ),
+    "three hidden layers": (
+        "forcing:",
+        "structure: {kind: grnn, network: {hidden: [8, 8, 8]}}\nforcing:",
+        ["config.yaml:15: structure.network.hidden: has 3 hidden layers\n  one or two are possible"],
+    ),
+    "no hidden layer": (
+        "forcing:",
+        "structure: {kind: grnn, network: {hidden: []}}\nforcing:",
+        ["config.yaml:15: structure.network.hidden: has 0 hidden layers"],
+    ),
+    "empty hidden layer": (
+        "forcing:",
+        "structure: {kind: grnn, network: {hidden: [8, 0]}}\nforcing:",
+        ["config.yaml:15: structure.network.hidden.1: must be at least 1, found 0"],
+    ),
+    "tolerance that is none": (
+        "forcing:",
+        "structure: {kind: ode, tolerance: 0}\nforcing:",
+        ["config.yaml:15: structure.tolerance: must be at least 1e-14, found 0"],
+    ),
+    "nothing is free": (
+        "forcing:",
+        "structure: {kind: grnn}\noptimiser: {kind: adam, free: []}\nforcing:",
+        ["config.yaml:16: optimiser.free: holds nothing, or something twice\n  write [parameters], [network] or both"],
+    ),
+    "cmaes on weights": (
+        "forcing:",
+        "structure: {kind: grnn}\noptimiser: {kind: cmaes, free: [network]}\nforcing:",
+        ["config.yaml:16: optimiser.free.0: 'network' is not possible\n  one of: parameters"],
     ),
     "mapping of a later version": (
         "forcing:",
@@ -78,10 +131,15 @@ WRONG = {
         "objective: {metric: kge}\nforcing:",
         ["objective.metric: 'kge' is not", "nse"],
     ),
-    "optimiser of a later version": (
+    "optimiser that is none": (
         "forcing:",
-        "optimiser: {kind: adam}\nforcing:",
-        ["config.yaml:15: optimiser.kind: 'adam' is not possible\n  one of: lbfgsb, cmaes"],
+        "optimiser: {kind: sgd}\nforcing:",
+        ["config.yaml:15: optimiser.kind: 'sgd' is not possible\n  one of: lbfgsb, adam, cmaes"],
+    ),
+    "rate of nothing": (
+        "forcing:",
+        "optimiser: {kind: adam, rate: 0, beta1: 1}\nforcing:",
+        ["optimiser.rate: must be above 0, found 0", "optimiser.beta1: must be below 1, found 1"],
     ),
     "single stage": (
         "forcing:",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_harness import STEP, case
 
-from hydrocli.model.balance import RoutingAdded, water_balance
+from hydrocli.model.balance import CellBalance, RoutingAdded, interception_balance
 from hydrocli.model.neutralise import capacities, flux_matching, neutralise
 
 STEPS, CELLS = 600, 25
@@ -82,18 +82,13 @@ def test_balance_closes_and_is_that_of_the_sweep(weather, basin):
     rng = np.random.default_rng(1)
     ci, hi = rng.uniform(0.1, 2.9, CELLS), rng.uniform(0, 1, CELLS)
     years = np.repeat([0, 1, 2], STEPS // 3)
-    balance = water_balance(*weather, ci, hi, basin.parameters, basin.state, years, STEP)
-    assert np.abs(balance.closure_error).max() < 1e-9
-    rain, demand = filled(weather)
-    for year in range(3):
-        np.testing.assert_allclose(balance.terms["rain"][year], rain[years == year].sum(axis=0), rtol=1e-6)
-        assert (balance.terms["evapotranspiration"][year] <= demand[years == year].sum(axis=0) * (1 + 1e-6)).all()
-    assert (balance.terms["exchange"] != 0).any()
     sweep = basin.sweep()
     sweep.net, final, _ = neutralise(sweep.skew, *weather, ci, hi, np.arange(CELLS))
+    watch = CellBalance(sweep, basin.parameters, years)
     lateral, heads = np.zeros(CELLS), sweep.skew.slot < sweep.skew.heads
 
     def gather(rows, start, count):
+        watch(rows, start, count)
         for row in range(1, count + 1):
             t = start + row - 1 - sweep.skew.level[sweep.skew.slot]
             inside = (t >= 0) & (t < STEPS)
@@ -102,6 +97,13 @@ def test_balance_closes_and_is_that_of_the_sweep(weather, basin):
             lateral[inside] += flow[inside]
 
     _, state = sweep.simulate(basin.parameters, basin.state, watch=gather)
+    balance = watch.balance(interception_balance(*weather, ci, hi, years))
+    assert np.abs(balance.closure_error).max() < 1e-9
+    rain, demand = filled(weather)
+    for year in range(3):
+        np.testing.assert_allclose(balance.terms["rain"][year], rain[years == year].sum(axis=0), rtol=1e-6)
+        assert (balance.terms["evapotranspiration"][year] <= demand[years == year].sum(axis=0) * (1 + 1e-6)).all()
+    assert (balance.terms["exchange"] != 0).any()
     np.testing.assert_allclose(balance.terms["runoff"].sum(axis=0), lateral * 1e-3 * STEP, rtol=1e-9)
     levels, start = (np.stack([h, *s.levels]) for h, s in ((final, state), (hi, basin.state)))
     change = ((levels - start) * np.stack([ci, *basin.parameters[:2]])).sum(axis=0)

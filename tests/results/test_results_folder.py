@@ -65,7 +65,7 @@ def test_life_of_a_run(tmp_path: Path) -> None:
     assert manifest.inputs == {"rain": "abc"}
     assert manifest.counts == {"missing": 3}
     assert manifest.warnings == ("Three gauges have no data.",)
-    assert set(manifest.timings) == {"ingest", "calibrate"}
+    assert set(manifest.timings) == {"ingest", "calibrate", "ingest_cpu", "calibrate_cpu"}
     assert manifest.timings["calibrate"] >= first + 0.01
     assert {"hydrocli", "python", "numpy", "numba", "scipy", "pyarrow"} <= set(manifest.versions)
     assert manifest.host == socket.gethostname()
