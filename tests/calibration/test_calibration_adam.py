@@ -1,0 +1,152 @@
+"""Adam is the textbook's, stays in the box, returns the best point of its way, and resumes to the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from calibration_harness import Killed, Outcome, Rosenbrock, calibrate
+
+from hydrocli.calibration.adam import Adam
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.stages import Stage
+from hydrocli.errors import NumericalError
+
+START = np.array([[-1.2, 1.0, 0.3]])
+OPEN = np.full(3, np.inf)
+
+
+def solve(path: Path, optimiser: Adam, problem: Problem) -> Outcome:
+    return calibrate(path, lambda _: [Stage("stage", optimiser, lambda _: problem)])
+
+
+def recording(function: Callable[[np.ndarray], tuple[float, np.ndarray]], lower: np.ndarray, upper: np.ndarray):
+    """A problem that keeps the points where it was evaluated."""
+    points: list[np.ndarray] = []
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        points.append(x.copy())
+        return function(x)
+
+    return Problem(START, lower, upper, evaluate, Rosenbrock().values), points
+
+
+def textbook(x: np.ndarray, iterations: int, rate: float, beta1: float, beta2: float) -> list[np.ndarray]:
+    """Kingma & Ba (2015), algorithm 1, component by component; the moments as sums over all gradients."""
+    points, gradients = [x], []
+    for t in range(1, iterations + 1):
+        gradients.append(Rosenbrock().value_and_gradient(points[-1])[1])
+        ages = np.arange(t)[::-1]
+        m = sum((1 - beta1) * beta1**age * g for age, g in zip(ages, gradients, strict=True)) / (1 - beta1**t)
+        v = sum((1 - beta2) * beta2**age * g**2 for age, g in zip(ages, gradients, strict=True)) / (1 - beta2**t)
+        points.append(points[-1] - rate * m / (np.sqrt(v) + 1e-8))
+    return points
+
+
+def test_the_path_is_that_of_the_textbook(path: Path) -> None:
+    """The sums are in another order: rounding, which the valley enlarges over thirty iterations."""
+    problem, points = recording(Rosenbrock().value_and_gradient, -OPEN, OPEN)
+    solve(path, Adam(iterations=30, rate=0.02, beta1=0.8, beta2=0.99), problem)
+    np.testing.assert_allclose(points, textbook(START[0], 30, 0.02, 0.8, 0.99), rtol=1e-10)
+
+
+def test_the_first_step_is_the_rate_in_every_control(path: Path) -> None:
+    problem, points = recording(Rosenbrock().value_and_gradient, -OPEN, OPEN)
+    solve(path, Adam(iterations=1, rate=0.003), problem)
+    np.testing.assert_allclose(np.abs(points[1] - points[0]), 0.003, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("iteration", "ratio"), [(1, 1.0), (10, 2.06), (40, 1.57), (105, 1.0), (240, 0.68)])
+def test_steps_of_the_constant_correction(path: Path, iteration: int, ratio: float) -> None:
+    """Under a constant gradient g: m = g (1 - b1^t), v = g^2 (1 - b2^t), so the ratio of the steps is known."""
+    lengths = []
+    for correction in ("standard", "constant"):
+        problem, points = recording(lambda x: (float(x.sum()), np.ones(3)), -OPEN, OPEN)
+        solve(path.with_name(correction), Adam(iterations=iteration, bias_correction=correction), problem)
+        lengths.append((points[-2] - points[-1])[0])
+    assert lengths[0] == pytest.approx(0.003, rel=1e-6)
+    assert lengths[1] / lengths[0] == pytest.approx(ratio, abs=0.005)
+
+
+def test_walks_the_valley(path: Path) -> None:
+    outcome = solve(path, Adam(iterations=4000, rate=0.02), Rosenbrock().problem(START))
+    ending = outcome.endings[0]
+    np.testing.assert_allclose(ending.x, 1.0, atol=1e-3)
+    assert ending.finished
+    assert (ending.iterations, ending.evaluations) == (4000, 4001)
+    assert [iteration.iteration for iteration in outcome.history] == list(range(4001))
+
+
+def test_returns_the_best_of_its_way(path: Path) -> None:
+    """A rate far too large climbs out of the valley again; the history shows the best so far, as of every optimiser."""
+    computed: list[tuple[float, bytes]] = []
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        cost, gradient = Rosenbrock().value_and_gradient(x)
+        computed.append((cost, x.tobytes()))
+        return cost, gradient
+
+    outcome = solve(path, Adam(iterations=60, rate=2.0), Problem(START, -OPEN, OPEN, evaluate, Rosenbrock().values))
+    best = min(computed)
+    assert computed[-1] > best
+    ending, costs = outcome.endings[0], [iteration.cost for iteration in outcome.history]
+    assert (ending.cost, ending.x.tobytes()) == best
+    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    assert costs == sorted(costs, reverse=True)
+    assert ending.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
+
+
+def test_is_cut_at_the_bounds(path: Path) -> None:
+    """The minimum of a paraboloid lies outside in two of three directions: x ends on these bounds, and never beyond."""
+    centre, lower, upper = np.array([3.0, -4.0, 0.0]), np.array([-1.5, -2.0, -np.inf]), np.array([0.5, np.inf, np.inf])
+    problem, points = recording(lambda x: (float(np.sum((x - centre) ** 2)), 2 * (x - centre)), lower, upper)
+    ending = solve(path, Adam(iterations=300, rate=0.05), problem).endings[0]
+    assert ((np.array(points) >= lower) & (np.array(points) <= upper)).all()
+    np.testing.assert_array_equal(ending.x[:2], [0.5, -2.0])
+    np.testing.assert_allclose(ending.x[2], 0.0, atol=1e-3)
+    np.testing.assert_array_equal(problem.free_gradient(ending.x, ending.gradient)[:2], 0.0)
+
+
+def test_a_number_that_is_none_stops_with_the_place(path: Path) -> None:
+    problem, points = recording(
+        lambda x: (np.nan if len(points) == 3 else 1.0, np.ones(3)), np.full(3, -2.0), np.full(3, 2.0)
+    )
+    with pytest.raises(NumericalError, match="stage, iteration 2, evaluation 3: the cost is nan"):
+        solve(path, Adam(), problem)
+
+
+def adam(function: Rosenbrock) -> Sequence[Stage]:
+    """Two stages, the second from where the first has ended."""
+    quick, slow = Adam(iterations=9, rate=0.1), Adam(iterations=7, rate=0.01, bias_correction="constant")
+    return [
+        Stage("quick", quick, lambda _: function.problem(START)),
+        Stage("slow", slow, lambda before: replace(function.problem(START), starts=before[-1].candidates)),
+    ]
+
+
+def test_killed_at_every_evaluation(tmp_path: Path) -> None:
+    function = Rosenbrock()
+    whole = calibrate(tmp_path / "whole", adam, function)
+    assert function.computed == 18
+    for death in range(function.computed):
+        with pytest.raises(Killed):
+            calibrate(tmp_path / f"{death}", adam, Rosenbrock(die_at=death))
+        rest = Rosenbrock()
+        assert calibrate(tmp_path / f"{death}", adam, rest).bits == whole.bits
+        assert rest.computed == function.computed - death
+
+
+def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None:
+    whole, path, stops = calibrate(tmp_path / "whole", adam), tmp_path / "journal", 0
+    while True:
+        function = Rosenbrock()
+        outcome = calibrate(path, adam, function, should_stop=lambda function=function: function.computed == 1)
+        if outcome.endings[-1].finished:
+            break
+        assert outcome.endings[-1].reason == "Stopped from outside; run again to continue."
+        stops += 1
+    assert stops == 17
+    assert outcome.bits == whole.bits
