@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def cance(model: object, seed: int = 0) -> Case:
     """Cance with random parameter fields, out of the peer's model, which is given the same ones.
 
     Args:
-        model: smash.Model of the structure gr4-kw.
+        model: smash.Model of a structure gr4, gr4_mlp, gr4_ode or gr4_ude with kinematic wave.
     """
     mesh, rng = model.mesh, np.random.default_rng(seed)
     active = mesh.active_cell == 1
@@ -159,6 +160,16 @@ def cance(model: object, seed: int = 0) -> Case:
     )
 
 
+def random_layers(hidden: int = 16, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Matrices [outputs, inputs] and biases [outputs] of a network of four inputs and corrections; Glorot's (2010)."""
+    rng, widths = np.random.default_rng(seed), (4, hidden, 4)
+    layers = []
+    for inputs, outputs in pairwise(widths):
+        bound = np.sqrt(6.0 / (inputs + outputs))
+        layers.append((rng.uniform(-bound, bound, (outputs, inputs)), rng.uniform(-0.1, 0.1, outputs)))
+    return layers
+
+
 def _downstream(directions: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Active cell below each, from codes 1 = north, clockwise; -1 where that is none."""
     steps = np.array([(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)])
@@ -187,3 +198,10 @@ def _neutralised(
         level = level + (p - ei - pn) / capacity
         net[t] = pn - (e - ei)
     return net
+
+
+def nse(observed: np.ndarray, simulated: np.ndarray) -> float:
+    """Nash and Sutcliffe (1970), over the steps with an observation."""
+    present = ~np.isnan(observed)
+    observed, simulated = observed[present], simulated[present]
+    return float(1.0 - np.sum((observed - simulated) ** 2) / np.sum((observed - observed.mean()) ** 2))

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from bench_cases import open_case
+from bench_cases import open_case, random_layers
 
 from hydrocli.model import routing
 from hydrocli.model import sweep as sweep_module
 from hydrocli.model.skew import skew, skew_forcing
+from hydrocli.model.structures import GR, Structure
 from hydrocli.model.sweep import State, Sweep
 
 
@@ -21,11 +22,21 @@ class HydrocliRun:
 
     Args:
         precision, memory, threads: as `Sweep` has them.
+        structure: fields of `Structure`; a network has random weights.
         which: the case, as `open_case` has it.
     """
 
-    def __init__(self, precision: str = "double", memory: float = 1e9, threads: int = 1, **which: object) -> None:
+    def __init__(
+        self,
+        precision: str = "double",
+        memory: float = 1e9,
+        threads: int = 1,
+        structure: dict[str, object] | None = None,
+        **which: object,
+    ) -> None:
         self.case = case = open_case(**which)
+        self.structure = Structure(**structure) if structure else GR
+        self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
         order = skew(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
         skew_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
@@ -39,20 +50,34 @@ class HydrocliRun:
             precision=precision,
             threads=threads,
             memory=memory,
+            structure=self.structure,
         )
         self.state = State(case.levels, np.zeros(case.cells), np.zeros(case.cells))
-        _compile(precision)
+        self._compile(precision)
         self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
         self.about |= {"kept": min(self.sweep.segment, order.waves) / order.waves, "chunks": order.chunks}
         self.about |= {"forcing": forcing.nbytes}
 
     def forward(self) -> dict[str, object]:
-        discharge, _ = self.sweep.simulate(self.case.parameters, self.state)
+        discharge, _ = self.sweep.simulate(self.case.parameters, self.state, self.weights)
         return {"value": self.case.cost(discharge)[0]}
 
     def gradient(self) -> dict[str, object]:
-        value, gradient, _ = self.sweep.gradient(self.case.parameters, self.state, self.case.cost)
+        value, gradient, _ = self.sweep.gradient(self.case.parameters, self.state, self.case.cost, self.weights)
         return {"value": value, "bits": float(np.sum(gradient.parameters)).hex()}
+
+    def distance(self, path: str) -> dict[str, object]:
+        """Largest difference of discharge from that in a file, relative to its peak."""
+        discharge, _ = self.sweep.simulate(self.case.parameters, self.state, self.weights)
+        other = np.load(path)
+        return {"distance": float(np.abs(discharge - other).max() / other.max())}
+
+    def newton(self) -> dict[str, object]:
+        """Statistics of the solver in one forward run."""
+        self.forward()
+        iterations, most, retried, failed = self.sweep.newton
+        mean = float(iterations.sum()) / self.case.cells / self.case.steps
+        return {"mean": mean, "largest": int(most.max()), "retried": int(retried.sum()), "failed": int(failed.sum())}
 
     def parts(self) -> dict[str, object]:
         """CPU seconds of each part of one gradient; run last, since watching costs a little."""
@@ -61,6 +86,15 @@ class HydrocliRun:
         self.gradient()
         parts.seconds["the rest"] = time.process_time() - began - sum(parts.seconds.values())
         return {"parts": parts.seconds}
+
+    def _compile(self, precision: str) -> None:
+        """Load or compile all loops on a basin of a few cells, so that no measurement pays for it."""
+        case = open_case(cells=9, steps=5)
+        order = skew(case.downstream, case.level, case.steps)
+        forcing = np.zeros(order.forcing_size, np.float32)
+        shape = (case.cell_area, case.cell_width, case.gauges, case.step)
+        tiny = Sweep(order, forcing, *shape, precision=precision, structure=self.structure)
+        tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost, self.weights)
 
 
 class _Parts:
@@ -90,15 +124,6 @@ class _Parts:
             return result
 
         setattr(owner, name, watched)
-
-
-def _compile(precision: str) -> None:
-    """Load or compile all loops on a basin of a few cells, so that no measurement pays for it."""
-    case = open_case(cells=9, steps=5)
-    order = skew(case.downstream, case.level, case.steps)
-    forcing = np.zeros(order.forcing_size, np.float32)
-    tiny = Sweep(order, forcing, case.cell_area, case.cell_width, case.gauges, case.step, precision=precision)
-    tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost)
 
 
 class HydrocliReading:

@@ -31,13 +31,14 @@ BARS = [
 MOST_FORWARDS = 4.0
 
 Turns = dict[str, dict[str, list[Answer]]]
+Ratios = dict[tuple[str, str, str], tuple[float, str]]
 
 
 def speed(console: Console, rounds: int = 7) -> dict[str, object]:
     """Print the tables of Cance and of its copies; returns their figures."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
-        path, core = str(Path(folder) / "cance.npz"), _core()
-        smash = _enter(processes, console, "smash", core, save=path)
+        path, core = str(Path(folder) / "cance.npz"), the_core()
+        smash = enter(processes, console, "smash", core, save=path)
         case = {"path": path} if smash else {"cells": 383, "steps": 1440}
         small = _measure(console, {"smash": smash} if smash else {}, case, core, rounds)
         if smash:
@@ -46,12 +47,13 @@ def speed(console: Console, rounds: int = 7) -> dict[str, object]:
         return {"383 cells": small, "4979 cells": _measure(console, {}, large, core, max(3, rounds // 2))}
 
 
-def _core() -> int | None:
-    """The last of the cores that this process may use."""
+def the_core() -> int | None:
+    """The last of the cores that this process may use, for all contestants in turn."""
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def _enter(processes: ExitStack, console: Console, kind: str, core: int | None, **options: object) -> Contestant | None:
+def enter(processes: ExitStack, console: Console, kind: str, core: int | None, **options: object) -> Contestant | None:
+    """A contestant that lives as long as the stack; None, and a sentence, where it is not installed."""
     try:
         return processes.enter_context(Contestant(kind, core, **options))
     except AbsentError as absent:
@@ -73,7 +75,7 @@ def _measure(
         }
         about = contestants["hydrocli double"].about
         for precision in ("double", "single"):
-            peer = _enter(processes, console, "jax", core, precision=precision, **case)
+            peer = enter(processes, console, "jax", core, precision=precision, **case)
             contestants |= {f"JAX {precision}": peer} if peer else {}
         contestants |= others
         turns: Turns = {name: {"forward": [], "gradient": []} for name in contestants}
@@ -88,36 +90,48 @@ def _measure(
     title = (
         f"{about['cells']} cells, {about['steps']} steps, {about['levels']} levels: ns per cell and step, one thread"
     )
-    console.print(_times(title, turns, per_unit))
-    console.print(_parts(parts, per_unit))
-    ratios = _ratios(turns)
-    console.print(_bars(ratios))
-    times = {name: {what: _median(answers) * per_unit for what, answers in t.items()} for name, t in turns.items()}
-    return {"ns": times, "parts": parts, "ratios": {f"{a} / {b}, {w}": r for (w, a, b), (r, _) in ratios.items()}}
+    console.print(times(title, turns, per_unit))
+    console.print(parts_table(parts, per_unit))
+    ratios = ratios_of(turns, BARS, MOST_FORWARDS)
+    console.print(bars(ratios))
+    ns = nanoseconds(turns, per_unit)
+    return {"ns": ns, "parts": parts, "ratios": {f"{a} / {b}, {w}": r for (w, a, b), (r, _) in ratios.items()}}
 
 
-def _median(answers: list[Answer], clock: str = "cpu") -> float:
+def median(answers: list[Answer], clock: str = "cpu") -> float:
     return statistics.median(answer[clock] for answer in answers)
 
 
-def _ratios(turns: Turns) -> dict[tuple[str, str, str], tuple[float, str]]:
-    """Medians over the rounds of ratios of CPU seconds, with the bar of each."""
+def nanoseconds(turns: Turns, per_unit: float) -> dict[str, dict[str, float]]:
+    """Medians of CPU time."""
+    return {name: {what: median(answers) * per_unit for what, answers in both.items()} for name, both in turns.items()}
+
+
+def ratios_of(turns: Turns, asked: list[tuple[str, str, str, float]], most_forwards: float) -> Ratios:
+    """Medians over the rounds of ratios of CPU seconds, with the bar of each.
+
+    Args:
+        turns: answers of each contestant.
+        asked: what, ours, peer, and how many times faster it should be.
+        most_forwards: what a gradient of ours may cost.
+    """
     found = {}
-    for what, ours, peer, bar in BARS:
+    for what, ours, peer, bar in asked:
         if peer in turns:
-            pairs = zip(turns[peer][what], turns[ours][what], strict=True)
-            found[what, ours, peer] = statistics.median(p["cpu"] / o["cpu"] for p, o in pairs), f">= {bar:g}"
+            found[what, ours, peer] = ratio(turns[peer][what], turns[ours][what]), f">= {bar:g}"
     for name, both in turns.items():
         if name.startswith("hydrocli"):
-            pairs = zip(both["gradient"], both["forward"], strict=True)
-            found["gradient / forward", name, ""] = (
-                statistics.median(g["cpu"] / f["cpu"] for g, f in pairs),
-                f"<= {MOST_FORWARDS:g}",
-            )
+            found["gradient / forward", name, ""] = ratio(both["gradient"], both["forward"]), f"<= {most_forwards:g}"
     return found
 
 
-def _times(title: str, turns: Turns, per_unit: float) -> Table:
+def ratio(some: list[Answer], others: list[Answer]) -> float:
+    """Median over the rounds of a ratio of CPU seconds."""
+    return statistics.median(a["cpu"] / b["cpu"] for a, b in zip(some, others, strict=True))
+
+
+def times(title: str, turns: Turns, per_unit: float) -> Table:
+    """Seconds of each contestant, multiplied by `per_unit`."""
     table = Table(
         Column("contestant", no_wrap=True),
         "forward",
@@ -128,13 +142,13 @@ def _times(title: str, turns: Turns, per_unit: float) -> Table:
         title_justify="left",
     )
     for name, both in turns.items():
-        columns = [f"{_median(both[what], clock) * per_unit:.1f}" for what in both for clock in ("cpu", "wall")]
+        columns = [f"{median(both[what], clock) * per_unit:.1f}" for what in both for clock in ("cpu", "wall")]
         table.add_row(name, *columns)
     table.caption = "medians of CPU time, in brackets of wall time"
     return table
 
 
-def _parts(parts: dict[str, dict[str, float]], per_unit: float) -> Table:
+def parts_table(parts: dict[str, dict[str, float]], per_unit: float) -> Table:
     """Where the time of a gradient goes."""
     names = list(dict.fromkeys(part for of_one in parts.values() for part in of_one if part != "the rest"))
     table = Table(
@@ -149,10 +163,16 @@ def _parts(parts: dict[str, dict[str, float]], per_unit: float) -> Table:
     return table
 
 
-def _bars(ratios: dict[tuple[str, str, str], tuple[float, str]]) -> Table:
+def bars(ratios: Ratios) -> Table:
+    """Ratios beside what is asked."""
     table = Table("what", "of", "against", "ratio", "asked", "", title="ratios of CPU time", title_justify="left")
-    for (what, ours, peer), (ratio, bar) in ratios.items():
-        sign, asked = bar.split()
-        holds = ratio >= float(asked) if sign == ">=" else ratio <= float(asked)
-        table.add_row(what, ours, peer, f"{ratio:.2f}", bar, "[green]yes[/]" if holds else "[red]no[/]")
+    for (what, ours, peer), (found, bar) in ratios.items():
+        table.add_row(what, ours, peer, f"{found:.2f}", bar, verdict(found, bar))
     return table
+
+
+def verdict(found: float, bar: str) -> str:
+    """Whether a figure keeps a bar such as `>= 2.5`."""
+    sign, asked = bar.split()
+    holds = found >= float(asked) if sign == ">=" else found <= float(asked)
+    return "[green]yes[/]" if holds else "[red]no[/]"

@@ -23,6 +23,7 @@ KINDS = {
     "jax": ("jax_gr", "JaxModel"),
     "smash": ("bench_smash", "SmashRun"),
     "smash reading": ("bench_smash", "SmashReading"),
+    "smash calibrating": ("bench_smash", "SmashCalibration"),
 }
 PEERS = {
     "jax": "JAX is not installed (pip install 'hydrocli[bench]')",

@@ -1,5 +1,6 @@
-"""Benchmarks: `python tests/benchmarks/run.py [--only speed|growth|threads|ingest] [--json FILE]`.
+"""Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
+Tables: speed, structures, growth, threads, ingest; and calibration, which takes minutes and is made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -10,22 +11,34 @@ import json
 import os
 import platform
 import time
+from functools import partial
 from pathlib import Path
 
+from bench_calibration import calibration
 from bench_growth import growth, threads
 from bench_ingest import ingest
 from bench_speed import speed
+from bench_structures import structures
 from rich.console import Console
 
-TABLES = {"speed": speed, "growth": growth, "threads": threads, "ingest": ingest}
+TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads": threads, "ingest": ingest}
 
 
 def main() -> None:
     """Print the tables asked for."""
     parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
-    parser.add_argument("--only", choices=TABLES, action="append", help="may be given several times; default: all")
+    parser.add_argument(
+        "--only",
+        choices=[*TABLES, "calibration"],
+        action="append",
+        help="may be given several times; left out: all but calibration",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
+    parser.add_argument(
+        "--distributed-peer", action="store_true", help="in calibration smash fits every cell too: 4 minutes"
+    )
     arguments = parser.parse_args()
+    tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(
@@ -34,7 +47,7 @@ def main() -> None:
     figures: dict[str, object] = {}
     for name in arguments.only or TABLES:
         began = time.perf_counter()
-        figures[name] = TABLES[name](console)
+        figures[name] = tables[name](console)
         console.print(f"[dim]({name}: {time.perf_counter() - began:.0f} s)[/]\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1))
