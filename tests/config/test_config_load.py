@@ -29,6 +29,34 @@ def test_defaults_are_those_of_the_table_of_names(read: Read, minimal: str) -> N
     assert (experiment.first_guess.kind, experiment.objective.metric) == ("screening", "nse")
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "optimiser"),
+    [
+        ("gr", {}, "lbfgsb"),
+        ("grnn", {"limits": "physical"}, "adam"),
+        ("ode", {"limits": "physical", "tolerance": 1e-6}, "lbfgsb"),
+        ("node", {"network_state": "implicit", "limits": "physical", "tolerance": 1e-6}, "adam"),
+    ],
+)
+def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Read, minimal: str) -> None:
+    """With a network, Adam is the default with the iterations and the rate of the papers."""
+    text = minimal + f"structure: {{kind: {kind}}}\n"
+    experiment = read(text)
+    network = {"hidden": (16,), "activation": "silu", "inputs": "raw", "deviation": 0.01}
+    expected = {"kind": kind} | more | ({"network": network} if optimiser == "adam" else {})
+    assert experiment.structure.model_dump() == expected
+    (stage,) = experiment.optimiser
+    assert (stage.kind, stage.free) == (optimiser, None)
+    if stage.kind == "adam":
+        assert (stage.iterations, stage.rate, stage.beta1, stage.beta2) == (240, 0.003, 0.9, 0.999)
+        assert stage.bias_correction == "standard"
+        other = read(text + "network: {from: runs/a}\noptimiser: {kind: lbfgsb, free: [network]}\n")
+        assert other.network.source == experiment.folder.parent / "a"
+        assert [(stage.kind, stage.free) for stage in other.optimiser] == [("lbfgsb", ("network",))]
+        assert read(resolved(other)) == other
+    assert read(resolved(experiment)) == experiment
+
+
 def test_one_setting_changes_and_the_others_stay(read: Read, minimal: str) -> None:
     experiment = read(minimal + "parameters: {ct: {bounds: [1, 3000]}, kexc: {calibrated: false}, akw: }\n")
     assert experiment.parameters.ct.bounds == (1, 3000)
@@ -220,6 +248,8 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         ("parameters.cp.bounds=[1, 500]", ["parameters.cp.bounds"]),
         ("optimiser.iterations=7", ["optimiser.0.iterations"]),
         ("optimiser=[{kind: lbfgsb}, {kind: lbfgsb, iterations: 7}]", ["optimiser.1."]),
+        ("structure={kind: ode}", ["structure.kind", "structure.limits", "structure.tolerance"]),
+        ("structure={kind: grnn, network: {hidden: [8, 4]}}", ["structure.network.hidden", "structure.network.inputs"]),
         ("first_guess={kind: given}", ["first_guess.kind", "first_guess.samples"]),
     ],
 )
