@@ -9,31 +9,51 @@ import importlib
 import json
 import pkgutil
 import re
+from collections.abc import Iterable
 
+import numpy as np
 from model_harness import case, squares
 from numba.core.registry import CPUDispatcher
 
 import hydrocli.model
+from hydrocli.model import structures
+from hydrocli.model.structures import Structure
 
 ARITHMETIC = r"\bv?(?:mul|div|fn?m(?:add|sub)(?:132|213|231))"
 LIBRARY_CALL = r"\b(?:exp|expm1|exp2|log|log1p|log2|tanh|pow|sqrt|cbrt)f?\b"
 
 
+ROWS = {
+    "gr": ("_row", "_row_adjoint"),
+    "routing": ("_route_row", "_route_row_adjoint"),
+    "grnn": ("_row", "_row_adjoint"),
+    "network": ("_weighted_sum", "_activate", "_correct", "_through_slope", "_back_one", "_back_four"),
+    "implicit_euler": ("_start", "_improve", "runoff", "held_adjoint"),
+    "node": ("_terms", "_terms_adjoint", "_jacobian", "_newton", "_implicit_row_adjoint"),
+}
+"""Loops over the cells of a row or a strip."""
+STRUCTURES = (
+    Structure(),
+    Structure("grnn"),
+    Structure("ode"),
+    Structure("node", network_state="previous"),
+    Structure("node", (6,)),
+)
+
+
 def rows() -> dict[str, CPUDispatcher]:
-    """Every compiled loop over the cells of a row, by the convention of its name."""
-    found = {}
-    for info in pkgutil.walk_packages(hydrocli.model.__path__, "hydrocli.model."):
-        for name, value in vars(importlib.import_module(info.name)).items():
-            if (
-                isinstance(value, CPUDispatcher)
-                and value.__module__ == info.name
-                and re.search(r"_row(_adjoint)?$", name)
-            ):
-                found[f"{info.name.rsplit('.', 1)[-1]}.{name}"] = value
-    return found
+    """Every compiled loop over the cells of a row."""
+    return {
+        f"{module}.{name}": getattr(importlib.import_module(f"hydrocli.model.{module}"), name)
+        for module, names in ROWS.items()
+        for name in names
+    }
 
 
 def report(assembly: str) -> dict[str, object]:
+    """Counts in the code of a loop, without its door to Python, which takes every number for a double."""
+    bodies = re.split(r"^(?=[_a-zA-Z][\w.$]*:$)", assembly, flags=re.M)
+    assembly = "".join(body for body in bodies if not body.startswith(("_ZN7cpython", "cfunc.")))
     return {
         "packed": len(re.findall(ARITHMETIC + r"p[sd]\b", assembly)),
         "scalar": len(re.findall(ARITHMETIC + r"s[sd]\b", assembly)),
@@ -43,12 +63,29 @@ def report(assembly: str) -> dict[str, object]:
     }
 
 
+def interpret_all_but(kept: Iterable[CPUDispatcher]) -> None:
+    """What calls the rows stays Python: it would take a minute to compile, and nothing is read there."""
+    dispatchers = list(kept)
+    for info in pkgutil.walk_packages(hydrocli.model.__path__, "hydrocli.model."):
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            inlined = getattr(value, "targetoptions", {}).get("forceinline")
+            if isinstance(value, CPUDispatcher) and not inlined and value not in dispatchers:
+                setattr(module, name, value.py_func)
+    for name, loops in structures.LOOPS.items():
+        structures.LOOPS[name] = tuple(getattr(loop, "py_func", loop) for loop in loops)
+
+
 def main() -> None:
+    interpret_all_but(rows().values())
     found: dict[str, dict[str, object]] = {}
     for precision in ("double", "single"):
         small = case(40, 20)
         known = {name: set(row.signatures) for name, row in rows().items()}
-        small.sweep(precision=precision).gradient(small.parameters, small.state, squares)
+        for structure in STRUCTURES:
+            weights = np.full(structure.weights, 0.01)
+            sweep = small.sweep(precision=precision, structure=structure)
+            sweep.gradient(small.parameters, small.state, squares, weights)
         for name, row in rows().items():
             for signature in set(row.signatures) - known[name]:
                 found[f"{name} {precision}"] = report(row.inspect_asm(signature))
