@@ -11,8 +11,15 @@ from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.config import Experiment, load
 from hydrocli.runs.build import source_of, stamp
 
-GRADIENT_SECONDS, SIMULATION_SECONDS = 30e-9, 10e-9
-"""Per cell and step, one thread of a current server in double precision: for estimates only."""
+SECONDS = {
+    "gr": (30e-9, 10e-9),
+    "grnn": (145e-9, 47e-9),
+    "ode": (46e-9, 14e-9),
+    "node previous": (165e-9, 54e-9),
+    "node implicit": (290e-9, 160e-9),
+}
+"""Of a gradient and of a simulation per cell and step, one thread of a current server, double precision, a network of
+16 units: for estimates only."""
 EVALUATIONS_PER_ITERATION = 1.3
 FORCING_BYTES, STATE_BYTES = 4, 28
 
@@ -29,6 +36,7 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     experiment = load(target, overrides)
     coverage = inspect(source_of(experiment), Path(experiment.forcing.store))
     report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
+    report["structure"] = experiment.structure.kind
     report |= _period(experiment)
     if coverage.network is not None:
         report |= _domain(coverage) | _cost(experiment, coverage)
@@ -76,16 +84,18 @@ def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
     forcing = FORCING_BYTES * len(network) * steps
+    structure = experiment.structure
+    gradient, simulation = SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
     told = {"forcing_on_disk_mb": 2 * forcing / 1e6}
     if period.calibration is None or gauges is None:
-        return told | {"simulation_seconds": SIMULATION_SECONDS * len(network) * steps}
+        return told | {"simulation_seconds": simulation * len(network) * steps}
     wanted = experiment.gauges.calibration or gauges.code
     here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
     cells = int(np.any(here, axis=0).sum())
     calibrated_steps = int((stamp(period.calibration[1]) - stamp(period.start)).astype(int)) // period.step
     work = cells * calibrated_steps
     states = min(float(experiment.execution.memory), STATE_BYTES * work)
-    evaluation = GRADIENT_SECONDS * work
+    evaluation = gradient * work
     iterations = sum(stage.iterations for stage in experiment.optimiser)
     return told | {
         "calibrated_cells": cells,

@@ -33,6 +33,7 @@ WEIGHTS = 0.2
 """Standard deviation of what is added to the weights: near zero the corrections would test nothing."""
 BOUND = 1e-6
 SLOPE = (1.9, 2.1)
+SHIFTS = (0.0, 0.01, 0.02)
 
 
 def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]:
@@ -89,23 +90,34 @@ def _difference(objective: Objective, control: Floats, direction: Floats, _: np.
 
 
 def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
-    """|J(x + h d) - J(x) - h g d| must shrink with the square of h; where the curvature is small, it does so later."""
-    value, gradient = objective.value_and_gradient(control)
-    widths = 1e-3 * 0.5 ** np.arange(14)
-    values = objective.values(control + widths[:, np.newaxis] * direction)
-    remainders = np.log(np.abs(values - value - widths * (gradient @ direction)))
-    slopes = np.polyfit(np.log(widths[:5]), np.lib.stride_tricks.sliding_window_view(remainders, 5).T, 1)[0]
-    slope = float(min(slopes, key=lambda found: abs(found - 2.0)))
-    passed = SLOPE[0] <= slope <= SLOPE[1]
-    bound = SLOPE[1] - 2.0
+    """|J(x + h d) - J(x) - h g d| must shrink with the square of h; where the curvature is small, it does so later.
+
+    A kink next to x spoils that: then points nearby are tried. A wrong gradient is wrong there too.
+    """
+    slope = np.inf
+    for shift in SHIFTS:
+        found = _slope(objective, control + shift * direction, direction)
+        slope = min(slope, found, key=lambda value: abs(value - 2.0))
+        if SLOPE[0] <= slope <= SLOPE[1]:
+            break
     return {
         "test": "Taylor slope",
         "value": slope,
         "reference": 2.0,
         "error": abs(slope - 2.0),
-        "bound": bound,
-        "passed": passed,
+        "bound": SLOPE[1] - 2.0,
+        "passed": SLOPE[0] <= slope <= SLOPE[1],
     }
+
+
+def _slope(objective: Objective, control: Floats, direction: Floats) -> float:
+    """The slope nearest to 2 of the logarithms of five consecutive remainders."""
+    value, gradient = objective.value_and_gradient(control)
+    widths = 1e-3 * 0.5 ** np.arange(14)
+    values = objective.values(control + widths[:, np.newaxis] * direction)
+    remainders = np.log(np.abs(values - value - widths * (gradient @ direction)))
+    slopes = np.polyfit(np.log(widths[:5]), np.lib.stride_tricks.sliding_window_view(remainders, 5).T, 1)[0]
+    return float(min(slopes, key=lambda found: abs(found - 2.0)))
 
 
 def _dot_product(objective: Objective, control: Floats, direction: Floats, random: np.random.Generator) -> Row:
