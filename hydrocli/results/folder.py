@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -296,11 +297,12 @@ def _found_or_new(path: Path, run: str) -> Manifest:
 
 
 def _refuse_foreign(path: Path) -> None:
-    if (path / MANIFEST).exists():
+    items = {item.name for item in path.iterdir()}  # looked at once: another process may just be starting here
+    if MANIFEST in items:
         read_manifest(path)
         return
-    ours = {path / LOCK, *path.glob(PARTIAL), *path.glob(f"{LOCK}.takeover*")}
-    if foreign := sorted(item.name for item in set(path.iterdir()) - ours):
+    ours = {name for name in items if fnmatch(name, PARTIAL) or name.startswith(LOCK)}
+    if foreign := sorted(items - ours):
         raise InputError(
             str(path),
             f"is not a run folder, and not empty: it holds {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",

@@ -22,6 +22,7 @@ from hydrocli.calibration.lbfgsb import LBFGSB
 from hydrocli.calibration.problem import Optimiser, Problem
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
+from hydrocli.errors import ConfigurationError
 from hydrocli.mapping.distributed import Distributed
 from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
@@ -44,10 +45,16 @@ def calibration_cost(case: Case) -> Cost:
 
     Raises:
         InputError: gauges without observations to score.
+        ConfigurationError: no gauge calibrates, or one of the table has no weight.
     """
     window, steps = case.experiment.period.calibration, case.calibration_steps
     assert window is not None
     weights = case.experiment.gauges.weights
+    if not case.calibration:
+        raise ConfigurationError("gauges.validation", "names every gauge of the table", "Leave one to calibrate.")
+    if weights and (without := [code for code in case.calibration if code not in weights]):
+        what = f"no weight for {', '.join(without)}, which calibrate as gauges.calibration is left out"
+        raise ConfigurationError("gauges.weights", what, "Give each of them one, or name gauges.calibration.")
     return Cost.of(
         case.basin.discharge[case.gauges(case.calibration), :steps],
         case.inside(window)[:steps],
@@ -72,7 +79,7 @@ class Training:
 
     Attributes:
         stages: for `hydrocli.calibration.stages.run_stages`.
-        iterations: upper limit of all of them together.
+        iterations: upper limit of all of them together; the start of each descent counts as one.
         scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
     """
 
@@ -117,7 +124,7 @@ class Training:
         descent, near = LBFGSB(guess.iterations), Free("uniform", weights=False)
         return [
             self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
-            self._stage("first guess", near, descent, guess.descents * guess.iterations, guess.descents),
+            self._stage("first guess", near, descent, guess.descents * (guess.iterations + 1), guess.descents),
         ]
 
     def _asked(self) -> list[Stage]:
@@ -128,7 +135,7 @@ class Training:
             asked = stage.free or (("parameters",) if stage.kind == "cmaes" else ("parameters", "network"))
             free = Free(kind if "parameters" in asked else None, "network" in asked and self.case.structure.has_network)
             name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
-            stages.append(self._stage(name, free, _optimiser(stage, experiment.seed), stage.iterations))
+            stages.append(self._stage(name, free, _optimiser(stage, experiment.seed), stage.iterations + 1))
         return stages
 
     def _stage(self, name: str, free: Free, optimiser: Optimiser, iterations: int, descents: int = 1) -> Stage:

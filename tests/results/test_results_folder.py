@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -310,6 +312,21 @@ def test_foreign_folder_is_left_alone(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"is not a run folder, and not empty: it holds {name}"):
         RunFolder.open(tmp_path, "a")
     assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_two_that_start_at_once_are_one_and_a_refused_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the other appear while the folder is looked at: it is held, and no foreign one."""
+    listed = Path.iterdir
+
+    def late(path: Path) -> Iterator[Path]:
+        for item in listed(tmp_path / "other"):
+            shutil.copy(item, path)
+        return listed(path)
+
+    with RunFolder.open(tmp_path / "other", "a"):
+        monkeypatch.setattr(Path, "iterdir", late)
+        with pytest.raises(HeldError):
+            RunFolder.open(tmp_path / "a", "a")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,28 @@ def sets(*overrides: str) -> list[str]:
     return [part for override in overrides for part in ("--set", override)]
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"gauges.validation": [], "gauges.weights": {"S0001": 2.0}}, "gauges.weights: no weight for S0002, S0003"),
+        ({"gauges.validation": ["S0001", "S0002", "S0003", "S0004"]}, "gauges.validation: names every gauge"),
+    ],
+)
+def test_calibration_gauges_left_out(changes: dict[str, Any], told: str, store: Path, tmp_path: Path) -> None:
+    """Which gauges then calibrate is known only once their table is read."""
+    file = configuration(tmp_path / "run.yaml", store, changes=QUICK | {"gauges.calibration": None} | changes)
+    assert told in call("calibrate", file, status=2).stderr
+
+
+def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
+    changes = {
+        "first_guess": {"kind": "screening", "samples": 16, "descents": 2, "iterations": 1},
+        "optimiser.iterations": 1,
+    }
+    result = call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
+    assert "calibrating: 7 of 7, done" in result.stderr
+
+
 # Execution: nothing but the precision changes a number.
 
 
@@ -107,7 +129,7 @@ def test_check_tells_all_problems(finished: Path, tmp_path: Path) -> None:
 def test_gradcheck(kind: str, seed: int, store: Path, tmp_path: Path) -> None:
     changes = {"mapping": {"kind": kind}, "seed": seed, "initial.hp": {"value": 0.3, "calibrated": True}}
     printed = call("gradcheck", configuration(tmp_path / "run.yaml", store, changes=changes)).stdout
-    lines = [line.split() for line in printed.splitlines() if line.endswith(("yes  ", "no  "))]
+    lines = [line.split() for line in printed.splitlines() if line.endswith((" yes", " no"))]
     assert len(lines) == 10
     assert {line[-1] for line in lines} == {"yes"}
     assert not (tmp_path / "run").exists()
@@ -121,7 +143,7 @@ def test_a_wrong_gradient_fails(store: Path, tmp_path: Path, monkeypatch: pytest
         Objective, "value_and_gradient", lambda self, x: (right(self, x)[0], right(self, x)[1] * (1 + 1e-3))
     )
     printed = call("gradcheck", configuration(tmp_path / "run.yaml", store), status=4).stdout
-    failed = [line for line in printed.splitlines() if line.endswith("no  ")]
+    failed = [line for line in printed.splitlines() if line.endswith(" no")]
     assert sum("central differences" in line for line in failed) == 3
     assert sum("Taylor" in line for line in failed) == 3
 
