@@ -13,6 +13,8 @@ import hydrocli.mapping
 from hydrocli.errors import ConfigurationError, Errors
 from hydrocli.mapping.bounds import bounded, bounded_transpose, normalised
 from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.fixed import Fixed
+from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow, continued
 from hydrocli.mapping.uniform import Uniform
@@ -35,6 +37,7 @@ def rows() -> list[ParameterRow]:
 KINDS = {
     Uniform: lambda: Uniform(rows(), CELLS),
     Distributed: lambda: Distributed(rows(), CELLS),
+    Fixed: lambda: Fixed(rows(), CELLS),
 }
 every_kind = pytest.mark.parametrize("build", KINDS.values(), ids=lambda build: type(build()).__name__)
 
@@ -45,7 +48,16 @@ def test_no_mapping_escapes_the_exam() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(f"hydrocli.mapping.{module.name}"), inspect.isclass):
             if hasattr(kind, "transpose") and kind is not Mapping:
                 found.add(kind)
-    assert found == set(KINDS)
+    assert found == {*KINDS, Fixed}
+
+
+def test_fixed_maps_have_no_control_and_owe_nothing() -> None:
+    mapping = Fixed(rows(), CELLS)
+    assert mapping.lower.size == mapping.first_guess().size == len(mapping.names) == 0
+    maps = mapping.parameters(mapping.first_guess())
+    for values, row in zip(maps, rows(), strict=True):
+        np.testing.assert_array_equal(values, np.broadcast_to(row.value, N_CELLS))
+    assert mapping.transpose(mapping.first_guess(), np.ones_like(maps)).size == 0
 
 
 @every_kind
