@@ -102,8 +102,8 @@ def cache_folder() -> Path:
 
 
 def is_compiled() -> bool:
-    """Whether some compiled code fits these sources, versions and this CPU; if not, the next run compiles first."""
-    return any(cache_folder().rglob("*.nbi"))
+    """Whether a gradient was compiled from these sources for this CPU; if not, the next run compiles first."""
+    return any(cache_folder().rglob("*.reverse*.nbi"))
 
 
 @cache

@@ -106,7 +106,16 @@ class Document:
             return
         given = parse(text, f"--set {name}")
         self.problems |= {("--set", name, *key): problem for key, problem in given.problems.items()}
+        if len(parts) == 2 and parts[1] == "from":
+            self._leave_values_to_run(parts[0])
         self._put(parts, given.values)
+
+    def _leave_values_to_run(self, section: str) -> None:
+        """The values of the file, all of which a resolved one spells out, must not hide those of the run."""
+        settings = self.values.get(section) if isinstance(self.values, dict) else None
+        for setting in settings.values() if isinstance(settings, dict) else ():
+            if isinstance(setting, dict):
+                setting.pop("value", None)
 
     def _put(self, parts: list[str], value: Any) -> None:
         node: Any = {"": self.values}

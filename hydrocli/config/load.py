@@ -37,7 +37,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])
     if not isinstance(document.values, dict):
         raise Errors([ConfigurationError(str(path), "is not made of `key: value` lines", INIT)])
-    for override in overrides:
+    for override in sorted(overrides, key=lambda text: ".from=" not in text):  # a value given beside it counts
         document.override(override)
     experiment = _validated(document, path.absolute().parent)
     if experiment:

@@ -36,6 +36,11 @@ class Period(Section):
         problems = self._off_the_grid(("end",), self.end)
         for location, window in self._windows().items():
             problems += self._outside(location, window)
+        if self.calibration:
+            for name, (start, end) in self.validation.items():
+                if start < self.calibration[1] and end > self.calibration[0]:
+                    what = "overlaps period.calibration: its scores would not be those of a validation"
+                    problems.append((("validation", name), what, "let it begin when the calibration has ended"))
         if "calibration" in self.validation:
             problems.append(
                 (("validation", "calibration"), "is the name of the calibration period", "name it otherwise")

@@ -83,7 +83,7 @@ def ingested(experiment: Experiment, console: Console, stopping: Callable[[], No
 def tell_compilation(console: Console) -> None:
     """Say that a first run compiles, so that nobody wonders what takes so long."""
     if not is_compiled():
-        console.note("compiling the model, once on this machine: about half a minute")
+        console.note("compiling the model, once on this machine: some ten seconds")
 
 
 @dataclass(frozen=True, eq=False)

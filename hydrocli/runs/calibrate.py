@@ -33,7 +33,7 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
     experiment = load(target, overrides, NEEDS)
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force, console):
-            console.note(f"{folder.path}: nothing to do, this calibration is finished.")
+            console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
             return
         console.sink = lambda fields: folder.log(**fields)
         from hydrocli.runs.fit import fit  # the libraries that compute take a second to load

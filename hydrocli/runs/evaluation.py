@@ -7,7 +7,7 @@ parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.config import Experiment, load
+from hydrocli.config import Experiment, load, resolved
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.objective import ROWS
-from hydrocli.names import EXTRAPOLATED
+from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, Maps, ingested, stamp
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.progress import Console
@@ -116,7 +117,24 @@ class Evaluation:
         case = Case(experiment, ingested(experiment, console), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps, case.phi1)
+            write_outcome(folder, case, maps, case.phi1, self._require_same)
+            write_text(folder.path / "config.yaml", resolved(experiment))
+
+    def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
+        """Refuse to overwrite what was calibrated by a simulation with other data.
+
+        Raises:
+            InputError: the discharge differs from that of the run.
+        """
+        discharge = self.run.arrays("discharge")
+        for code, series in zip(codes, simulated, strict=True):
+            before = discharge["simulated"][discharge["gauge"] == code]
+            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
+                raise InputError(
+                    str(self.folder),
+                    f"simulated again, the discharge at {code} is another: the data have changed since the calibration",
+                    "Put the data back, or calibrate anew (--force).",
+                )
 
 
 def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
@@ -152,7 +170,8 @@ def maps_of_run(folder: Path, case: Case) -> Floats:
     table = read(folder).arrays("parameters")
     cells = len(case.basin.network)
     values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
-    found = [symbol for symbol in ROWS if symbol in table]
+    warm = case.experiment.initial.source is not None  # then the levels are the final ones of that run
+    found = [symbol for symbol in ROWS if symbol in table and not (warm and symbol in INITIAL_LEVELS)]
     uniform = {symbol: float(table[symbol][0]) for symbol in found if np.ptp(table[symbol]) == 0}
     if set(uniform) >= set(found):
         return np.stack([np.full(cells, uniform[s]) if s in uniform else values[s] for s in ROWS])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,21 @@ Floats = NDArray[np.float64]
 BLOCK = 512
 
 
-def write_outcome(folder: RunFolder, case: Case, maps: Floats, phi1: Phi1) -> dict[str, float]:
+def write_outcome(
+    folder: RunFolder,
+    case: Case,
+    maps: Floats,
+    phi1: Phi1,
+    accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
+) -> dict[str, float]:
     """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
+
+    Args:
+        folder: of the run.
+        case: experiment and basin.
+        maps: parameters and initial levels.
+        phi1: the network.
+        accept: may refuse the discharge [g, t] of the gauges before anything is written.
 
     Returns:
         NSE of every calibration gauge over the calibration period; empty without observations or period.
@@ -55,6 +68,7 @@ def write_outcome(folder: RunFolder, case: Case, maps: Floats, phi1: Phi1) -> di
         exact.simulate(parameters, start, phi1.weights, _all(books))
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(sweep, parameters, start, phi1.weights, case.place)
+    accept(basin.gauges.code, simulated)
     _count_newton(folder, sweep)
     _write_maps(folder, case, maps)
     if sweep.structure.has_network:

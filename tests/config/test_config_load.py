@@ -306,3 +306,12 @@ def test_imports_stay_light() -> None:
     code = "import sys, hydrocli.config; print(*sorted(m for m in sys.modules if '.' not in m))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "numba", "scipy", "pandas", "rasterio", "pyarrow", "rich", "typer"} & set(modules)
+
+
+def test_a_validation_must_not_overlap_the_calibration(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(initial_yaml(), encoding="utf-8")
+    windows = ["period.calibration=[2014-10-01, 2014-11-14]", "period.validation={p: [2014-11-13, 2015-01-15]}"]
+    with pytest.raises(Errors) as told:
+        load(file, windows)
+    assert "period.validation.p: overlaps period.calibration" in str(told.value)

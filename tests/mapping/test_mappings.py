@@ -14,7 +14,6 @@ from hydrocli.errors import ConfigurationError, Errors
 from hydrocli.mapping.bounds import bounded, bounded_transpose, normalised
 from hydrocli.mapping.distributed import Distributed
 from hydrocli.mapping.fixed import Fixed
-from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow, continued
 from hydrocli.mapping.uniform import Uniform

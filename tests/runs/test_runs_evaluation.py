@@ -200,3 +200,31 @@ def test_missing_rain_is_counted(tmp_path: Path) -> None:
     means = table(tmp_path / "run", "catchments")
     gap = np.isnan(means["precipitation"])
     assert set(means["time"][gap]) == {np.datetime64("2014-10-03T15:00:00", "s")}
+
+
+def test_a_run_folder_goes_on_from_the_end_of_a_run(finished: Path, tmp_path: Path) -> None:
+    """Its configuration spells out all values; `from` on the command line counts before them."""
+    run = finished.with_suffix("")
+    for name, setting in {"key": f"initial.from={run}", "section": f"initial={{from: {run}}}"}.items():
+        call("simulate", run, "--set", setting, "-o", tmp_path / name)
+    simulated = {name: table(tmp_path / name, "discharge")["simulated"] for name in ("key", "section")}
+    np.testing.assert_array_equal(simulated["key"], simulated["section"])
+    assert not np.allclose(simulated["key"][:100], table(run, "discharge")["simulated"][:100], rtol=0.1)
+
+
+def test_other_data_under_a_finished_run_are_noticed(tmp_path: Path) -> None:
+    """A later validation period simulates again; with other rain the scores would be those of another calibration."""
+    data = linked(tmp_path / "data", "prcp")
+    file = configuration(tmp_path / "run.yaml", tmp_path / "store", data, QUICK)
+    call("calibrate", file, "--set", "period.end=2014-11-10", "--set", "period.validation={}")
+    poke(data / "prcp" / "2014" / "10" / "03" / "rain_precipitation_201410031200.tif", 500)
+    result = call(
+        "validate",
+        file,
+        "--set",
+        "period.end=2014-11-20",
+        "--set",
+        "period.validation={p: [2014-11-10, 2014-11-20]}",
+        status=3,
+    )
+    assert "the data have changed since the calibration" in result.stderr
