@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from hydrocli import config, names
-from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
-from hydrocli.errors import HydrocliError
+from hydrocli.config import Experiment, differing_keys, initial_yaml, load, numbers_hash, resolved
+from hydrocli.errors import Errors, HydrocliError
 
 Read = Callable[..., Experiment]
 
