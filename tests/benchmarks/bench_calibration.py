@@ -54,31 +54,37 @@ def calibration(console: Console, distributed_peer: bool = False) -> dict[str, o
     return figures
 
 
-def _command(*arguments: str, cache: Path | None = None) -> tuple[float, float]:
-    """Run `hydrocli`; its wall seconds, and when it began [s since 1970]."""
-    began, clock = time.time(), time.perf_counter()
+def _command(*arguments: str, cache: Path | None = None) -> dict[str, float]:
+    """Run `hydrocli`; its wall and CPU seconds, and when it began [s since 1970]."""
+    began, clock, cpu = time.time(), time.perf_counter(), _cpu_of_children()
     environment = os.environ | ({"HYDROCLI_CACHE": str(cache)} if cache else {})
     done = subprocess.run(
         [sys.executable, "-m", "hydrocli", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     if done.returncode:
         raise RuntimeError(f"hydrocli {' '.join(arguments)} ended with status {done.returncode}: {done.stderr}")
-    return time.perf_counter() - clock, began
+    return {"wall": time.perf_counter() - clock, "cpu": _cpu_of_children() - cpu, "began": began}
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of the processes that have ended."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def _calibrate(config: Path, run: Path, cache: Path | None = None) -> dict[str, float]:
     """Calibrate into a folder that is not there, with the store beside it; seconds of all, and to the first cost."""
     places = ["--set", f"folder={run}", "--set", f"forcing.store={run.parent / 'store'}"]
-    seconds, began = _command("calibrate", str(config), "--quiet", *places, cache=cache)
+    told = _command("calibrate", str(config), "--quiet", *places, cache=cache)
     lines = (json.loads(line) for line in (run / "log.jsonl").read_text().splitlines())
     first = next(datetime.fromisoformat(line["time"]).timestamp() for line in lines if line["event"] == "step")
-    return {"wall": seconds, "first cost": first - began}
+    return told | {"first cost": first - told["began"]}
 
 
 def _start(folder: Path) -> dict[str, float]:
     """Seconds of help, and of the sample without compiled code and with it, the store there."""
     cache = folder / "cache"
-    helps = [_command("--help")[0] for _ in range(5)]
+    helps = [_command("--help")["wall"] for _ in range(5)]
     _command("ingest", str(SAMPLE), "--set", f"forcing.store={folder / 'store'}")
     cold, warm = (_calibrate(SAMPLE, folder / f"sample {state}", cache) for state in ("cold", "warm"))
     return {"help": statistics.median(helps), "cold": cold, "warm": warm}
@@ -114,7 +120,8 @@ def _peers(console: Console, distributed: bool) -> dict[str, Answer]:
             runs = {f"smash uniform, {how}": peer.ask("uniform", optimizer=how) for how in ("lbfgsb", "sbs")}
             if distributed:
                 first, second = runs["smash uniform, sbs"], peer.ask("distributed")
-                runs["smash sbs, then every cell"] = second | {"wall": first["wall"] + second["wall"]}
+                both = {clock: first[clock] + second[clock] for clock in ("wall", "cpu")}
+                runs["smash sbs, then every cell"] = second | both
             return runs
     except AbsentError as absent:
         console.print(f"[yellow]{absent}: left out.[/]")
@@ -126,12 +133,12 @@ def _cost(run: Answer) -> float:
 
 
 def _table(runs: dict[str, Answer]) -> Table:
-    title = f"calibration of Cance ({START} to {END}, scored from {WARM}): wall seconds"
-    columns = ("seconds", "cost", *(f"NSE {code}" for code in GAUGES))
+    title = f"calibration of Cance ({START} to {END}, scored from {WARM})"
+    columns = ("wall s", "CPU s", "cost", *(f"NSE {code}" for code in GAUGES))
     table = Table(Column("run", no_wrap=True), *columns, title=title, title_justify="left")
     for name, run in runs.items():
         scores = [f"{run['nse'][code]:.4f}" for code in GAUGES]
-        table.add_row(name, f"{run['wall']:.1f}", f"{_cost(run):.6f}", *scores)
+        table.add_row(name, f"{run['wall']:.1f}", f"{run['cpu']:.1f}", f"{_cost(run):.6f}", *scores)
     table.caption = "hydrocli: from command to exit, GR.U the median of three; smash: its optimize alone"
     return table
 
@@ -154,7 +161,8 @@ def _verdicts(runs: dict[str, Answer]) -> Iterator[str]:
     for name, run in runs.items():
         if name.startswith("smash"):
             ours = uniform if name in peers else every_cell
-            yield f"{name}: {run['wall'] / ours['wall']:.1f} times the seconds of hydrocli"
+            wall, cpu = (run[clock] / ours[clock] for clock in ("wall", "cpu"))
+            yield f"{name}: {cpu:.1f} times the CPU seconds of hydrocli, {wall:.1f} times its wall seconds"
 
 
 def _starts(figures: dict[str, object]) -> Table:
