@@ -55,11 +55,13 @@ def _improve(inflow, k, o, inverse_ct, ht0, ht, going, iterations, tolerance, lo
     for c in range(ht.size):
         residual, slope = transfer_residual(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], ht[c])
         better = minimum(maximum(ht[c] - residual / slope, lowest), highest)
-        step = abs(better - ht[c])
+        moves = abs(better - ht[c]) > tolerance * better
+        # at a limit, only where the residual asks for a level beyond it
+        moves |= ((better <= lowest) & (residual < zero)) | ((better >= highest) & (residual > zero))
         still = going[c] > zero
         iterations[c] += going[c]
         ht[c] = better if still else ht[c]
-        going[c] = one if still and step > tolerance * better else zero
+        going[c] = one if still & moves else zero
 
 
 @reduction
@@ -75,7 +77,7 @@ def total(values, n):
 def _bracketed(inflow, k, o, inverse_ct, ht0, tolerance, lowest, highest):
     """Root by Newton's method in a bracket that halves where Newton leaves it: the level, and whether it was found."""
     real = type(inflow)
-    low, high = lowest, maximum(ht0 + inflow * inverse_ct, real(1))
+    low, high = lowest, minimum(maximum(ht0 + inflow * inverse_ct, real(1)), highest)
     for _ in range(BRACKETED):
         residual, _slope = transfer_residual(inflow, k, o, inverse_ct, ht0, high)
         if residual >= 0 or high >= highest:
