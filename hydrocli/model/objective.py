@@ -98,8 +98,15 @@ class Objective:
         return value, self.control.transpose(control, bars, gradient.weights)
 
     def values(self, controls: Floats) -> Floats:
-        """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers."""
-        return np.array([self._value(control) for control in controls])
+        """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers. The scores become the best one's."""
+        costs, best = np.full(len(controls), np.nan), np.inf
+        for number, control in enumerate(controls):
+            discharge = self.simulate(control)
+            if np.isfinite(discharge).all():
+                costs[number] = self.cost.value(discharge)
+                if costs[number] < best:
+                    best, self.scores = costs[number], self.cost.by_gauge(discharge)
+        return costs
 
     def simulate(self, control: Floats) -> Floats:
         """Discharge [g, t] of a control [m]."""
@@ -111,10 +118,6 @@ class Objective:
         maps, weights = self.control.split(control)
         _, gradient, _ = self.sweep.gradient(*self._here(maps), lambda _: (0.0, discharge_bar), weights)
         return self.control.transpose(control, self._spread(gradient, maps), gradient.weights)
-
-    def _value(self, control: Floats) -> float:
-        discharge = self.simulate(control)
-        return self.cost.value(discharge) if np.isfinite(discharge).all() else np.nan
 
     def _spread(self, gradient: Gradient, maps: Floats) -> Floats:
         """The gradient of the cells of the sweep as one of all maps [7, n]."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.config import Experiment, load
+from hydrocli.errors import HydrocliError
+from hydrocli.results import read
 from hydrocli.runs.build import source_of, stamp
 
 SECONDS = {
@@ -44,8 +46,31 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
         report["gauges"] = _gauges(experiment, coverage)
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["warnings"] = list(coverage.notes)
-    report["problems"] = [str(error) for error in coverage.errors]
+    report["problems"] = [*map(str, coverage.errors), *_sources(experiment), *_silent(experiment, coverage)]
     return report
+
+
+def _sources(experiment: Experiment) -> list[str]:
+    """What is wrong with the runs that this one starts from."""
+    problems = []
+    for section in ("parameters", "initial", "network"):
+        source = getattr(experiment, section).source
+        if source:
+            try:
+                read(source)
+            except HydrocliError as error:
+                problems.append(f"{section}.from: {error}")
+    return problems
+
+
+def _silent(experiment: Experiment, coverage: Coverage) -> list[str]:
+    """Gauges of the calibration that have no observation at all."""
+    gauges, missing = coverage.gauges, coverage.observed_missing
+    if gauges is None or missing is None or experiment.period.calibration is None:
+        return []
+    wanted = set(experiment.gauges.calibration or gauges.code) - set(experiment.gauges.validation)
+    silent = [code for code, share in zip(gauges.code, missing, strict=True) if share == 1.0 and code in wanted]
+    return [f"gauges.calibration: gauge {code} has no observation in the period" for code in silent]
 
 
 def _period(experiment: Experiment) -> dict[str, Any]:
@@ -96,12 +121,18 @@ def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
     work = cells * calibrated_steps
     states = min(float(experiment.execution.memory), STATE_BYTES * work)
     evaluation = gradient * work
+    guess = experiment.first_guess
     iterations = sum(stage.iterations for stage in experiment.optimiser)
+    screened = 0
+    if guess.kind == "screening":
+        iterations += guess.descents * guess.iterations
+        screened = guess.samples
+    seconds = evaluation * EVALUATIONS_PER_ITERATION * iterations + simulation * work * screened
     return told | {
         "calibrated_cells": cells,
         "memory_mb": (states + FORCING_BYTES * work + forcing) / 1e6,
         "seconds_per_gradient": evaluation,
-        "minutes_at_most": evaluation * EVALUATIONS_PER_ITERATION * iterations / 60,
+        "minutes_at_most": seconds / 60,
     }
 
 

@@ -98,14 +98,14 @@ def _optimised(
                 return
             folder.assert_held()
             scores = dict(zip(codes, training.scores.tolist(), strict=True))
-            task.update(
-                len(iterations),
-                stage=iteration.stage,
-                iteration=iteration.iteration,
-                cost=iteration.cost,
-                gradient_norm=iteration.gradient_norm,
-                nse=scores,
-            )
+            numbers: dict[str, Any] = {
+                "stage": iteration.stage,
+                "iteration": iteration.iteration,
+                "cost": iteration.cost,
+            }
+            if np.isfinite(iteration.gradient_norm):
+                numbers["gradient_norm"] = iteration.gradient_norm
+            task.update(len(iterations), **numbers, nse=scores)
 
         return run_stages(training.stages, Recorder(journal, on_iteration, stop))
 

@@ -114,13 +114,14 @@ def test_check(finished: Path, store: Path, tmp_path: Path) -> None:
 
 
 def test_check_tells_all_problems(finished: Path, tmp_path: Path) -> None:
-    wrong = sets("forcing.precipitation.path=nix", "basin.descriptors.slope=none.tif", "gauges.discharge.path=away")
+    changes = ("forcing.precipitation.path=nix", "basin.descriptors.slope=none.tif", "gauges.discharge.path=away")
+    wrong = sets(*changes, "initial.from=nowhere")
     result = call("check", finished, *wrong, status=3)
-    for place in ("forcing.precipitation.path", "basin.descriptors.slope", "gauges.discharge.path"):
+    for place in ("forcing.precipitation.path", "basin.descriptors.slope", "gauges.discharge.path", "initial.from"):
         assert f"error: {place}" in result.stderr
     assert "cells" in result.stdout
     problems = json.loads(call("check", finished, *wrong, "--json", status=3).stdout)["problems"]
-    assert len(problems) == 3
+    assert len(problems) == 4
     assert "wrong.yaml" in call("check", tmp_path / "wrong.yaml", status=2).stderr
 
 
