@@ -35,6 +35,7 @@ from hydrocli.water.flux_correction import corrected_flux
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
 from hydrocli.water.production import percolation, production
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff
+from hydrocli.water.vector_math import maximum
 
 Floats = NDArray[np.float64]
 
@@ -121,7 +122,7 @@ class CellBalance:
         activation = {"silu": SILU, "leaky_relu": LEAKY_RELU}[structure.activation]
         work = workspace(structure.widths, np.float64, 2)
         self._network = seen if structure.has_network else UNCORRECTED, scaled, structure.widths, activation, work
-        room = 1.0 if structure.kind == "grnn" and structure.limits == "physical" else UNLIMITED
+        room = 0.0 if structure.kind == "grnn" and structure.limits == "physical" else UNLIMITED
         highest = float(HIGHEST_LEVEL[structure.limits])
         self._equations = structure.has_solver, room, LOWEST_LEVEL, highest
 
@@ -202,8 +203,8 @@ def _book(
 def _algebraic(pn, en, cp, inverse_cp, inverse_ct, ct, kexc, hp, ht, inverse_beta, f1, f2, f3, f4, room):
     """Evaporation, exchange and what the lowest level adds in a step of `gr` or `grnn` from levels hp, ht [mm]."""
     ps, es = production(pn, en, cp, inverse_cp, hp)
-    ps = corrected_flux(ps, f1, pn, room * cp * (1.0 - hp))
-    es = corrected_flux(es, f2, en, room * cp * hp)
+    ps = corrected_flux(ps, f1, pn, maximum(cp * (1.0 - hp), room))
+    es = corrected_flux(es, f2, en, maximum(cp * hp, room))
     _, perc = percolation(cp, hp + (ps - es) * inverse_cp, inverse_beta)
     F = (1.0 + f4) * exchange(kexc, ht)
     delayed = 0.9 * (1.0 - f3 * f3)

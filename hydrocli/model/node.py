@@ -1,9 +1,9 @@
 """The structure `node`: the neural differential equations (P2 eqs 3, 4, 8-14), in both readings of its network.
 
-* previous (P2 eq. 3): f = phi1 at the levels before the step, held over it: the step of `ode` with other terms. *
-implicit (P2 eqs 4, 14): f = phi1 at the new levels. Newton's method on both levels, with the derivatives of the
-network in
-  the Jacobian, starts from the solution of `previous`. The transpose is one transposed 2x2 solve at the levels found.
+* previous (P2 eq. 3): f = phi1 at the levels before the step, held over it: the step of `ode` with other terms.
+* implicit (P2 eqs 4, 14): f = phi1 at the new levels. Newton's method on both levels, with the derivatives of the
+  network in the Jacobian, starts from the solution of `previous`. The transpose is one transposed 2x2 solve at the
+  levels found.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from hydrocli.water.state_space import (
 from hydrocli.water.vector_math import maximum, minimum
 
 ITERATIONS = 20
-HALVINGS = 30
-SUBSTEPS = 1000
+BRACKETED = 100
 
 
 @loop
@@ -214,7 +213,7 @@ def _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, 
 
     The terms follow from the corrections by their derivatives along the step: where it is the last one, that is exact
     to the square of the tolerance, and a converged cell keeps terms that do not depend on what its neighbours still
-    do.
+    do. A level that a limit holds has converged only if its residual asks for a level beyond it.
     """
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
     p1, p2, p3, p4 = by_hp[0], by_hp[1], by_hp[2], by_hp[3]
@@ -223,10 +222,13 @@ def _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, 
     r1, r2, j11, j12, j21, j22 = system[0], system[1], system[2], system[3], system[4], system[5]
     real = hp.dtype.type
     zero, one = real(0), real(1)
+    highest_hp = minimum(highest, one)
     for c in range(hp.size):
         new_hp, new_ht = newton_step(r1[c], r2[c], j11[c], j12[c], j21[c], j22[c], hp[c], ht[c], lowest, highest)
         d, e = new_hp - hp[c], new_ht - ht[c]
         moves = (abs(d) > tolerance * new_hp) | (abs(e) > tolerance * new_ht)
+        moves |= ((new_hp <= lowest) & (r1[c] < zero)) | ((new_hp >= highest_hp) & (r1[c] > tolerance))
+        moves |= ((new_ht <= lowest) & (r2[c] < zero)) | ((new_ht >= highest) & (r2[c] > zero))
         still = going[c] > zero
         iterations[c] += going[c]
         a[c] = pn[c] * (one + f1[c] + p1[c] * d + t1[c] * e) if still else a[c]
@@ -273,7 +275,7 @@ def _solve_implicit(
     for c in range(n):
         if going[c] > 0:
             counts[2, c] += 1
-            counts[3, c] += not _solve_damped(
+            counts[3, c] += not _solve_alone(
                 weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance,
                 lowest, highest,
             )  # fmt: skip
@@ -281,49 +283,92 @@ def _solve_implicit(
 
 
 @loop
-def _solve_damped(
+def next_level(level, residual, slope, low, high, lowest, highest):
+    """Newton's next level if it lies in the bracket; else the limit beyond, if that was not tried, or the middle.
+
+    low is 0 and high infinite until a residual of their sign was met. Never more than four times as high: from far
+    above, Newton's method comes down by a fifth at a time.
+    """
+    real = type(level)
+    better = level - residual / slope
+    if not (maximum(low, lowest) <= better <= minimum(high, highest)):
+        if residual > 0:
+            better = real(0.5) * (low + high) if low > 0 else lowest
+        else:
+            better = real(0.5) * (low + high) if high < np.inf else highest
+    return minimum(better, real(4) * level)
+
+
+@loop
+def _solve_alone(
     weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance, lowest, highest
 ):
-    """Cell c alone from its old levels, each step halved until the residual falls; says whether it converged.
+    """Cell c alone: a bracketed search for ht, at each of whose guesses hp is found in a bracket of its own.
 
-    The cell is worked on in the last column of the strip's rows, which are free by then but for pn and en of other
-    cells.
+    Both residuals change sign between the limits, however the network bends them, so there is a root. The search
+    starts from the old levels and keeps to the side to which the equation drives them. The cell is worked on in the
+    first column of the strip's rows, which are free by then but for pn and en of another cell. Says whether it ended.
     """
     real = hp.dtype.type
-    terms, alone, system = room[0], room[3], room[2]
-    pn, en = work[0, 0, 2, c], work[0, 0, 3, c]
+    terms, alone = room[0], room[3]
     kept_pn, kept_en = work[0, 0, 2, 0], work[0, 0, 3, 0]
+    pn, en = work[0, 0, 2, c], work[0, 0, 3, c]
     work[0, 0, 2, 0], work[0, 0, 3, 0] = pn, en
-    one_hp, one_ht = alone[0, :1], alone[1, :1]
-    one_hp[0], one_ht[0] = hp0[c], ht0[c]
-    found, factor, before = False, real(1), real(np.inf)
-    best_hp, best_ht = hp0[c], ht0[c]
-    for _ in range(ITERATIONS * HALVINGS):
-        _evaluate(weights, widths, kind, work, one_hp, one_ht, 1)
-        f, by_hp, by_ht = work[0, -1], work[3, -1], work[4, -1]
-        _jacobian(
-            work[0, 0], f, by_hp, by_ht, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], one_hp, one_ht,
-            system, 1,
+    guess_hp, guess_ht = alone[0, :1], alone[1, :1]
+    guess_hp[0], guess_ht[0] = hp0[c], ht0[c]
+    low, high, found = real(0), real(np.inf), False
+    for _ in range(BRACKETED):
+        residual, slope = _production_alone(
+            weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
+            lowest, highest,
         )  # fmt: skip
-        size = abs(system[0, 0]) + abs(system[1, 0])
-        if size < before:
-            before, factor, best_hp, best_ht = size, real(1), one_hp[0], one_ht[0]
-            new_hp, new_ht = newton_step(
-                system[0, 0], system[1, 0], system[2, 0], system[3, 0], system[4, 0], system[5, 0], best_hp, best_ht,
-                lowest, highest,
-            )  # fmt: skip
-            step_hp, step_ht = new_hp - best_hp, new_ht - best_ht
-            terms[0, c], terms[1, c] = pn * (real(1) + f[0, 0]), en * (real(1) + f[1, 0])
-            terms[2, c], terms[3, c] = kexc[c] * (real(1) + f[2, 0]), real(1) + f[3, 0]
-            if abs(step_hp) <= tolerance * new_hp and abs(step_ht) <= tolerance * new_ht:
-                found = True
-                break
+        level = guess_ht[0]
+        if residual > 0:
+            high = level
         else:
-            factor *= real(0.5)
-        one_hp[0], one_ht[0] = best_hp + factor * step_hp, best_ht + factor * step_ht
+            low = level
+        better = next_level(level, residual, slope, low, high, lowest, highest)
+        guess_ht[0] = better
+        if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
+            found = True
+            break
+    f = work[0, -1]
+    _production_alone(
+        weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
+        lowest, highest,
+    )  # fmt: skip
+    terms[0, c], terms[1, c] = pn * (real(1) + f[0, 0]), en * (real(1) + f[1, 0])
+    terms[2, c], terms[3, c] = kexc[c] * (real(1) + f[2, 0]), real(1) + f[3, 0]
     work[0, 0, 2, 0], work[0, 0, 3, 0] = kept_pn, kept_en
-    hp[c], ht[c] = best_hp, best_ht
+    hp[c], ht[c] = guess_hp[0], guess_ht[0]
     return found
+
+
+@loop
+def _production_alone(
+    weights, widths, kind, work, room, kexc, inverse_cp, inverse_ct, hp0, ht0, tolerance, lowest, highest
+):
+    """hp of the first cell for its ht; the residual of ht there, and its derivative along that hp."""
+    real = hp0.dtype.type
+    system, hp, ht, n = room[2], room[3, 0, :1], room[3, 1, :1], hp0[:1].size
+    low, high, highest_hp = real(0), real(np.inf), minimum(highest, real(1))
+    for _ in range(BRACKETED):
+        _evaluate(weights, widths, kind, work, hp, ht, n)
+        _jacobian(
+            work[0, 0], work[0, -1], work[3, -1], work[4, -1], kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system,
+            n,
+        )  # fmt: skip
+        level, residual, slope = hp[0], system[0, 0], system[2, 0]
+        if residual > 0:
+            high = level
+        else:
+            low = level
+        better = next_level(level, residual, slope, low, high, lowest, highest_hp)
+        if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
+            break
+        hp[0] = better
+    total_slope = system[5, 0] - system[4, 0] * system[3, 0] / slope
+    return system[1, 0], total_slope
 
 
 @loop

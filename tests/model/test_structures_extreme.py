@@ -22,6 +22,8 @@ STRUCTURES = {
     "ode, papers": Structure("ode", limits="papers"),
     "previous": Structure("node", network_state="previous"),
     "previous, papers": Structure("node", network_state="previous", limits="papers"),
+    "implicit": Structure("node"),
+    "implicit, papers": Structure("node", limits="papers"),
 }
 SOLVERS = [name for name, structure in STRUCTURES.items() if structure.has_solver]
 DEVIATIONS = (0.01, 0.3, 1.0, 3.0)
