@@ -269,7 +269,10 @@ def test_adam_killed_and_continued(store: Path, tmp_path: Path) -> None:
     file = configuration(tmp_path / "run.yaml", store, changes=long)
     frame = 2 * 8 * (5 + WEIGHTS["previous"])
     assert [disturbed(file, signal.SIGKILL, count * frame) for count in (15, 20)] == [KILLED, KILLED]
-    assert "continuing" in call("calibrate", file).stderr
+    # In a process of its own, as the undisturbed run: libraries that other tests load here may change how numbers round.
+    continued = process("calibrate", file)
+    assert continued.returncode == 0, continued.stderr
+    assert "continuing" in continued.stderr
     assert_same_bits(tmp_path / "whole", tmp_path / "run", [*CALIBRATED_TABLES, "network"])
 
 
