@@ -269,7 +269,7 @@ def test_adam_killed_and_continued(store: Path, tmp_path: Path) -> None:
     file = configuration(tmp_path / "run.yaml", store, changes=long)
     frame = 2 * 8 * (5 + WEIGHTS["previous"])
     assert [disturbed(file, signal.SIGKILL, count * frame) for count in (15, 20)] == [KILLED, KILLED]
-    # In a process of its own, as the undisturbed run: libraries that other tests load here may change how numbers round.
+    # In a process of its own, as the undisturbed run: what other tests compiled or loaded here may round otherwise.
     continued = process("calibrate", file)
     assert continued.returncode == 0, continued.stderr
     assert "continuing" in continued.stderr
