@@ -20,8 +20,8 @@ from hydrocli.mapping.uniform import Uniform
 from hydrocli.model.control import Control
 from hydrocli.model.objective import Objective
 from hydrocli.runs.build import Case, ingested, tell_compilation
+from hydrocli.runs.cost import calibration_cost
 from hydrocli.runs.progress import Console
-from hydrocli.runs.training import calibration_cost
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
