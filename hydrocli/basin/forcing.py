@@ -23,11 +23,12 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.basin.archive import Archive
 from hydrocli.basin.basin import Times
 from hydrocli.basin.evapotranspiration import day_of_step, extraterrestrial_radiation, oudin, shares_of_day
-from hydrocli.basin.grid import Floats
+from hydrocli.basin.grid import Floats, Integers
 from hydrocli.basin.rasters import RasterReader, quick_opening
 from hydrocli.errors import InputError
 
@@ -90,6 +91,10 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.values + other.values, self.missing + other.missing, self.negative + other.negative)
 
+    def times(self, steps: int) -> Counts:
+        """Of so many steps that are all alike."""
+        return Counts(self.values * steps, self.missing * steps, self.negative * steps)
+
 
 def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[Piece]:
     """One file per step: rain, or evapotranspiration of each step.
@@ -137,28 +142,37 @@ def subdaily_files(archive: Archive) -> DayFiles:
     return files
 
 
+@dataclass(frozen=True)
+class Target:
+    """A `.npy` file float32[t, k], which must exist, for k of the n cells that are read."""
+
+    path: Path
+    cells: Integers | slice
+
+
 def fill(
-    target: Path,
+    targets: Sequence[Target],
     pieces: Sequence[Piece],
     reader: RasterReader,
     conversion: Conversion,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
-) -> Counts:
-    """Read the files of all pieces into the `.npy` file `target`, float32[t, n], which must exist.
+) -> list[Counts]:
+    """Read the files of all pieces once, into every target; gives what was found for each.
 
     Raises:
         InputError: for the first file that cannot be read.
     """
     batches = [tuple(pieces[i : i + BATCH]) for i in range(0, len(pieces), BATCH)]
-    task = partial(_fill_batch, target, reader, conversion)
+    task = partial(_fill_batch, targets, reader, conversion)
     processes = min(workers, sum(len(piece.files) for piece in pieces) // WORTH_A_PROCESS)
-    total, done = Counts(), 0
+    totals, done = [Counts() for _ in targets], 0
     for batch, counts in zip(batches, _run(task, batches, processes), strict=True):
-        total, done = total + counts, done + len(batch)
+        totals = [total + more for total, more in zip(totals, counts, strict=True)]
+        done += len(batch)
         if progress:
             progress(done, len(pieces))
-    return total
+    return totals
 
 
 def gaps(pieces: Iterable[Piece]) -> list[tuple[int, int]]:
@@ -174,8 +188,8 @@ def gaps(pieces: Iterable[Piece]) -> list[tuple[int, int]]:
 
 
 def _run(
-    task: Callable[[tuple[Piece, ...]], Counts], batches: list[tuple[Piece, ...]], processes: int
-) -> Iterator[Counts]:
+    task: Callable[[tuple[Piece, ...]], list[Counts]], batches: list[tuple[Piece, ...]], processes: int
+) -> Iterator[list[Counts]]:
     if processes < 2:
         yield from map(task, batches)
         return
@@ -201,23 +215,27 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _fill_batch(target: Path, reader: RasterReader, conversion: Conversion, pieces: tuple[Piece, ...]) -> Counts:
-    rows = np.load(target, mmap_mode="r+")
-    counts = Counts()
+def _fill_batch(
+    targets: Sequence[Target], reader: RasterReader, conversion: Conversion, pieces: tuple[Piece, ...]
+) -> list[Counts]:
+    rows = [np.load(target.path, mmap_mode="r+") for target in targets]
+    counts = [Counts() for _ in targets]
     with quick_opening():
         for piece in pieces:
-            field, negative = _field(piece, reader, conversion)
-            end = piece.first + len(piece.shares)
-            rows[piece.first : end] = np.array(piece.shares)[:, None] * field
-            missing = int(np.count_nonzero(np.isnan(field)))
-            counts += Counts(field.size * len(piece.shares), missing * len(piece.shares), negative * len(piece.shares))
+            field, below = _field(piece, reader, conversion)
+            end, shares = piece.first + len(piece.shares), np.array(piece.shares)[:, None]
+            for number, target in enumerate(targets):
+                here = field[target.cells]
+                rows[number][piece.first : end] = shares * here
+                missing, negative = np.isnan(here).sum(), below[target.cells].sum()
+                counts[number] += Counts(here.size, int(missing), int(negative)).times(len(piece.shares))
     return counts
 
 
-def _field(piece: Piece, reader: RasterReader, conversion: Conversion) -> tuple[Floats, int]:
-    """The field of a piece [n] and the number of negative values that became missing in it."""
+def _field(piece: Piece, reader: RasterReader, conversion: Conversion) -> tuple[Floats, NDArray[np.bool_]]:
+    """The field of a piece [n], and where in it negative values became missing."""
     if piece.is_gap:
-        return np.full(len(reader.x), np.nan), 0
+        return np.full(len(reader.x), np.nan), np.zeros(len(reader.x), bool)
     fields = [reader.read(path) for path in piece.files if path]
     if len(fields) > 1:
         values = _mean(np.stack(fields), len(piece.files))
@@ -226,7 +244,7 @@ def _field(piece: Piece, reader: RasterReader, conversion: Conversion) -> tuple[
     values = conversion.apply(values, piece)
     below = values < 0
     values[below] = np.nan
-    return values, int(np.count_nonzero(below))
+    return values, below
 
 
 def _mean(fields: Floats, expected: int) -> Floats:

@@ -7,23 +7,24 @@ of the flow directions, read forcing, discharge and descriptors at its cells, an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.basin import store
 from hydrocli.basin.basin import Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import Conversion, Counts, Piece, fill, gaps
+from hydrocli.basin.forcing import Conversion, Counts, Piece, Target, fill, gaps
 from hydrocli.basin.gauges import Placement, place, read_table
-from hydrocli.basin.grid import Floats, latitudes
+from hydrocli.basin.grid import Floats, Integers, latitudes
 from hydrocli.basin.network import Drainage, Network
 from hydrocli.basin.rasters import RasterReader, UnreadableError, quick_opening, raster_grid, read_whole
-from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan
+from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan, options_of, shared
 from hydrocli.errors import Errors, InputError
 
 __all__ = ["BasinSource", "open_basin"]
@@ -31,6 +32,8 @@ __all__ = ["BasinSource", "open_basin"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being read, how much is done, and of how much."""
 SHOWN_GAPS = 5
+OF_DRAINAGE = ("flow_directions", "encoding", "crs")
+"""Options of a source that say how the whole raster drains."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +56,9 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     stored = store.load(store_folder, fingerprint)
     if stored is None:
         with store.building(store_folder, fingerprint) as folder:
-            _build(source, plan, fingerprint, folder, workers, progress)
+            draft = make_draft(source, plan, fingerprint)
+            reader = make_reader(source, draft.network)
+            complete([draft], [folder], [slice(None)], reader, workers, progress)
         stored = store.load(store_folder, fingerprint)
         if stored is None:
             raise InputError(str(store_folder / fingerprint), "cannot be read back", "Is the disk sound?")
@@ -74,13 +79,19 @@ def make_domain(source: BasinSource) -> tuple[Network, Gauges, list[str]]:
 
 def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
     """Read the flow directions and find the cells of the gauges; what is wrong with gauges stands in the placement."""
+    key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
+    drainage = shared(key, lambda: read_drainage(source))
+    table = read_table(source.gauges).select(source.gauge_codes)
+    return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
+
+
+def read_drainage(source: BasinSource) -> Drainage:
+    """The flow directions of the whole raster."""
     where = str(source.flow_directions)
     grid = raster_grid(source.flow_directions, source.crs)
     grid.check_north_up(where)
     directions, nodata = read_whole(source.flow_directions)
-    drainage = Drainage.from_d8(directions, source.encoding, grid, nodata, where)
-    table = read_table(source.gauges).select(source.gauge_codes)
-    return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
+    return Drainage.from_d8(directions, source.encoding, grid, nodata, where)
 
 
 def make_reader(source: BasinSource, network: Network) -> RasterReader:
@@ -98,48 +109,97 @@ def read_descriptors(source: BasinSource, reader: RasterReader) -> dict[str, Flo
 
 def uncovered_share(reader: RasterReader, pieces: list[Piece]) -> float:
     """Share of the active cells that the first readable raster of a forcing does not cover."""
+    return 1.0 - float(np.mean(covered_cells(reader, pieces)))
+
+
+def covered_cells(reader: RasterReader, pieces: list[Piece]) -> NDArray[np.bool_]:
+    """Which of the active cells the first readable raster of a forcing covers [n]."""
     for path in (path for piece in pieces for path in piece.files if path):
         try:
-            return 1.0 - float(np.mean(reader.sampling(path).covered))
+            return reader.sampling(path).covered
         except UnreadableError:
             if not reader.unreadable_as_missing:
                 raise
-    return 1.0
+    return np.zeros(len(reader.x), bool)
 
 
-def _build(
-    source: BasinSource, plan: Plan, fingerprint: str, folder: Path, workers: int, progress: Progress | None
-) -> None:
-    """Write the store of a basin into an empty folder."""
+@dataclass(frozen=True)
+class Draft:
+    """A basin without its forcing: see `Basin`; `notes` are sentences worth a warning."""
+
+    source: BasinSource
+    plan: Plan
+    fingerprint: str
+    network: Network
+    gauges: Gauges
+    discharge: Floats
+    descriptors: dict[str, Floats]
+    notes: list[str]
+
+
+def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
+    """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
-    reader = make_reader(source, network)
     discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-    descriptors = read_descriptors(source, reader)
-    forcings, coverage = {}, dict[str, Any]()
-    conversions = _conversions(source, network)
-    for name, pieces in plan.forcings.items():
-        uncovered = uncovered_share(reader, pieces)
-        forcings[name] = store.create_array(folder, name, (len(plan.times), len(network)))
-        told = partial(progress, name) if progress else None
-        counts = fill(forcings[name], pieces, reader, conversions[name], workers, told)
-        coverage[name] = {**asdict(counts), "uncovered": uncovered}
-        notes += forcing_notes(name, pieces, plan.times) + _value_notes(name, counts, uncovered)
-    notes += [
+    descriptors = read_descriptors(source, make_reader(source, network))
+    gaps = [
         f"descriptor {name} is missing in {np.isnan(values).mean():.1%} of the cells"
         for name, values in descriptors.items()
         if np.isnan(values).any()
     ]
-    basin = Basin(
-        network=network,
-        gauges=gauges,
-        start=source.start.astype("datetime64[s]"),
-        step=source.step,
-        discharge=discharge,
-        descriptors=descriptors,
-        fingerprint=fingerprint,
-        **{name: np.load(path, mmap_mode="r") for name, path in forcings.items()},
+    return Draft(source, plan, fingerprint, network, gauges, discharge, descriptors, plan.notes + silent + notes + gaps)
+
+
+def complete(
+    drafts: Sequence[Draft],
+    folders: Sequence[Path],
+    cells: Sequence[Integers | slice],
+    reader: RasterReader,
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    """Read forcing that several basins share, once, and write the store of each into its empty folder.
+
+    Args:
+        drafts: the basins, whose sources differ in nothing that concerns the forcing.
+        folders: one for each.
+        cells: which of the cells of the reader are those of each basin.
+        reader: of the cells of all of them.
+        workers, progress: as for `open_basin`.
+    """
+    source, plan = drafts[0].source, drafts[0].plan
+    coverage: list[dict[str, Any]] = [{} for _ in drafts]
+    notes: list[list[str]] = [list(draft.notes) for draft in drafts]
+    paths: list[dict[str, Path]] = [{} for _ in drafts]
+    conversions = _conversions(source, reader)
+    for name, pieces in plan.forcings.items():
+        covered = covered_cells(reader, pieces)
+        for draft, folder, own in zip(drafts, folders, paths, strict=True):
+            own[name] = store.create_array(folder, name, (len(plan.times), len(draft.network)))
+        targets = [Target(own[name], here) for own, here in zip(paths, cells, strict=True)]
+        told = partial(progress, name) if progress else None
+        counts = fill(targets, pieces, reader, conversions[name], workers, told)
+        gaps = forcing_notes(name, pieces, plan.times)
+        for number, here in enumerate(cells):
+            uncovered = 1.0 - float(np.mean(covered[here]))
+            coverage[number][name] = {**asdict(counts[number]), "uncovered": uncovered}
+            notes[number] += gaps + _value_notes(name, counts[number], uncovered)
+    for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
+        forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}
+        store.save(folder, _basin_of(draft, forcings), coverage[number], notes[number])
+
+
+def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
+    return Basin(
+        network=draft.network,
+        gauges=draft.gauges,
+        start=draft.source.start.astype("datetime64[s]"),
+        step=draft.source.step,
+        discharge=draft.discharge,
+        descriptors=draft.descriptors,
+        fingerprint=draft.fingerprint,
+        **forcings,
     )
-    store.save(folder, basin, coverage, plan.notes + silent + notes)
 
 
 def forcing_notes(name: str, pieces: list[Piece], times: Times) -> list[str]:
@@ -164,10 +224,10 @@ def _value_notes(name: str, counts: Counts, uncovered: float) -> list[str]:
     return notes
 
 
-def _conversions(source: BasinSource, network: Network) -> dict[str, Conversion]:
+def _conversions(source: BasinSource, reader: RasterReader) -> dict[str, Conversion]:
     """From the values of the files to millimetres, by the name of the forcing."""
     evapotranspiration = Conversion(source.evapotranspiration_factor)
     if source.evapotranspiration_kind == "oudin":
-        latitude = latitudes(network.grid, network.x, network.y)
+        latitude = latitudes(reader.grid, reader.x, reader.y)
         evapotranspiration = Conversion(source.evapotranspiration_factor, source.temperature_offset, latitude)
     return {"precipitation": Conversion(source.precipitation_factor), "evapotranspiration": evapotranspiration}

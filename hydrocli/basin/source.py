@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -26,8 +29,23 @@ from hydrocli.basin.gauges import read_table
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.errors import Errors, HydrocliError, InputError
 
+T = TypeVar("T")
+
 PRECIPITATION, EVAPOTRANSPIRATION = "forcing.precipitation.path", "forcing.evapotranspiration.path"
 KINDS = ("interannual", "given", "oudin")
+OF_FORCING = (
+    "start",
+    "end",
+    "step",
+    "precipitation",
+    "evapotranspiration",
+    "evapotranspiration_kind",
+    "precipitation_factor",
+    "evapotranspiration_factor",
+    "temperature_offset",
+    "unreadable_as_missing",
+)
+"""Options of a source that say which files of forcing are read, and how."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,52 @@ class BasinSource:
         return stamps(self.start, length // self.step, self.step)
 
 
+@dataclass(frozen=True, eq=False)
+class ForcingPlan:
+    """The files of the forcings of a source, which many basins may share.
+
+    Attributes:
+        precipitation, evapotranspiration: pieces, see `Plan`.
+        notes: sentences worth a warning.
+        digest: of path, size and time of change of every file; made when first asked for.
+        errors: all that is missing or ambiguous.
+    """
+
+    precipitation: list[Piece]
+    evapotranspiration: list[Piece]
+    notes: tuple[str, ...]
+    errors: tuple[HydrocliError, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """See the class."""
+        pieces = {"precipitation": self.precipitation, "evapotranspiration": self.evapotranspiration}
+        return _digest((name, path) for name in pieces for piece in pieces[name] for path in piece.files if path)
+
+
+_kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def inputs_read_once() -> Iterator[None]:
+    """Within the block what many basins share is listed and read once: archives of forcing, flow directions, tables."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def shared(key: tuple[str, ...], make: Callable[[], T]) -> T:
+    """What `make` gives; within `inputs_read_once`, what it has given for this key before."""
+    kept = _kept.get()
+    if kept is None:
+        return make()
+    if key not in kept:
+        kept[key] = make()
+    return cast(T, kept[key])
+
+
 @dataclass(frozen=True)
 class Plan:
     """The files that a source needs, found by their names only.
@@ -99,23 +163,29 @@ class Plan:
     Attributes:
         times: stamps of the period.
         codes: of the gauges.
-        precipitation: pieces of the rain.
-        evapotranspiration: pieces of the potential evapotranspiration, or of the temperature for it.
+        forcing: pieces of rain and of potential evapotranspiration, or of the temperature for it.
         discharge: files of the observations.
         notes: sentences worth a warning.
     """
 
     times: Times
     codes: tuple[str, ...]
-    precipitation: list[Piece]
-    evapotranspiration: list[Piece]
+    forcing: ForcingPlan
     discharge: DischargeFiles
     notes: list[str]
 
     @property
     def forcings(self) -> dict[str, list[Piece]]:
         """Pieces by the name of the forcing."""
-        return {"precipitation": self.precipitation, "evapotranspiration": self.evapotranspiration}
+        return {
+            "precipitation": self.forcing.precipitation,
+            "evapotranspiration": self.forcing.evapotranspiration,
+        }
+
+
+def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
+    """Values of some options of a source."""
+    return tuple(getattr(source, name) for name in names)
 
 
 def make_plan(source: BasinSource) -> Plan:
@@ -126,16 +196,14 @@ def make_plan(source: BasinSource) -> Plan:
     """
     times, errors, notes = source.times, list[HydrocliError](), list[str]()
     codes: tuple[str, ...] = ()
-    rain, evapotranspiration, discharge = list[Piece](), list[Piece](), DischargeFiles("smash", ())
+    discharge = DischargeFiles("smash", ())
     with collecting(errors):
         codes = read_table(source.gauges).select(source.gauge_codes).code
     with collecting(errors):
         discharge = find_discharge(source.discharge, source.discharge_format, codes)
-    with collecting(errors):
-        archive = _archive(source.precipitation, PRECIPITATION, notes)
-        rain = _existing(plan_by_step(archive, times, source.step, PRECIPITATION), PRECIPITATION)
-    with collecting(errors):
-        evapotranspiration = _existing(_plan_evapotranspiration(source, times, notes), EVAPOTRANSPIRATION)
+    forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
+    errors += forcing.errors
+    notes += forcing.notes
     for name, path in _single_rasters(source).items():
         if not path.is_file():
             errors.append(InputError(f"basin.{name}", f"{path} does not exist"))
@@ -143,20 +211,27 @@ def make_plan(source: BasinSource) -> Plan:
         raise Errors(errors)
     if source.discharge is not None and discharge.format == "smash":
         notes += [f"gauge {c} has no file of discharge" for c, p in zip(codes, discharge.paths, strict=True) if not p]
-    return Plan(times, codes, rain, evapotranspiration, discharge, notes)
+    return Plan(times, codes, forcing, discharge, notes)
 
 
 def fingerprint_of(source: BasinSource, plan: Plan) -> str:
     """32 hexadecimal digits that change with the options, and with path, size or time of change of any file used."""
     options = {key: value for key, value in asdict(source).items() if key != "descriptors"}
     hasher = hashlib.sha256(json.dumps([store.FORMAT, options], default=str, sort_keys=True).encode())
-    for name, path in _inputs(source, plan):
+    hasher.update(_digest(_inputs(source, plan)).encode() + plan.forcing.digest.encode())
+    return hasher.hexdigest()[:32]
+
+
+def _digest(files: Iterable[tuple[str, str]]) -> str:
+    """Hash of role, path, size and time of change of files."""
+    hasher = hashlib.sha256()
+    for name, path in files:
         try:
             told = os.stat(path)  # noqa: PTH116 - tens of thousands of files
         except OSError as error:
             raise InputError(path, f"cannot be opened ({error.strerror})") from error
         hasher.update(f"{name}\0{os.path.abspath(path)}\0{told.st_size}\0{told.st_mtime_ns}\0".encode())  # noqa: PTH100
-    return hasher.hexdigest()[:32]
+    return hasher.hexdigest()
 
 
 @contextmanager
@@ -168,6 +243,17 @@ def collecting(errors: list[HydrocliError]) -> Iterator[None]:
         errors += several.errors
     except HydrocliError as error:
         errors.append(error)
+
+
+def _list_forcing(source: BasinSource) -> ForcingPlan:
+    times, errors, notes = source.times, list[HydrocliError](), list[str]()
+    rain, evapotranspiration = list[Piece](), list[Piece]()
+    with collecting(errors):
+        archive = _archive(source.precipitation, PRECIPITATION, notes)
+        rain = _existing(plan_by_step(archive, times, source.step, PRECIPITATION), PRECIPITATION)
+    with collecting(errors):
+        evapotranspiration = _existing(_plan_evapotranspiration(source, times, notes), EVAPOTRANSPIRATION)
+    return ForcingPlan(rain, evapotranspiration, tuple(notes), tuple(errors))
 
 
 def _plan_evapotranspiration(source: BasinSource, times: Times, notes: list[str]) -> list[Piece]:
@@ -205,9 +291,7 @@ def _single_rasters(source: BasinSource) -> dict[str, Path]:
 
 
 def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Role and path of every file used."""
+    """Role and path of every file used but those of the forcing."""
     yield "gauges", str(source.gauges)
     yield from ((name, str(path)) for name, path in _single_rasters(source).items())
     yield from (("discharge", path) for path in plan.discharge.paths if path)
-    for name, pieces in plan.forcings.items():
-        yield from ((name, path) for piece in pieces for path in piece.files if path)

@@ -75,7 +75,7 @@ def days_of_evapotranspiration(source: BasinSource) -> list[str]:
     for path in source.precipitation.rglob("*.tif"):
         path.rename(path.with_name(path.name.replace("_2019", "_2020")))
     plan = make_plan(replace(source, start=start, end=start + np.timedelta64(36, "h")))
-    return [Path(piece.files[0]).name[:4] for piece in plan.evapotranspiration]
+    return [Path(piece.files[0]).name[:4] for piece in plan.forcings["evapotranspiration"]]
 
 
 def test_a_leap_day_has_its_own_file(source: BasinSource) -> None:
