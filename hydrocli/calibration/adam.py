@@ -1,20 +1,30 @@
 """Adam (Kingma & Ba 2015): descent with momentum, each control in steps of its own size.
 
     m <- beta1 m + (1 - beta1) g              v <- beta2 v + (1 - beta2) g^2
-    x <- x - rate (m / c1) / (sqrt(v / c2) + 1e-8), cut at the bounds
+    x <- x - rate s(t) ((m / c1) / (sqrt(v / c2) + 1e-8) + decay x), cut at the bounds
 
 c1 = 1 - beta1^t and c2 = 1 - beta2^t at iteration t (standard). smash has 1 - beta1 and 1 - beta2 throughout
 (constant): its steps are up to twice as long in the first hundred iterations, and shorter than the standard ones then.
+The decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and pulls only the controls that the problem
+names. s(t), the schedule, is 1 without one; a cosine (Loshchilov & Hutter 2017) or a geometric sequence goes down to a
+last share; a warm-up lets it rise in equal parts first.
+
+Where the problem has batches, g is that of one batch per iteration, and a point is judged by the whole cost, every so
+many iterations.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.recorder import Recorder
+
+Array = NDArray[np.float64]
 
 EPSILON = 1e-8
 
@@ -24,11 +34,19 @@ class Adam:
     """Options.
 
     Attributes:
-        iterations: so many are done.
+        iterations: stop after so many.
         rate: about the length of the first step in every control.
         beta1: decay of the mean of the gradients.
         beta2: decay of the mean of their squares.
         bias_correction: standard or constant, see the module.
+        schedule: constant, cosine or exponential.
+        warm_up: iterations over which the rate rises to `rate`.
+        final_share: of `rate`, what a schedule ends with.
+        weight_decay: share of the rate by which the problem's decaying controls shrink in an iteration.
+        gradient_limit: a gradient with a longer 2-norm is shortened to it; None for never.
+        patience: stop when so many iterations have not lowered the lowest cost by more than `ftol`; None for never.
+        ftol: see `patience`.
+        refresh: with batches, iterations from one whole cost to the next.
     """
 
     iterations: int = 240
@@ -36,6 +54,14 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     bias_correction: str = "standard"
+    schedule: str = "constant"
+    warm_up: int = 0
+    final_share: float = 0.01
+    weight_decay: float = 0.0
+    gradient_limit: float | None = None
+    patience: int | None = None
+    ftol: float = 0.0
+    refresh: int = 10
 
     def minimise(self, recorder: Recorder) -> Ending:
         """Descend from the first of the problem's starts; the best point of the way is the ending.
@@ -44,24 +70,92 @@ class Adam:
             NumericalError: the cost or its gradient is not finite somewhere on the way.
         """
         problem, x = recorder.problem, recorder.problem.starts[0]
-        cost, gradient = recorder.value_and_gradient(x)
-        best, best_iteration = (x, cost, gradient), 0
-        recorder.report(*best)
+        way = _Batches(self, recorder) if problem.batch else _Way(self, recorder)
+        decay = np.zeros(x.size) if problem.decaying is None else self.weight_decay * problem.decaying
+        gradient = way.look(0, x)
         mean, square = np.zeros((2, x.size))
         for iteration in range(1, self.iterations + 1):
+            gradient = self._limited(gradient)
             mean = self.beta1 * mean + (1.0 - self.beta1) * gradient
             square = self.beta2 * square + (1.0 - self.beta2) * gradient**2
             first, second = self._corrections(iteration)
-            step = self.rate * (mean / first) / (np.sqrt(square / second) + EPSILON)
-            x = np.clip(x - step, problem.lower, problem.upper)
-            cost, gradient = recorder.value_and_gradient(x)
-            if cost < best[1]:
-                best, best_iteration = (x, cost, gradient), iteration
-            recorder.report(*best)
-        return recorder.ending(
-            f"All {self.iterations} iterations are done; that of the lowest cost is {best_iteration}."
-        )
+            direction = (mean / first) / (np.sqrt(square / second) + EPSILON) + decay * x
+            x = np.clip(x - self.rate * self.share(iteration) * direction, problem.lower, problem.upper)
+            gradient = way.look(iteration, x)
+            if way.reason:
+                break
+        return way.ending()
+
+    def share(self, iteration: int) -> float:
+        """The share of `rate` in an iteration, counted from 1."""
+        if iteration <= self.warm_up:
+            return iteration / self.warm_up
+        done = (iteration - 1 - self.warm_up) / max(1, self.iterations - 1 - self.warm_up)
+        if self.schedule == "cosine":
+            return self.final_share + (1.0 - self.final_share) * (1.0 + math.cos(math.pi * done)) / 2.0
+        return self.final_share**done if self.schedule == "exponential" else 1.0
+
+    def _limited(self, gradient: Array) -> Array:
+        length = math.sqrt(float(gradient @ gradient))
+        if self.gradient_limit is None or length <= self.gradient_limit:
+            return gradient
+        return gradient * (self.gradient_limit / length)
 
     def _corrections(self, iteration: int) -> tuple[float, float]:
         power = iteration if self.bias_correction == "standard" else 1
         return 1.0 - self.beta1**power, 1.0 - self.beta2**power
+
+
+class _Way:
+    """The points that Adam comes by, the best of them, and whether it is time to end."""
+
+    def __init__(self, options: Adam, recorder: Recorder) -> None:
+        self.options, self.recorder, self.reason = options, recorder, ""
+        nothing = np.full(recorder.problem.lower.size, np.nan)
+        self.best, self.best_iteration = (recorder.problem.starts[0], np.inf, nothing), 0
+        self._settled, self._settled_at = np.inf, 0
+
+    def look(self, iteration: int, x: Array) -> Array:
+        """The gradient that leads on from `x`."""
+        cost, gradient = self.recorder.value_and_gradient(x)
+        self.judge(iteration, x, cost, gradient)
+        self.recorder.report(*self.best)
+        return gradient
+
+    def judge(self, iteration: int, x: Array, cost: float, gradient: Array) -> None:
+        """Keep the best; say whether patience has ended."""
+        if cost < self.best[1]:
+            self.best, self.best_iteration = (x, cost, gradient), iteration
+        if cost < self._settled - self.options.ftol:
+            self._settled, self._settled_at = cost, iteration
+        patience = self.options.patience
+        if patience is not None and iteration - self._settled_at >= patience:
+            by = f" by more than {self.options.ftol:g}" if self.options.ftol else ""
+            self.reason = f"{patience} iterations have not lowered the cost{by}; {self._lowest()}"
+
+    def ending(self) -> Ending:
+        """The best point, and why it is the last."""
+        done = f"All {self.options.iterations} iterations are done; {self._lowest()}"
+        return self.recorder.ending(self.reason or done)
+
+    def _lowest(self) -> str:
+        return f"that of the lowest cost is {self.best_iteration}."
+
+
+class _Batches(_Way):
+    """One batch per iteration; every `refresh` iterations the whole cost, whose point the batches lean on."""
+
+    def look(self, iteration: int, x: Array) -> Array:
+        """The gradient that leads on from `x`; at the end, that of the whole cost at the best point."""
+        options, recorder = self.options, self.recorder
+        last = iteration == options.iterations
+        if iteration % options.refresh == 0 or last:
+            self._anchor = x
+            self.judge(iteration, x, float(recorder.values(x[np.newaxis])[0]), np.full(x.size, np.nan))
+        if last or self.reason:
+            self.best = (self.best[0], *recorder.value_and_gradient(self.best[0]))
+            recorder.report(*self.best)
+            return self.best[2]
+        cost, gradient = recorder.batch(iteration, self._anchor, x)
+        recorder.report(*self.best, batch_cost=cost)
+        return gradient

@@ -24,6 +24,7 @@ class Iteration:
         seconds: spent in evaluations since the calibration began, those before an interruption included.
         x: the control vector with this cost, [m].
         replayed: whether it comes from the journal of an earlier, interrupted process.
+        batch_cost: cost of the part of the problem that led on from this iteration; NaN where all of it did.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Iteration:
     seconds: float
     x: Array
     replayed: bool
+    batch_cost: float = np.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class Ending:
         gradient: at `x`, [m]; NaN where the optimiser has none.
         iterations: of this stage, all its descents together.
         evaluations: of this stage, all its descents together.
+        seconds: spent in evaluations of this stage, all its descents together.
         reason: why it ended, a sentence.
         finished: False where it was stopped from outside and can be resumed.
         candidates: control vectors worth a descent, [k, m], best first; the first is `x`.
@@ -58,6 +61,7 @@ class Ending:
     gradient: Array
     iterations: int
     evaluations: int
+    seconds: float
     reason: str
     finished: bool
     candidates: Array

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 class Problem:
     """A cost to be made small inside a box.
 
-    Both functions must give the same bits whenever they are given the same bits.
+    All functions must give the same bits whenever they are given the same bits.
 
     Attributes:
         starts: control vectors to start from, [k, m], best first; most optimisers use the first only.
@@ -30,6 +30,9 @@ class Problem:
         upper: upper bounds, [m]; inf for none.
         value_and_gradient: cost and its gradient, [m], at a control vector, [m].
         values: costs, [k], of many control vectors, [k, m].
+        decaying: flags, [m], of the controls that a decay of weights may pull to zero; None for none.
+        batch: cost and gradient, [m], of a part of the problem: batch(iteration, anchor, x), where the anchor is a
+            control vector of a little earlier that a batch may lean on; None where it has no parts.
     """
 
     starts: Array
@@ -37,6 +40,8 @@ class Problem:
     upper: Array
     value_and_gradient: Callable[[Array], tuple[float, Array]]
     values: Callable[[Array], Array]
+    decaying: NDArray[np.bool_] | None = None
+    batch: Callable[[int, Array, Array], tuple[float, Array]] | None = None
 
     def __post_init__(self) -> None:
         outside = np.flatnonzero(~((self.starts >= self.lower) & (self.starts <= self.upper)).all(axis=0))

@@ -19,6 +19,7 @@ from hydrocli.calibration.problem import Problem
 from hydrocli.errors import InputError, NumericalError
 
 Array = NDArray[np.float64]
+Evaluation = Callable[[Array], tuple[float, Array]]
 
 
 class Interrupted(Exception):  # noqa: N818 - an ending, not a fault
@@ -52,7 +53,7 @@ class Recorder:
             InputError: the journal has something else at this place.
         """
         self.problem, self._stage = problem, stage
-        self._evaluations_before, self._iterations = self._evaluations, -1
+        self._evaluations_before, self._seconds_before, self._iterations = self._evaluations, self._seconds, -1
         self._best = (problem.starts[0], np.nan, np.full(problem.lower.size, np.nan))
         entry = self._journal.next()
         if entry is None:
@@ -67,8 +68,17 @@ class Recorder:
             NumericalError: either is not finite.
             InputError: the journal has another point at this place, or cannot be written.
         """
-        batch = self._recorded(x[np.newaxis], gradient=True) or self._computed(x)
-        return float(batch.values[0]), batch.gradients[0]
+        return self._evaluated(x, self.problem.value_and_gradient)
+
+    def batch(self, iteration: int, anchor: Array, x: Array) -> tuple[float, Array]:
+        """Cost and gradient, [m], of the batch of an iteration at `x`, [m]; see `Problem`.
+
+        Raises:
+            NumericalError, InputError: see `value_and_gradient`.
+        """
+        function = self.problem.batch
+        assert function is not None
+        return self._evaluated(x, lambda point: function(iteration, anchor.copy(), point))
 
     def values(self, points: Array) -> Array:
         """Costs, [k], of control vectors, [k, m], with infinity in the place of NaN.
@@ -79,8 +89,8 @@ class Recorder:
         batch = self._recorded(points, gradient=False) or self._computed_values(points)
         return np.where(np.isnan(batch.values), np.inf, batch.values)
 
-    def report(self, x: Array, cost: float, gradient: Array | None = None) -> None:
-        """Tell of an iteration that ended at `x`, the best so far of the stage."""
+    def report(self, x: Array, cost: float, gradient: Array | None = None, batch_cost: float = np.nan) -> None:
+        """Tell of an iteration, with the best point `x` of the stage so far."""
         if gradient is None:
             gradient = np.full(x.size, np.nan)
         self._iterations += 1
@@ -88,7 +98,15 @@ class Recorder:
         norm = float(np.max(np.abs(self.problem.free_gradient(x, gradient))))
         self._on_iteration(
             Iteration(
-                self._stage, self._iterations, self._evaluations, cost, norm, self._seconds, x.copy(), self._replayed
+                self._stage,
+                self._iterations,
+                self._evaluations,
+                cost,
+                norm,
+                self._seconds,
+                x.copy(),
+                self._replayed,
+                batch_cost,
             )
         )
 
@@ -97,9 +115,9 @@ class Recorder:
         x, cost, gradient = self._best
         evaluations = self._evaluations - self._evaluations_before
         candidates = x[np.newaxis] if candidates is None else candidates
-        return Ending(
-            self._stage, x, cost, gradient, max(self._iterations, 0), evaluations, reason, finished, candidates
-        )
+        seconds = self._seconds - self._seconds_before
+        iterations = max(self._iterations, 0)
+        return Ending(self._stage, x, cost, gradient, iterations, evaluations, seconds, reason, finished, candidates)
 
     def _recorded(self, points: Array, gradient: bool) -> Batch | None:
         if self._should_stop():
@@ -116,9 +134,13 @@ class Recorder:
         self._count(entry)
         return entry
 
-    def _computed(self, x: Array) -> Batch:
+    def _evaluated(self, x: Array, function: Evaluation) -> tuple[float, Array]:
+        batch = self._recorded(x[np.newaxis], gradient=True) or self._computed(x, function)
+        return float(batch.values[0]), batch.gradients[0]
+
+    def _computed(self, x: Array, function: Evaluation) -> Batch:
         began = time.perf_counter()
-        cost, gradient = self.problem.value_and_gradient(x.copy())
+        cost, gradient = function(x.copy())
         gradients = np.array([gradient], dtype=np.float64)
         self._require_finite(cost, gradients[0])
         return self._record(Batch(x[np.newaxis], np.array([cost]), gradients, time.perf_counter() - began))

@@ -81,6 +81,7 @@ def _best_of(stage: str, descents: list[Ending]) -> Ending:
         stage=stage,
         iterations=sum(ending.iterations for ending in descents),
         evaluations=sum(ending.evaluations for ending in descents),
+        seconds=sum(ending.seconds for ending in descents),
         reason=reason,
         finished=last.finished,
         candidates=np.concatenate([ending.candidates for ending in ranked]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import Mapping
 from hydrocli.config.objective import Objective
-from hydrocli.config.optimiser import FirstGuess, Lbfgsb, Optimiser, Screening
+from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
 from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
@@ -25,6 +26,12 @@ from hydrocli.config.structure import Gr, Structure, Weights
 
 HYBRIDS = ("grnn", "node")
 """Structures with a network."""
+
+WITHOUT_GRADIENT = ("cmaes", "sbs")
+"""Optimisers that search a box."""
+
+SHARED = ("mlp", "cnn")
+"""Mappings whose numbers belong to all parameters together."""
 
 
 def _run_folder(value: Any, info: ValidationInfo) -> Any:
@@ -112,18 +119,33 @@ class Experiment(Section):
         if not {"mapping", "structure"} <= set(info.data):
             return stages
         final = info.data["mapping"].kind
-        problems: list[tuple[Location, str, str]] = []
         kinds = [stage.mapping or final for stage in stages]
+        problems: list[tuple[Location, str, str]] = []
         for index, (stage, kind) in enumerate(zip(stages, kinds, strict=True)):
-            if stage.kind == "cmaes" and kind != "uniform":
+            if stage.kind in WITHOUT_GRADIENT and kind != "uniform":
                 remedy = "give this stage `mapping: uniform`, and let one of kind lbfgsb follow"
-                problems.append(((index, "kind"), "cmaes calibrates uniform parameters only", remedy))
+                problems.append(((index, "kind"), f"{stage.kind} calibrates uniform parameters only", remedy))
             if index and kinds[index - 1] == "distributed" and kind == "uniform":
                 problems.append(((index, "mapping"), "uniform after distributed would lose the maps", ""))
-            if info.data["structure"].kind not in HYBRIDS and "network" in (stage.free or ()):
-                problems.append(((index, "free"), f"the structure {info.data['structure'].kind} has no network", ""))
+            problems += [((index, "free"), *problem) for problem in _not_free(stage, kind, info.data)]
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
         refuse(problems)
         return stages
+
+
+def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a stage cannot change, with remedies."""
+    asked = stage.free or ()
+    if "network" in asked and data["structure"].kind not in HYBRIDS:
+        yield f"the structure {data['structure'].kind} has no network", ""
+    elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
+        yield f"{stage.kind} calibrates parameters only", "let a stage of kind adam train the network"
+    single = set(asked) - {"parameters", "network"}
+    if single and kind in SHARED:
+        yield f"parameters of the mapping {kind} share its weights", "write `parameters`"
+    settings = {**dict(data.get("initial", ())), **dict(data.get("parameters", ()))}
+    for symbol in [symbol for symbol in asked if symbol in single and symbol in settings]:
+        if not settings[symbol].calibrated:
+            yield f"{symbol} is not calibrated", f"set {symbol}.calibrated: true"

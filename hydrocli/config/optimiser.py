@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hydrocli.config.section import Integer, Number, Section, refusal
+from hydrocli.config.section import Duration, Integer, Number, Section, refusal
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 Tolerance = Annotated[Number, Field(ge=0, lt=1)]
@@ -45,16 +46,24 @@ Mapped = Annotated[
 
 
 def _some(value: Any) -> Any:
-    if isinstance(value, list | tuple) and (not value or len(set(map(str, value))) < len(value)):
+    if not isinstance(value, list | tuple):
+        return value
+    if not value or len(set(map(str, value))) < len(value):
         raise refusal("holds nothing, or something twice", "write [parameters], [network] or both")
+    known = ("parameters", "network", *PARAMETERS, *INITIAL_LEVELS)
+    if unknown := [item for item in value if item not in known]:
+        raise refusal(f"'{unknown[0]}' cannot be freed", f"choose among {', '.join(known)}")
+    if "parameters" in value and set(value) - {"parameters", "network"}:
+        raise refusal("names all parameters and single ones", "write `parameters`, or the single ones")
     return value
 
 
 Free = Annotated[
-    tuple[Literal["parameters", "network"], ...] | None,
+    tuple[str, ...] | None,
     BeforeValidator(_some),
     Field(
-        description="what changes: parameters, weights of the network; left out: all there is",
+        description="what changes: parameters (or single ones of those that are calibrated: cp, ct ...), weights of "
+        "the network; left out: all there is",
         examples=[["parameters", "network"]],
     ),
 ]
@@ -76,6 +85,21 @@ class Lbfgsb(Section):
     )
 
 
+class Batches(Section):
+    """Mini-batches: each iteration sees one sub-period, at some of the gauges."""
+
+    length: Duration = Field(description="of the sub-period whose discharge an iteration moves", examples=["10d"])
+    lead: Duration = Field(
+        0, description="run before it, so that parameters act through the stores; the states before come from a whole run"
+    )
+    gauges: Count | None = Field(
+        None, description="so many gauges, drawn anew in each iteration; left out: all", examples=[2]
+    )
+    refresh: Count = Field(
+        10, description="iterations between runs over the whole calibration, which give the cost and fresh states"
+    )
+
+
 class Adam(Section):
     """Adam, descent with momentum."""
 
@@ -91,6 +115,46 @@ class Adam(Section):
     bias_correction: Literal["standard", "constant"] = Field(
         "standard", description="standard: by 1 - beta^iteration; constant: by 1 - beta, as smash has it"
     )
+    schedule: Literal["constant", "cosine", "exponential"] = Field(
+        "constant", description="of the rate: constant, or down to `final_share` of it over the iterations"
+    )
+    warm_up: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
+        0, description="iterations over which the rate rises to `rate`"
+    )
+    final_share: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.01, description="share of `rate` that a cosine or exponential schedule ends with"
+    )
+    weight_decay: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0, description="weights of networks shrink by rate times this in an iteration (decoupled); parameters do not"
+    )
+    gradient_limit: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="a longer gradient (2-norm) is shortened to it; left out: never", examples=[1.0]
+    )
+    patience: Count | None = Field(
+        None,
+        description="it ends when so many iterations have not lowered the cost by more than cost_tolerance; left out: "
+        "it does all iterations",
+        examples=[50],
+    )
+    cost_tolerance: Tolerance = Field(0.0, description="see patience")
+    batches: Batches | None = Field(None, description="mini-batches; left out: every iteration sees everything")
+
+
+class Sbs(Section):
+    """Step-by-step descent."""
+
+    kind: Literal["sbs"] = Field(
+        description="step-by-step descent of Michel, local and without gradient, for uniform parameters"
+    )
+    mapping: Literal["uniform"] | None = Field(
+        None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
+    )
+    free: Free = None
+    iterations: Count = Field(500, description="it ends after these at the latest")
+    pace: Annotated[Number, Field(gt=0, le=5)] = Field(
+        0.64, description="first step, in artanh(2 z - 1) with z from 0 to 1 between the bounds"
+    )
+    smallest_pace: Annotated[Number, Field(gt=0, le=5)] = Field(0.01, description="it ends below this pace")
 
 
 class Cmaes(Section):
@@ -102,7 +166,7 @@ class Cmaes(Section):
     mapping: Literal["uniform"] | None = Field(
         None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
     )
-    free: Annotated[tuple[Literal["parameters"]] | None, Field(description="parameters; nothing else can be")] = None
+    free: Free = None
     iterations: Count = Field(200, description="it ends after these at the latest")
     cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
     population: Annotated[Integer, Field(ge=4, le=10_000)] | None = Field(
@@ -128,6 +192,6 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyStage = Annotated[Lbfgsb | Adam | Cmaes, Field(discriminator="kind")]
+AnyStage = Annotated[Lbfgsb | Adam | Cmaes | Sbs, Field(discriminator="kind")]
 
 Optimiser = Annotated[tuple[AnyStage, ...], _OneOrMore(), BeforeValidator(_listed)]
