@@ -80,7 +80,7 @@ class Experiment(Section):
     optimiser: Optimiser = Field(
         (Lbfgsb(kind="lbfgsb"),),
         description="one stage, or a list of stages, each from the end of the one before; left out: lbfgsb, "
-        "or adam where the structure has a network",
+        "or adam where there is a network",
     )
     signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
     execution: Execution = Field(default_factory=Execution, description="how it is computed")
@@ -97,11 +97,15 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def _networks_are_trained_by_adam(cls, data: Any) -> Any:
-        """Where no optimiser is asked for."""
-        structure = data.get("structure") if isinstance(data, dict) else None
-        if isinstance(structure, dict) and structure.get("kind") in HYBRIDS and data.get("optimiser") is None:
-            return {**data, "optimiser": {"kind": "adam"}}
-        return data
+        """Where no optimiser is asked for; those of a mapping alone first, as the papers do."""
+        if not isinstance(data, dict) or data.get("optimiser") is not None:
+            return data
+        kinds = [data[key].get("kind") if isinstance(data.get(key), dict) else None for key in ("structure", "mapping")]
+        main = {"kind": "adam"}
+        if kinds[1] in SHARED:
+            first = {"kind": "adam", "rate": 0.004, "iterations": 40, "free": ["parameters"]}
+            return {**data, "optimiser": [first, main]}
+        return {**data, "optimiser": main} if kinds[0] in HYBRIDS else data
 
     @field_validator("network")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hydrocli.config.section import Duration, Integer, Number, Section, refusal
+from hydrocli.config.section import Integer, Number, Section, refusal
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -85,21 +85,6 @@ class Lbfgsb(Section):
     )
 
 
-class Batches(Section):
-    """Mini-batches: each iteration sees one sub-period, at some of the gauges."""
-
-    length: Duration = Field(description="of the sub-period whose discharge an iteration moves", examples=["10d"])
-    lead: Duration = Field(
-        0, description="run before it, so that parameters act through the stores; the states before come from a whole run"
-    )
-    gauges: Count | None = Field(
-        None, description="so many gauges, drawn anew in each iteration; left out: all", examples=[2]
-    )
-    refresh: Count = Field(
-        10, description="iterations between runs over the whole calibration, which give the cost and fresh states"
-    )
-
-
 class Adam(Section):
     """Adam, descent with momentum."""
 
@@ -137,7 +122,6 @@ class Adam(Section):
         examples=[50],
     )
     cost_tolerance: Tolerance = Field(0.0, description="see patience")
-    batches: Batches | None = Field(None, description="mini-batches; left out: every iteration sees everything")
 
 
 class Sbs(Section):

@@ -76,6 +76,7 @@ class Manifest:
         inputs: fingerprint of each input by name.
         timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
         counts: what was counted on the way, such as missing forcing.
+        stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         warnings: sentences for the user.
         created, updated: UTC.
         versions, host, cpu, command: with what and where the last command that computed was run.
@@ -90,6 +91,7 @@ class Manifest:
     inputs: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     created: str = field(default_factory=_now)
     updated: str = field(default_factory=_now)

@@ -114,6 +114,7 @@ HISTORY = Table(
         Column("iteration", "integer", "iteration of the stage or descent, 0 = its start"),
         Column("evaluations", "integer", "evaluations of the cost since the calibration began"),
         Column("cost", "float", "lowest cost found in the stage or descent", "-"),
+        Column("batch_cost", "float", "cost of the mini-batch of this iteration", "-", "no mini-batch"),
         Column(
             "gradient_norm",
             "float",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,19 @@ from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
-from hydrocli.config import Experiment
+from hydrocli.config import Experiment, load
 from hydrocli.errors import InputError, Stopped
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
 from hydrocli.runs.build import Case, ingested, tell_compilation
-from hydrocli.runs.calibrate import JOURNAL
+from hydrocli.runs.calibrate import CONFIG, JOURNAL
 from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
+
+STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
 
 
 def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> None:
@@ -42,6 +45,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
         case = Case(experiment, ingested(experiment, console, stopping))
         schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
     _same_inputs(folder, case)
+    _tell_fresh_weights(case, console)
     with folder.timed("preparation"):
         training = Training(case)
     iterations: list[Iteration] = []
@@ -52,7 +56,8 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
         _write_calibration(folder, training, endings, iterations)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
         folder.update(
-            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())}
+            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())},
+            stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
         )
         maps, phi1 = training.found(endings)
         scores = write_outcome(folder, case, maps, phi1)
@@ -65,6 +70,15 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
 
 def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
     return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
+
+
+def _tell_fresh_weights(case: Case, console: Console) -> None:
+    """Say that parameters come from a run whose weights stay behind."""
+    source, asked = case.experiment.parameters.source, case.experiment
+    if not case.structure.has_network or not source or asked.network.source:
+        return
+    if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
+        console.note(f"the parameters come from {source}, the network starts fresh: `network.from` takes its weights")
 
 
 def _same_inputs(folder: RunFolder, case: Case) -> None:
@@ -123,6 +137,6 @@ def _write_calibration(
         "gradient": last.gradient,
     }
     write_table(folder.path, schemas.CONTROL, columns, run=folder.manifest.run)
-    fields = ("stage", "iteration", "evaluations", "cost", "gradient_norm", "seconds")
+    fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)

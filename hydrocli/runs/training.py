@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.calibration.adam import Adam
-from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.lbfgsb import LBFGSB
 from hydrocli.calibration.problem import Optimiser, Problem
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
+from hydrocli.config.optimiser import AnyStage
 from hydrocli.mapping.distributed import Distributed
 from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
@@ -34,17 +32,25 @@ from hydrocli.model.sweep import State
 from hydrocli.names import PARAMETERS
 from hydrocli.runs.build import Case
 from hydrocli.runs.cost import calibration_cost
+from hydrocli.runs.optimisers import optimiser_of
 from hydrocli.runs.phi1 import Phi1
 
 Floats = NDArray[np.float64]
 
+NETWORKS = ("phi1", "phi2")
+"""Groups of controls that are weights: a decay of weights pulls them to zero."""
+
 
 @dataclass(frozen=True)
 class Free:
-    """What a stage changes: how the parameters vary (None: they stay), and whether the weights are trained."""
+    """What a stage changes: how the parameters vary (None: they stay), whether weights are trained, which parameters.
+
+    `only` names them; empty: all that are calibrated.
+    """
 
     mapping: str | None
     weights: bool
+    only: tuple[str, ...] = ()
 
 
 class Training:
@@ -108,11 +114,16 @@ class Training:
         stages = []
         for number, stage in enumerate(experiment.optimiser, start=1):
             kind = stage.mapping or experiment.mapping.kind
-            asked = stage.free or (("parameters",) if stage.kind == "cmaes" else ("parameters", "network"))
-            free = Free(kind if "parameters" in asked else None, "network" in asked and self.case.structure.has_network)
+            free = self._freed(stage, kind)
             name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
-            stages.append(self._stage(name, free, _optimiser(stage, experiment.seed), stage.iterations + 1))
+            stages.append(self._stage(name, free, optimiser_of(stage, experiment.seed), stage.iterations + 1))
         return stages
+
+    def _freed(self, stage: AnyStage, kind: str) -> Free:
+        asked = stage.free or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+        only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
+        weights = "network" in asked and self.case.structure.has_network
+        return Free(kind if only or "parameters" in asked else None, weights, only)
 
     def _stage(self, name: str, free: Free, optimiser: Optimiser, iterations: int, descents: int = 1) -> Stage:
         number = len(self._free)
@@ -127,6 +138,8 @@ class Training:
         if stage:
             maps, weights = self._control(stage - 1, endings[:-1]).split(endings[-1].x)
             rows = continued(rows, maps)
+        if free.only:
+            rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
         kinds: dict[str | None, Callable[..., Mapping]] = {"uniform": Uniform, "distributed": Distributed, None: Fixed}
         return Control(kinds[free.mapping](rows, self.case.calibrated_cells), weights, free.weights)
 
@@ -136,13 +149,11 @@ class Training:
         starts = control.first_guess()[np.newaxis]
         if stage and self._free[stage - 1] == self._free[stage]:
             starts = endings[-1].candidates  # the controls mean the same
-        return Problem(starts, control.lower, control.upper, self._objective.value_and_gradient, self._objective.values)
+        evaluate, values = self._objective.value_and_gradient, self._objective.values
+        weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
+        return Problem(starts, control.lower, control.upper, evaluate, values, weights)
 
 
-def _optimiser(stage: Any, seed: int) -> Optimiser:
-    """The optimiser of a stage as `config` has it."""
-    if stage.kind == "lbfgsb":
-        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
-    if stage.kind == "adam":
-        return Adam(stage.iterations, stage.rate, stage.beta1, stage.beta2, stage.bias_correction)
-    return CMAES(stage.iterations, stage.population, stage.spread, stage.cost_tolerance, stage.patience, seed)
+def group(name: str) -> str:
+    """What a control belongs to: `phi1` of `phi1[3]`, `cp` of `cp[17]` and of `cp`."""
+    return name.split("[")[0]

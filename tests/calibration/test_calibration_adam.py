@@ -150,3 +150,94 @@ def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None
         stops += 1
     assert stops == 17
     assert outcome.bits == whole.bits
+
+
+SLOPE = (lambda x: (float(x.sum()), np.ones(3)), -OPEN, OPEN)
+"""A constant gradient: every step of Adam is the rate of its iteration."""
+
+
+def steps(path: Path, optimiser: Adam) -> np.ndarray:
+    problem, points = recording(*SLOPE)
+    solve(path, optimiser, problem)
+    return -np.diff(np.array(points)[:, 0])
+
+
+def test_schedules(path: Path) -> None:
+    """In the middle a cosine is half-way between the ends, a geometric sequence at their geometric mean."""
+    quarter = {"iterations": 25, "rate": 0.01, "final_share": 0.04, "warm_up": 4}
+    cosine = steps(path.with_name("c"), Adam(schedule="cosine", **quarter))
+    geometric = steps(path.with_name("e"), Adam(schedule="exponential", **quarter))
+    np.testing.assert_allclose(cosine[:5], [0.0025, 0.005, 0.0075, 0.01, 0.01], rtol=1e-6)
+    np.testing.assert_allclose(cosine[[4, 14, 24]], [0.01, 0.0052, 0.0004], rtol=1e-6)
+    np.testing.assert_allclose(geometric[[4, 14, 24]], [0.01, 0.002, 0.0004], rtol=1e-6)
+    np.testing.assert_allclose(steps(path.with_name("k"), Adam(iterations=9, rate=0.01)), 0.01, rtol=1e-6)
+
+
+def test_the_decay_is_decoupled_and_pulls_what_is_named(path: Path) -> None:
+    """Without a gradient nothing but the decay moves: x (1 - rate decay)^t, and only there."""
+    problem, points = recording(lambda x: (1.0, np.zeros(3)), -OPEN, OPEN)
+    problem = replace(problem, decaying=np.array([True, False, True]))
+    solve(path, Adam(iterations=5, rate=0.1, weight_decay=0.2), problem)
+    np.testing.assert_allclose(points[-1], START[0] * [0.98**5, 1.0, 0.98**5], rtol=1e-14)
+
+
+def test_a_long_gradient_is_shortened(path: Path) -> None:
+    """The first step does not feel it, the moments do: after one long gradient the next ones weigh as much."""
+    lengths = iter([100.0, 1.0])
+    problem, points = recording(lambda x: (1.0, np.array([next(lengths), 0.0, 0.0])), -OPEN, OPEN)
+    solve(path, Adam(iterations=1, rate=0.1, gradient_limit=1.0), problem)
+    np.testing.assert_allclose(points[1] - points[0], [-0.1, 0.0, 0.0], rtol=1e-6)
+    alternating = iter([100.0, 1.0, 1.0])
+    problem, points = recording(lambda x: (1.0, np.array([next(alternating), 0.0, 0.0])), -OPEN, OPEN)
+    solve(path.with_name("second"), Adam(iterations=2, rate=0.1, gradient_limit=1.0), problem)
+    np.testing.assert_allclose(np.diff(np.array(points)[:, 0]), -0.1, rtol=1e-6)
+
+
+def test_patience_ends_it(path: Path) -> None:
+    """The cost is that of a slope which ends: after iteration 10 nothing is lower by more than the tolerance."""
+    problem, points = recording(lambda x: (-float(min(len(points), 11)) - 1e-3 * len(points), np.ones(3)), -OPEN, OPEN)
+    ending = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).endings[0]
+    assert ending.iterations == 17
+    assert ending.finished
+    assert ending.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
+
+
+PARTS = 4
+
+
+def batches(function: Rosenbrock) -> Sequence[Stage]:
+    """The whole is the sum over four batches, each a quarter of it plus a term that vanishes in the sum."""
+
+    def batch(iteration: int, anchor: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
+        cost, gradient = function.value_and_gradient(x)
+        tilt = np.array([1.0, -1.0, 1.0, -1.0])[iteration % PARTS] * (1 + anchor)
+        return cost + float(tilt @ x), gradient + tilt
+
+    adam = Adam(iterations=22, rate=0.1, refresh=5, patience=11)
+    return [Stage("parts", adam, lambda _: replace(function.problem(START), batch=batch))]
+
+
+def test_batches_are_judged_by_the_whole_cost(path: Path) -> None:
+    outcome = calibrate(path, batches)
+    ending, history = outcome.endings[0], outcome.history
+    assert [i.iteration for i in history] == list(range(23))
+    changes = [i for i in range(1, 23) if history[i].cost != history[i - 1].cost]
+    assert changes
+    assert set(changes) <= {5, 10, 15, 20, 22}
+    assert ending.cost == Rosenbrock().values(ending.x[np.newaxis])[0]
+    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    assert np.isfinite([i.batch_cost for i in history[:-1]]).all()
+    assert np.isnan(history[-1].batch_cost)
+    assert ending.evaluations == 22 + 6 + 1  # batches, whole costs, the gradient at the end
+
+
+def test_batches_killed_at_every_evaluation(tmp_path: Path) -> None:
+    """The order of the batches and their anchors follow from the iteration, so a resumed way is the same."""
+    function = Rosenbrock()
+    whole = calibrate(tmp_path / "whole", batches, function)
+    for death in range(1, function.computed, 5):
+        with pytest.raises(Killed):
+            calibrate(tmp_path / f"{death}", batches, Rosenbrock(die_at=death))
+        rest = Rosenbrock()
+        assert calibrate(tmp_path / f"{death}", batches, rest).bits == whole.bits
+        assert rest.computed == function.computed - death

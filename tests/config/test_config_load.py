@@ -57,6 +57,21 @@ def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Re
     assert read(resolved(experiment)) == experiment
 
 
+def test_stages_of_the_papers(read: Read, minimal: str) -> None:
+    """Stage by stage, with single parameters freed, a schedule and a stopping rule."""
+    stages = """structure: {kind: node}
+optimiser:
+  - {kind: sbs, mapping: uniform, free: [cp, ct], pace: 0.3}
+  - {kind: adam, rate: 0.004, iterations: 40, free: [parameters]}
+  - {kind: adam, schedule: cosine, warm_up: 10, weight_decay: 0.01, patience: 50, cost_tolerance: 1.0e-4}
+"""
+    experiment = read(minimal + stages)
+    assert [stage.free for stage in experiment.optimiser] == [("cp", "ct"), ("parameters",), None]
+    assert experiment.optimiser[1].schedule == "constant"
+    assert experiment.optimiser[2].patience == 50
+    assert read(resolved(experiment)) == experiment
+
+
 def test_one_setting_changes_and_the_others_stay(read: Read, minimal: str) -> None:
     experiment = read(minimal + "parameters: {ct: {bounds: [1, 3000]}, kexc: {calibrated: false}, akw: }\n")
     assert experiment.parameters.ct.bounds == (1, 3000)

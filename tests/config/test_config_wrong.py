@@ -111,6 +111,21 @@ WRONG = {
         "structure: {kind: ode, tolerance: 0}\nforcing:",
         ["config.yaml:15: structure.tolerance: must be at least 1e-14, found 0"],
     ),
+    "what cannot be freed": (
+        "forcing:",
+        "optimiser: {kind: lbfgsb, free: [cp, slope]}\nforcing:",
+        ["config.yaml:15: optimiser.free: 'slope' cannot be freed\n  choose among parameters, network, cp, ct"],
+    ),
+    "all parameters and one": (
+        "forcing:",
+        "optimiser: {kind: lbfgsb, free: [parameters, cp]}\nforcing:",
+        ["optimiser.free: names all parameters and single ones\n  write `parameters`, or the single ones"],
+    ),
+    "a level that is not calibrated is freed": (
+        "forcing:",
+        "optimiser: {kind: sbs, free: [cp, hp]}\nforcing:",
+        ["config.yaml:15: optimiser.free: hp is not calibrated\n  set hp.calibrated: true"],
+    ),
     "nothing is free": (
         "forcing:",
         "structure: {kind: grnn}\noptimiser: {kind: adam, free: []}\nforcing:",
@@ -119,7 +134,10 @@ WRONG = {
     "cmaes on weights": (
         "forcing:",
         "structure: {kind: grnn}\noptimiser: {kind: cmaes, free: [network]}\nforcing:",
-        ["config.yaml:16: optimiser.free.0: 'network' is not possible\n  one of: parameters"],
+        [
+            "config.yaml:16: optimiser.free: cmaes calibrates parameters only\n"
+            "  let a stage of kind adam train the network"
+        ],
     ),
     "mapping of a later version": (
         "forcing:",
