@@ -46,6 +46,27 @@ STATES = _table(
 )
 """Everything a later run needs to start exactly where an earlier one ended."""
 
+FLUXES = _table(
+    Quantity("pn", "rain that interception leaves", "mm/step", source="P1 2.2.1"),
+    Quantity("en", "potential evapotranspiration that interception leaves", "mm/step", source="P1 2.2.1"),
+    Quantity("ps", "infiltration into the production store", "mm/step", source="P1 eq. 4, P2 eq. 5"),
+    Quantity("es", "evaporation from the production store", "mm/step", source="P1 eq. 4, P2 eq. 5"),
+    Quantity("pr", "rain that passes the production store", "mm/step", source="P1 eq. 5, P2 eq. 5"),
+    Quantity("perc", "percolation from the production store", "mm/step", source="P1 eq. 5"),
+    Quantity("exchange", "exchange as applied, both branches", "mm/step", source="P1 eqs 6-8, P2 eqs 5-6"),
+    Quantity("qr", "runoff of the transfer store", "mm/step", source="P1 eq. 8, P2 eq. 6"),
+    Quantity("qd", "runoff of the direct branch, exchange included", "mm/step", source="P1 eq. 8, P2 eq. 6"),
+    Quantity("qt", "runoff of the cell before routing", "mm/step", source="P1 eq. 8, P2 eq. 6"),
+    Quantity("aet", "actual evapotranspiration, from interception and soil", "mm/step", source="P1 2.2.1"),
+    Quantity("storage", "water in the stores of interception, production and transfer", "mm", source="P1 2.2.1"),
+)
+"""What moves in a cell, and what its stores hold."""
+
+CORRECTIONS = _table(
+    *(Quantity(f"f{k}", f"correction f{k} by the network", "-", 0.0, -1.0, 1.0, "P1 2.2.3") for k in range(1, 5))
+)
+NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")
+
 INITIAL_LEVELS = ("hp", "ht")
 """States whose initial values may be calibrated."""
 
@@ -56,6 +77,9 @@ FORCINGS = _table(
 
 NETWORK_INPUTS = ("hp", "ht", "pn", "en")
 """Inputs of phi1, the network that corrects fluxes: levels of the stores, neutralised rain and evapotranspiration."""
+
+LOOKED_AT = {symbol: STATES[symbol] for symbol in INITIAL_LEVELS} | FLUXES | CORRECTIONS | _table(NEWTON_ITERATIONS)
+"""States and fluxes that a run writes where they are asked for."""
 
 EXTRAPOLATED = Quantity(
     "extrapolated", "share of the cells with an input of phi1 outside its range in calibration", "-"

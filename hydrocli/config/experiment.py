@@ -18,6 +18,7 @@ from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import Mapping
 from hydrocli.config.objective import Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
+from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
 from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
@@ -83,6 +84,7 @@ class Experiment(Section):
         "or adam where there is a network",
     )
     signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
+    outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes that are written")
     execution: Execution = Field(default_factory=Execution, description="how it is computed")
 
     @model_validator(mode="before")
@@ -116,6 +118,13 @@ class Experiment(Section):
                 [(("from",), f"the structure {structure.kind} has no network", "take grnn or node, or leave it out")]
             )
         return network
+
+    @field_validator("outputs")
+    @classmethod
+    def _outputs_of_the_structure(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
+        if structure := info.data.get("structure"):
+            refuse(outputs.unknown_to(structure.kind))
+        return outputs
 
     @field_validator("optimiser")
     @classmethod

@@ -19,6 +19,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("gauges", "validation"),
     ("forcing", "store"),
     ("signatures",),
+    ("outputs",),
     ("execution", "threads"),
     ("execution", "workers"),
     ("execution", "memory"),

@@ -3,7 +3,7 @@
     rain - evapotranspiration + exchange + network source + clamped - runoff - storage change = closure error
 
 Storage and runoff are read from the rows of the sweep. The fluxes between them, which it does not keep, are computed
-again from these rows by the same kernels and the same network, so the closure error shows what a step has not solved.
+again from these rows (`fluxes`), so the closure error shows what a step has not solved.
 
 * exchange, as applied: F in the transfer branch, and in the direct branch what max(0, prd + F) lets through (`gr`,
   `grnn`); 2 F in `ode` and `node`, where nothing limits it.
@@ -22,26 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.jit import loop
-from hydrocli.model.grnn import UNLIMITED
-from hydrocli.model.network import LEAKY_RELU, SILU, STRIP, network, workspace
+from hydrocli.model.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
+from hydrocli.model.network import STRIP
 from hydrocli.model.neutralise import neutralise_row
 from hydrocli.model.routing import gather_upstream
-from hydrocli.model.rows import inputs_of
 from hydrocli.model.skew import Skew
-from hydrocli.model.structures import HIGHEST_LEVEL
 from hydrocli.model.sweep import NO_WEIGHTS, Rows, Sweep
-from hydrocli.water.exchange import exchange
-from hydrocli.water.flux_correction import corrected_flux
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
-from hydrocli.water.production import percolation, production
-from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff
-from hydrocli.water.vector_math import maximum
 
 Floats = NDArray[np.float64]
 
 TERMS = ("evapotranspiration", "exchange", "network_source", "clamped", "runoff", "storage_change")
-UNCORRECTED, BEFORE, AFTER = range(3)
-"""Levels that phi1 sees: none, those before the step, those after it."""
+ES, EXCHANGE, SOURCE, CLAMPED = (FLUXES.index(name) for name in ("es", "exchange", "source", "clamped"))
 
 
 @dataclass(frozen=True)
@@ -111,20 +103,12 @@ class CellBalance:
         self, sweep: Sweep, parameters: Floats, years: NDArray[np.int64], weights: Floats = NO_WEIGHTS
     ) -> None:
         assert sweep.real is np.float64
-        skew, structure = sweep.skew, sweep.structure
+        skew = sweep.skew
         self.sweep, self.years = sweep, years
-        cp, ct, kexc, *_ = skew.spread(parameters, 1.0)
-        self._cells = np.stack([cp, 1.0 / cp, ct, 1.0 / ct, kexc])
+        self._cells = cell_rows(skew.spread(parameters, 1.0))
         self._sums = np.zeros((int(years[-1]) + 1, len(TERMS), skew.slots))
         self._held = np.zeros(skew.slots, np.int64)
-        seen = AFTER if structure.sees_new_levels else BEFORE
-        scaled = structure.scaled(weights) if structure.has_network else weights
-        activation = {"silu": SILU, "leaky_relu": LEAKY_RELU}[structure.activation]
-        work = workspace(structure.widths, np.float64, 2)
-        self._network = seen if structure.has_network else UNCORRECTED, scaled, structure.widths, activation, work
-        room = 0.0 if structure.kind == "grnn" and structure.limits == "physical" else UNLIMITED
-        highest = float(HIGHEST_LEVEL[structure.limits])
-        self._equations = structure.has_solver, room, LOWEST_LEVEL, highest
+        self._equations = equations_of(sweep.structure, weights)
 
     def __call__(self, rows: Rows, start: int, count: int) -> None:
         """See `Sweep.simulate`."""
@@ -132,7 +116,7 @@ class CellBalance:
         _book(
             start, count, skew.low, skew.high, skew.offset, skew.heads, skew.level, sweep.net, self.years,
             self._cells, sweep.constants, rows.levels, rows.lateral, rows.flow,
-            self._network, self._equations, self._sums, self._held,
+            self._equations, np.empty((len(FLUXES), STRIP)), self._sums, self._held,
         )  # fmt: skip
 
     @property
@@ -151,81 +135,28 @@ class CellBalance:
 @loop
 def _book(
     start, count, low, high, offset, heads, level, net, years, cells, constants, levels, lateral, flow,
-    network_of, equations, sums, held,
+    equations, fluxes, sums, held,
 ):  # fmt: skip
-    seen, weights, widths, kind, work = network_of
     to_discharge, inverse_beta = constants
-    is_differential, room, lowest, highest = equations
-    values, slopes = work[0], work[1]
-    x, f = values[0], values[-1]
     for k in range(count):
         for block in range(2):
             a, b = low[block, start + k], high[block, start + k]
             first = offset[block, start + k] - a
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
-                after = k + (seen == AFTER)
-                inputs_of(net[first + s : first + e], levels[0, after, s:e], levels[1, after, s:e], x)
-                if seen != UNCORRECTED:
-                    network(weights, widths, kind, values, slopes, e - s)
-                for c in range(s, e):
-                    pn, en = x[2, c - s], x[3, c - s]
-                    cp, inverse_cp, ct, inverse_ct, kexc = (
-                        cells[0, c],
-                        cells[1, c],
-                        cells[2, c],
-                        cells[3, c],
-                        cells[4, c],
-                    )
-                    f1, f2, f3, f4 = f[0, c - s], f[1, c - s], f[2, c - s], f[3, c - s]
-                    hp0, ht0, hp, ht = levels[0, k, c], levels[1, k, c], levels[0, k + 1, c], levels[1, k + 1, c]
-                    if is_differential:
-                        es, exchanged, source, clamped = _differential(
-                            pn, en, cp, ct, kexc, hp0, ht0, hp, ht, f1, f2, f3, f4, lowest, highest
-                        )
-                    else:
-                        source = 0.0
-                        es, exchanged, clamped = _algebraic(
-                            pn, en, cp, inverse_cp, inverse_ct, ct, kexc, hp0, ht0, inverse_beta, f1, f2, f3, f4, room
-                        )
-                    lateral_inflow = lateral[k + 1, c - heads] if block else flow[k + 1, c]
-                    total = sums[years[start + k - level[c]]]
-                    total[0, c] += es
-                    total[1, c] += exchanged
-                    total[2, c] += source
-                    total[3, c] += clamped
-                    total[4, c] += lateral_inflow / to_discharge[c]
-                    total[5, c] += cp * (hp - hp0) + ct * (ht - ht0)
-                    held[c] += clamped != 0.0
-
-
-@loop
-def _algebraic(pn, en, cp, inverse_cp, inverse_ct, ct, kexc, hp, ht, inverse_beta, f1, f2, f3, f4, room):
-    """Evaporation, exchange and what the lowest level adds in a step of `gr` or `grnn` from levels hp, ht [mm]."""
-    ps, es = production(pn, en, cp, inverse_cp, hp)
-    ps = corrected_flux(ps, f1, pn, maximum(cp * (1.0 - hp), room))
-    es = corrected_flux(es, f2, en, maximum(cp * hp, room))
-    _, perc = percolation(cp, hp + (ps - es) * inverse_cp, inverse_beta)
-    F = (1.0 + f4) * exchange(kexc, ht)
-    delayed = 0.9 * (1.0 - f3 * f3)
-    effective = pn - ps + perc
-    prr, prd = delayed * effective + F, (1.0 - delayed) * effective
-    return es, F + direct_runoff(prd, F) - prd, ct * max(0.0, LOWEST_LEVEL - (ht + prr * inverse_ct))
-
-
-@loop
-def _differential(pn, en, cp, ct, kexc, hp0, ht0, hp, ht, f1, f2, f3, f4, lowest, highest):
-    """Evaporation, exchange, rain of the network and what limits add in a step of `ode` or `node` to hp, ht [mm]."""
-    a = pn * (1.0 + f1)
-    es = hp * (2.0 - hp) * en * (1.0 + f2)
-    F = (1.0 + f3) * exchange(kexc, ht)
-    clamped = 0.0
-    if hp <= lowest or hp >= min(highest, 1.0):
-        clamped += cp * (hp - hp0) - ((1.0 - hp * hp) * a - es)
-    if ht <= lowest or ht >= highest:
-        h2 = ht * ht
-        clamped += ct * (ht - ht0) - (0.9 * hp * hp * a + F - 0.25 * ct * (1.0 + f4) * h2 * h2 * ht)
-    return es, 2.0 * F, pn * f1, clamped
+                hp0, ht0, hp, ht = levels[0, k, s:e], levels[1, k, s:e], levels[0, k + 1, s:e], levels[1, k + 1, s:e]
+                here = cells[:, s:e]
+                fluxes_of(net[first + s : first + e], hp0, ht0, hp, ht, here, inverse_beta, equations, fluxes)
+                for c in range(e - s):
+                    lateral_inflow = lateral[k + 1, s + c - heads] if block else flow[k + 1, s + c]
+                    total = sums[years[start + k - level[s + c]]]
+                    total[0, s + c] += fluxes[ES, c]
+                    total[1, s + c] += fluxes[EXCHANGE, c]
+                    total[2, s + c] += fluxes[SOURCE, c]
+                    total[3, s + c] += fluxes[CLAMPED, c]
+                    total[4, s + c] += lateral_inflow / to_discharge[s + c]
+                    total[5, s + c] += here[0, c] * (hp[c] - hp0[c]) + here[2, c] * (ht[c] - ht0[c])
+                    held[s + c] += fluxes[CLAMPED, c] != 0.0
 
 
 class RoutingAdded:

@@ -138,6 +138,7 @@ class Sweep:
         state: State,
         weights: NDArray[np.float64] = NO_WEIGHTS,
         watch: Watch | None = None,
+        at_once: int | None = None,
     ) -> tuple[NDArray[np.float64], State]:
         """Discharge[g, steps] at the gauges [m3/s] and the state after the last step.
 
@@ -146,11 +147,12 @@ class Sweep:
             state: at the start.
             weights: of phi1, where the structure has it.
             watch: is shown the rows of every piece: watch(rows, first wave, number of waves).
+            at_once: at most so many waves make a piece.
         """
         forward = _Forward(self, parameters, weights)
         discharge = np.empty((len(self.gauge_slots), self.skew.steps))
         self._set_row(self._moving, state)
-        self._advance(forward, 0, self.skew.waves, discharge, watch)
+        self._advance(forward, 0, self.skew.waves, discharge, watch, at_once)
         return discharge, self._state(self._moving)
 
     def gradient(
@@ -202,11 +204,17 @@ class Sweep:
         return -(-rows // self.block) * self.block
 
     def _advance(
-        self, forward: _Forward, start: int, waves: int, discharge: NDArray[np.float64], watch: Watch | None = None
+        self,
+        forward: _Forward,
+        start: int,
+        waves: int,
+        discharge: NDArray[np.float64],
+        watch: Watch | None = None,
+        at_once: int | None = None,
     ) -> None:
         """Run `waves` waves in the moving rows, whose row 0 is the state before and then after them."""
         moving = self._moving
-        held = len(moving.flow) - 1
+        held = min(len(moving.flow) - 1, at_once or waves)
         for piece in range(start, start + waves, held):
             rows = min(held, start + waves - piece)
             self._run_tiles(forward, moving, piece, rows)

@@ -46,8 +46,8 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, network, states, domain, catchments, balance, events,
-            signatures: the tables, as DataFrames.
+        discharge, scores, parameters, control, history, network, states, domain, catchments, means, cells,
+            without_network, response, balance, events, signatures: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
@@ -59,6 +59,10 @@ class Run:
     states = _Lazy()
     domain = _Lazy()
     catchments = _Lazy()
+    means = _Lazy()
+    cells = _Lazy()
+    without_network = _Lazy()
+    response = _Lazy()
     balance = _Lazy()
     events = _Lazy()
     signatures = _Lazy()

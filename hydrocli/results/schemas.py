@@ -161,6 +161,20 @@ BALANCE = Table(
         Column("closure_error", "float", "what the other columns leave unexplained", "mm"),
     ),
 )
+RESPONSE = Table(
+    "response",
+    "what the network makes of a flux, at mean parameters, the other level at its mean",
+    (
+        RUN,
+        Column("flux", "text", "infiltration, evaporation, exchange or outflow"),
+        Column("level", "text", "level that varies: hp or ht"),
+        Column("level_value", "float", "its value", "-"),
+        Column("forcing", "text", "forcing that varies: pn or en"),
+        Column("forcing_value", "float", "its value", "mm/step"),
+        Column("classical", "float", "flux without correction", "mm/step"),
+        Column("corrected", "float", "flux with the corrections of the network", "mm/step"),
+    ),
+)
 EVENTS = Table(
     "events",
     "flood events found in the observed discharge",
@@ -236,6 +250,26 @@ def catchments(quantities: Sequence[Quantity]) -> Table:
     return Table("catchments", "means over the catchment of each gauge", (RUN, GAUGE, TIME, *columns))
 
 
+def means(quantities: Sequence[Quantity]) -> Table:
+    """Means in time of states and fluxes, for every cell."""
+    columns = tuple(of_quantity(quantity) for quantity in quantities)
+    return Table("means", "means over the whole run of every cell", (RUN, *PLACE, *columns), is_map=True)
+
+
+def cells(quantities: Sequence[Quantity]) -> Table:
+    """States and fluxes in time at the cells that were asked for."""
+    columns = tuple(of_quantity(quantity) for quantity in quantities)
+    return Table("cells", "states and fluxes at chosen cells", (RUN, CELL, *PLACE[3:], TIME, *columns), is_map=True)
+
+
+def without_network(quantities: Sequence[Quantity]) -> Table:
+    """Catchment means of the same simulation with all corrections zero."""
+    columns = tuple(of_quantity(quantity) for quantity in quantities)
+    simulated = Column("simulated", "float", "discharge simulated without corrections", "m3/s", "not finite")
+    words = "means over the catchment of each gauge, simulated with the same parameters and no corrections"
+    return Table("without_network", words, (RUN, GAUGE, TIME, *columns, simulated))
+
+
 TABLES = {
     table.name: table
     for table in (
@@ -248,6 +282,10 @@ TABLES = {
         STATES_TABLE,
         domain((), ()),
         catchments(()),
+        means(()),
+        cells(()),
+        without_network(()),
+        RESPONSE,
         BALANCE,
         EVENTS,
         SIGNATURES,

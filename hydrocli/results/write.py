@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import hydrocli
 from hydrocli.errors import InputError
-from hydrocli.names import PARAMETERS, STATES
+from hydrocli.names import LOOKED_AT, PARAMETERS, STATES
 from hydrocli.results.schemas import Column, Table, arrow_schema, arrow_type
 
 if TYPE_CHECKING:
@@ -137,32 +137,39 @@ def write_maps(
     values: Mapping[str, NDArray[np.floating]],
     *,
     run: str,
+    place: str = "parameters",
+    prefix: str = "",
+    bands: Sequence[str] = ("",),
 ) -> None:
-    """Write `parameters/<symbol>.tif` in the run folder: float64, NaN outside the active cells.
+    """Write `<place>/<prefix><symbol>.tif` in the run folder: float64, NaN outside the active cells.
 
     Args:
         folder: the run folder.
         grid: the grid that row and column count in.
         row: row of each cell, int[n].
         column: column of each cell, int[n].
-        values: value of each cell by symbol of the parameter, float64[n].
+        values: value of each cell by symbol of the quantity, float64[n] or float64[bands, n].
         run: name of the run, kept as a tag of the file.
+        place: folder inside the run folder.
+        prefix: of the file names, as `mean_`.
+        bands: what is added to the description of each band, as its time.
     """
-    with telling(folder / "parameters"):
-        (folder / "parameters").mkdir(exist_ok=True)
-    known = PARAMETERS | STATES
+    with telling(folder / place):
+        (folder / place).mkdir(exist_ok=True)
+    known = PARAMETERS | STATES | LOOKED_AT
     for symbol, cells in values.items():
-        raster = np.full((grid.height, grid.width), np.nan)
-        raster[row, column] = cells
-        encoded = _geotiff(grid, raster, known[symbol].words, known[symbol].unit, symbol, run)
-        with replacing(folder / "parameters" / f"{symbol}.tif") as file:
+        raster = np.full((len(bands), grid.height, grid.width), np.nan)
+        raster[:, row, column] = cells
+        words = [f"{symbol}: {known[symbol].words}{band and f', {band}'}" for band in bands]
+        encoded = _geotiff(grid, raster, words, known[symbol].unit, run)
+        with replacing(folder / place / f"{prefix}{symbol}.tif") as file:
             file.write(encoded)
 
 
 def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in a run folder; only its owner may."""
     with telling(folder, "cannot be cleaned"):
-        for place in (folder, folder / "parameters", folder / "figures"):
+        for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):
                 partial.unlink(missing_ok=True)
 
@@ -237,7 +244,7 @@ def _arrow_array(column: Column, values: ArrayLike) -> pa.Array:
     return pa.array(values, type=arrow_type(column.kind), from_pandas=True)
 
 
-def _geotiff(grid: Grid, raster: NDArray[np.float64], words: str, unit: str, symbol: str, run: str) -> bytes:
+def _geotiff(grid: Grid, raster: NDArray[np.float64], words: Sequence[str], unit: str, run: str) -> bytes:
     # Made in memory: GDAL reports a full disk late or never, our own writing does not.
     from rasterio.io import MemoryFile
     from rasterio.transform import Affine
@@ -246,7 +253,7 @@ def _geotiff(grid: Grid, raster: NDArray[np.float64], words: str, unit: str, sym
         "driver": "GTiff",
         "height": grid.height,
         "width": grid.width,
-        "count": 1,
+        "count": len(raster),
         "dtype": "float64",
         "crs": grid.crs_wkt,
         "transform": Affine(*grid.transform),
@@ -256,9 +263,10 @@ def _geotiff(grid: Grid, raster: NDArray[np.float64], words: str, unit: str, sym
     }
     with MemoryFile() as memory:
         with memory.open(**profile) as dataset:
-            dataset.write(raster, 1)
-            dataset.set_band_description(1, f"{symbol}: {words}")
-            dataset.set_band_unit(1, unit)
+            dataset.write(raster)
+            for band, text in enumerate(words, start=1):
+                dataset.set_band_description(band, text)
+                dataset.set_band_unit(band, unit)
             dataset.update_tags(run=run, hydrocli=hydrocli.__version__)
         return bytes(memory.read())
 

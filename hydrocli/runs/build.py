@@ -138,8 +138,25 @@ class Case:
     @cached_property
     def calibrated_cells(self) -> NDArray[np.bool_]:
         """Cells [n] that drain to a gauge of the calibration."""
+        return np.any([self.catchments[code] for code in self.calibration], axis=0)
+
+    @cached_property
+    def catchments(self) -> dict[str, NDArray[np.bool_]]:
+        """Cells [n] of the catchment of each gauge."""
         network, gauges = self.basin.network, self.basin.gauges
-        return np.any([network.catchment(gauges.cell[g]) for g in self.gauges(self.calibration)], axis=0)
+        return {code: network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True)}
+
+    @property
+    def place_columns(self) -> dict[str, NDArray[np.generic]]:
+        """Number and place of every cell, as the tables of cells have them."""
+        network = self.basin.network
+        columns: dict[str, NDArray[np.generic]] = {
+            "row": network.row,
+            "column": network.column,
+            "x": network.x,
+            "y": network.y,
+        }
+        return {"cell": np.arange(len(network)), **columns}
 
     @cached_property
     def ci(self) -> Floats:

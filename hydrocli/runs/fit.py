@@ -20,6 +20,7 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
+from hydrocli.runs.internals import asked_of
 from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
@@ -44,6 +45,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
     with folder.timed("ingestion"):
         case = Case(experiment, ingested(experiment, console, stopping))
         schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
+        asked_of(case)  # and outputs that cannot be
     _same_inputs(folder, case)
     _tell_fresh_weights(case, console)
     with folder.timed("preparation"):

@@ -13,16 +13,26 @@ from hydrocli.model.balance import CellBalance, RoutingAdded, interception_balan
 from hydrocli.model.input_range import Extrapolation
 from hydrocli.model.objective import ROWS, broken_run
 from hydrocli.model.sweep import Rows, State, Sweep, Watch
-from hydrocli.names import EXTRAPOLATED, FORCINGS, INITIAL_LEVELS, INTERCEPTION_CAPACITY, PARAMETERS, STATES
+from hydrocli.names import (
+    EXTRAPOLATED,
+    FORCINGS,
+    INITIAL_LEVELS,
+    INTERCEPTION_CAPACITY,
+    LOOKED_AT,
+    PARAMETERS,
+    STATES,
+)
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.runs.build import Case
+from hydrocli.runs.internals import Internals
 from hydrocli.runs.phi1 import Phi1, write_phi1
 from hydrocli.score.metrics import nse
 
 Floats = NDArray[np.float64]
 BLOCK = 512
+SERIES = {EXTRAPOLATED.symbol: EXTRAPOLATED, **LOOKED_AT}
 
 
 def write_outcome(
@@ -55,17 +65,19 @@ def write_outcome(
     start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
     outside = None
     if phi1.is_calibrated:
-        outside = Extrapolation(sweep, phi1.lowest, phi1.highest, np.stack(list(_catchments(case).values())))
+        outside = Extrapolation(sweep, phi1.lowest, phi1.highest, np.stack(list(case.catchments.values())))
     exact = sweep if sweep.real is np.float64 else case.sweep(cells, gauges, steps, "double")[0]
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
     routed = RoutingAdded(exact.skew, years - years[0], basin.step)
     in_cells = CellBalance(exact, parameters, years - years[0], phi1.weights)
-    books: list[Watch] = [routed, in_cells]
-    simulated, end = sweep.simulate(
-        parameters, start, phi1.weights, _all([outside, *(books if exact is sweep else [])])
-    )
-    if exact is not sweep:
-        exact.simulate(parameters, start, phi1.weights, _all(books))
+    internals = Internals(case, exact, maps, phi1.weights)
+    books: list[Watch] = [routed, in_cells, *internals.watches]
+    if exact is sweep:
+        watch = _all([outside, *books])
+        simulated, end = sweep.simulate(parameters, start, phi1.weights, watch, internals.at_once)
+    else:
+        simulated, end = sweep.simulate(parameters, start, phi1.weights, outside)
+        exact.simulate(parameters, start, phi1.weights, _all(books), internals.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(sweep, parameters, start, phi1.weights, case.place)
     accept(basin.gauges.code, simulated)
@@ -75,11 +87,13 @@ def write_outcome(
         write_phi1(folder, sweep.structure, phi1)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
-    means, quantities = catchment_means(case), []
+    means = catchment_means(case)
     if outside is not None:
-        number = np.array([catchment.sum() for catchment in _catchments(case).values()])
+        number = np.array([catchment.sum() for catchment in case.catchments.values()])
         means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
-        quantities = [EXTRAPOLATED]
+    means |= internals.finish()
+    quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
+    internals.write(folder, start)
     write_series(folder.path, schemas.catchments(quantities), basin.gauges.code, basin.times, means, run=run)
     _write_balance(folder, case, years, routed, in_cells)
     observed = basin.discharge
@@ -139,17 +153,6 @@ def _count_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64]) ->
         folder.warn(sentence)
 
 
-def _place(case: Case) -> dict[str, NDArray[np.generic]]:
-    network = case.basin.network
-    return {
-        "cell": np.arange(len(network)),
-        "row": network.row,
-        "column": network.column,
-        "x": network.x,
-        "y": network.y,
-    }
-
-
 def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
     """parameters.parquet and parameters/*.tif; initial levels are among them where they were calibrated."""
     calibrated = {row.symbol for row in case.rows if row.calibrated}
@@ -157,7 +160,7 @@ def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
     values = {symbol: maps[ROWS.index(symbol)] for symbol in symbols}
     network, run = case.basin.network, folder.manifest.run
     table = schemas.parameters(symbols)
-    write_table(folder.path, table, _place(case) | values, run=run, crs_wkt=network.grid.crs_wkt)
+    write_table(folder.path, table, case.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
     write_maps(folder.path, network.grid, network.row, network.column, values, run=run)
 
 
@@ -170,27 +173,22 @@ def _write_states(folder: RunFolder, hi: Floats, state: State) -> None:
 def _write_domain(folder: RunFolder, case: Case) -> None:
     basin = case.basin
     network = basin.network
-    columns = _place(case) | {
+    columns = case.place_columns | {
         "area": network.cell_area,
         "downstream": network.downstream,
         "level": network.level,
         "calibrated": case.calibrated_cells,
         INTERCEPTION_CAPACITY.symbol: case.ci,
-        **{f"catchment_{code}": catchment for code, catchment in _catchments(case).items()},
+        **{f"catchment_{code}": catchment for code, catchment in case.catchments.items()},
         **basin.descriptors,
     }
     table = schemas.domain(list(basin.descriptors), basin.gauges.code)
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 
-def _catchments(case: Case) -> dict[str, NDArray[np.bool_]]:
-    network, gauges = case.basin.network, case.basin.gauges
-    return {code: network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True)}
-
-
 def catchment_means(case: Case) -> dict[str, Floats]:
     """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
-    member = np.stack(list(_catchments(case).values())).T.astype(np.float64)
+    member = np.stack(list(case.catchments.values())).T.astype(np.float64)
     means = {}
     for name in FORCINGS:
         forcing = getattr(case.basin, name)
@@ -215,7 +213,7 @@ def _write_balance(
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
     area, volume = basin.network.cell_area, routed.volume
     rows: dict[str, list[object]] = {column.name: [] for column in schemas.BALANCE.columns if column.name != "run"}
-    for code, catchment in _catchments(case).items():
+    for code, catchment in case.catchments.items():
         share = np.where(catchment, area, 0.0) / area[catchment].sum()
         for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
             values = {name: term[place] @ share for name, term in balance.terms.items()} | {

@@ -29,6 +29,7 @@ from hydrocli.results import read
 CALIBRATION = (BASE["period"]["calibration"][0], CALIBRATED)
 PERIODS = {"calibration": CALIBRATION, "later": (CALIBRATED, END)}
 
+LOOKED_AT = {"hp": "-", "ht": "-", "aet": "mm/step", "exchange": "mm/step", "qt": "mm/step", "storage": "mm"}
 COLUMNS = {
     "discharge": {"gauge": "", "time": "UTC", "observed": "m3/s", "simulated": "m3/s"},
     "scores": {"gauge": "", "scenario": "", "period": "", "metric": "", "value": "", "n_valid": ""},
@@ -39,7 +40,8 @@ COLUMNS = {
     "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES},
     "domain": {"area": "m2", "downstream": "", "level": "", "calibrated": "", "ci": "mm", "slope": "as given"}
     | {f"catchment_S000{n}": "" for n in (1, 2, 3, 4)},
-    "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "evapotranspiration": "mm/step"},
+    "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "evapotranspiration": "mm/step"} | LOOKED_AT,
+    "means": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
     "balance": {"gauge": "", "year": ""}
     | dict.fromkeys(("rain", "evapotranspiration", "exchange", "network_source", "clamped"), "mm")
     | dict.fromkeys(("runoff", "routing_added", "storage_change", "closure_error"), "mm"),
@@ -62,7 +64,10 @@ def inside(times: np.ndarray, period: str) -> np.ndarray:
 
 def test_files(folder: Path) -> None:
     expected = {"config.yaml", "manifest.json", "log.jsonl", *(f"{name}.parquet" for name in COLUMNS)}
-    assert set(contents(folder)) == expected | {f"parameters/{symbol}.tif" for symbol in PARAMETERS}
+    rasters = {f"parameters/{symbol}.tif" for symbol in PARAMETERS} | {
+        f"maps/mean_{symbol}.tif" for symbol in LOOKED_AT
+    }
+    assert set(contents(folder)) == expected | rasters
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -75,7 +80,7 @@ def test_columns_and_units(folder: Path, name: str) -> None:
     assert not {str(field.type) for field in schema} & {"float", "halffloat", "decimal"}
     group = parquet.metadata.row_group(0)
     assert {group.column(c).compression for c in range(group.num_columns)} == {"ZSTD"}
-    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain"))
+    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain", "means"))
 
 
 def test_parameter_maps_are_those_of_the_table(folder: Path) -> None:

@@ -1,0 +1,67 @@
+"""Section `outputs`: states and fluxes that a run writes beside discharge and parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hydrocli.config.section import Location, Memory, Number, Section, Time, refuse
+from hydrocli.names import CORRECTIONS, LOOKED_AT, NEWTON_ITERATIONS
+
+Symbol = Literal[
+    "hp", "ht", "pn", "en", "ps", "es", "pr", "perc", "exchange", "qr", "qd", "qt", "aet", "storage",
+    "f1", "f2", "f3", "f4", "newton_iterations",
+]  # fmt: skip
+USUAL: tuple[Symbol, ...] = ("hp", "ht", "aet", "exchange", "qt", "storage")
+assert set(Symbol.__args__) == set(LOOKED_AT)  # type: ignore[attr-defined]
+
+
+class Maps(Section):
+    """Maps at chosen times, one GeoTIFF per quantity with a band per time."""
+
+    quantities: Annotated[tuple[Symbol, ...], Field(min_length=1)] = Field(
+        description="what is mapped, as hp, ht, qt", examples=[["hp", "ht"]]
+    )
+    times: tuple[Time, ...] = Field((), description="stamps of steps", examples=[["2014-11-04T12:00Z"]])
+    every: Annotated[Number, Field(gt=0)] | None = Field(None, description="and one every so many hours", examples=[24])
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Maps:
+        if not self.times and self.every is None:
+            refuse([(("times",), "names no time", "give times, or every (hours)")])
+        return self
+
+
+class Outputs(Section):
+    """What can be looked at beside discharge; see the table of symbols in the README."""
+
+    series: tuple[Symbol, ...] | None = Field(
+        None,
+        description="means over the catchments in time; left out: hp, ht, aet, exchange, qt, storage, and f1 to f4 "
+        "where there is a network; []: none of it",
+        examples=[["hp", "ht", "ps", "es"]],
+    )
+    cells: tuple[tuple[Number, Number], ...] = Field(
+        (), description="x, y (CRS of the flow directions) of cells whose series are written too"
+    )
+    maps: Maps | None = Field(None, description="maps at chosen times")
+    limit: Memory = Field(10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ...")
+
+    def symbols(self, structure: str) -> tuple[str, ...]:
+        """Quantities of the series, or the usual ones of a structure."""
+        if self.series is not None:
+            return tuple(dict.fromkeys(self.series))
+        return (*USUAL, *CORRECTIONS) if structure in ("grnn", "node") else USUAL
+
+    def unknown_to(self, structure: str) -> list[tuple[Location, str, str]]:
+        """What a structure does not have, as problems."""
+        lacking = set() if structure in ("grnn", "node") else set(CORRECTIONS)
+        lacking |= {"perc"} if structure in ("ode", "node") else {NEWTON_ITERATIONS.symbol}
+        asked = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
+        return [
+            (key, f"the structure {structure} has no {symbol}", "take it out")
+            for key, symbols in asked.items()
+            for symbol in symbols
+            if symbol in lacking
+        ]
