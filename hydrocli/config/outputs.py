@@ -38,8 +38,7 @@ class Outputs(Section):
 
     series: tuple[Symbol, ...] | None = Field(
         None,
-        description="means over the catchments in time; left out: hp, ht, aet, exchange, qt, storage, and f1 to f4 "
-        "where there is a network; []: none of it",
+        description="catchment means in time; left out: hp, ht, aet, exchange, qt, storage, f1 to f4; []: none of it",
         examples=[["hp", "ht", "ps", "es"]],
     )
     cells: tuple[tuple[Number, Number], ...] = Field(
