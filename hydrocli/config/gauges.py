@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hydrocli.config.section import GaugeCode, InputPath, Location, Number, Section, refuse
 
 Weight = Annotated[Number, Field(gt=0)]
+Weights = Annotated[
+    Annotated[Literal["equal", "area", "record_length"], Tag("word")]
+    | Annotated[dict[GaugeCode, Weight], Tag("codes")],
+    Discriminator(lambda value: "codes" if isinstance(value, dict) else "word"),
+]
 
 
 class Discharge(Section):
@@ -40,10 +45,9 @@ class Gauges(Section):
     validation: tuple[GaugeCode, ...] = Field(
         (), description="codes of the gauges that only validate", examples=[["V3524010"]]
     )
-    weights: dict[GaugeCode, Weight] | None = Field(
-        None,
-        description="code: weight of each calibration gauge in the cost, relative to the others; left out: equal",
-        examples=[{"V3515010": 2.0, "V3517010": 1.0}],
+    weights: Weights = Field(
+        "equal",
+        description="of the calibration gauges in the cost: equal, by area, by record_length, or code: weight",
     )
 
     @model_validator(mode="after")
@@ -57,7 +61,7 @@ class Gauges(Section):
             problems += [((role,), f"gauge {code} stands there more than once", "") for code in twice]
         for code in sorted(set(calibration) & set(self.validation)):
             problems.append((("validation",), f"gauge {code} is also in gauges.calibration", "keep it in one of them"))
-        if self.weights is not None and calibration:
+        if isinstance(self.weights, dict) and calibration:
             for code in sorted(set(calibration) - set(self.weights)):
                 problems.append((("weights",), f"gauge {code} has no weight", "give each calibration gauge one"))
             for code in sorted(set(self.weights) - set(calibration)):

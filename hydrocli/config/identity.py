@@ -43,6 +43,8 @@ def _numbers(experiment: Experiment) -> dict[Location, Any]:
     ignored = set(OTHER_KEYS)
     if experiment.gauges.calibration is None:  # then all gauges but those of `validation` calibrate
         ignored.remove(("gauges", "validation"))
+    if any(term.signature for term in experiment.objective.all_terms):  # then events are found before the calibration
+        ignored.remove(("signatures",))
     leaves = _leaves(plain(experiment), ())
     return {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
 

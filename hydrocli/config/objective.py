@@ -2,14 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from hydrocli.config.section import Section
+from hydrocli.config.section import Location, Number, OneOrMore, Section, listed, refusal, refuse, shown
+
+Weight = Annotated[Number, Field(gt=0)]
+Metric = Literal["nse", "kge", "nnse", "mse", "rmse"]
+SIGNATURES = (
+    *("Crc", "Crchf", "Crclf", "Crch2r", "Cfp2", "Cfp10", "Cfp50", "Cfp90"),
+    *("Erc", "Erchf", "Erclf", "Erch2r", "Eff", "Ebf", "Epf"),
+)
+
+
+def _differentiable(value: Any) -> Any:
+    if value == "Elt":
+        raise refusal("Elt has no derivative: a lag moves in whole steps", "take Epf, Erc, Eff, Ebf ...")
+    if value not in SIGNATURES:
+        raise refusal(f"{shown(value)} is not a signature", f"one of: {', '.join(SIGNATURES)}")
+    return value
+
+
+Signature = Annotated[str, BeforeValidator(_differentiable), WithJsonSchema({"enum": list(SIGNATURES)})]
+
+
+class Term(Section):
+    """A metric or a signature."""
+
+    metric: Metric | None = Field(
+        None, description="1 - NSE, 1 - KGE, 1 - NNSE, MSE or RMSE (over the mean observation)", examples=["nse"]
+    )
+    signature: Signature | None = Field(
+        None,
+        description="or the squared relative error of a signature of the period (C...) or its events (E...)",
+        examples=["Epf"],
+    )
+    weight: Weight = Field(1.0, description="relative to the other terms")
+    transform: Literal["none", "sqrt", "log", "inverse"] = Field(
+        "none", description="of the discharge, for the metric: none, sqrt, log (nse, nnse) or inverse"
+    )
+    offset: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.01, description="added before the transform, as a share of the mean observation"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Term:
+        problems: list[tuple[Location, str, str]] = []
+        if (self.metric is None) == (self.signature is None):
+            problems.append(
+                ((), "needs a metric or a signature, and not both", "write {metric: nse} or {signature: Epf}")
+            )
+        if self.signature and self.transform != "none":
+            problems.append(
+                (("transform",), f"the signature {self.signature} is of the discharge itself", "leave it out")
+            )
+        if self.metric not in (None, "nse", "nnse") and self.transform == "log":
+            what = f"{self.metric} divides by the mean, and the mean of a logarithm depends on the unit"
+            problems.append((("transform",), what, "take nse or nnse, or sqrt"))
+        refuse(problems)
+        return self
 
 
 class Objective(Section):
-    """Weighted mean over the calibration gauges."""
+    """Weighted mean over terms and calibration gauges (`gauges.weights`)."""
 
-    metric: Literal["nse"] = Field("nse", description="nse: 1 - NSE of each gauge")
+    metric: Metric | None = Field(None, description="nse, kge, nnse, mse or rmse: short for one term", examples=["nse"])
+    terms: Annotated[tuple[Term, ...], OneOrMore(), BeforeValidator(listed)] | None = Field(
+        None,
+        description="a list of terms, in place of metric",
+        examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nse_if_nothing_else(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("terms") is None and data.get("metric") is None:
+            return {**data, "metric": "nse"}
+        return data
+
+    @model_validator(mode="after")
+    def _terms_or_metric(self) -> Objective:
+        if self.terms and self.metric:
+            refuse([(("metric",), "stands beside terms", "write it as one of the terms")])
+        return self
+
+    @property
+    def all_terms(self) -> tuple[Term, ...]:
+        """The terms, one where only a metric is named."""
+        return self.terms or (Term(metric=self.metric),)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field
 
-from hydrocli.config.section import Integer, Number, Section, refusal
+from hydrocli.config.section import Integer, Number, OneOrMore, Section, listed, refusal
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -162,20 +160,6 @@ class Cmaes(Section):
     )
 
 
-class _OneOrMore:
-    """The YAML may hold one stage or a list of them."""
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        listed = handler(core)
-        return {"anyOf": [listed["items"], listed]}
-
-
-def _listed(value: Any) -> Any:
-    if value == []:
-        raise refusal("holds no stage", "leave it out for the default, or name a stage")
-    return value if isinstance(value, list | tuple) else [value]
-
-
 AnyStage = Annotated[Lbfgsb | Adam | Cmaes | Sbs, Field(discriminator="kind")]
 
-Optimiser = Annotated[tuple[AnyStage, ...], _OneOrMore(), BeforeValidator(_listed)]
+Optimiser = Annotated[tuple[AnyStage, ...], OneOrMore(), BeforeValidator(listed)]

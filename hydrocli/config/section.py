@@ -86,6 +86,21 @@ class Section(BaseModel):
         return reference
 
 
+class OneOrMore:
+    """A list that may be written as its only entry, a section; goes with `listed`."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        whole = handler(core)
+        return {"anyOf": [whole["items"], whole]}
+
+
+def listed(value: Any) -> Any:
+    """The list of a value that stands alone; an empty one is refused."""
+    if value == []:
+        raise refusal("holds nothing", "leave it out for the default, or name one or several")
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def utc(value: Any) -> datetime:
     """A time as the YAML writes it, in UTC without zone; a ValueError says what is wrong with it."""
     expected = "write a time as 2014-09-15T00:00Z"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hydrocli.config.section import Number, Section
+from hydrocli.config.section import GaugeCode, Number, Section
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 Hours = Annotated[Number, Field(gt=0)]
@@ -17,6 +17,14 @@ class Signatures(Section):
 
     peak_quantile: Share = Field(0.995, description="a peak reaches at least this quantile of the discharge")
     peak_discharge: Annotated[Number, Field(ge=0)] = Field(0.0, description="and at least this discharge [m3/s]")
+    thresholds: dict[GaugeCode, Annotated[Number, Field(gt=0)]] = Field(
+        {},
+        description="code: discharge [m3/s] that a peak of this gauge reaches, in place of the quantile",
+        examples=[{"V3524010": 120.0}],
+    )
+    separation: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="of peaks that lie nearer to one another than this, only the highest counts [h]"
+    )
     longest: Hours = Field(240.0, description="longest event, before overlapping ones are merged [h]")
     onset_search: Hours = Field(72.0, description="how long before its peak an event may start [h]")
     onset_quantile: Share = Field(

@@ -50,6 +50,9 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
     _tell_fresh_weights(case, console)
     with folder.timed("preparation"):
         training = Training(case)
+        for note in training.notes:
+            folder.warn(note)
+            console.warn(note)
     iterations: list[Iteration] = []
     endings = _optimised(folder, training, console, stop, iterations)
     if not endings[-1].finished:

@@ -10,10 +10,11 @@ import numpy as np
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
+from hydrocli.runs.cost import segmentation
 from hydrocli.runs.evaluation import Evaluation, Window
 from hydrocli.runs.outcome import area_of
 from hydrocli.runs.progress import Console
-from hydrocli.score.events import Event, Segmentation, find_events, season
+from hydrocli.score.events import Event, find_events, season
 from hydrocli.score.signatures import continuous_signatures, event_signatures, relative_error
 
 Row = dict[str, Any]
@@ -28,14 +29,13 @@ def signatures(target: Path, overrides: list[str], console: Console) -> list[Row
         InputError: the run is missing or not finished.
     """
     evaluation = Evaluation(target, overrides, console)
-    options = Segmentation(**evaluation.experiment.signatures.model_dump())
     step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
     events: list[Row] = []
     rows: list[Row] = []
     summary = []
     for window in evaluation.windows():
         area = area_of(evaluation.folder, domain, window.gauge)
-        found = find_events(window.observed, window.rain, step, options)
+        found = find_events(window.observed, window.rain, step, segmentation(evaluation.experiment, window.gauge))
         here = _compared(window, found, area, step)
         events += [_told(window, number, event) for number, event in enumerate(found, start=1)]
         rows += here

@@ -76,6 +76,11 @@ class Training:
         self.stages = [*self._first_guess(), *self._asked()]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the cost, in sentences."""
+        return self._cost.notes
+
+    @property
     def scores(self) -> Floats:
         """See the class."""
         return self._objective.scores if self._objective else np.full(len(self.case.calibration), np.nan)

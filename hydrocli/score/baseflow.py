@@ -20,6 +20,7 @@ from hydrocli.jit import loop
 
 RECESSION = 0.925
 PASSES = 3
+FIRST_DIVISOR, LATER_DIVISOR = 1.5, 1.2
 
 Series = NDArray[np.float64]
 
@@ -36,16 +37,59 @@ def baseflow(discharge: ArrayLike) -> Series:
     return base
 
 
+def baseflow_bar(discharge: Series, base_bar: Series) -> Series:
+    """d cost / d discharge [t] from d cost / d base flow [t], for a discharge without missing values.
+
+    Where the filter has a kink (v = y, or a start that is compared), it is the derivative of one side.
+    """
+    if discharge.size == 0:
+        return discharge
+    size, flow, y = discharge.size, discharge, discharge
+    first, starts_at_flow = _first_start(discharge)
+    passes = []
+    for _ in range(PASSES):
+        base = _one_pass(np.ascontiguousarray(y), first, np.empty(size))
+        passes.append((np.ascontiguousarray(y), base, starts_at_flow))
+        y, flow = base[::-1], flow[::-1]
+        first, starts_at_flow = _next_start(flow, y)
+    y_bar, flow_bar = base_bar, np.zeros(size)
+    for number in reversed(range(PASSES)):
+        # base = _one_pass(y, first)
+        y, base, starts_at_flow = passes[number]
+        bar = y_bar[::-1] if number < PASSES - 1 else y_bar
+        y_bar, first_bar = np.zeros(size), np.zeros(1)
+        _one_pass_bar(y, base, np.array(bar), y_bar, first_bar)
+        # first = flow[0] / divisor, or the mean of y (of the discharge / 1.5 in the first pass)
+        end = -1 if number % 2 else 0
+        if starts_at_flow:
+            flow_bar[end] += first_bar[0] / (LATER_DIVISOR if number else 1.0)
+        else:
+            y_bar += first_bar[0] / (size * (1.0 if number else FIRST_DIVISOR))
+    return y_bar + flow_bar
+
+
 def _filtered(flow: Series) -> Series:
     if flow.size == 0:
         return flow
-    base = flow
-    first = flow[0] if flow[0] < np.quantile(flow, 0.25) else flow.mean() / 1.5
+    base, (first, _) = flow, _first_start(flow)
     for _ in range(PASSES):
         base = _one_pass(np.ascontiguousarray(base), first, np.empty(base.size))
         base, flow = base[::-1], flow[::-1]
-        first = flow[0] / 1.2 if flow[0] < base.mean() else base.mean()
+        first, _ = _next_start(flow, base)
     return base[::-1]
+
+
+def _first_start(flow: Series) -> tuple[float, bool]:
+    """Start of the first pass, and whether it is the first discharge."""
+    if flow[0] < np.quantile(flow, 0.25):
+        return flow[0], True
+    return flow.mean() / FIRST_DIVISOR, False
+
+
+def _next_start(flow: Series, base: Series) -> tuple[float, bool]:
+    """Start of a later pass, and whether it is from the discharge there."""
+    mean = base.mean()
+    return (flow[0] / LATER_DIVISOR, True) if flow[0] < mean else (mean, False)
 
 
 @loop
@@ -54,3 +98,16 @@ def _one_pass(y: Series, first: float, b: Series) -> Series:
     for i in range(1, y.size):
         b[i] = min(RECESSION * b[i - 1] + (1 - RECESSION) / 2 * (y[i] + y[i - 1]), y[i])
     return b
+
+
+@loop
+def _one_pass_bar(y: Series, b: Series, b_bar: Series, y_bar: Series, first_bar: Series) -> None:
+    """`b` is what `_one_pass` gave; `b_bar` is used up, `y_bar` and `first_bar` are added to."""
+    for i in range(y.size - 1, 0, -1):
+        if b[i] < y[i]:
+            b_bar[i - 1] += RECESSION * b_bar[i]
+            y_bar[i] += (1 - RECESSION) / 2 * b_bar[i]
+            y_bar[i - 1] += (1 - RECESSION) / 2 * b_bar[i]
+        else:
+            y_bar[i] += b_bar[i]
+    first_bar[0] += b_bar[0]

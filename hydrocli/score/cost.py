@@ -1,104 +1,282 @@
-"""What a calibration minimises: J = sum over gauges of weight * (1 - NSE), and dJ / d(simulated discharge).
+"""What a calibration minimises: a weighted mean of terms over gauges, and its derivative by the discharge.
+
+    J = sum over terms of weight * sum over gauges of weight * term          both weights scaled to the sum 1
+
+A term is one of `terms` on discharge or what `transforms` makes of it, or a signature: the mean over its stretches (the
+calibration period, or the flood events found in the observed discharge, once) of ((simulated - observed) / observed)^2.
+Where a gauge has none of a signature (no event, no rain, observed 0) the term is the mean over the other gauges.
 
 Observations that are missing or not scored (warm-up, other periods) are left out. What the observations alone decide is
-computed once (`Reference`); sums run in a fixed order in float64, so that equal discharge gives equal bits.
-
-A term of the cost is a function of a reference and of the simulated discharge of its pairs; its derivative is the next.
+computed once; sums run in a fixed order in float64, so that equal discharge gives equal bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.score.events import Segmentation, find_events
+from hydrocli.score.measures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure
 from hydrocli.score.metrics import varies
+from hydrocli.score.signatures import flows, stretch
+from hydrocli.score.terms import METRIC_TERMS, Backward, Forward, Reference, one_minus_nse
+from hydrocli.score.transforms import transformed, transformed_bar
 
 Floats = NDArray[np.float64]
+Steps = NDArray[np.intp]
+
+FEW = 0.1
+"""A gauge with observations in a smaller share of the scored steps is worth a warning."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The observations of one gauge that are scored.
+class Term:
+    """One term, as it is asked for.
 
-    Args:
-        steps: int[m], the steps with a scored observation, ascending.
-        observed: float64[m], the observed discharge there [m3/s].
-        spread: sum of the squared deviations of `observed` from its mean [(m3/s)2].
+    Attributes:
+        name: of `METRIC_TERMS`, `CONTINUOUS_MEASURES` or `EVENT_MEASURES`.
+        weight: relative to the other terms.
+        transform: of `transforms`, for a metric.
+        offset: of the transform, as a share of the mean observation.
     """
 
-    steps: NDArray[np.intp]
-    observed: Floats
-    spread: float
+    name: str
+    weight: float = 1.0
+    transform: str = "none"
+    offset: float = 0.01
 
 
-def one_minus_nse(reference: Reference, simulated: Floats) -> float:
-    """1 - NSE of the simulated discharge [m] of the scored steps."""
-    return np.sum((simulated - reference.observed) ** 2) / reference.spread
+@dataclass(frozen=True, eq=False)
+class Catchments:
+    """What signatures need to know of the catchments of the gauges.
+
+    Attributes:
+        rain: float64[g, t], mean rain, mm per step, NaN = missing.
+        area: float64[g], m2.
+        step: s.
+        segmentation: [g], options of the search for events.
+    """
+
+    rain: Floats
+    area: Floats
+    step: int
+    segmentation: Sequence[Segmentation]
 
 
-def one_minus_nse_bar(reference: Reference, simulated: Floats, value_bar: float) -> Floats:
-    """Derivative [m] of `value_bar * one_minus_nse` by the simulated discharge."""
-    return 2 * value_bar / reference.spread * (simulated - reference.observed)
+class Part(Protocol):
+    """A term at one gauge."""
+
+    def value(self, simulated: Floats) -> float:
+        """Its value for the simulated discharge [m] of the scored steps."""
+        ...
+
+    def bar(self, simulated: Floats, value_bar: float) -> Floats:
+        """Derivative [m] of `value_bar * value` by the simulated discharge."""
+        ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class MetricPart:
+    """A term that compares two series; `offset` in m3/s."""
+
+    reference: Reference
+    forward: Forward
+    backward: Backward
+    transform: str
+    offset: float
+
+    def value(self, simulated: Floats) -> float:
+        """See `Part`."""
+        return self.forward(self.reference, transformed(simulated, self.transform, self.offset))
+
+    def bar(self, simulated: Floats, value_bar: float) -> Floats:
+        """See `Part`."""
+        bar = self.backward(self.reference, transformed(simulated, self.transform, self.offset), value_bar)
+        return transformed_bar(simulated, self.transform, self.offset, bar)
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """A part of the pairs that a signature looks at: which ones, the rain on them [m3/s], the observed signature."""
+
+    at: Steps
+    water: float
+    observed: float
+
+
+@dataclass(frozen=True, eq=False)
+class SignaturePart:
+    """Mean over stretches of the squared relative error of a signature."""
+
+    measure: Measure
+    stretches: tuple[Stretch, ...]
+
+    def value(self, simulated: Floats) -> float:
+        """See `Part`."""
+        return sum(self._error(part, simulated) ** 2 for part in self.stretches) / len(self.stretches)
+
+    def bar(self, simulated: Floats, value_bar: float) -> Floats:
+        """See `Part`."""
+        simulated_bar = np.zeros(simulated.size)
+        for part in self.stretches:
+            error_bar = 2 * value_bar * self._error(part, simulated) / len(self.stretches)
+            measure_bar = error_bar / part.observed
+            simulated_bar[part.at] += self.measure.bar(simulated[part.at], part.water, measure_bar)
+        return simulated_bar
+
+    def _error(self, part: Stretch, simulated: Floats) -> float:
+        return self.measure.value(simulated[part.at], part.water) / part.observed - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """What is observed at a gauge: the scored steps that have an observation, and these observations."""
+
+    steps: Steps
+    reference: Reference
+
+    def paired(self, simulated: NDArray[np.floating]) -> Floats:
+        """The simulated discharge [t] at those steps."""
+        return simulated[self.steps].astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Cost:
-    """Weighted sum over gauges, made by `Cost.of`; arrays of discharge are [gauge, time] in m3/s."""
+    """Weighted mean over terms and gauges, made by `Cost.of`; arrays of discharge are [gauge, time] in m3/s.
 
-    references: tuple[Reference, ...]
-    weights: Floats
+    Attributes:
+        gauges: [g].
+        parts: index of a gauge, weight, and a term there; the weights have the sum 1.
+        notes: what a user should know, in sentences.
+    """
+
+    gauges: tuple[Gauge, ...]
+    parts: tuple[tuple[int, float, Part], ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, observed: ArrayLike, scored: ArrayLike, codes: Sequence[str], weights: Sequence[float] | None = None
+        cls,
+        observed: ArrayLike,
+        scored: ArrayLike,
+        codes: Sequence[str],
+        weights: Sequence[float] | None = None,
+        terms: Sequence[Term] = (Term("nse"),),
+        catchments: Catchments | None = None,
     ) -> Cost:
-        """Fix the observations, the scored steps and the weights of the gauges.
+        """Fix the observations, the scored steps, the events, the terms and the weights.
 
         Args:
             observed: float[g, t], NaN = missing.
             scored: bool[t], True at the steps that count (after the warm-up, inside the calibration period).
             codes: the names of the gauges, for messages.
             weights: one per gauge, not negative, scaled to the sum 1; None = equal.
+            terms: one or more.
+            catchments: of the gauges, where a term is a signature.
 
         Raises:
-            InputError: gauges without any scored observation or with constant ones, all of them named.
+            InputError: gauges without any scored observation or with constant ones, all of them named; a signature
+                that no gauge has.
             ConfigurationError: weights that are too few, too many, negative, not finite or all 0.
         """
-        discharge = np.asarray(observed, dtype=np.float64)
-        steps = [np.flatnonzero(np.asarray(scored, dtype=bool) & ~np.isnan(row)) for row in discharge]
+        discharge, window = np.asarray(observed, dtype=np.float64), np.asarray(scored, dtype=bool)
+        steps = [np.flatnonzero(window & ~np.isnan(row)) for row in discharge]
         series = [row[kept] for row, kept in zip(discharge, steps, strict=True)]
         _refuse_unusable(codes, series)
-        spreads = [float(np.sum((q - q.mean()) ** 2)) for q in series]
-        references = tuple(Reference(*fixed) for fixed in zip(steps, series, spreads, strict=True))
-        return cls(references, _normalised(codes, weights))
+        shares, notes = normalised(codes, weights), _sparse(codes, series, int(window.sum()))
+        gauges = tuple(Gauge(kept, Reference.of(q)) for kept, q in zip(steps, series, strict=True))
+        parts: list[tuple[int, float, Part]] = []
+        total = sum(term.weight for term in terms)
+        for term in terms:
+            if term.name in METRIC_TERMS:
+                found: list[Part | None] = [_metric(term, gauge) for gauge in gauges]
+            else:
+                assert catchments is not None
+                found = [_signature(term.name, discharge[g, window], window, catchments, g) for g in range(len(codes))]
+                notes += _without(term.name, codes, found, shares)
+            here = sum(share for share, part in zip(shares, found, strict=True) if part is not None)
+            weight = term.weight / total / here
+            parts += [(g, weight * shares[g], part) for g, part in enumerate(found) if part is not None]
+        return cls(gauges, tuple(parts), tuple(notes))
 
     def value(self, simulated: NDArray[np.floating]) -> float:
         """Cost of the simulated discharge [g, t]."""
-        return float(sum(self.weights * self._terms(simulated)))
+        paired = self._paired(simulated)
+        return float(sum(weight * part.value(paired[gauge]) for gauge, weight, part in self.parts))
 
     def value_and_derivative(self, simulated: NDArray[np.floating]) -> tuple[float, Floats]:
         """Cost, and its derivative [g, t] by the simulated discharge (0 at steps that are not scored)."""
-        simulated_bar = np.zeros(simulated.shape)
-        for gauge, (reference, weight) in enumerate(zip(self.references, self.weights, strict=True)):
-            paired = _paired(simulated[gauge], reference)
-            simulated_bar[gauge, reference.steps] = one_minus_nse_bar(reference, paired, weight)
+        simulated_bar, paired = np.zeros(simulated.shape), self._paired(simulated)
+        for gauge, weight, part in self.parts:
+            simulated_bar[gauge, self.gauges[gauge].steps] += part.bar(paired[gauge], weight)
         return self.value(simulated), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
-        """NSE [g] of every gauge over its scored steps."""
-        return 1 - self._terms(simulated)
+        """NSE [g] of every gauge over its scored steps, whatever the terms are."""
+        paired = zip(self.gauges, self._paired(simulated), strict=True)
+        return np.array([1 - one_minus_nse(gauge.reference, series) for gauge, series in paired])
 
-    def _terms(self, simulated: NDArray[np.floating]) -> Floats:
-        rows = zip(self.references, simulated, strict=True)
-        return np.array([one_minus_nse(reference, _paired(row, reference)) for reference, row in rows])
+    def _paired(self, simulated: NDArray[np.floating]) -> list[Floats]:
+        return [gauge.paired(row) for gauge, row in zip(self.gauges, simulated, strict=True)]
 
 
-def _paired(simulated: NDArray[np.floating], reference: Reference) -> Floats:
-    return simulated[reference.steps].astype(np.float64)
+def _metric(term: Term, gauge: Gauge) -> MetricPart:
+    offset = term.offset * gauge.reference.mean
+    series = transformed(gauge.reference.observed, term.transform, offset)
+    return MetricPart(Reference.of(series), *METRIC_TERMS[term.name], term.transform, offset)
+
+
+def _signature(
+    name: str, observed: Floats, window: NDArray[np.bool_], catchments: Catchments, gauge: int
+) -> SignaturePart | None:
+    """A signature at a gauge, `observed` inside the window; None where it has none to compare with."""
+    rain, step = catchments.rain[gauge, window], catchments.step
+    flow, water = flows(observed, rain, float(catchments.area[gauge]), step)
+    measure, parts = CONTINUOUS_MEASURES.get(name) or EVENT_MEASURES[name], [slice(0, flow.size)]
+    if name in EVENT_MEASURES:
+        events = find_events(observed, rain, step, catchments.segmentation[gauge])
+        parts = [slice(event.start, event.end + 1) for event in events]
+    place = np.cumsum(~np.isnan(flow)) - 1
+    stretches = []
+    for inside in parts:
+        at = inside.start + stretch(flow[inside], water[inside], measure)
+        if at.size:
+            rained = float(np.nansum(water[at]))
+            value = measure.value(flow[at], rained)
+            if np.isfinite(value) and value != 0:
+                stretches.append(Stretch(place[at], rained, value))
+    return SignaturePart(measure, tuple(stretches)) if stretches else None
+
+
+def _without(name: str, codes: Sequence[str], found: Sequence[Part | None], shares: Floats) -> list[str]:
+    """A sentence on the gauges that a signature says nothing of.
+
+    Raises:
+        InputError: it says nothing of any gauge with a weight.
+    """
+    lacking = [code for code, part in zip(codes, found, strict=True) if part is None]
+    if not any(part is not None and share > 0 for part, share in zip(found, shares, strict=True)):
+        raise InputError(
+            "objective.terms",
+            f"no calibration gauge has a signature {name} in the calibration period",
+            "Look at the observations and at the options of `signatures`, or take the term off.",
+        )
+    return [f"{', '.join(lacking)}: no signature {name} in the calibration period, the term goes on without"] * bool(
+        lacking
+    )
+
+
+def _sparse(codes: Sequence[str], series: Sequence[Floats], steps: int) -> list[str]:
+    return [
+        f"gauge {code} has {q.size} observations in the {steps} steps of the calibration period"
+        for code, q in zip(codes, series, strict=True)
+        if q.size < FEW * steps
+    ]
 
 
 def _refuse_unusable(codes: Sequence[str], series: Sequence[Floats]) -> None:
@@ -115,11 +293,16 @@ def _refuse_unusable(codes: Sequence[str], series: Sequence[Floats]) -> None:
         )
 
 
-def _normalised(codes: Sequence[str], weights: Sequence[float] | None) -> Floats:
+def normalised(codes: Sequence[str], weights: Sequence[float] | None) -> Floats:
+    """Weights of gauges [g] with the sum 1; None = equal.
+
+    Raises:
+        ConfigurationError: too few, too many, negative, not finite or all 0.
+    """
     given = np.ones(len(codes)) if weights is None else np.array(weights, dtype=np.float64)
     if given.shape != (len(codes),) or not np.all((given >= 0) & np.isfinite(given)) or not np.any(given > 0):
         raise ConfigurationError(
-            "objective.weights",
+            "gauges.weights",
             f"{given.tolist()} for the gauges {', '.join(codes)}",
             "Give one weight per calibration gauge, none negative and not all 0.",
         )

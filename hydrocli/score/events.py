@@ -1,6 +1,7 @@
 """Flood events in a discharge series and the rain on its catchment: the segmentation of Huynh et al. (2023).
 
-* Peaks are local maxima of the discharge at or above a high quantile of it.
+* Peaks are local maxima of the discharge at or above a high quantile of it; of those that lie nearer to one another
+  than a separation, if one is asked for, the highest.
 * Start: onsets are local maxima of the gradient of the rain from 72 h to 1 h before the peak, at or above a quantile of
   that gradient. The event starts at the first onset whose rain energy (2-norm of the rain of 24 h, counted from 1 h
   before the onset) exceeds a share of the largest. Without an onset it starts at the steepest increase of the rain.
@@ -36,6 +37,7 @@ class Segmentation:
     Args:
         peak_quantile: a peak reaches at least this quantile of the discharge.
         peak_discharge: and at least this discharge [m3/s].
+        separation: a peak this near to a higher one is not counted [h].
         longest: longest event before merging [h].
         onset_search: how long before the peak onsets are looked for [h].
         onset_quantile: an onset reaches at least this quantile of the rain gradient.
@@ -46,6 +48,7 @@ class Segmentation:
 
     peak_quantile: float = 0.995
     peak_discharge: float = 0.0
+    separation: float = 0.0
     longest: float = 240.0
     onset_search: float = 72.0
     onset_quantile: float = 0.8
@@ -101,7 +104,7 @@ def find_events(discharge: ArrayLike, rain: ArrayLike, step: int, options: Segme
     least = max(float(np.nanquantile(flow, options.peak_quantile)), options.peak_discharge)
     clock = _Clock(step)
     found = []
-    for peak in _local_maxima(flow, least):
+    for peak in _apart(_local_maxima(flow, least), flow, options.separation * 3600 / step):
         start = _start(water, peak, clock, options)
         peak_rain = start + int(np.argmax(water[start : peak + 1]))
         found.append(Event(start, _end(flow, start, peak, clock, options), peak, peak_rain))
@@ -118,6 +121,15 @@ def _local_maxima(series: Series, least: float) -> list[int]:
     """Indices of local maxima of at least `least`, the first of equal ones; never the ends, nor beside a NaN."""
     inner, before, after = series[1:-1], series[:-2], series[2:]
     return [int(i) + 1 for i in np.flatnonzero((inner > before) & (inner >= after) & (inner >= least))]
+
+
+def _apart(peaks: list[int], flow: Series, distance: float) -> list[int]:
+    """The peaks that no higher one (no earlier one as high) has nearer than a distance in steps."""
+    kept: list[int] = []
+    for peak in sorted(peaks, key=lambda at: (-flow[at], at)):
+        if all(abs(peak - other) >= distance for other in kept):
+            kept.append(peak)
+    return sorted(kept)
 
 
 def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hydrocli.score.baseflow import baseflow
 from hydrocli.score.events import Event
+from hydrocli.score.measures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure, ratio
 
 Series = NDArray[np.float64]
 
@@ -52,9 +52,7 @@ def continuous_signatures(discharge: ArrayLike, rain: ArrayLike, area: float, st
         area: of the catchment, m2.
         step: s.
     """
-    flow, water = _flows(discharge, rain, area, step)
-    quantiles = (_quantile(flow, share) for share in (0.02, 0.10, 0.50, 0.90))
-    return dict(zip(CONTINUOUS, (*_ratios(flow, water), *quantiles), strict=True))
+    return _measured(*flows(discharge, rain, area, step), CONTINUOUS_MEASURES)
 
 
 def event_signatures(discharge: ArrayLike, rain: ArrayLike, area: float, step: int, event: Event) -> dict[str, float]:
@@ -64,45 +62,37 @@ def event_signatures(discharge: ArrayLike, rain: ArrayLike, area: float, step: i
     discharge inside the event, so the event found in the observed series serves the simulated one too.
     """
     inside = slice(event.start, event.end + 1)
-    flow, water = (series[inside] for series in _flows(discharge, rain, area, step))
-    measured = flow[~np.isnan(flow)]
-    if measured.size == 0:
+    flow, water = (series[inside] for series in flows(discharge, rain, area, step))
+    if np.isnan(flow).all():
         return dict.fromkeys(EVENT, np.nan)
-    base = baseflow(measured)
-    means = float(np.mean(measured - base)), float(np.mean(base))
-    return dict(
-        zip(EVENT, (*_ratios(flow, water), *means, float(measured.max()), _lag(flow, water, step)), strict=True)
-    )
+    return _measured(flow, water, EVENT_MEASURES) | {"Elt": _lag(flow, water, step)}
 
 
 def relative_error(observed: float, simulated: float) -> float:
     """(simulated - observed) / observed [-]; NaN where the observed signature is 0 or either is NaN."""
-    return _ratio(simulated - observed, observed)
+    return ratio(simulated - observed, observed)
 
 
-def _flows(discharge: ArrayLike, rain: ArrayLike, area: float, step: int) -> tuple[Series, Series]:
+def flows(discharge: ArrayLike, rain: ArrayLike, area: float, step: int) -> tuple[Series, Series]:
     """Discharge and rain, both in m3/s."""
     return np.asarray(discharge, dtype=np.float64), np.asarray(rain, dtype=np.float64) * (area / (1000.0 * step))
 
 
-def _ratios(flow: Series, water: Series) -> tuple[float, float, float, float]:
-    """Discharge, high flow and low flow over rain; high flow over discharge."""
-    both = ~(np.isnan(flow) | np.isnan(water))
-    runoff, rained, low = np.sum(flow[both]), np.sum(water[both]), np.sum(baseflow(flow[both]))
-    high = runoff - low
-    return _ratio(runoff, rained), _ratio(high, rained), _ratio(low, rained), _ratio(high, runoff)
+def stretch(flow: Series, water: Series, measure: Measure) -> NDArray[np.intp]:
+    """Which steps of a stretch a measure looks at."""
+    there = ~np.isnan(flow)
+    return np.flatnonzero(there & ~np.isnan(water) if measure.of_both else there)
 
 
-def _quantile(flow: Series, share: float) -> float:
-    measured = flow[~np.isnan(flow)]
-    return float(np.quantile(measured, share)) if measured.size else np.nan
+def _measured(flow: Series, water: Series, measures: dict[str, Measure]) -> dict[str, float]:
+    found = {}
+    for name, measure in measures.items():
+        at = stretch(flow, water, measure)
+        found[name] = measure.value(flow[at], float(np.nansum(water[at]))) if at.size else np.nan
+    return found
 
 
 def _lag(flow: Series, water: Series, step: int) -> float:
     if not np.nanmax(water, initial=0.0) > 0:
         return np.nan
     return float(np.nanargmax(flow) - np.nanargmax(water)) * step / 3600
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator != 0 else np.nan

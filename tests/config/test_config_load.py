@@ -282,6 +282,21 @@ def test_validation_gauges_matter_where_the_rest_calibrates(read: Read, minimal:
     assert differing_keys(read(text), read(text, "gauges.validation=[B]")) == ["gauges.validation"]
 
 
+def test_options_of_events_matter_where_the_calibration_looks_for_events(read: Read, minimal: str) -> None:
+    changed = "signatures.peak_quantile=0.9"
+    assert not differing_keys(read(minimal), read(minimal, changed))
+    events = "objective={terms: {signature: Epf}}"
+    assert differing_keys(read(minimal, events), read(minimal, events, changed)) == ["signatures.peak_quantile"]
+
+
+def test_a_metric_is_short_for_one_term(read: Read, minimal: str) -> None:
+    assert read(minimal).objective.all_terms == read(minimal, "objective={terms: {metric: nse}}").objective.all_terms
+    one, two = read(
+        minimal, "objective={terms: [{metric: kge, transform: sqrt}, {signature: Epf}]}"
+    ).objective.all_terms
+    assert (one.metric, one.transform, one.weight, two.metric, two.signature) == ("kge", "sqrt", 1.0, None, "Epf")
+
+
 def test_the_commented_file_to_start_from(read: Read) -> None:
     text = config.initial_yaml()
     experiment = read(text)

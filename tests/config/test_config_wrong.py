@@ -144,10 +144,41 @@ WRONG = {
         "mapping: {kind: mlp}\nforcing:",
         ["config.yaml:15: mapping.kind: 'mlp' is not possible\n  one of: uniform, distributed"],
     ),
-    "metric of a later version": (
+    "metric that is none": (
         "forcing:",
-        "objective: {metric: kge}\nforcing:",
-        ["objective.metric: 'kge' is not", "nse"],
+        "objective: {metric: nash}\nforcing:",
+        ["config.yaml:15: objective.metric: 'nash' is not possible", "nse, kge"],
+    ),
+    "metric beside terms": (
+        "forcing:",
+        "objective: {metric: nse, terms: [{metric: kge}]}\nforcing:",
+        ["config.yaml:15: objective.metric: stands beside terms"],
+    ),
+    "terms that are none": (
+        "forcing:",
+        "objective: {terms: [{metric: nse}, {metric: kge}, {signature: Peak}, {signature: Elt}]}\nforcing:",
+        [
+            "objective.terms.2.signature: 'Peak' is not a signature\n  one of: Crc",
+            "objective.terms.3.signature: Elt has no derivative",
+        ],
+    ),
+    "terms without or with two": (
+        "forcing:",
+        "objective: {terms: [{weight: 2}, {metric: nse, signature: Epf}]}\nforcing:",
+        ["objective.terms.0: needs a metric or a signature", "objective.terms.1: needs a metric or a signature"],
+    ),
+    "transforms that do not fit": (
+        "forcing:",
+        "objective: {terms: [{metric: kge, transform: log}, {signature: Epf, transform: sqrt}]}\nforcing:",
+        [
+            "objective.terms.0.transform: kge divides by the mean",
+            "objective.terms.1.transform: the signature Epf is of",
+        ],
+    ),
+    "words for weights": (
+        "  calibration: [A, B]",
+        "  calibration: [A, B]\n  weights: areas",
+        ["gauges.weights: 'areas' is not possible\n  did you mean `area`?"],
     ),
     "optimiser that is none": (
         "forcing:",
@@ -172,7 +203,7 @@ WRONG = {
     "no stage": (
         "forcing:",
         "optimiser: []\nforcing:",
-        ["config.yaml:15: optimiser: holds no stage"],
+        ["config.yaml:15: optimiser: holds nothing"],
     ),
     "cmaes on maps": (
         "forcing:",
