@@ -208,7 +208,10 @@ def _step_option(words: str) -> Any:
 def sample(
     folder: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
     cells: Annotated[int, typer.Option(help="Cells of 1 km that drain through the outlet, about.")] = 60,
-    gauges: Annotated[int, typer.Option(help="Gauges, the outlet included.")] = 4,
+    gauges: Annotated[
+        int | None,
+        typer.Option(help="Gauges of the basin, or of each catchment of a region, outlets included (4, or 1)."),
+    ] = None,
     start: Annotated[Any, _time_option("Start of the first step, UTC.")] = "2019-09-01",
     end: Annotated[Any, _time_option("End of the last step.")] = "2020-09-01",
     step: Annotated[Any, _step_option("Step of rain and discharge, 15min to 1d.")] = "1h",
@@ -217,27 +220,40 @@ def sample(
     noise: Annotated[float, typer.Option(help="Standard deviation of the logarithm of the observed discharge.")] = 0.1,
     gaps: Annotated[float, typer.Option(help="Share of the observations that are missing.")] = 0.02,
     encoding: Annotated[str, typer.Option(help="Flow directions as smash, esri or ldd.")] = "smash",
+    region: Annotated[bool, typer.Option("--region", help="Many separate catchments in place of one basin.")] = False,
+    catchments: Annotated[int, typer.Option(help="Of a region: how many.")] = 235,
+    areas: Annotated[
+        str, typer.Option(help="Of a region, km2: 10-300 spread over the logarithm, or a list as 12,40,300.")
+    ] = "10-300",
+    truth: Annotated[
+        str, typer.Option(help="True parameters: functions of the descriptors, or uniform.")
+    ] = "descriptors",
+    law: Annotated[
+        str, typer.Option(help="What makes the discharge: gr, or a law no parameter has: infiltration, exchange.")
+    ] = "gr",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a synthetic basin with known truth, and its configuration."""
+    """Write a synthetic basin or region with known truth, and its configuration."""
     with _console(quiet, verbose) as console:
+        from hydrocli.basin.synthetic import SampleOptions, areas_of
         from hydrocli.runs.sample import sample as run
 
-        run(
-            folder,
-            console,
-            cells=cells,
-            gauges=gauges,
-            start=start,
-            end=end,
-            step=step,
-            temperature_step=temperature_step,
-            seed=seed,
-            noise=noise,
-            gaps=gaps,
-            encoding=encoding,
+        options = SampleOptions(
+            start,
+            end,
+            cells,
+            gauges or (1 if region else 4),
+            step,
+            temperature_step,
+            seed,
+            noise,
+            gaps,
+            encoding,
+            areas_of(areas, catchments) if region else (),
+            truth,
         )
+        run(folder, console, options, law)
 
 
 @app.command()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from datetime import datetime
+import textwrap
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.basin.synthetic import (
     SampleOptions,
     Terrain,
+    make_region,
     make_terrain,
     observe,
     true_parameters,
@@ -21,17 +23,20 @@ from hydrocli.basin.synthetic import (
 )
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.model.other_laws import LAWS, simulate_law
 from hydrocli.model.sweep import State
 from hydrocli.names import PARAMETERS
-from hydrocli.runs.build import Case, ingested, stamp, tell_compilation
+from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.progress import Console
+
+Floats = NDArray[np.float64]
 
 WARM_UP, CALIBRATED = 0.2, 0.6
 """Shares of the period at which the calibration starts and ends; days are rounded down."""
 
 YAML = """\
-# A synthetic basin: {cells} cells of 1 km, {steps} steps, seed {seed}.
-# truth/*.tif are the parameters that made the discharge.
+# A synthetic {what}: {cells} cells of 1 km, {steps} steps, seed {seed}.
+# truth/*.tif are the parameters that made the discharge{law}.
 #
 #   hydrocli calibrate config.yaml
 #   hydrocli validate config.yaml
@@ -65,34 +70,20 @@ optimiser: {{kind: lbfgsb}}
 """
 
 
-def sample(
-    folder: Path,
-    console: Console,
-    *,
-    cells: int,
-    gauges: int,
-    start: datetime,
-    end: datetime,
-    step: int,
-    temperature_step: int,
-    seed: int,
-    noise: float,
-    gaps: float,
-    encoding: str,
-) -> None:
-    """Write rasters, gauges, discharge and `config.yaml` of a synthetic basin into a new folder.
+def sample(folder: Path, console: Console, options: SampleOptions, law: str = "gr") -> None:
+    """Write rasters, gauges, discharge and `config.yaml` of a synthetic basin or region into a new folder.
 
     Args:
         folder: new, or empty.
         console: what is said goes there.
-        cells, gauges, start, end, step, temperature_step, seed, noise, gaps, encoding: see `SampleOptions`.
+        options: what basin, and what is observed of it.
+        law: which makes the discharge, one of `hydrocli.model.other_laws.LAWS`.
 
     Raises:
-        ConfigurationError: options out of range, or a folder that is not empty.
+        ConfigurationError: no such law, or a folder that is not empty.
     """
-    options = SampleOptions(
-        stamp(start), stamp(end), cells, gauges, step, temperature_step, seed, noise, gaps, encoding
-    )
+    if law not in LAWS:
+        raise ConfigurationError("sample.law", f"{law} must be one of {', '.join(LAWS)}")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(str(folder), "is not empty", "Name a new folder.")
@@ -100,7 +91,7 @@ def sample(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"
         whole.mkdir()
-        _write(whole, options, console, Path(scratch) / "store")
+        _write(whole, options, law, console, Path(scratch) / "store")
         try:
             if folder.exists():
                 folder.rmdir()
@@ -110,35 +101,58 @@ def sample(
     console.note(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
 
 
-def _write(folder: Path, options: SampleOptions, console: Console, store: Path) -> None:
+def _write(folder: Path, options: SampleOptions, law: str, console: Console, store: Path) -> None:
     tell_compilation(console)
-    terrain = make_terrain(options)
-    console.note(f"terrain of {terrain.gauges[0].cells} cells; writing {len(options.times)} maps of rain")
+    terrain = make_region(options) if options.areas else make_terrain(options)
+    console.note(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)
     truth = true_parameters(terrain, options)
     write_truth(terrain, truth, folder)
-    (folder / "config.yaml").write_text(_configuration(folder, terrain, options), encoding="utf-8")
+    (folder / "config.yaml").write_text(_configuration(folder, terrain, options, law), encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
     blind = experiment.model_copy(update={"gauges": experiment.gauges.model_copy(update={"discharge": None})})
     case = Case(blind, ingested(blind, console))
     network = case.basin.network
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])
-    codes = [site.code for site in terrain.gauges]
-    sweep, _, _ = case.sweep(np.arange(len(network)), case.gauges(codes), len(case.basin.times))
-    simulated, _ = sweep.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))
-    write_discharge(terrain, options, observe(simulated, options), folder)
+    gauges = case.gauges([site.code for site in terrain.gauges])
+    write_discharge(terrain, options, observe(_discharge(case, law, parameters, gauges), options), folder)
 
 
-def _configuration(folder: Path, terrain: Terrain, options: SampleOptions) -> str:
-    """The YAML: every second gauge calibrates, the outlet among them."""
-    codes = [site.code for site in terrain.gauges]
+def _discharge(case: Case, law: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:
+    """True discharge [g, t]."""
+    basin, network = case.basin, case.basin.network
+    if law == "gr":
+        sweep, _, _ = case.sweep(np.arange(len(network)), gauges, len(basin.times))
+        return sweep.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))[0]
+    return simulate_law(
+        law,
+        (basin.precipitation, basin.evapotranspiration),
+        (case.ci, case.hi),
+        parameters,
+        case.state.levels,
+        (network.downstream, network.cell_area, network.cell_width),
+        basin.gauges.cell[gauges],
+        basin.step,
+    )
+
+
+def _configuration(folder: Path, terrain: Terrain, options: SampleOptions, law: str) -> str:
+    """The YAML: every second gauge of a basin calibrates, or three catchments in four of a region."""
+    roles: tuple[list[str], list[str]] = [], []
+    outlets = [site.code for site in terrain.outlets]
+    for number, site in enumerate(terrain.gauges):
+        validates = outlets.index(site.outlet) % 4 == 3 if options.areas else number % 2
+        roles[bool(validates)].append(site.code)
     days = int((options.end - options.start).astype("timedelta64[D]").astype(int))
     warm, calibrated = (options.start + np.timedelta64(int(share * days), "D") for share in (WARM_UP, CALIBRATED))
     descriptors = sorted(path.stem for path in (folder / "descriptor").glob("*.tif"))
+    what = f"region of {len(outlets)} catchments" if options.areas else "basin"
     return YAML.format(
-        name="sample",
-        cells=terrain.gauges[0].cells,
+        name="region" if options.areas else "sample",
+        what=what,
+        law="" if law == "gr" else f", under the law `{law}`",
+        cells=terrain.basin.sum(),
         steps=len(options.times),
         seed=options.seed,
         step=f"{options.step // 60}min",
@@ -148,6 +162,11 @@ def _configuration(folder: Path, terrain: Terrain, options: SampleOptions) -> st
         calibrated=f"{calibrated}Z",
         encoding=options.encoding,
         descriptors="\n".join(f"    {name}: descriptor/{name}.tif" for name in descriptors),
-        calibration=", ".join(codes[::2]),
-        validation=", ".join(codes[1::2]),
+        calibration=_listed(roles[0]),
+        validation=_listed(roles[1]),
     )
+
+
+def _listed(codes: list[str]) -> str:
+    """Codes in lines of a YAML list."""
+    return textwrap.fill(", ".join(codes), 110, subsequent_indent="    ")

@@ -14,6 +14,8 @@ from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage, Network
 from hydrocli.basin.synthetic import (
     SampleOptions,
+    areas_of,
+    make_region,
     make_terrain,
     observe,
     rain_fields,
@@ -24,9 +26,9 @@ from hydrocli.basin.synthetic import (
     write_truth,
 )
 from hydrocli.basin.synthetic.rain import SEASONS
-from hydrocli.basin.synthetic.truth import TRUTH, make_descriptors
+from hydrocli.basin.synthetic.truth import TRUTH, UNIFORM, make_descriptors
 from hydrocli.basin.synthetic.writing import encode
-from hydrocli.errors import Errors
+from hydrocli.errors import ConfigurationError, Errors
 
 OPTIONS = SampleOptions(np.datetime64("2014-09-01"), np.datetime64("2014-09-21"))
 
@@ -82,6 +84,55 @@ def test_a_gauge_is_found_by_its_area_among_the_neighbouring_cells(terrain):
 def test_every_encoding_says_the_same(terrain, encoding):
     written = Drainage.from_d8(encode(terrain.directions, encoding), encoding, terrain.grid)
     assert np.array_equal(written.downstream, Drainage.from_d8(terrain.directions, "esri", terrain.grid).downstream)
+
+
+# Regions ------------------------------------------------------------------------------------------------------------
+
+AREAS = (300, 8, 120, 20, 60, 20, 10, 30, 45, 100)
+
+
+@pytest.fixture(scope="module")
+def region():
+    return make_region(replace(OPTIONS, areas=AREAS, gauges=2))
+
+
+def test_catchments_of_a_region_are_apart_and_of_the_areas_asked(region):
+    drainage = Drainage.from_d8(region.directions, "esri", region.grid)
+    catchments = [Network.from_drainage(drainage, [(site.row, site.column)]) for site in region.outlets]
+    places = [set(zip(network.x.tolist(), network.y.tolist(), strict=True)) for network in catchments]
+    assert len(set.union(*places)) == sum(map(len, places)) == region.basin.sum()
+    assert [len(place) for place in places] == [site.cells for site in region.outlets]
+    found = np.array([site.cells for site in region.outlets])
+    assert np.abs(np.log(found / sorted(AREAS, reverse=True))).max() < 0.2
+    assert (drainage.downstream[[site.row * region.grid.width + site.column for site in region.outlets]] >= 0).all()
+
+
+def test_gauges_inside_a_catchment_of_a_region_name_its_outlet(region):
+    """Two gauges each, but one where there are not twelve cells for each of two."""
+    drainage = Drainage.from_d8(region.directions, "esri", region.grid)
+    for outlet in region.outlets:
+        sites = [site for site in region.gauges if site.outlet == outlet.code]
+        assert len(sites) == (2 if outlet.cells >= 24 else 1)
+        network = Network.from_drainage(drainage, [(outlet.row, outlet.column)])
+        inside = set(zip(network.x.tolist(), network.y.tolist(), strict=True))
+        assert all((site.x, site.y) in inside for site in sites)
+        assert [site.cells for site in sites] == [drainage.drained_area[s.row, s.column] / 1e6 for s in sites]
+    assert len({site.code for site in region.gauges}) == len(region.gauges)
+
+
+def test_a_region_of_one_seed_is_one_region(region):
+    again = make_region(replace(OPTIONS, areas=AREAS[::-1], gauges=2, noise=0.5))
+    assert again.gauges == region.gauges
+    assert np.array_equal(again.directions, region.directions)
+
+
+def test_areas_are_spread_or_listed():
+    spread = areas_of("10-1000", 5)
+    assert spread == (10, 32, 100, 316, 1000)
+    assert areas_of("12,40", 235) == (12, 40)
+    for text in ("", "300-10", "10-", "many"):
+        with pytest.raises(ConfigurationError, match="neither"):
+            areas_of(text, 3)
 
 
 # Rain and temperature -----------------------------------------------------------------------------------------------
@@ -161,6 +212,13 @@ def test_truth_is_a_multilinear_mapping_of_the_descriptors_inside_all_bounds(ter
         control = np.log(share / (1 - share))
         residual = control - columns @ np.linalg.lstsq(columns, control, rcond=None)[0]
         assert np.abs(residual).max() < 1e-9
+
+
+def test_truth_can_be_uniform(terrain):
+    truth = true_parameters(terrain, replace(OPTIONS, truth="uniform"))
+    assert {symbol: (field.min(), field.max()) for symbol, field in truth.items()} == {
+        symbol: (value, value) for symbol, value in UNIFORM.items()
+    }
 
 
 def test_truth_is_the_same_soil_for_every_step(terrain):
@@ -286,9 +344,11 @@ def test_smash_finds_the_same_catchments(terrain, tmp_path):
 
 def test_wrong_options_are_told_together():
     with pytest.raises(Errors) as caught:
-        SampleOptions(np.datetime64("2014-09-01"), np.datetime64("2014-08-01"), cells=10, step=7000, encoding="d8")
+        SampleOptions(
+            np.datetime64("2014-09-01"), np.datetime64("2014-08-01"), cells=10, step=7000, encoding="d8", truth="so"
+        )
     assert [error.where for error in caught.value.errors] == [
-        f"sample.{name}" for name in ("cells", "gauges", "step", "end", "encoding")
+        f"sample.{name}" for name in ("cells", "gauges", "step", "end", "truth", "encoding")
     ]
     assert caught.value.exit_status == 2
 

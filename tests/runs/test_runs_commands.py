@@ -202,6 +202,19 @@ def test_a_sample_runs(noise_free: Path) -> None:
     assert "not empty" in call("sample", noise_free, status=2).stderr
 
 
+def test_a_region_runs(tmp_path: Path) -> None:
+    """All catchments in one sweep; three in four calibrate, the others validate."""
+    options = ("--region", "--catchments", "8", "--areas", "6-40", "--truth", "uniform", "--law", "infiltration")
+    call("sample", tmp_path / "r", *options, "--end", "2019-09-21", "--noise", "0")
+    listed = (tmp_path / "r" / "catchments.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in listed] == ["code", *(f"C000{number}" for number in range(1, 9))]
+    file = tmp_path / "r" / "config.yaml"
+    call("calibrate", file, *sets("first_guess={kind: given}", "optimiser.iterations=10"))
+    scores = {row["gauge"]: row["scenario"] for row in rows(call("validate", file, "--json"))}
+    assert [code for code, scenario in scores.items() if "spatio" in scenario] == ["C0004", "C0008"]
+    assert "must be one of" in call("sample", tmp_path / "s", "--law", "darcy", status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("step", "end", "steps"), [("15min", "2019-09-07", 576), ("1d", "2020-03-01", 182), ("3h", "2019-10-01", 240)]
 )

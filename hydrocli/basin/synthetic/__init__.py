@@ -2,7 +2,7 @@
 
 Everything follows from `SampleOptions`, the seed included. The discharge itself is computed by a model, elsewhere:
 
-    terrain = make_terrain(options)
+    terrain = make_terrain(options)                     # or make_region(options): many catchments
     write_rasters(terrain, options, folder)             # flow directions, descriptors, rain, temperature, gauge table
     truth = true_parameters(terrain, options.step)      # fields [height, width] on terrain.grid
     write_truth(terrain, truth, folder)
@@ -13,6 +13,7 @@ Everything follows from `SampleOptions`, the seed included. The discharge itself
 from hydrocli.basin.synthetic.observation import observe, write_discharge
 from hydrocli.basin.synthetic.options import SampleOptions
 from hydrocli.basin.synthetic.rain import rain_fields
+from hydrocli.basin.synthetic.region import areas_of, make_region
 from hydrocli.basin.synthetic.temperature import temperature_fields
 from hydrocli.basin.synthetic.terrain import GaugeSite, Terrain, make_terrain
 from hydrocli.basin.synthetic.truth import true_parameters
@@ -22,6 +23,8 @@ __all__ = [
     "GaugeSite",
     "SampleOptions",
     "Terrain",
+    "areas_of",
+    "make_region",
     "make_terrain",
     "observe",
     "rain_fields",

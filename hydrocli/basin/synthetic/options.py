@@ -1,4 +1,4 @@
-"""What can be asked of a synthetic basin, and where its random numbers come from."""
+"""What can be asked of a synthetic basin or region, and where its random numbers come from."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from hydrocli.errors import ConfigurationError, Errors
 
 DAY = 86400
 HOUR = 3600
-PURPOSES = ("terrain", "descriptors", "storms", "dry spells", "temperature", "places", "noise", "gaps")
+CELLS_OF_GAUGE = 12
+"""A catchment has no more gauges than one for so many cells."""
+PURPOSES = ("terrain", "descriptors", "storms", "dry spells", "temperature", "places", "noise", "gaps", "catchments")
 """One stream of random numbers each, so that a change of one option leaves all else as it was. Append only."""
+
+TRUTHS = ("descriptors", "uniform")
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """A synthetic basin; the same options give the same bytes.
+    """A synthetic basin, or a region of separate catchments; the same options give the same bytes.
 
     Attributes:
         start: beginning of the first step (UTC).
@@ -31,6 +35,9 @@ class SampleOptions:
         noise: standard deviation of the logarithm of observed over true discharge; 0 is noise-free.
         gaps: share of the observations that are missing.
         encoding: how flow directions are written: smash, esri or ldd.
+        areas: cells of each catchment of a region (5 to 50,000), about; then `cells` counts for nothing, and `gauges`
+            are those of each catchment, as far as it has twelve cells for each.
+        truth: of the parameters: functions of the `descriptors`, or `uniform`.
 
     Raises:
         Errors: every option out of its range, together.
@@ -46,21 +53,25 @@ class SampleOptions:
     noise: float = 0.1
     gaps: float = 0.02
     encoding: str = "smash"
+    areas: tuple[int, ...] = ()
+    truth: str = "descriptors"
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
             object.__setattr__(self, name, np.datetime64(getattr(self, name), "s"))
         step_fits = 900 <= self.step <= DAY and DAY % self.step == 0
-        most = max(1, self.cells // 12)
+        most = max(1, (max(self.areas) if self.areas else self.cells) // CELLS_OF_GAUGE)
         rules = [
-            ("cells", 50 <= self.cells <= 50_000, "must be 50 to 50000"),
-            ("gauges", 1 <= self.gauges <= most, f"must be 1 to {most} (one for 12 cells)"),
+            ("cells", 50 <= self.cells <= 50_000 or bool(self.areas), "must be 50 to 50000"),
+            ("areas", all(5 <= area <= 50_000 for area in self.areas), "must be 5 to 50000 each"),
+            ("gauges", 1 <= self.gauges <= most, f"must be 1 to {most} (one for {CELLS_OF_GAUGE} cells)"),
             ("step", step_fits, "must be 900 to 86400 seconds and divide a day"),
             ("temperature_step", self.temperature_step in (HOUR, DAY), "must be 3600 or 86400 seconds"),
             ("end", self.end > self.start, f"must come after the start, {self.start}"),
             ("seed", self.seed >= 0, "must not be negative"),
             ("noise", 0 <= self.noise <= 1, "must be 0 to 1"),
             ("gaps", 0 <= self.gaps < 1, "must be 0 to less than 1"),
+            ("truth", self.truth in TRUTHS, f"must be one of {', '.join(TRUTHS)}"),
             ("encoding", self.encoding in ENCODINGS, f"must be one of {', '.join(ENCODINGS)}"),
         ]
         if step_fits:

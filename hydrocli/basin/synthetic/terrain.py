@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyflwdir.dem import fill_depressions
 
-from hydrocli.basin.grid import Floats, Grid, crs_to_wkt
+from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
 from hydrocli.basin.network import Drainage, Network
 from hydrocli.basin.synthetic.options import SampleOptions
 
@@ -43,7 +43,10 @@ Codes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class GaugeSite:
-    """A gauge at the centre of cell (row, column) of the terrain's grid; `cells` drain through it."""
+    """A gauge at the centre of cell (row, column) of the terrain's grid; `cells` drain through it.
+
+    `outlet` is the code of the last gauge downstream of it, itself where it is the last.
+    """
 
     code: str
     row: int
@@ -51,6 +54,7 @@ class GaugeSite:
     x: float
     y: float
     cells: int
+    outlet: str
 
     @property
     def area(self) -> float:
@@ -60,14 +64,14 @@ class GaugeSite:
 
 @dataclass(frozen=True)
 class Terrain:
-    """The window around a synthetic basin.
+    """The window around a synthetic basin, or around the catchments of a region.
 
     Attributes:
         grid: its cells.
         elevation: float64[height, width] [m].
         directions: uint8[height, width], ESRI codes.
-        basin: bool[height, width], the cells that drain through the outlet gauge.
-        gauges: the outlet first, then smaller and smaller catchments.
+        basin: bool[height, width], the cells that drain through a gauge.
+        gauges: the outlet first, then smaller and smaller catchments; so for each catchment of a region.
     """
 
     grid: Grid
@@ -76,21 +80,33 @@ class Terrain:
     basin: Mask
     gauges: tuple[GaugeSite, ...]
 
+    @property
+    def outlets(self) -> tuple[GaugeSite, ...]:
+        """The last gauge of each catchment."""
+        return tuple(site for site in self.gauges if site.code == site.outlet)
+
 
 def make_terrain(options: SampleOptions) -> Terrain:
     """A basin of about `options.cells` cells with its rivers and gauges, cropped to a margin of two cells."""
     generator = options.generator("terrain")
-    surface, directions, land = _carved_land(generator, options.cells)
+    # About twenty times as large as the basin wanted.
+    surface, directions, land = carved_land(generator, int(4.5 * np.sqrt(options.cells)) + 40)
     network = _compact_catchment(Drainage.from_d8(directions, "esri", land, NO_DATA), options.cells)
-    rows, columns = land.cells_at(network.x, network.y)
-    top, left = rows.min() - MARGIN, columns.min() - MARGIN
+    basin = np.zeros(land.shape, bool)
+    basin[land.cells_at(network.x, network.y)] = True
+    elevation, directions, grid, basin = cropped(surface, directions, land, basin)
+    sites = gauge_sites(Drainage.from_d8(directions, "esri", grid, NO_DATA), basin, options.gauges, "S{:04d}")
+    return Terrain(grid, elevation, directions, basin, sites)
+
+
+def cropped(surface: Floats, directions: Codes, land: Grid, basin: Mask) -> tuple[Floats, Codes, Grid, Mask]:
+    """All four in the window around `basin` with its margin; elevations so that the lowest is LOWEST."""
+    rows, columns = np.nonzero(basin)
+    top, left = max(rows.min() - MARGIN, 0), max(columns.min() - MARGIN, 0)
     window = np.s_[top : rows.max() + MARGIN + 1, left : columns.max() + MARGIN + 1]
-    elevation, directions = surface[window], directions[window]
+    elevation = surface[window]
     grid = land.window(int(top), int(left), *elevation.shape)
-    basin = np.zeros(grid.shape, bool)
-    basin[rows - top, columns - left] = True
-    sites = _gauge_sites(Drainage.from_d8(directions, "esri", grid, NO_DATA), basin, options.gauges)
-    return Terrain(grid, elevation - elevation.min() + LOWEST, directions, basin, sites)
+    return elevation - elevation.min() + LOWEST, directions[window], grid, basin[window]
 
 
 def fractal(generator: np.random.Generator, shape: tuple[int, int], exponent: float) -> Floats:
@@ -104,9 +120,8 @@ def fractal(generator: np.random.Generator, shape: tuple[int, int], exponent: fl
     return (surface - surface.mean()) / surface.std()
 
 
-def _carved_land(generator: np.random.Generator, cells: int) -> tuple[Floats, Codes, Grid]:
-    """Elevation, ESRI codes and grid of a square land about twenty times as large as the basin wanted."""
-    side = int(4.5 * np.sqrt(cells)) + 40
+def carved_land(generator: np.random.Generator, side: int) -> tuple[Floats, Codes, Grid]:
+    """Elevation, ESRI codes and grid of a square land with so many cells on a side."""
     relief = 150.0 * (side / 40) ** 0.3
     corner = [CELL * round(at / CELL + generator.uniform(-40, 40)) for at in CENTRE]
     half = CELL * (side // 2)
@@ -146,7 +161,7 @@ def _carve(surface: Floats, network: Network) -> Floats:
 def _compact_catchment(drainage: Drainage, cells: int) -> Network:
     """Of the catchments nearest in size to `cells` and clear of the land's edge, the one in the smallest rectangle."""
     count = drainage.drained_area / CELL**2
-    apart = np.where(_unlike_neighbours(count), np.abs(count - cells), np.inf)
+    apart = np.where(unlike_neighbours(count), np.abs(count - cells), np.inf)
     nearest = np.argsort(apart, axis=None, kind="stable").tolist()
     catchments = (Network.from_drainage(drainage, [divmod(outlet, drainage.grid.width)]) for outlet in nearest)
     inside = (network for network in catchments if _is_clear(network, drainage.grid))
@@ -159,7 +174,7 @@ def _is_clear(network: Network, land: Grid) -> bool:
     return bool(row.min() >= near and column.min() >= near and row.max() < height and column.max() < width)
 
 
-def _unlike_neighbours(count: Floats) -> Mask:
+def unlike_neighbours(count: Floats) -> Mask:
     """Where no cell around drains the same area, so that a gauge is found by its area alone."""
     padded = np.pad(count, 1)
     height, width = count.shape
@@ -167,12 +182,19 @@ def _unlike_neighbours(count: Floats) -> Mask:
     return np.all([count != other for other in around], axis=0)
 
 
-def _gauge_sites(drainage: Drainage, basin: Mask, wanted: int) -> tuple[GaugeSite, ...]:
-    """The outlet, then gauges whose areas fall by a constant ratio, on other rivers where there are any."""
+def gauge_sites(drainage: Drainage, basin: Mask, wanted: int, code: str) -> tuple[GaugeSite, ...]:
+    """The outlet, then gauges whose areas fall by a constant ratio, on other rivers where there are any.
+
+    Args:
+        drainage: of the land.
+        basin: bool[height, width], the catchment of the outlet.
+        wanted: how many.
+        code: form of the codes, filled with the numbers from 1.
+    """
     count = drainage.drained_area / CELL**2
     total = int(basin.sum())
     ratio = max(AREA_RATIO, (SMALLEST / total) ** (1 / max(wanted - 1, 1)))
-    free = basin & _unlike_neighbours(count)
+    free = basin & unlike_neighbours(count)
     seen = np.zeros_like(basin)
     chosen: list[tuple[int, int]] = []
     for number in range(wanted):
@@ -181,16 +203,18 @@ def _gauge_sites(drainage: Drainage, basin: Mask, wanted: int) -> tuple[GaugeSit
         chosen.append((int(row), int(column)))
         free[row, column] = False
         if number:
-            _mark(seen, drainage, chosen[-1])
+            seen[catchment_of(drainage, chosen[-1])] = True
     rows, columns = (np.array(places) for places in zip(*chosen, strict=True))
     x, y = drainage.grid.centres(rows, columns)
     return tuple(
-        GaugeSite(f"S{number + 1:04d}", *cell, float(x[number]), float(y[number]), round(count[cell]))
+        GaugeSite(
+            code.format(number + 1), *cell, float(x[number]), float(y[number]), round(count[cell]), code.format(1)
+        )
         for number, cell in enumerate(chosen)
     )
 
 
-def _mark(seen: Mask, drainage: Drainage, cell: tuple[int, int]) -> None:
-    """Set `seen`, in place, over the catchment of a cell."""
+def catchment_of(drainage: Drainage, cell: tuple[int, int]) -> tuple[Integers, Integers]:
+    """Rows and columns of the cells that drain through a cell."""
     catchment = Network.from_drainage(drainage, [cell])
-    seen[drainage.grid.cells_at(catchment.x, catchment.y)] = True
+    return drainage.grid.cells_at(catchment.x, catchment.y)

@@ -1,7 +1,8 @@
 """What the land is like, and the parameters that follow from it: smooth functions of the descriptors, known exactly.
 
 A parameter is lower + (upper - lower) * sigmoid(constant + sum of weight * D), each descriptor D scaled to [0, 1] over
-the basin: the family of the multilinear mapping, so that a calibration with the same bounds can find the truth.
+the basin: the family of the multilinear mapping, so that a calibration with the same bounds can find the truth. Where
+the truth is asked to be uniform, it is UNIFORM everywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ TRUTH: dict[str, tuple[float, float, float, dict[str, float]]] = {
     "bkw": (0.5, 0.8, 0.5, {"slope": -2.0, "drainage_density": 1.0}),
 }
 """Lower, upper, constant and weights of each parameter, for steps of an hour."""
+UNIFORM = {"cp": 250.0, "ct": 150.0, "kexc": -1.0, "akw": 5.0, "bkw": 0.6}
+"""Likewise, one value for all cells."""
 
 
 def make_descriptors(terrain: Terrain, options: SampleOptions) -> dict[str, Floats]:
@@ -50,14 +53,23 @@ def true_parameters(terrain: Terrain, options: SampleOptions) -> dict[str, Float
     and its exchange kexc ht^3.5, both per step, stay the same in mm per hour where ct follows step^(-1/4) and kexc
     step^(1/8).
     """
-    scaled = {name: _scaled(field, terrain) for name, field in make_descriptors(terrain, options).items()}
     longer = options.step / HOUR
     factor = {"ct": longer**-0.25, "kexc": longer**0.125}
+    hourly = _of_descriptors(terrain, options) if options.truth == "descriptors" else _of_nothing(terrain)
+    return {symbol: factor.get(symbol, 1.0) * field for symbol, field in hourly.items()}
+
+
+def _of_descriptors(terrain: Terrain, options: SampleOptions) -> dict[str, Floats]:
+    scaled = {name: _scaled(field, terrain) for name, field in make_descriptors(terrain, options).items()}
     truth = {}
     for symbol, (lower, upper, constant, weights) in TRUTH.items():
         exponent = constant + sum(weight * scaled[name] for name, weight in weights.items())
-        truth[symbol] = factor.get(symbol, 1.0) * (lower + (upper - lower) / (1 + np.exp(-exponent)))
+        truth[symbol] = lower + (upper - lower) / (1 + np.exp(-exponent))
     return truth
+
+
+def _of_nothing(terrain: Terrain) -> dict[str, Floats]:
+    return {symbol: np.full(terrain.grid.shape, value) for symbol, value in UNIFORM.items()}
 
 
 def _standardised(field: Floats) -> Floats:

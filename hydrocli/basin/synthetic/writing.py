@@ -1,6 +1,7 @@
 """The files of a synthetic basin, laid out like the archives that users have.
 
 flwdir.tif  elevation.tif  gauge_attributes.csv (code, x, y, area in km2)
+catchments.csv                                         of a region: the same of the last gauge of each catchment
 descriptor/<name>.tif
 prcp/2014/09/15/rain_precipitation_201409150100.tif    0.1 mm in a step, stamped at its end
 temperature/2014/09/temperature_20140915.tif           degrees C, mean of the day (hourly: as rain, stamped at the end)
@@ -9,7 +10,7 @@ truth/<parameter>.tif
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from hydrocli.basin.network import ENCODINGS
 from hydrocli.basin.synthetic.options import DAY, SampleOptions
 from hydrocli.basin.synthetic.rain import rain_fields
 from hydrocli.basin.synthetic.temperature import temperature_fields
-from hydrocli.basin.synthetic.terrain import NO_DATA, Codes, Terrain
+from hydrocli.basin.synthetic.terrain import NO_DATA, Codes, GaugeSite, Terrain
 from hydrocli.basin.synthetic.truth import make_descriptors
 
 RAIN_FACTOR = 0.1  # mm in a unit of the rain files
@@ -61,8 +62,9 @@ def write_rasters(terrain: Terrain, options: SampleOptions, folder: Path) -> Non
     writer.write(folder / "elevation.tif", terrain.elevation.astype(np.float32), -9999)
     for name, field in make_descriptors(terrain, options).items():
         writer.write(folder / "descriptor" / f"{name}.tif", field.astype(np.float32), -9999)
-    rows = [f"{site.code},{site.x:.0f},{site.y:.0f},{site.area / 1e6:g}" for site in terrain.gauges]
-    (folder / "gauge_attributes.csv").write_text("\n".join(["code,x,y,area", *rows]) + "\n")
+    _write_table(folder / "gauge_attributes.csv", terrain.gauges)
+    if options.areas:
+        _write_table(folder / "catchments.csv", terrain.outlets)
     _write_rain(writer, terrain, options, folder / "prcp")
     _write_temperature(writer, terrain, options, folder / "temperature")
 
@@ -81,6 +83,11 @@ def encode(directions: Codes, encoding: str) -> Codes:
     for code, step in ENCODINGS["esri"].items():
         table[code] = code_of[step]
     return table[directions]
+
+
+def _write_table(path: Path, sites: Sequence[GaugeSite]) -> None:
+    rows = [f"{site.code},{site.x:.0f},{site.y:.0f},{site.area / 1e6:g}" for site in sites]
+    path.write_text("\n".join(["code,x,y,area", *rows]) + "\n")
 
 
 def _write_rain(writer: RasterWriter, terrain: Terrain, options: SampleOptions, folder: Path) -> None:
