@@ -41,7 +41,7 @@ class StepByStep:
 
     iterations: int = 500
     pace: float = 0.64
-    smallest_pace: float = 0.01
+    smallest_pace: float = 0.001
 
     def minimise(self, recorder: Recorder) -> Ending:
         """Search from the first of the problem's starts.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hydrocli.config.section import Integer, Number, OneOrMore, Section, listed, refusal
+from hydrocli.config.section import Duration, Integer, Number, OneOrMore, Section, listed, refusal
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -83,6 +83,24 @@ class Lbfgsb(Section):
     )
 
 
+class Batches(Section):
+    """Mini-batches: each iteration sees one sub-period, at some of the gauges."""
+
+    length: Annotated[Duration, Field(gt=0)] = Field(
+        description="of the sub-period whose discharge an iteration moves", examples=["10d"]
+    )
+    lead: Duration = Field(
+        0,
+        description="run before it, so that parameters act through the stores; the states before come from a whole run",
+    )
+    gauges: Count | None = Field(
+        None, description="so many gauges, drawn anew in each iteration; left out: all", examples=[2]
+    )
+    refresh: Count = Field(
+        10, description="iterations between runs over the whole calibration, which give the cost and fresh states"
+    )
+
+
 class Adam(Section):
     """Adam, descent with momentum."""
 
@@ -120,6 +138,7 @@ class Adam(Section):
         examples=[50],
     )
     cost_tolerance: Tolerance = Field(0.0, description="see patience")
+    batches: Batches | None = Field(None, description="mini-batches; left out: every iteration sees everything")
 
 
 class Sbs(Section):
@@ -136,7 +155,7 @@ class Sbs(Section):
     pace: Annotated[Number, Field(gt=0, le=5)] = Field(
         0.64, description="first step, in artanh(2 z - 1) with z from 0 to 1 between the bounds"
     )
-    smallest_pace: Annotated[Number, Field(gt=0, le=5)] = Field(0.01, description="it ends below this pace")
+    smallest_pace: Annotated[Number, Field(gt=0, le=5)] = Field(0.001, description="it ends below this pace")
 
 
 class Cmaes(Section):

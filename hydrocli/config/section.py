@@ -136,6 +136,14 @@ def step_seconds(value: Any) -> int:
     return seconds
 
 
+def _duration(value: Any) -> int:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
+        value = int(match[1]) * STEP_UNITS[match[2]]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise refusal(f"{shown(value)} is not a duration", "write it as 10d, 36h, 90min ... or a number of seconds")
+    return value
+
+
 def _step_text(seconds: int) -> str:
     return next(f"{seconds // size}{unit}" for unit, size in STEP_UNITS.items() if seconds % size == 0)
 
@@ -201,6 +209,14 @@ Step = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": SHORTEST_STEP, "maximum": DAY}]}),
 ]
 """Seconds."""
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    PlainSerializer(_step_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
+]
+"""Seconds, any number of them."""
 
 Memory = Annotated[
     int,

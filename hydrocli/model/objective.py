@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hydrocli.errors import NumericalError
 from hydrocli.model.control import Control
-from hydrocli.model.sweep import Gradient, Rows, State, Sweep
+from hydrocli.model.sweep import Gradient, Rows, Seed, State, Sweep, Watch
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Floats = NDArray[np.float64]
@@ -76,26 +76,55 @@ class Objective:
         Raises:
             NumericalError: the discharge or the gradient is not finite; says in which cell and when, or in which row.
         """
-        maps, weights = self.control.split(control)
-        parameters, state = self._here(maps)
 
         def seed(discharge: Floats) -> tuple[float, Floats]:
-            if not np.isfinite(discharge).all():
-                raise broken_run(self.sweep, parameters, state, weights, self.place)
             self.scores = self.cost.by_gauge(discharge)
             return self.cost.value_and_derivative(discharge)
 
-        value, gradient, _ = self.sweep.gradient(parameters, state, seed, weights)
+        return self.evaluate(control, seed, self.sweep)
+
+    def evaluate(
+        self, control: Floats, seed: Seed, sweep: Sweep, state: State | None = None, first: int = 0
+    ) -> tuple[float, Floats]:
+        """Cost and its gradient [m] at a control [m], on a sweep over the same cells that may be a part of the whole.
+
+        Args:
+            control: where.
+            seed: cost and its derivative [g, t] of a discharge [g, t].
+            sweep: of the cells.
+            state: at its start; left out: what the maps and the objective have.
+            first: step of the whole at which the sweep starts.
+
+        Raises:
+            NumericalError: see `value_and_gradient`.
+        """
+        maps, weights = self.control.split(control)
+        parameters, initial = self._here(maps)
+        start = state or initial
+
+        def seed_finite(discharge: Floats) -> tuple[float, Floats]:
+            if not np.isfinite(discharge).all():
+                place: Place = lambda cell, step: self.place(cell, first + step)  # noqa: E731
+                raise broken_run(sweep, parameters, start, weights, place)
+            return seed(discharge)
+
+        value, gradient, _ = sweep.gradient(parameters, start, seed_finite, weights)
         bars = self._spread(gradient, maps)
-        if not np.isfinite(bars).all():
-            row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
-            symbol, number = ROWS[row], self.cells[cell]
-            raise NumericalError(
-                f"gradient of {symbol}",
-                f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
-                "Narrow the bounds of this parameter.",
-            )
+        if state is not None:
+            bars[len(PARAMETERS) :] = 0.0  # levels that come from elsewhere are not those of the maps
+        self._require_finite(bars, maps)
         return value, self.control.transpose(control, bars, gradient.weights)
+
+    def _require_finite(self, bars: Floats, maps: Floats) -> None:
+        if np.isfinite(bars).all():
+            return
+        row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
+        symbol, number = ROWS[row], self.cells[cell]
+        raise NumericalError(
+            f"gradient of {symbol}",
+            f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
+            "Narrow the bounds of this parameter.",
+        )
 
     def values(self, controls: Floats) -> Floats:
         """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers. The scores become the best one's."""
@@ -108,10 +137,10 @@ class Objective:
                     best, self.scores = costs[number], self.cost.by_gauge(discharge)
         return costs
 
-    def simulate(self, control: Floats) -> Floats:
-        """Discharge [g, t] of a control [m]."""
+    def simulate(self, control: Floats, watch: Watch | None = None) -> Floats:
+        """Discharge [g, t] of a control [m]; `watch` is shown the rows (see `Sweep.simulate`)."""
         maps, weights = self.control.split(control)
-        return self.sweep.simulate(*self._here(maps), weights)[0]
+        return self.sweep.simulate(*self._here(maps), weights, watch)[0]
 
     def pull_back(self, control: Floats, discharge_bar: Floats) -> Floats:
         """d cost / d control [m] from d cost / d discharge [g, t]: the transpose of `simulate` at a control."""

@@ -221,14 +221,18 @@ class Case:
         """Equations of the cells, with the scale of the inputs of phi1."""
         return structure_of(self.experiment, self.phi1.scale)
 
-    def _neutralised(self, cells: Cells, steps: int) -> tuple[Skew, NDArray[np.float32], Floats, NDArray[np.int64]]:
-        """Order of the sweep over some cells, and what `neutralise` gives for it."""
-        network, basin = self.basin.network, self.basin
+    def _order(self, cells: Cells, steps: int) -> Skew:
+        """Order of the sweep over some cells."""
+        network = self.basin.network
         number = np.full(len(network) + 1, -1)
         number[cells] = np.arange(len(cells))
         level = network.level[cells]
-        order = skew(number[network.downstream[cells]], level - level.min(), steps)
-        forcing = basin.precipitation, basin.evapotranspiration
+        return skew(number[network.downstream[cells]], level - level.min(), steps)
+
+    def _neutralised(self, cells: Cells, steps: int) -> tuple[Skew, NDArray[np.float32], Floats, NDArray[np.int64]]:
+        """Order of the sweep over some cells, and what `neutralise` gives for it."""
+        order = self._order(cells, steps)
+        forcing = self.basin.precipitation, self.basin.evapotranspiration
         return order, *neutralise(order, *forcing, self.ci[cells], self.hi[cells], cells)
 
     def sweep(
@@ -245,11 +249,19 @@ class Case:
         Returns:
             The sweep, the levels of the interception store at its end [n], the steps without forcing [n].
         """
-        network, basin, execution = self.basin.network, self.basin, self.experiment.execution
         order, net, hi_end, missing = self._neutralised(cells, steps)
+        return self._swept(order, net, cells, gauges, precision), hi_end, missing
+
+    def part(self, cells: Cells, gauges: Cells, steps: int) -> Sweep:
+        """A sweep as of `sweep`, for fewer steps that may begin anywhere; its forcing is still to be filled in."""
+        order = self._order(cells, steps)
+        return self._swept(order, np.zeros(order.forcing_size, np.float32), cells, gauges)
+
+    def _swept(self, order: Skew, net: NDArray[np.float32], cells: Cells, gauges: Cells, precision: str = "") -> Sweep:
+        network, basin, execution = self.basin.network, self.basin, self.experiment.execution
         number = np.full(len(network), -1)
         number[cells] = np.arange(len(cells))
-        sweep = Sweep(
+        return Sweep(
             order,
             net,
             network.cell_area[cells],
@@ -261,7 +273,6 @@ class Case:
             execution.memory,
             self.structure,
         )
-        return sweep, hi_end, missing
 
     def place(self, cell: int, step: int) -> str:
         """A cell and a step in the user's words."""

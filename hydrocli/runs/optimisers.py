@@ -37,4 +37,5 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
         stage.gradient_limit,
         stage.patience,
         stage.cost_tolerance,
+        stage.batches.refresh if stage.batches else 1,
     )

@@ -19,7 +19,7 @@ from hydrocli.calibration.lbfgsb import LBFGSB
 from hydrocli.calibration.problem import Optimiser, Problem
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
-from hydrocli.config.optimiser import AnyStage
+from hydrocli.config.optimiser import AnyStage, Batches
 from hydrocli.mapping.distributed import Distributed
 from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import Mapping
@@ -32,6 +32,7 @@ from hydrocli.model.sweep import State
 from hydrocli.names import PARAMETERS
 from hydrocli.runs.build import Case
 from hydrocli.runs.cost import calibration_cost
+from hydrocli.runs.minibatch import MiniBatches, sub_periods
 from hydrocli.runs.optimisers import optimiser_of
 from hydrocli.runs.phi1 import Phi1
 
@@ -121,7 +122,11 @@ class Training:
             kind = stage.mapping or experiment.mapping.kind
             free = self._freed(stage, kind)
             name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
-            stages.append(self._stage(name, free, optimiser_of(stage, experiment.seed), stage.iterations + 1))
+            batches = stage.batches if stage.kind == "adam" else None
+            if batches:
+                sub_periods(self.case, batches)  # refuses early those that do not fit
+            optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
+            stages.append(self._stage(name, free, optimiser, iterations, batches=batches))
         return stages
 
     def _freed(self, stage: AnyStage, kind: str) -> Free:
@@ -130,11 +135,19 @@ class Training:
         weights = "network" in asked and self.case.structure.has_network
         return Free(kind if only or "parameters" in asked else None, weights, only)
 
-    def _stage(self, name: str, free: Free, optimiser: Optimiser, iterations: int, descents: int = 1) -> Stage:
+    def _stage(
+        self,
+        name: str,
+        free: Free,
+        optimiser: Optimiser,
+        iterations: int,
+        descents: int = 1,
+        batches: Batches | None = None,
+    ) -> Stage:
         number = len(self._free)
         self._free.append(free)
         self.iterations += iterations
-        problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number)
+        problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number, batches)
         return Stage(name, optimiser, problem, descents)
 
     def _control(self, stage: int, endings: Sequence[Ending]) -> Control:
@@ -148,7 +161,7 @@ class Training:
         kinds: dict[str | None, Callable[..., Mapping]] = {"uniform": Uniform, "distributed": Distributed, None: Fixed}
         return Control(kinds[free.mapping](rows, self.case.calibrated_cells), weights, free.weights)
 
-    def _problem(self, stage: int, endings: Sequence[Ending]) -> Problem:
+    def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
         case, control = self.case, self._control(stage, endings)
         self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, case.place)
         starts = control.first_guess()[np.newaxis]
@@ -156,7 +169,8 @@ class Training:
             starts = endings[-1].candidates  # the controls mean the same
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
-        return Problem(starts, control.lower, control.upper, evaluate, values, weights)
+        batch = MiniBatches(case, self._objective, batches) if batches else None
+        return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
 
 
 def group(name: str) -> str:

@@ -37,7 +37,16 @@ DISTRIBUTED = LONG | {
     "mapping": {"kind": "distributed"},
     "optimiser": [{"kind": "lbfgsb", "mapping": "uniform", "iterations": 15}, {"kind": "lbfgsb", "iterations": 70}],
 }
-FRAMES = {"uniform": 150, "distributed": 4800}
+BATCHES = LONG | {
+    "structure": {"kind": "grnn"},
+    "optimiser": [
+        {"kind": "sbs", "free": ["cp", "ct"], "iterations": 5},
+        {"kind": "adam", "iterations": 60, "rate": 0.01, "schedule": "cosine", "warm_up": 3, "weight_decay": 0.1}
+        | {"batches": {"length": "10d", "lead": "2d", "gauges": 1, "refresh": 7}},
+    ],
+}
+KINDS = {"uniform": UNIFORM, "distributed": DISTRIBUTED, "batches": BATCHES}
+FRAMES = {"uniform": 150, "distributed": 4800, "batches": 2600}
 """About the bytes of an evaluation in the journal, in the longest stage."""
 STOPPED, KILLED = 75, -signal.SIGKILL
 
@@ -64,18 +73,17 @@ def disturbed(file: Path, ask: signal.Signals, growth: int) -> int:
 def undisturbed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Run folders of calibrations from the first to the last evaluation in one go."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    files = {"uniform": UNIFORM, "distributed": DISTRIBUTED}
-    for name, changes in files.items():
+    for name, changes in KINDS.items():
         ended = process("calibrate", configuration(folder / f"{name}.yaml", store, changes=changes))
         assert ended.returncode == 0, ended.stderr
-    return {name: folder / name for name in files}
+    return {name: folder / name for name in KINDS}
 
 
-@pytest.mark.parametrize("kind", ["uniform", "distributed"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_stopped_and_killed_again_and_again(
     kind: str, undisturbed: dict[str, Path], store: Path, tmp_path: Path
 ) -> None:
-    file = configuration(tmp_path / "run.yaml", store, changes=UNIFORM if kind == "uniform" else DISTRIBUTED)
+    file = configuration(tmp_path / "run.yaml", store, changes=KINDS[kind])
     rng = random.Random(kind)
     endings = []
     for ask in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):

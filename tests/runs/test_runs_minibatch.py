@@ -1,0 +1,139 @@
+"""Mini-batches: a window is a piece of the whole run, its gradient that of its cost; what a run with them reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs_harness import call, configuration, manifest, table
+
+from hydrocli.config import load
+from hydrocli.config.optimiser import Batches
+from hydrocli.mapping.uniform import Uniform
+from hydrocli.model.control import Control
+from hydrocli.model.objective import Objective
+from hydrocli.model.windows import Windows
+from hydrocli.runs.build import Case, ingested
+from hydrocli.runs.cost import calibration_cost
+from hydrocli.runs.minibatch import MiniBatches, sub_periods
+from hydrocli.runs.progress import Console
+
+BOTH = np.array([0, 1])
+
+
+@pytest.fixture(scope="module")
+def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
+    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.deviation=0.3"])
+    return Case(experiment, ingested(experiment, Console(quiet=True)))
+
+
+@pytest.fixture(scope="module")
+def objective(case: Case) -> Objective:
+    cells = np.flatnonzero(case.calibrated_cells)
+    sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
+    control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=True)
+    return Objective(sweep, cells, control, calibration_cost(case), case.state, case.place)
+
+
+def cut(case: Case, objective: Objective, length: int, lead: int) -> Windows:
+    sweep = case.part(objective.cells, case.gauges(case.calibration), length + lead)
+    return Windows(objective, sweep, sub_periods(case, asked(length, lead)))
+
+
+def asked(length: int, lead: int) -> Batches:
+    """So many hours."""
+    return Batches(length=f"{length}h", lead=f"{lead}h")
+
+
+def test_sub_periods_cover_the_calibration(case: Case) -> None:
+    """840 steps after 456 of warm-up: ]2014-09-20, 2014-10-25] from 2014-09-01."""
+    windows = sub_periods(case, asked(240, 100))
+    assert [(w.first, w.scored, w.end) for w in windows] == [
+        (356, 456, 696),
+        (596, 696, 936),
+        (836, 936, 1176),
+        (956, 1056, 1296),
+    ]
+    assert [(w.first, w.scored, w.end) for w in sub_periods(case, asked(840, 456))] == [(0, 456, 1296)]
+    assert sub_periods(case, asked(420, 600))[0].first == 0
+
+
+@pytest.mark.parametrize("lead", [0, 36])
+def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, lead: int) -> None:
+    """States, river and forcing of a window are those of the whole run, to the bit: so is the cost of the mixture."""
+    windows, control = cut(case, objective, 100, lead), objective.control.first_guess()
+    whole = objective.value_and_gradient(control)[0]
+    for number in (0, 3, 8):
+        assert windows.value_and_gradient(number, BOTH, control, control)[0] == whole
+
+
+def test_one_window_with_all_before_it_is_the_whole(case: Case, objective: Objective) -> None:
+    windows, control = cut(case, objective, 840, 456), objective.control.first_guess()
+    value, gradient = windows.value_and_gradient(0, BOTH, control, control)
+    expected, whole = objective.value_and_gradient(control)
+    assert value == expected
+    np.testing.assert_array_equal(gradient, whole)
+
+
+def test_the_gradient_is_that_of_the_window(case: Case, objective: Objective) -> None:
+    """Central differences along a direction, away from the anchor; the error of a step h = 1e-5 is some 1e-10."""
+    windows, anchor = cut(case, objective, 200, 50), objective.control.first_guess()
+    rng = np.random.default_rng(3)
+    control, direction = anchor + 0.01 * rng.standard_normal(anchor.size), rng.standard_normal(anchor.size)
+
+    def value(step: float) -> float:
+        return windows.value_and_gradient(1, BOTH[1:], anchor, control + step * direction)[0]
+
+    gradient = windows.value_and_gradient(1, BOTH[1:], anchor, control)[1]
+    assert gradient @ direction == pytest.approx((value(1e-5) - value(-1e-5)) / 2e-5, rel=1e-6)
+    level = objective.control.names.index("hp")
+    assert gradient[level] == 0.0  # the level at the start is of the past
+    assert np.count_nonzero(gradient) > anchor.size / 2
+
+
+def test_gradients_of_gauges_sum_up(case: Case, objective: Objective) -> None:
+    """1 - NSE is a sum over gauges: rounding apart."""
+    windows, control = cut(case, objective, 200, 50), objective.control.first_guess()
+    both = windows.value_and_gradient(2, BOTH, control, control)[1]
+    one, other = (windows.value_and_gradient(2, BOTH[g : g + 1], control, control)[1] for g in (0, 1))
+    np.testing.assert_allclose(one + other, both, rtol=1e-9, atol=1e-12)
+    assert np.abs(one).max() > 0
+
+
+def test_every_sub_period_once_before_any_again(case: Case, objective: Objective) -> None:
+    """What an iteration sees follows from its number: the windows of an epoch are all there are, in another order."""
+    batches = MiniBatches(case, objective, Batches(length="10d", gauges=1))
+    seen: list[tuple[int, list[int]]] = []
+    batches._parts.value_and_gradient = lambda number, gauges, *_: seen.append((number, gauges.tolist()))  # type: ignore[method-assign,assignment]
+    for iteration in (*range(12), *range(12)):
+        batches(iteration, np.zeros(1), np.zeros(1))
+    assert seen[:12] == seen[12:]
+    epochs = [[number for number, _ in seen[first : first + 4]] for first in (0, 4, 8)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3]] * 3
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert {gauge for _, (gauge,) in seen} == {0, 1}
+
+
+def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
+    """The lowest whole cost counts; the history has the cost of each batch, and whole costs every few iterations."""
+    adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
+    file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
+    call("calibrate", file)
+    history, stages = table(tmp_path / "run", "history"), manifest(tmp_path / "run")["stages"]
+    own = history["stage"] == "1 uniform adam"
+    assert np.isfinite(history["batch_cost"][own]).tolist() == [True] * 9 + [False]
+    assert np.isnan(history["batch_cost"][~own]).all()
+    assert [stage["stage"] for stage in stages] == ["screening", "first guess", "1 uniform adam"]
+    assert stages[-1]["iterations"] == 9
+    assert stages[-1]["cost"] == history["cost"][own].min() <= stages[-2]["cost"]
+    assert all(stage["reason"].endswith(".") for stage in stages)
+    assert np.isfinite(table(tmp_path / "run", "control")["gradient"]).all()
+
+
+@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("lead", "60d")])
+def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path: Path) -> None:
+    adam = {"kind": "adam", "batches": {"length": "10d"} | {key: value}}
+    file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
+    assert f"optimiser.batches.{key}" in call("calibrate", file, status=2).stderr
