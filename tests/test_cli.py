@@ -28,7 +28,7 @@ from hydrocli.errors import (
     Stopped,
 )
 
-COMMANDS = {"calibrate", "validate", "signatures", "simulate", "ingest", "check", "gradcheck", "sample"} | {
+COMMANDS = {"calibrate", "validate", "signatures", "report", "simulate", "ingest", "check", "gradcheck", "sample"} | {
     "schema",
     "init",
     "clean",

@@ -6,6 +6,7 @@ import os
 for _library in ("OPENBLAS", "MKL", "OMP", "BLIS"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
+from hydrocli.cli import showing  # noqa: E402
 from hydrocli.cli.commands import app, main  # noqa: E402
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "showing"]

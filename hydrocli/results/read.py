@@ -20,6 +20,8 @@ from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
 from hydrocli.results.write import telling
 
+CONFIG = "config.yaml"
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -78,6 +80,35 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The lines of `log.jsonl`."""
         return read_log(self.folder / LOG)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """`config.yaml` as plain values, everything resolved; empty where there is none.
+
+        Raises:
+            InputError: it cannot be read or is no YAML.
+        """
+        import yaml
+
+        try:
+            found = yaml.safe_load(self.text(CONFIG))
+        except yaml.YAMLError as error:
+            what = f"is no YAML: {str(error).splitlines()[0]}"
+            raise InputError(str(self.folder / CONFIG), what, "Put it back.") from error
+        return found if isinstance(found, dict) else {}
+
+    def text(self, file: str) -> str:
+        """A text file of the run, such as `config.yaml`; empty where there is none.
+
+        Raises:
+            InputError: it cannot be read or is no text.
+        """
+        path = self.folder / file
+        try:
+            with telling(path, "cannot be read"):
+                return path.read_text(encoding="utf-8") if path.exists() else ""
+        except UnicodeDecodeError as error:
+            raise InputError(str(path), "is no text in UTF-8", "Put it back.") from error
 
     def has(self, table: str) -> bool:
         """Whether the run has written this table."""

@@ -1,0 +1,119 @@
+"""What a run is, from its configuration and scores: model, periods, gauges that calibrated, how good each is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hydrocli.report.tables import Columns, found
+from hydrocli.results import Run
+
+MAPPINGS = {"uniform": "U", "distributed": "D", "multilinear": "ML", "multipower": "MP", "mlp": "MLP", "cnn": "CNN"}
+"""Second half of a model's name, as the papers have it."""
+
+SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
+METRIC_WORDS = {
+    "nse": "NSE",
+    "kge": "KGE",
+    "rmse": "RMSE [m3/s]",
+    "mae": "MAE [m3/s]",
+    "pbias": "PBIAS [%]",
+    "peak_ratio": "peak ratio",
+    "extrapolated": "extrapolated",
+}
+
+Period = tuple[np.datetime64, np.datetime64]
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """A run in short.
+
+    Attributes:
+        name: of the run.
+        model: structure and mapping, such as `NODE.MLP`.
+        periods: ]from, to] of the calibration and of each validation period, by name.
+        calibrated: codes of the gauges that calibrated; empty where nothing tells.
+        step: seconds of a time step, 0 where nothing tells.
+        nse: lowest NSE of each gauge over all scored periods; empty before `hydrocli validate`.
+    """
+
+    name: str
+    model: str
+    periods: dict[str, Period]
+    calibrated: tuple[str, ...]
+    step: int
+    nse: dict[str, float]
+
+
+def about(run: Run) -> About:
+    """Read what a run is.
+
+    Raises:
+        InputError: its configuration or its scores are broken.
+    """
+    told, scores = run.configuration, found(run, "scores")
+    return About(
+        name=run.manifest.run,
+        model=model_of(told),
+        periods=_periods(told.get("period") or {}),
+        calibrated=_calibrated(told.get("gauges") or {}, scores),
+        step=_seconds((told.get("period") or {}).get("step")),
+        nse=worst_scores(scores, "nse") if scores else {},
+    )
+
+
+def model_of(told: dict[str, Any]) -> str:
+    """`STRUCTURE.MAPPING` of a configuration, the mapping being that of the last stage."""
+    structure = (told.get("structure") or {}).get("kind", "gr")
+    stages = told.get("optimiser") or []
+    stages = stages if isinstance(stages, list) else [stages]
+    of_stages = [_kind(stage.get("mapping")) for stage in stages if stage.get("mapping")]
+    mapping = of_stages[-1] if of_stages else _kind(told.get("mapping")) or "uniform"
+    return f"{structure.upper()}.{MAPPINGS.get(mapping, mapping.upper())}"
+
+
+def _kind(mapping: Any) -> str:
+    return str(mapping.get("kind", "") if isinstance(mapping, dict) else mapping or "")
+
+
+def _time(value: Any) -> np.datetime64:
+    return np.datetime64(str(value).replace("Z", "").replace("+00:00", ""), "s")
+
+
+def _periods(told: dict[str, Any]) -> dict[str, Period]:
+    asked = {"calibration": told["calibration"]} if told.get("calibration") else {}
+    asked |= told.get("validation") or {}
+    return {name: (_time(start), _time(end)) for name, (start, end) in asked.items()}
+
+
+def _calibrated(told: dict[str, Any], scores: Columns | None) -> tuple[str, ...]:
+    if told.get("calibration"):
+        return tuple(str(code) for code in told["calibration"])
+    if scores is None:
+        return ()
+    known = np.isin(scores["scenario"].astype(str), ["calibration", "temporal"])
+    return tuple(dict.fromkeys(scores["gauge"][known].tolist()))
+
+
+def _seconds(step: Any) -> int:
+    units = {"min": 60, "h": 3600, "d": 86400, "s": 1}
+    number = "".join(letter for letter in str(step or "") if letter.isdigit())
+    return int(number or 1) * units.get(str(step or "").lstrip("0123456789"), 0)
+
+
+def worst_scores(scores: Columns, metric: str) -> dict[str, float]:
+    """Lowest value of a metric of each gauge over all its periods; NaN where it is nowhere defined."""
+    worst: dict[str, float] = {}
+    here = scores.where(scores["metric"] == metric)
+    for code, value in zip(here["gauge"].tolist(), here["value"].tolist(), strict=True):
+        worst[code] = float(np.fmin(worst.get(code, np.nan), value))
+    return worst
+
+
+def score_of(scores: Columns, metric: str, period: str) -> dict[str, float]:
+    """Value of a metric of each gauge in a period."""
+    here = scores.where((scores["metric"] == metric) & (scores["period"] == period))
+    return dict(zip(here["gauge"].tolist(), here["value"].tolist(), strict=True))

@@ -1,0 +1,133 @@
+"""Where the water goes: balances by year, between runs, and cumulated with and without the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hydrocli.report import style
+from hydrocli.report.tables import Columns, Floats, Times, envelope
+
+GAINS = {"rain": style.SKY, "network_source": style.PURPLE}
+LOSSES = {"evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage_change": style.ORANGE}
+EXCHANGE = style.VERMILION
+FLUXES = {
+    "rain": "rain P",
+    "evapotranspiration": "evapotranspiration E",
+    "exchange": "exchange F",
+    "runoff": "runoff Qlat",
+}
+"""Fluxes of the first paper's annual balance (equation 13, Figure 11)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Terms of the balance by year [mm]: what comes in counts up, what goes out counts down; they sum to zero."""
+
+    years: tuple[int, ...]
+    terms: dict[str, Floats]
+
+
+def bars(balance: Columns) -> Bars:
+    """The balance of one gauge: rain and source above; evapotranspiration, runoff, storage below; exchange as it is."""
+    signs = dict.fromkeys((*GAINS, "exchange"), 1.0) | dict.fromkeys(LOSSES, -1.0)
+    terms = {name: sign * balance[name] for name, sign in signs.items() if np.any(balance[name] != 0)}
+    return Bars(tuple(int(year) for year in balance["year"]), terms)
+
+
+def draw_balance(gauges: Mapping[str, Bars]) -> Figure:
+    """Stacked bars by year, a panel for each gauge; the black tick is the exchange's own sign."""
+    colours = GAINS | LOSSES | {"exchange": EXCHANGE}
+    figure, axes = style.panels(len(gauges), 3 if len(gauges) < 13 else 5, 2.4 if len(gauges) < 13 else 1.5)
+    for axis, (code, found) in zip(axes, gauges.items(), strict=True):
+        above, below = np.zeros(len(found.years)), np.zeros(len(found.years))
+        places = np.arange(len(found.years))
+        for name, values in found.terms.items():
+            base = np.where(values >= 0, above, below)
+            axis.bar(places, values, bottom=base, width=0.7, color=colours[name], label=name.replace("_", " "))
+            above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
+        axis.axhline(0, color=style.INK, linewidth=0.8)
+        every = -(-len(places) // 6)
+        axis.set_xticks(places[::every], [str(year) for year in found.years[::every]])
+        axis.set_xlim(-0.8, len(places) - 0.2)
+        axis.grid(visible=False, axis="x")
+        axis.set_title(code)
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=6)
+    figure.supylabel("[mm/year]", fontsize=9)
+    return figure
+
+
+def mean_fluxes(balance: Mapping[str, Columns]) -> dict[str, dict[str, float]]:
+    """Mean over the years of each flux [mm/year] by gauge."""
+    return {code: {name: float(np.mean(table[name])) for name in FLUXES} for code, table in balance.items()}
+
+
+def draw_mean_fluxes(
+    one: Mapping[str, Mapping[str, float]], other: Mapping[str, Mapping[str, float]], names: tuple[str, str]
+) -> Figure:
+    """First paper, Figure 11: mean annual fluxes of both runs by catchment, from the driest to the wettest."""
+    codes = sorted(set(one) & set(other), key=lambda code: one[code]["rain"])
+    figure = style.canvas(4.6)
+    axes = figure.subplots(2, 2, sharex=True).ravel()
+    places = np.arange(len(codes))
+    for axis, (flux, words) in zip(axes, FLUXES.items(), strict=True):
+        first, second = (np.array([values[code][flux] for code in codes]) for values in (one, other))
+        axis.vlines(places, first, second, color=style.MUTED, linewidth=1.2)
+        axis.plot(places, second, "s", color=style.AGAINST, markersize=4.5, label=names[1])
+        axis.plot(places, first, "o", color=style.SIMULATED, markersize=4.5, label=names[0])
+        axis.set_title(words)
+        axis.set_ylabel("[mm/year]")
+        axis.set_xticks(places, codes, rotation=60 if len(codes) > 4 else 0, fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Cumulated:
+    """Water since the start [mm] over a catchment: rain, its three ways, and what these leave of the rain.
+
+    `left` is rain - evapotranspiration - change of storage - runoff: the exchange, and what the network adds.
+    """
+
+    times: Times
+    rain: Floats
+    evapotranspiration: Floats
+    storage: Floats
+    runoff: Floats
+    left: Floats
+
+
+def cumulated(times: Times, rain: Floats, fluxes: Columns) -> Cumulated:
+    """From the catchment means of one gauge: aet, qt [mm/step] and storage [mm]."""
+    fallen, evaporated, run_off = (np.cumsum(np.nan_to_num(part)) for part in (rain, fluxes["aet"], fluxes["qt"]))
+    stored = fluxes["storage"] - fluxes["storage"][0] + _first_change(rain, fluxes)
+    return Cumulated(times, fallen, evaporated, stored, run_off, fallen - evaporated - stored - run_off)
+
+
+def _first_change(rain: Floats, fluxes: Columns) -> float:
+    """Change of the storage in the first step, whose start no table holds: what its own fluxes say."""
+    exchange = fluxes["exchange"][0] if "exchange" in fluxes else 0.0
+    return float(np.nan_to_num(rain[0]) - fluxes["aet"][0] - fluxes["qt"][0] + exchange)
+
+
+def draw_cumulated(runs: Mapping[str, Cumulated]) -> Figure:
+    """Cumulated fluxes, full lines of the first and broken lines of the second, and beneath them what they leave."""
+    figure = style.canvas(5.2)
+    top, foot = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.6])
+    colours = {"rain": style.SKY, "evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage": style.ORANGE}
+    for (name, found), dashes in zip(runs.items(), ("-", "--"), strict=False):
+        for flux, colour in colours.items():
+            if flux != "rain" or dashes == "-":
+                label = flux if flux == "rain" else f"{flux}, {name}"
+                top.plot(*envelope(found.times, getattr(found, flux)), dashes, color=colour, label=label)
+        foot.plot(*envelope(found.times, found.left), dashes, color=style.INK, label=name)
+    top.set_ylabel("since the start [mm]")
+    foot.set_ylabel("rain - ET - storage\n- runoff [mm]")
+    top.legend(loc="upper left", ncols=2, fontsize=7.5)
+    style.legend(foot)
+    style.dates(foot)
+    return figure

@@ -1,0 +1,59 @@
+"""`hydrocli report`: the page of a run, and of a second one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydrocli.report import style
+from hydrocli.report.page import Page, Section, write_page
+from hydrocli.report.sections import (
+    convergence_section,
+    domain_section,
+    parameter_section,
+    score_section,
+    summary_section,
+)
+from hydrocli.report.source import Source
+from hydrocli.report.water_sections import balance_section, flood_section, hydrograph_section
+from hydrocli.results import read
+from hydrocli.results.folder import status
+
+FILE = "report.html"
+
+
+def report(
+    folder: Path, *, against: Path | None = None, output: Path | None = None, formats: Sequence[str] = ("png",)
+) -> Path:
+    """Write report.html and figures/ of a run, finished or not; returns the path of the page.
+
+    Args:
+        folder: the run folder.
+        against: a second run drawn beside it.
+        output: folder to write; None for the run folder itself.
+        formats: of the figures, of png, svg and pdf.
+
+    Raises:
+        InputError: a folder is no run, one of its tables is broken, or the output cannot be written.
+    """
+    source = Source(read(folder, unfinished=True), None if against is None else Source(read(against)))
+    with style.drawing():
+        return write_page(output or folder, FILE, run_page(source), formats)
+
+
+def run_page(source: Source) -> Page:
+    """Everything that the tables of a run have to show."""
+    parts = (
+        summary_section,
+        score_section,
+        domain_section,
+        hydrograph_section,
+        flood_section,
+        parameter_section,
+        convergence_section,
+        balance_section,
+    )
+    sections: list[Section] = [section for part in parts if (section := part(source)).blocks]
+    about, found = source.about, status(source.run.folder)
+    subtitle = f"{about.model} · {source.span()}" + (f" · beside {source.against.about.name}" if source.against else "")
+    return Page(about.name, subtitle, source.facts(), tuple(sections), found.state)

@@ -1,0 +1,113 @@
+"""A run as the page draws it: its tables, read once when first asked for, and what several sections need of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from hydrocli.report.about import About, about
+from hydrocli.report.hydrographs import Hydrograph, hydrograph
+from hydrocli.report.maps import Domain, domain_of
+from hydrocli.report.page import number
+from hydrocli.report.tables import Columns, by_gauge, found, worst_and_best
+from hydrocli.results import Run
+
+DETAILS = 6
+"""Gauges that are shown in detail; of more, the worst and the best three."""
+
+
+class Source:
+    """A run to draw, and perhaps a second one to draw beside it."""
+
+    def __init__(self, run: Run, against: Source | None = None) -> None:
+        self.run = run
+        self.against = against
+        self._tables: dict[str, Columns | None] = {}
+
+    def table(self, name: str) -> Columns | None:
+        """A table, or None where the run has none."""
+        if name not in self._tables:
+            self._tables[name] = found(self.run, name)
+        return self._tables[name]
+
+    def parts(self, name: str) -> dict[str, Columns]:
+        """The rows of each gauge of a table; empty where the run has none."""
+        table = self.table(name)
+        return {} if table is None else by_gauge(table)
+
+    @cached_property
+    def about(self) -> About:
+        """Model, periods, gauges and scores."""
+        return about(self.run)
+
+    @cached_property
+    def domain(self) -> Domain | None:
+        """The cells, where the run has written them."""
+        table = self.table("domain")
+        return None if table is None else domain_of(table)
+
+    @cached_property
+    def catchments(self) -> dict[str, Columns]:
+        """Catchment means of each gauge."""
+        return self.parts("catchments")
+
+    @cached_property
+    def hydrographs(self) -> dict[str, Hydrograph]:
+        """The series of each gauge, those of the second run among them."""
+        others = self.against.parts("discharge") if self.against else {}
+        names = self.names
+        return {
+            code: hydrograph(
+                rows, self.catchments.get(code), names[0], {names[1]: others[code]} if code in others else {}
+            )
+            for code, rows in self.parts("discharge").items()
+        }
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """What the two runs are called in legends: their models where these differ, else their own names."""
+        mine, theirs = self.about, self.against.about if self.against else None
+        if theirs is None:
+            return "simulated", ""
+        return (mine.model, theirs.model) if mine.model != theirs.model else (mine.name, theirs.name)
+
+    @cached_property
+    def detailed(self) -> list[str]:
+        """Codes of the gauges to show in detail."""
+        return worst_and_best(self.about.nse, self.hydrographs, DETAILS)
+
+    @property
+    def rain_label(self) -> str:
+        """What the axis of the rain says."""
+        return (
+            "rain\n[mm/h]"
+            if self.about.step == 3600
+            else "rain\n[mm/d]"
+            if self.about.step == 86400
+            else "rain\n[mm/step]"
+        )
+
+    def span(self) -> str:
+        """First and last day of the run."""
+        discharge = self.table("discharge")
+        if discharge is None:
+            return "nothing simulated yet"
+        first, last = discharge["time"].min(), discharge["time"].max()
+        return f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}"
+
+    def facts(self) -> dict[str, str]:
+        """The few numbers at the top."""
+        manifest, facts = self.run.manifest, {"model": self.about.model}
+        scores = self.table("scores")
+        if scores is not None:
+            for scenario in dict.fromkeys(scores["scenario"].tolist()):
+                here = scores["value"][(scores["scenario"] == scenario) & (scores["metric"] == "nse")]
+                if np.isfinite(here).any():
+                    facts[f"median NSE, {scenario}"] = f"{np.nanmedian(here):.3f}"
+        for name in ("cells", "steps", "controls", "evaluations"):
+            if name in manifest.counts:
+                facts[name] = f"{int(manifest.counts[name]):,}".replace(",", " ")
+        if "calibration" in manifest.timings:
+            facts["calibration"] = f"{number(manifest.timings['calibration'])} s"
+        return facts

@@ -1,0 +1,119 @@
+"""Sections of a run's page about water: hydrographs, floods, balances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hydrocli.report import balance, floods, hydrographs
+from hydrocli.report.page import Block, Picture, Section, Text, sheet
+from hydrocli.report.source import Source
+from hydrocli.report.tables import Columns
+
+FLOODS, FLOODS_OF_MANY, LISTED = 6, 3, 60
+"""Floods drawn of a gauge, the same where there are many gauges, events listed at most."""
+
+
+def hydrograph_section(source: Source) -> Section:
+    """All gauges at a glance where they are many, then each (or the worst and the best) at length."""
+    every, about = source.hydrographs, source.about
+    blocks: list[Block] = []
+    if len(every) > len(source.detailed):
+        figure = hydrographs.draw_overview(every, about.nse)
+        caption = "All gauges, with their lowest NSE over the periods; in detail below: the worst and the best."
+        blocks.append(Picture("hydrographs_of_all_gauges", caption, figure))
+    for code in source.detailed:
+        figure = hydrographs.draw_hydrograph(every[code], about.periods, source.rain_label)
+        kind = "calibrated" if code in about.calibrated else "not calibrated"
+        caption = f"{code} ({kind}): rain over the catchment, discharge, and discharge on a logarithmic axis."
+        blocks.append(Picture(f"hydrograph_{_file(code)}", caption, figure))
+    if every:
+        curves = {code: hydrographs.flow_duration(series) for code, series in every.items()}
+        caption = "Flow duration: the discharge that is exceeded in a share of the observed steps."
+        blocks.append(Picture("flow_duration", caption, hydrographs.draw_flow_duration(curves)))
+    return Section("hydrographs", "Hydrographs", tuple(blocks))
+
+
+def _file(code: str) -> str:
+    """A gauge's code as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in code)
+
+
+def flood_section(source: Source) -> Section:
+    """The largest floods of each gauge, all events, and the errors of the signatures."""
+    events, signatures = source.table("events"), source.table("signatures")
+    blocks: list[Block] = []
+    if events is not None:
+        blocks += _drawn_floods(source, source.parts("events"))
+        without = [code for code in source.hydrographs if code not in set(events["gauge"].tolist())]
+        if without:
+            blocks.append(Text((f"No flood event at {', '.join(without)}.",)))
+    if signatures is not None:
+        found = floods.errors(signatures, of_events=True), floods.errors(signatures, of_events=False)
+        if any(found):
+            caption = "Relative errors of the signatures; those beyond ±1.5 are drawn at the edge."
+            blocks.append(Picture("signature_errors", caption, floods.draw_errors(*found)))
+            blocks.append(sheet("Median of the relative errors", _medians(found), folded=True))
+    if events is not None:
+        blocks.append(_listed(events))
+    return Section("floods", "Floods", tuple(blocks))
+
+
+def _drawn_floods(source: Source, events: dict[str, Columns]) -> list[Block]:
+    blocks: list[Block] = []
+    most = FLOODS if len(source.hydrographs) <= len(source.detailed) else FLOODS_OF_MANY
+    for code in source.detailed:
+        if code not in events:
+            continue
+        here = events[code]
+        found = hydrographs.largest_floods(source.hydrographs[code], here["start"], here["end"], most)
+        for first in range(0, len(found), 3):
+            part = found[first : first + 3]
+            titles = [f"{str(here['discharge_peak'][place])[:10]}  ({here['period'][place]})" for place, _ in part]
+            figure = hydrographs.draw_floods([series for _, series in part], titles, source.rain_label)
+            words = f"floods {first + 1} to {first + len(part)}" if len(part) > 1 else f"flood {first + 1}"
+            caption = f"{code}: the largest {words} by observed peak."
+            blocks.append(Picture(f"floods_{_file(code)}_{first // 3 + 1}", caption, figure))
+    return blocks
+
+
+def _medians(found: tuple[dict[str, Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for words, errors in zip(("flood events", "whole periods"), found, strict=True):
+        for name, values in errors.items():
+            medians = {"median": float(np.median(values)), "median of its size": float(np.median(np.abs(values)))}
+            rows.append({"signature": name, "of": words, "number": len(values)} | medians)
+    return rows
+
+
+def _listed(events: Columns) -> Block:
+    """The list of events, the most recent first where there are too many."""
+    order = np.argsort(events["start"], kind="stable")[::-1][:LISTED] if len(events) > LISTED else range(len(events))
+    names = [name for name in events.values if name != "run"]
+    rows = [{name.replace("_", " "): events[name][row] for name in names} for row in order]
+    most = f", the last {LISTED} of {len(events)}" if len(events) > LISTED else ""
+    return sheet(f"Flood events{most}", rows, folded=len(rows) > 12)
+
+
+def balance_section(source: Source) -> Section:
+    """Balances by year, their closure, and beside those of the second run."""
+    parts = source.parts("balance")
+    if not parts:
+        return Section("balance", "Water balance")
+    figure = balance.draw_balance({code: balance.bars(table) for code, table in parts.items()})
+    caption = "Water of each year over the catchments: what comes in above, what leaves or is stored below."
+    blocks: list[Block] = [Picture("water_balance_by_year", caption, figure)]
+    if source.against and (theirs := source.against.parts("balance")) and set(theirs) & set(parts):
+        fluxes = balance.mean_fluxes(parts), balance.mean_fluxes(theirs)
+        figure = balance.draw_mean_fluxes(*fluxes, source.names)
+        caption = "Mean annual fluxes of both runs, catchments from the driest to the wettest."
+        blocks.append(Picture("mean_annual_fluxes", caption, figure))
+    names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
+    rows = [
+        {"gauge": code} | {name.replace("_", " "): table[name][row] for name in names}
+        for code, table in parts.items()
+        for row in range(len(table))
+    ]
+    blocks.append(sheet("Balances [mm]", rows, folded=True))
+    return Section("balance", "Water balance", tuple(blocks))
