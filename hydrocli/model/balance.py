@@ -145,18 +145,22 @@ def _book(
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
                 hp0, ht0, hp, ht = levels[0, k, s:e], levels[1, k, s:e], levels[0, k + 1, s:e], levels[1, k + 1, s:e]
-                here = cells[:, s:e]
+                here = (cells[0, s:e], cells[1, s:e], cells[2, s:e], cells[3, s:e], cells[4, s:e])
                 fluxes_of(net[first + s : first + e], hp0, ht0, hp, ht, here, inverse_beta, equations, fluxes)
-                for c in range(e - s):
-                    lateral_inflow = lateral[k + 1, s + c - heads] if block else flow[k + 1, s + c]
-                    total = sums[years[start + k - level[s + c]]]
-                    total[0, s + c] += fluxes[ES, c]
-                    total[1, s + c] += fluxes[EXCHANGE, c]
-                    total[2, s + c] += fluxes[SOURCE, c]
-                    total[3, s + c] += fluxes[CLAMPED, c]
-                    total[4, s + c] += lateral_inflow / to_discharge[s + c]
-                    total[5, s + c] += here[0, c] * (hp[c] - hp0[c]) + here[2, c] * (ht[c] - ht0[c])
-                    held[s + c] += fluxes[CLAMPED, c] != 0.0
+                if block:
+                    runoff = lateral[k + 1, s - heads : e - heads]
+                else:
+                    runoff = flow[k + 1, s:e]
+                for c in range(s, e):
+                    held[c] += fluxes[CLAMPED, c - s] != 0.0
+                for c in range(s, e):
+                    total = sums[years[start + k - level[c]]]
+                    total[0, c] += fluxes[ES, c - s]
+                    total[1, c] += fluxes[EXCHANGE, c - s]
+                    total[2, c] += fluxes[SOURCE, c - s]
+                    total[3, c] += fluxes[CLAMPED, c - s]
+                    total[4, c] += runoff[c - s] / to_discharge[c]
+                    total[5, c] += here[0][c - s] * (hp[c - s] - hp0[c - s]) + here[2][c - s] * (ht[c - s] - ht0[c - s])
 
 
 class RoutingAdded:

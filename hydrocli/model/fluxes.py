@@ -67,7 +67,7 @@ def equations_of(structure: Structure, weights: Floats) -> tuple[Any, ...]:
 def fluxes_of(net, hp0, ht0, hp, ht, cells, inverse_beta, equations, out):
     """Fill out[len(FLUXES), n] for n <= STRIP cells, from net = pn - en [n], the levels before the step and after it.
 
-    cells: [5, n], see `cell_rows`. equations: see `equations_of`.
+    cells: five rows [n], see `cell_rows`. equations: see `equations_of`.
     """
     (seen, weights, widths, kind, work), (is_differential, room, lowest, highest) = equations
     values, slopes = work[0], work[1]
@@ -79,55 +79,66 @@ def fluxes_of(net, hp0, ht0, hp, ht, cells, inverse_beta, equations, out):
         inputs_of(net, hp0, ht0, x)
     if seen != UNCORRECTED:
         network(weights, widths, kind, values, slopes, n)
+    pair = (hp0, ht0, hp, ht)
+    if is_differential:
+        _differential(x[2], x[3], pair, cells[0], cells[2], cells[4], f, lowest, highest, out, n)
+    else:
+        _algebraic(x[2], x[3], pair, cells, inverse_beta, f, room, out, n)
+    _copy(x[2:4], out[0:2], n)
+    _copy(f[0:4], out[9:13], n)
+
+
+@loop
+def _copy(rows, out, n):
+    for row in range(rows.shape[0]):
+        source, target = rows[row], out[row]
+        for c in range(n):
+            target[c] = source[c]
+
+
+@loop
+def _algebraic(rain, demand, levels, cells, inverse_beta, f, room, out, n):
+    """Steps of `gr` or `grnn` from the levels before."""
+    level_p, level_t, _, _ = levels
+    cp, inverse_cp, ct, inverse_ct, kexc = cells
+    f1, f2, f3, f4 = f[0], f[1], f[2], f[3]
+    ps_out, es_out, pr_out, perc_out, exchanged = out[2], out[3], out[4], out[5], out[6]
+    qr_out, qd_out, source, clamped = out[7], out[8], out[13], out[14]
     for c in range(n):
-        pn, en = x[2, c], x[3, c]
-        cp, inverse_cp, ct, inverse_ct, kexc = cells[0, c], cells[1, c], cells[2, c], cells[3, c], cells[4, c]
-        f1, f2, f3, f4 = f[0, c], f[1, c], f[2, c], f[3, c]
-        if is_differential:
-            perc, source = 0.0, pn * f1
-            ps, es, pr, exchanged, qr, qd, clamped = _differential(
-                pn, en, cp, ct, kexc, hp0[c], ht0[c], hp[c], ht[c], f1, f2, f3, f4, lowest, highest
-            )
-        else:
-            source = 0.0
-            ps, es, pr, perc, exchanged, qr, qd, clamped = _algebraic(
-                pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp0[c], ht0[c], inverse_beta, f1, f2, f3, f4, room
-            )
-        out[0, c], out[1, c], out[2, c], out[3, c], out[4, c], out[5, c] = pn, en, ps, es, pr, perc
-        out[6, c], out[7, c], out[8, c] = exchanged, qr, qd
-        out[9, c], out[10, c], out[11, c], out[12, c] = f1, f2, f3, f4
-        out[13, c], out[14, c] = source, clamped
+        hp, ht = level_p[c], level_t[c]
+        ps, es = production(rain[c], demand[c], cp[c], inverse_cp[c], hp)
+        ps = corrected_flux(ps, f1[c], rain[c], maximum(cp[c] * (1.0 - hp), room))
+        es = corrected_flux(es, f2[c], demand[c], maximum(cp[c] * hp, room))
+        _, perc = percolation(cp[c], hp + (ps - es) * inverse_cp[c], inverse_beta)
+        F = (1.0 + f4[c]) * exchange(kexc[c], ht)
+        delayed = 0.9 * (1.0 - f3[c] * f3[c])
+        effective = rain[c] - ps + perc
+        prr, prd = delayed * effective + F, (1.0 - delayed) * effective
+        _, qr = transfer(prr, ct[c], inverse_ct[c], ht)
+        qd = direct_runoff(prd, F)
+        ps_out[c], es_out[c], pr_out[c], perc_out[c], exchanged[c] = ps, es, rain[c] - ps, perc, F + qd - prd
+        qr_out[c], qd_out[c], source[c] = qr, qd, 0.0
+        clamped[c] = ct[c] * maximum(LOWEST_LEVEL - (ht + prr * inverse_ct[c]), 0.0)
 
 
 @loop
-def _algebraic(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_beta, f1, f2, f3, f4, room):
-    """A step of `gr` or `grnn` from levels hp, ht [mm]."""
-    ps, es = production(pn, en, cp, inverse_cp, hp)
-    ps = corrected_flux(ps, f1, pn, maximum(cp * (1.0 - hp), room))
-    es = corrected_flux(es, f2, en, maximum(cp * hp, room))
-    _, perc = percolation(cp, hp + (ps - es) * inverse_cp, inverse_beta)
-    F = (1.0 + f4) * exchange(kexc, ht)
-    delayed = 0.9 * (1.0 - f3 * f3)
-    effective = pn - ps + perc
-    prr, prd = delayed * effective + F, (1.0 - delayed) * effective
-    _, qr = transfer(prr, ct, inverse_ct, ht)
-    qd = direct_runoff(prd, F)
-    clamped = ct * max(0.0, LOWEST_LEVEL - (ht + prr * inverse_ct))
-    return ps, es, pn - ps, perc, F + qd - prd, qr, qd, clamped
-
-
-@loop
-def _differential(pn, en, cp, ct, kexc, hp0, ht0, hp, ht, f1, f2, f3, f4, lowest, highest):
-    """A step of `ode` or `node` to levels hp, ht [mm]."""
-    a = pn * (1.0 + f1)
-    ps, es = (1.0 - hp * hp) * a, hp * (2.0 - hp) * en * (1.0 + f2)
-    pr = a - ps
-    F = (1.0 + f3) * exchange(kexc, ht)
-    h2 = ht * ht
-    qr = 0.25 * ct * (1.0 + f4) * h2 * h2 * ht
-    clamped = 0.0
-    if hp <= lowest or hp >= min(highest, 1.0):
-        clamped += cp * (hp - hp0) - (ps - es)
-    if ht <= lowest or ht >= highest:
-        clamped += ct * (ht - ht0) - (0.9 * pr + F - qr)
-    return ps, es, pr, 2.0 * F, qr, 0.1 * pr + F, clamped
+def _differential(rain, demand, levels, cp, ct, kexc, f, lowest, highest, out, n):
+    """Steps of `ode` or `node` to the levels after."""
+    before_p, before_t, after_p, after_t = levels
+    f1, f2, f3, f4 = f[0], f[1], f[2], f[3]
+    ps_out, es_out, pr_out, perc_out, exchanged = out[2], out[3], out[4], out[5], out[6]
+    qr_out, qd_out, source, clamped = out[7], out[8], out[13], out[14]
+    for c in range(n):
+        hp, ht = after_p[c], after_t[c]
+        a = rain[c] * (1.0 + f1[c])
+        ps, es = (1.0 - hp * hp) * a, hp * (2.0 - hp) * demand[c] * (1.0 + f2[c])
+        pr = a - ps
+        F = (1.0 + f3[c]) * exchange(kexc[c], ht)
+        h2 = ht * ht
+        qr = 0.25 * ct[c] * (1.0 + f4[c]) * h2 * h2 * ht
+        ps_out[c], es_out[c], pr_out[c], perc_out[c], exchanged[c] = ps, es, pr, 0.0, 2.0 * F
+        qr_out[c], qd_out[c], source[c], clamped[c] = qr, 0.1 * pr + F, rain[c] * f1[c], 0.0
+        if hp <= lowest or hp >= min(highest, 1.0):
+            clamped[c] += cp[c] * (hp - before_p[c]) - (ps - es)
+        if ht <= lowest or ht >= highest:
+            clamped[c] += ct[c] * (ht - before_t[c]) - (0.9 * pr + F - qr)

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 LOOKED_AT = (*FLUXES[:13], "hp", "ht", "qt", "aet", "storage", "newton_iterations")
 """What can be looked at, in the order of the rows that `_record` fills."""
-HP, HT, QT, AET, STORAGE, ITERATIONS = range(13, 19)
+ES, HP, HT, QT, AET, STORAGE, ITERATIONS = 3, *range(13, 19)
 BLOCK = 512
 
 
@@ -155,35 +155,53 @@ def _record(
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
                 hp0, ht0, hp, ht = levels[0, k, s:e], levels[1, k, s:e], levels[0, k + 1, s:e], levels[1, k + 1, s:e]
-                here = cells[:, s:e]
+                here = (cells[0, s:e], cells[1, s:e], cells[2, s:e], cells[3, s:e], cells[4, s:e])
                 fluxes_of(net[first + s : first + e], hp0, ht0, hp, ht, here, inverse_beta, equations, values)
+                if block:
+                    runoff = lateral[k + 1, s - heads : e - heads]
+                else:
+                    runoff = flow[k + 1, s:e]
+                _complete(values, hp, ht, here, runoff, to_discharge[s:e], newton[s:e], told[s:e])
                 for c in range(e - s):
-                    slot = s + c
-                    if cell[slot] < 0:
-                        continue
-                    runoff = lateral[k + 1, slot - heads] if block else flow[k + 1, slot]
-                    values[HP, c], values[HT, c], values[QT, c] = hp[c], ht[c], runoff / to_discharge[slot]
-                    values[AET, c], values[STORAGE, c] = values[3, c], here[0, c] * hp[c] + here[2, c] * ht[c]
-                    values[ITERATIONS, c] = newton[slot] - told[slot]
-                    told[slot] = newton[slot]
-                    _keep(
-                        values[:, c], rows, mapped, cell[slot], start + k - level[slot],
-                        zone, area, place, page, zones, sums, at_cells, maps,
-                    )  # fmt: skip
+                    number, t = cell[s + c], start + k - level[s + c]
+                    if number >= 0 and (place[number] >= 0 or page[t] >= 0):
+                        _keep(values[:, c], rows, mapped, number, place[number], t, page[t], at_cells, maps)
+                for q in range(rows.size):
+                    _sum(values[rows[q]], q, start + k, s, e, cell, level, zone, area, zones, sums)
 
 
 @loop
-def _keep(values, rows, mapped, cell, t, zone, area, place, page, zones, sums, at_cells, maps):
-    """Add the values of one cell and step to everything that wants them."""
-    for q in range(rows.size):
-        value = values[rows[q]]
-        zones[zone[cell], t, q] += value * area[cell]
-        sums[q, cell] += value
-        if place[cell] >= 0:
-            at_cells[place[cell], t, q] = value
-    if page[t] >= 0:
+def _complete(values, hp, ht, cells, runoff, to_discharge, newton, told):
+    """The rows that the fluxes do not have."""
+    n = hp.size
+    for c in range(n):
+        values[HP, c], values[HT, c], values[QT, c] = hp[c], ht[c], runoff[c] / to_discharge[c]
+    for c in range(n):
+        values[AET, c], values[STORAGE, c] = values[ES, c], cells[0][c] * hp[c] + cells[2][c] * ht[c]
+    for c in range(n):
+        values[ITERATIONS, c] = newton[c] - told[c]
+        told[c] = newton[c]
+
+
+@loop
+def _sum(values, q, wave, s, e, cell, level, zone, area, zones, sums):
+    """Add one quantity of a strip to the sums in time of the cells and to those of the zones."""
+    for c in range(e - s):
+        number = cell[s + c]
+        if number >= 0:
+            sums[q, number] += values[c]
+            zones[zone[number], wave - level[s + c], q] += values[c] * area[number]
+
+
+@loop
+def _keep(values, rows, mapped, cell, place, t, page, at_cells, maps):
+    """Values of one cell and step where it is followed or mapped."""
+    if place >= 0:
+        for q in range(rows.size):
+            at_cells[place, t, q] = values[rows[q]]
+    if page >= 0:
         for m in range(mapped.size):
-            maps[page[t], m, cell] = values[rows[mapped[m]]]
+            maps[page, m, cell] = values[rows[mapped[m]]]
 
 
 def _intercepted(

@@ -73,6 +73,6 @@ def _flux(sweep: Sweep, parameters: Floats, weights: Floats, net: Floats, hp: Fl
         count = net[here].size
         cells = cell_rows(np.repeat(parameters[:, np.newaxis], count, axis=1))
         levels = hp[here], ht[here]
-        fluxes_of(forcing[here], *levels, *levels, cells, inverse_beta, equations, out)
+        fluxes_of(forcing[here], *levels, *levels, tuple(cells), inverse_beta, equations, out)
         found[here] = out[flux, :count]
     return found
