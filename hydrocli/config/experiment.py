@@ -15,7 +15,7 @@ from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
 from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
-from hydrocli.config.mapping import Mapping
+from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
 from hydrocli.config.objective import Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.outputs import Outputs
@@ -24,6 +24,7 @@ from hydrocli.config.period import Period
 from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
 from hydrocli.config.signatures import Signatures
 from hydrocli.config.structure import Gr, Structure, Weights
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 HYBRIDS = ("grnn", "node")
 """Structures with a network."""
@@ -31,8 +32,8 @@ HYBRIDS = ("grnn", "node")
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that search a box."""
 
-SHARED = ("mlp", "cnn")
-"""Mappings whose numbers belong to all parameters together."""
+PRECALIBRATION = {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["parameters"]}
+"""First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
 
 
 def _run_folder(value: Any, info: ValidationInfo) -> Any:
@@ -66,7 +67,7 @@ class Experiment(Section):
     gauges: Gauges = Field(description="where discharge is measured; which gauges calibrate, which validate")
     forcing: Forcing = Field(description="rain and potential evapotranspiration")
     structure: Structure = Field(Gr(kind="gr"), description="equations of a cell")
-    mapping: Mapping = Field(default_factory=Mapping, description="how parameters vary in space")
+    mapping: Mapping = Field(Uniform(kind="uniform"), description="how parameters vary in space")
     parameters: Parameters = Field(
         default_factory=lambda: Parameters.model_validate({}), description="values, bounds, what is calibrated"
     )
@@ -99,15 +100,31 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def _networks_are_trained_by_adam(cls, data: Any) -> Any:
-        """Where no optimiser is asked for; those of a mapping alone first, as the papers do."""
+        """Where no optimiser is asked for: as the papers do, phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
             return data
-        kinds = [data[key].get("kind") if isinstance(data.get(key), dict) else None for key in ("structure", "mapping")]
-        main = {"kind": "adam"}
-        if kinds[1] in SHARED:
-            first = {"kind": "adam", "rate": 0.004, "iterations": 40, "free": ["parameters"]}
-            return {**data, "optimiser": [first, main]}
-        return {**data, "optimiser": main} if kinds[0] in HYBRIDS else data
+        kinds = [section.get("kind") for key in ("structure", "mapping") if isinstance(section := data.get(key), dict)]
+        if set(kinds) & set(NETWORKS):
+            return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
+        return {**data, "optimiser": {"kind": "adam"}} if set(kinds) & set(HYBRIDS) else data
+
+    @field_validator("mapping")
+    @classmethod
+    def _descriptors_are_there(cls, mapping: Any, info: ValidationInfo) -> Any:
+        if mapping.kind not in BY_DESCRIPTORS or "basin" not in info.data:
+            return mapping
+        known, problems = info.data["basin"].descriptors, list[tuple[Location, str, str]]()
+        if not known:
+            problems.append((("kind",), f"{mapping.kind} needs descriptors", "name files in basin.descriptors"))
+        asked: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
+        asked |= {("descriptors_of", symbol): names for symbol, names in getattr(mapping, "descriptors_of", {}).items()}
+        for location, names in asked.items():
+            absent = [name for name in names if name not in known]
+            problems += [(location, f"{name} is not among basin.descriptors", "") for name in absent if known]
+        for symbol in set(mapping.uniform) & set(getattr(mapping, "descriptors_of", {})):
+            problems.append((("descriptors_of", symbol), "is also in mapping.uniform", ""))
+        refuse(problems)
+        return mapping
 
     @field_validator("network")
     @classmethod
@@ -138,14 +155,31 @@ class Experiment(Section):
             if stage.kind in WITHOUT_GRADIENT and kind != "uniform":
                 remedy = "give this stage `mapping: uniform`, and let one of kind lbfgsb follow"
                 problems.append(((index, "kind"), f"{stage.kind} calibrates uniform parameters only", remedy))
-            if index and kinds[index - 1] == "distributed" and kind == "uniform":
-                problems.append(((index, "mapping"), "uniform after distributed would lose the maps", ""))
+            if index and kinds[index - 1] != "uniform" and kind == "uniform":
+                problems.append(((index, "mapping"), f"uniform after {kinds[index - 1]} would lose the maps", ""))
+            if kind not in ("uniform", final) and index < len(stages) - 1:
+                what = f"a stage calibrates uniform parameters or, as mapping.kind says, {final} ones"
+                problems.append(((index, "mapping"), what, "to go on from another mapping: `parameters: {from: RUN}`"))
             problems += [((index, "free"), *problem) for problem in _not_free(stage, kind, info.data)]
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
         refuse(problems)
         return stages
+
+    @model_validator(mode="after")
+    def _mapping_names_what_is_calibrated(self) -> Experiment:
+        problems: list[tuple[Location, str, str]] = []
+        calibrated = [symbol for symbol in PARAMETERS if self.parameters[symbol].calibrated]
+        calibrated += [symbol for symbol in INITIAL_LEVELS if self.initial[symbol].calibrated]
+        for key in ("uniform", "descriptors_of"):
+            idle = [symbol for symbol in getattr(self.mapping, key, ()) if symbol not in calibrated]
+            if idle:
+                problems.append(
+                    (("mapping", key), f"not calibrated: {', '.join(idle)}", "take it off, or calibrate it")
+                )
+        refuse(problems)
+        return self
 
 
 def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -156,7 +190,7 @@ def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tupl
     elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
         yield f"{stage.kind} calibrates parameters only", "let a stage of kind adam train the network"
     single = set(asked) - {"parameters", "network"}
-    if single and kind in SHARED:
+    if single and kind in NETWORKS:
         yield f"parameters of the mapping {kind} share its weights", "write `parameters`"
     settings = {**dict(data.get("initial", ())), **dict(data.get("parameters", ()))}
     for symbol in [symbol for symbol in asked if symbol in single and symbol in settings]:

@@ -38,7 +38,7 @@ FirstGuess = Annotated[Screening | GivenGuess, Field(discriminator="kind")]
 
 
 Mapped = Annotated[
-    Literal["uniform", "distributed"] | None,
+    Literal["uniform", "distributed", "multilinear", "multipower", "mlp", "cnn"] | None,
     Field(description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]),
 ]
 

@@ -1,7 +1,10 @@
-"""Normalisation of bounded parameters: z = (theta - lower) / (upper - lower), in [0, 1].
+"""Between parameters and the numbers that an optimiser changes, two ways that keep theta inside [lower, upper].
 
-The optimiser works on z, so that a millimetre of capacity and a unit of exponent weigh alike, and its own bounds
-[0, 1] keep every parameter inside [lower, upper].
+Normalised: z = (theta - lower) / (upper - lower), in [0, 1], so that a millimetre of capacity and a unit of exponent
+weigh alike; the bounds [0, 1] of z are the optimiser's own.
+
+Scaled sigmoid: S(x) = lower + (upper - lower) / (1 + exp(-x)), for what is computed from descriptors and has no bounds
+(Huynh et al. 2025, 2.2.3).
 """
 
 from __future__ import annotations
@@ -10,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+INSIDE = 1e-3
+"""Distance, as a share of the width between the bounds, to which a first guess at a bound is moved: S has its bounds at
+infinity, and nearer to them it is so flat that no descent would come back."""
 
 
 def normalised(theta: Array, lower: Array, upper: Array) -> Array:
@@ -25,3 +32,31 @@ def bounded(z: Array, lower: Array, upper: Array) -> Array:
 def bounded_transpose(z: Array, lower: Array, upper: Array, theta_bar: Array) -> Array:
     """d cost / d z from d cost / d theta; `bounded` is linear, so z does not enter."""
     return (upper - lower) * theta_bar
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), whatever the size of x."""
+    small = np.exp(np.where(x.real < 0, x, -x))
+    return np.where(x.real < 0, small, 1.0) / (1.0 + small)
+
+
+def sigmoid_derivative(x: Array) -> Array:
+    """exp(-x) / (1 + exp(-x))^2, without cancellation where it is small."""
+    small = np.exp(-np.abs(x))
+    return small / (1.0 + small) ** 2
+
+
+def squashed(x: Array, lower: Array, upper: Array) -> Array:
+    """S(x)."""
+    return bounded(sigmoid(x), lower, upper)
+
+
+def squashed_transpose(x: Array, lower: Array, upper: Array, theta_bar: Array) -> Array:
+    """d cost / d x from d cost / d theta."""
+    return sigmoid_derivative(x) * bounded_transpose(x, lower, upper, theta_bar)
+
+
+def unsquashed(theta: Array, lower: Array, upper: Array) -> Array:
+    """x of theta, which is moved inside its bounds where it lies at one of them or nearer than `INSIDE`."""
+    z = normalised(theta, lower, upper).clip(INSIDE, 1.0 - INSIDE)
+    return np.log(z / (1.0 - z))

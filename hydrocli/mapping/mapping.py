@@ -6,7 +6,7 @@ column per cell. Everything between the two is a mapping's own affair.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,4 +42,27 @@ class Mapping(Protocol):
 
     def transpose(self, control: Array, parameters_bar: Array) -> Array:
         """d cost / d control, [m], from d cost / d parameters, [p, n]."""
+        ...
+
+
+class Place(NamedTuple):
+    """Where a control stands in a mapping by descriptors: `bias`, `weight` or `exponent` of a unit of a layer, from 1.
+
+    The last layer gives the calibrated rows. A weight has the input that it belongs to, and in a convolution the
+    neighbour, counted row by row from the north-west of its window.
+    """
+
+    layer: int
+    array: str
+    unit: int
+    input: int | None = None
+    neighbour: int | None = None
+
+
+class DescriptorMapping(Mapping, Protocol):
+    """A mapping that is a function of descriptors, and can be carried to other cells."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Of every control."""
         ...

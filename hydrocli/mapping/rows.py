@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import ConfigurationError, Errors
+from hydrocli.mapping.bounds import unsquashed
 
 Array = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def continued(rows: Sequence[ParameterRow], parameters: Array) -> list[Parameter
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """All rows stacked; what the uniform and the distributed mapping share.
+    """All rows stacked; what all mappings share.
 
     Attributes:
         symbols: of every row, p.
@@ -85,6 +86,11 @@ class Rows:
         return stacked
 
     @property
+    def free_symbols(self) -> tuple[str, ...]:
+        """Symbols of the calibrated rows."""
+        return tuple(self.symbols[k] for k in self.calibrated)
+
+    @property
     def free_lower(self) -> Array:
         """Lower bounds of the calibrated rows, [k, 1]."""
         return self.lower[self.calibrated]
@@ -93,6 +99,31 @@ class Rows:
     def free_upper(self) -> Array:
         """Upper bounds of the calibrated rows, [k, 1]."""
         return self.upper[self.calibrated]
+
+    def with_free(self, values: Array) -> Array:
+        """Theta, [p, n]: values, [k, n], in the calibrated rows, and the fixed ones."""
+        theta = self.values.astype(values.dtype)
+        theta[self.calibrated] = values
+        return theta
+
+    def unsquashed_values(self, cells: NDArray[np.bool_]) -> Array:
+        """S^-1, [k], of the calibrated rows' values, which are to be the same in all cells that are seen.
+
+        Raises:
+            ConfigurationError: a map that varies, which no constant stands for.
+        """
+        seen = self.values[self.calibrated][:, cells]
+        varied = np.ptp(seen, axis=1, keepdims=True) > ROUNDING * (self.free_upper - self.free_lower)
+        what = "its first guess varies in space, and a mapping by descriptors starts from one value"
+        remedy = "Start from a uniform run, or one of the same mapping, or put a stage with `mapping: uniform` before."
+        problems = [
+            ConfigurationError(f"parameter {symbol}", what, remedy)
+            for symbol, varies in zip(self.free_symbols, varied[:, 0], strict=True)
+            if varies
+        ]
+        if problems:
+            raise Errors([*problems])
+        return unsquashed(seen.mean(axis=1, keepdims=True), self.free_lower, self.free_upper)[:, 0]
 
     def _check(self) -> None:
         margin = ROUNDING * (self.upper - self.lower)

@@ -40,9 +40,8 @@ class Uniform:
     def parameters(self, control: Array) -> Array:
         """Theta, [p, n]: the controls, [m], in their rows, and the fixed rows."""
         rows = self._rows
-        theta = rows.values.astype(control.dtype)
-        theta[rows.calibrated] = bounded(control[:, np.newaxis], rows.free_lower, rows.free_upper)
-        return theta
+        values = bounded(control[:, np.newaxis], rows.free_lower, rows.free_upper)
+        return rows.with_free(np.broadcast_to(values, (len(values), self._cells.size)))
 
     def transpose(self, control: Array, parameters_bar: Array) -> Array:
         """d cost / d control, [m]: the shares of all cells in d cost / d theta, [p, n], summed."""

@@ -70,6 +70,10 @@ class Control:
         """Where a calibration starts [m]."""
         return np.concatenate([self._mapping.first_guess(), self._trained])
 
+    def mapped(self, control: Floats) -> Floats:
+        """The mapping's part of a control [m]."""
+        return control[: self._mapped]
+
     def split(self, control: Floats) -> tuple[Floats, Floats]:
         """Maps [7, n] and weights [w] of a control [m]."""
         weights = control[self._mapped :] if len(self._trained) else self._weights

@@ -130,11 +130,29 @@ NETWORK = Table(
     "weights of the networks, and scale and range in calibration of their inputs",
     (
         RUN,
-        Column("network", "text", "phi1: corrects fluxes from hp, ht, pn, en (inputs 0 to 3)"),
-        Column("layer", "integer", "0: the inputs; from 1: layers, the last gives the corrections f1 to f4"),
-        Column("array", "text", "weight or bias of a layer; scale (a factor), lowest or highest of an input"),
+        Column(
+            "network",
+            "text",
+            "phi1: corrects fluxes from hp, ht, pn, en; phi2: gives parameters from descriptors, "
+            "(value - lowest) / (highest - lowest)",
+        ),
+        Column(
+            "layer",
+            "integer",
+            "0: the inputs; from 1: layers, the last gives the corrections f1 to f4, or the parameters before the "
+            "sigmoid that scales them to their bounds",
+        ),
+        Column("array", "text", "weight, bias or exponent of a layer; scale (a factor), lowest or highest of an input"),
         Column("unit", "integer", "unit of the layer, or input, from 0"),
         Column("input", "integer", "unit of the layer before that the weight belongs to, from 0", "", "no weight"),
+        Column(
+            "neighbour",
+            "integer",
+            "cell of the window of a convolution, row by row from the north-west, from 0",
+            "",
+            "no convolution",
+        ),
+        Column("name", "text", "name of an input", "", "no input"),
         Column("value", "float", "its value", "", "never calibrated"),
     ),
 )

@@ -16,6 +16,8 @@ from hydrocli.basin.ingest import BasinSource, open_basin
 from hydrocli.config import Experiment
 from hydrocli.errors import InputError
 from hydrocli.jit import is_compiled
+from hydrocli.mapping.descriptors import Scaling
+from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow
 from hydrocli.model.neutralise import flux_matching, neutralise
 from hydrocli.model.objective import ROWS
@@ -23,8 +25,10 @@ from hydrocli.model.skew import Skew, skew
 from hydrocli.model.structures import Structure
 from hydrocli.model.sweep import State, Sweep
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
-from hydrocli.results import read
+from hydrocli.runs.mappings import mapping_of, scaling_of
+from hydrocli.runs.maps import Maps
 from hydrocli.runs.phi1 import Phi1, read_phi1, structure_of
+from hydrocli.runs.phi2 import Phi2, continued_phi2, maps_from
 from hydrocli.runs.progress import Console, Task
 
 Floats = NDArray[np.float64]
@@ -161,9 +165,11 @@ class Case:
     @cached_property
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
-        for source in (self.experiment.initial.source, self.run, self.experiment.parameters.source):
-            if source:
-                return Maps(source, "domain", self.basin).column("ci")
+        if self.experiment.initial.source:
+            return Maps(self.experiment.initial.source, "domain", self.basin).whole("ci")
+        source = self.run or self.experiment.parameters.source
+        if source and not (maps := Maps(source, "domain", self.basin)).lacking:
+            return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         return flux_matching(
             basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
@@ -181,24 +187,39 @@ class Case:
         if not self.experiment.initial.source:
             return State(levels, *np.zeros((2, len(self.basin.network))))
         maps = Maps(self.experiment.initial.source, "states", self.basin)
-        return State(levels, maps.column("discharge"), maps.column("lateral_inflow"))
+        return State(levels, maps.whole("discharge"), maps.whole("lateral_inflow"))
 
     @cached_property
     def rows(self) -> list[ParameterRow]:
         """Rows of the maps: values or first guesses, bounds, what is calibrated."""
         parameters, initial = self.experiment.parameters, self.experiment.initial
-        maps = Maps(parameters.source, "parameters", self.basin) if parameters.source else None
+        maps = maps_from(Path(parameters.source), self.basin) if parameters.source else {}
         rows = []
         for symbol in ROWS:
             setting = parameters[symbol] if symbol in PARAMETERS else initial[symbol]
             if symbol in INITIAL_LEVELS:
                 value: float | Floats = self._initial(symbol)
-            elif setting.value is None and maps is not None:
-                value = maps.column(symbol)
+            elif setting.value is None and maps:
+                value = maps[symbol]
             else:
                 value = setting.value if setting.value is not None else np.nan
             rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
         return rows
+
+    @cached_property
+    def phi2(self) -> Phi2 | None:
+        """The mapping by descriptors that a calibration goes on from: that of `parameters.from`, if it is the same."""
+        source = self.experiment.parameters.source
+        return continued_phi2(Path(source), self.experiment) if source else None
+
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
+        return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin)
+
+    def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
+        """The mapping of some rows, `uniform` or as the configuration has it."""
+        return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
 
     @cached_property
     def phi1(self) -> Phi1:
@@ -286,39 +307,5 @@ class Case:
         initial = self.experiment.initial
         value = getattr(initial, symbol).value
         if value is None and initial.source:
-            return Maps(initial.source, "states", self.basin).column(symbol)
+            return Maps(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
-
-
-class Maps:
-    """A table of cells of another run, laid on the cells of this basin by their coordinates.
-
-    Raises:
-        InputError: the run lacks the table, or some cells of this basin.
-    """
-
-    def __init__(self, folder: str | Path, table: str, basin: Basin) -> None:
-        run, network = read(folder), basin.network
-        domain = run.arrays("domain")
-        there = {place: number for number, place in enumerate(zip(*_places(domain["x"], domain["y"]), strict=True))}
-        cells = [there.get(place, -1) for place in zip(*_places(network.x, network.y), strict=True)]
-        lacking = cells.count(-1)
-        if lacking:
-            first = cells.index(-1)
-            raise InputError(
-                str(folder),
-                f"{lacking} of {len(cells)} cells are not in this run, first x {network.x[first]:.0f}, "
-                f"y {network.y[first]:.0f}",
-                "Name a run whose basin holds this one.",
-            )
-        self._columns, self._cells = run.arrays(table), np.array(cells)
-
-    def column(self, name: str) -> Floats:
-        """Values [n] of a column at the cells of this basin."""
-        return np.asarray(self._columns[name], np.float64)[self._cells]
-
-
-def _places(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
-    """Coordinates to compare; a thousandth of a metre, or a tenth of a millionth of a degree, is rounding."""
-    digits = 3 if np.abs(x).max(initial=0.0) > 360 else 7
-    return np.round(x, digits).tolist(), np.round(y, digits).tolist()

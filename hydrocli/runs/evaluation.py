@@ -22,8 +22,9 @@ from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_text
-from hydrocli.runs.build import Case, Maps, ingested, stamp
+from hydrocli.runs.build import Case, ingested, stamp
 from hydrocli.runs.outcome import write_outcome
+from hydrocli.runs.phi2 import maps_from, read_phi2
 from hydrocli.runs.progress import Console
 
 Floats = NDArray[np.float64]
@@ -117,7 +118,7 @@ class Evaluation:
         case = Case(experiment, ingested(experiment, console), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps, case.phi1, self._require_same)
+            write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
             write_text(folder.path / "config.yaml", resolved(experiment))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
@@ -162,18 +163,14 @@ def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
 
 
 def maps_of_run(folder: Path, case: Case) -> Floats:
-    """Maps [7, n] of a run on the cells of a case, which may lie outside the run's domain if the maps are uniform.
+    """Maps [7, n] of a run on the cells of a case; on cells that the run does not have, see `maps_from`.
 
     Raises:
-        InputError: cells outside the run's domain, and maps that vary.
+        InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
-    table = read(folder).arrays("parameters")
+    maps = maps_from(folder, case.basin)
+    if case.experiment.initial.source:  # then the levels are the final ones of that run
+        maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
     cells = len(case.basin.network)
     values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
-    warm = case.experiment.initial.source is not None  # then the levels are the final ones of that run
-    found = [symbol for symbol in ROWS if symbol in table and not (warm and symbol in INITIAL_LEVELS)]
-    uniform = {symbol: float(table[symbol][0]) for symbol in found if np.ptp(table[symbol]) == 0}
-    if set(uniform) >= set(found):
-        return np.stack([np.full(cells, uniform[s]) if s in uniform else values[s] for s in ROWS])
-    maps = Maps(folder, "parameters", case.basin)
-    return np.stack([maps.column(s) if s in found else values[s] for s in ROWS])
+    return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])

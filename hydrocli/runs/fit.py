@@ -64,8 +64,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
             counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())},
             stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
         )
-        maps, phi1 = training.found(endings)
-        scores = write_outcome(folder, case, maps, phi1)
+        scores = write_outcome(folder, case, *training.found(endings))
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
     folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)

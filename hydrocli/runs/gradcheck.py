@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.config import load
-from hydrocli.mapping.distributed import Distributed
-from hydrocli.mapping.uniform import Uniform
 from hydrocli.model.control import Control
 from hydrocli.model.objective import Objective
 from hydrocli.runs.build import Case, ingested, tell_compilation
@@ -41,16 +39,19 @@ def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]
     experiment = load(target, [*overrides, "execution.precision=double"], ("gauges.discharge", "period.calibration"))
     tell_compilation(console)
     case = Case(experiment, ingested(experiment, console))
-    kind = Distributed if experiment.mapping.kind == "distributed" else Uniform
-    mapping = kind(case.rows, case.calibrated_cells)
+    mapping = case.mapping(experiment.mapping.kind, case.rows)
     random = np.random.default_rng(experiment.seed)
     weights = case.phi1.weights + WEIGHTS * random.standard_normal(case.phi1.weights.size)
     control_map = Control(mapping, weights, case.structure.has_network)
     cells = np.flatnonzero(case.calibrated_cells)
     sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
     objective = Objective(sweep, cells, control_map, calibration_cost(case), case.state, case.place)
-    inside = 0.5 * mapping.first_guess() + 0.5 * random.uniform(0.1, 0.9, mapping.lower.size)
-    control = np.concatenate([inside, control_map.first_guess()[inside.size :]])
+    guess = control_map.first_guess()
+    moved = guess + np.where(
+        np.arange(guess.size) < mapping.lower.size, WEIGHTS * random.standard_normal(guess.size), 0
+    )
+    inside = 0.5 * guess + 0.5 * random.uniform(0.1, 0.9, guess.size)
+    control = np.where(np.isinf(control_map.lower), moved, inside)
     rows: list[Row] = []
     with console.task("checking the gradient", 3 * DIRECTIONS + 1) as task:
         for test in (_difference, _taylor, _dot_product):

@@ -27,7 +27,10 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.runs.build import Case
 from hydrocli.runs.internals import Internals
-from hydrocli.runs.phi1 import Phi1, write_phi1
+from hydrocli.runs.phi1 import NAME as PHI1
+from hydrocli.runs.phi1 import Phi1, phi1_rows
+from hydrocli.runs.phi2 import NAME as PHI2
+from hydrocli.runs.phi2 import Phi2
 from hydrocli.score.metrics import nse
 
 Floats = NDArray[np.float64]
@@ -40,6 +43,7 @@ def write_outcome(
     case: Case,
     maps: Floats,
     phi1: Phi1,
+    phi2: Phi2 | None = None,
     accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
 ) -> dict[str, float]:
     """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
@@ -49,6 +53,7 @@ def write_outcome(
         case: experiment and basin.
         maps: parameters and initial levels.
         phi1: the network.
+        phi2: the mapping by descriptors that gave the maps, if there is one.
         accept: may refuse the discharge [g, t] of the gauges before anything is written.
 
     Returns:
@@ -83,8 +88,7 @@ def write_outcome(
     accept(basin.gauges.code, simulated)
     _count_newton(folder, sweep)
     _write_maps(folder, case, maps)
-    if sweep.structure.has_network:
-        write_phi1(folder, sweep.structure, phi1)
+    _write_networks(folder, sweep, phi1, phi2)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
     means = catchment_means(case)
@@ -162,6 +166,16 @@ def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
     table = schemas.parameters(symbols)
     write_table(folder.path, table, case.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
     write_maps(folder.path, network.grid, network.row, network.column, values, run=run)
+
+
+def _write_networks(folder: RunFolder, sweep: Sweep, phi1: Phi1, phi2: Phi2 | None) -> None:
+    """network.parquet, where there is any."""
+    rows = [(PHI1, *row) for row in phi1_rows(sweep.structure, phi1)] if sweep.structure.has_network else []
+    rows += [(PHI2, *row) for row in phi2.rows] if phi2 else []
+    names = [column.name for column in schemas.NETWORK.columns if column.name != "run"]
+    if rows:
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        write_table(folder.path, schemas.NETWORK, columns, run=folder.manifest.run)
 
 
 def _write_states(folder: RunFolder, hi: Floats, state: State) -> None:

@@ -14,9 +14,7 @@ from hydrocli.errors import InputError
 from hydrocli.model.structures import Structure
 from hydrocli.model.sweep import NO_WEIGHTS
 from hydrocli.names import NETWORK_INPUTS
-from hydrocli.results import read, schemas
-from hydrocli.results.folder import RunFolder
-from hydrocli.results.write import write_table
+from hydrocli.results import read
 
 Floats = NDArray[np.float64]
 INPUTS = len(NETWORK_INPUTS)
@@ -54,17 +52,15 @@ def structure_of(experiment: Experiment, scale: Floats) -> Structure:
     return Structure(input_scale=tuple(scale.tolist()), **options)
 
 
-def write_phi1(folder: RunFolder, structure: Structure, phi1: Phi1) -> None:
-    """Write network.parquet: layer 0 holds what belongs to the inputs, layers from 1 their weights and biases."""
-    rows: list[tuple[int, str, int, float, float]] = []
+def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
+    """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
+    rows = list[tuple[Any, ...]]()
     for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
-        rows += [(0, array, unit, np.nan, value) for unit, value in enumerate(values)]
+        rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
     for layer, array, values in _layers(structure, phi1.weights):
         for place, value in np.ndenumerate(values):
-            rows.append((layer, array, place[0], place[1] if values.ndim == 2 else np.nan, value))
-    names = ("layer", "array", "unit", "input", "value")
-    columns: dict[str, Any] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    write_table(folder.path, schemas.NETWORK, {"network": [NAME] * len(rows), **columns}, run=folder.manifest.run)
+            rows.append((layer, array, place[0], place[1] if values.ndim == 2 else None, None, None, value))
+    return rows
 
 
 def read_phi1(folder: Path, experiment: Experiment) -> Phi1:

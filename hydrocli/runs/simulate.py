@@ -13,6 +13,7 @@ from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.evaluation import maps_of_run
 from hydrocli.runs.outcome import unsolved, write_outcome
+from hydrocli.runs.phi2 import read_phi2
 from hydrocli.runs.progress import Console
 
 IDENTITY = "simulation"
@@ -50,7 +51,7 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
                 maps = maps_of_run(run, case)
             else:
                 maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
-            scores = write_outcome(folder, case, maps, case.phi1)
+            scores = write_outcome(folder, case, maps, case.phi1, read_phi2(run) if run else None)
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(
             f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,13 @@ from hydrocli.calibration.lbfgsb import LBFGSB
 from hydrocli.calibration.problem import Optimiser, Problem
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
+from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.config.optimiser import AnyStage, Batches
-from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.combined import Combined
 from hydrocli.mapping.fixed import Fixed
-from hydrocli.mapping.mapping import Mapping
-from hydrocli.mapping.rows import continued
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.mapping import DescriptorMapping, Mapping
+from hydrocli.mapping.rows import ParameterRow, continued
+from hydrocli.mapping.started import Started
 from hydrocli.model.control import Control
 from hydrocli.model.input_range import InputRange
 from hydrocli.model.objective import Objective
@@ -35,6 +37,7 @@ from hydrocli.runs.cost import calibration_cost
 from hydrocli.runs.minibatch import MiniBatches, sub_periods
 from hydrocli.runs.optimisers import optimiser_of
 from hydrocli.runs.phi1 import Phi1
+from hydrocli.runs.phi2 import Phi2
 
 Floats = NDArray[np.float64]
 
@@ -90,8 +93,8 @@ class Training:
         """The control of the last stage that has ended, as it was when the stage began."""
         return self._control(len(endings) - 1, endings[:-1])
 
-    def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1]:
-        """Maps [7, n] at the end of the last stage that has ended, and the network with the range of its inputs."""
+    def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1, Phi2 | None]:
+        """Maps [7, n] at the end of the last stage that has ended, phi1 with the range of its inputs, and phi2."""
         maps, weights = self.control(endings).split(endings[-1].x)
         phi1 = replace(self.case.phi1, weights=weights)
         if self._sweep.structure.has_network:
@@ -102,7 +105,16 @@ class Training:
             state = State(here[len(PARAMETERS) :], *river)
             self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
             phi1 = replace(phi1, lowest=seen.lowest, highest=seen.highest)
-        return maps, phi1
+        return maps, phi1, self._phi2(endings)
+
+    def _phi2(self, endings: Sequence[Ending]) -> Phi2 | None:
+        """The mapping by descriptors as the last stage that trained it has left it."""
+        trained = self._walk(len(endings) - 1, endings)[1]
+        if self.case.scaling is None or trained is None:
+            return self.case.phi2
+        mapping = trained[0].parts[0] if isinstance(trained[0], Combined) else trained[0]
+        places = cast(DescriptorMapping, mapping).places
+        return Phi2(self.case.scaling, places, trained[1][: len(places)])
 
     def _first_guess(self) -> list[Stage]:
         guess = self.case.experiment.first_guess
@@ -152,14 +164,47 @@ class Training:
 
     def _control(self, stage: int, endings: Sequence[Ending]) -> Control:
         """Control of a stage, given how those before it ended."""
-        rows, weights, free = self.case.rows, self.case.phi1.weights, self._free[stage]
-        if stage:
-            maps, weights = self._control(stage - 1, endings[:-1]).split(endings[-1].x)
-            rows = continued(rows, maps)
-        if free.only:
-            rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
-        kinds: dict[str | None, Callable[..., Mapping]] = {"uniform": Uniform, "distributed": Distributed, None: Fixed}
-        return Control(kinds[free.mapping](rows, self.case.calibrated_cells), weights, free.weights)
+        return self._walk(stage, endings)[0]
+
+    def _walk(self, stage: int, endings: Sequence[Ending]) -> tuple[Control, tuple[Mapping, Floats] | None]:
+        """Control of a stage, and the mapping by descriptors with its controls at the end of `endings`.
+
+        A mapping by descriptors goes on from its controls; others go on from the maps of the stage before.
+        """
+        rows, weights = self.case.rows, self.case.phi1.weights
+        trained: tuple[Mapping, Floats] | None = None
+        for number, free in enumerate(self._free[: stage + 1]):
+            mapping = self._mapping(free, rows, trained, not any(before.mapping for before in self._free[:number]))
+            control = Control(mapping, weights, free.weights)
+            if number < len(endings):
+                x = endings[number].x
+                maps, weights = control.split(x)
+                rows = continued(rows, maps)
+                if isinstance(mapping, Started):
+                    trained = mapping.mapping, mapping.filled(control.mapped(x))
+        return control, trained
+
+    def _mapping(
+        self, free: Free, rows: Sequence[ParameterRow], trained: tuple[Mapping, Floats] | None, first: bool
+    ) -> Mapping:
+        """Mapping of a stage."""
+        case = self.case
+        if free.mapping is None:
+            return Fixed(rows, case.calibrated_cells)
+        if free.mapping not in BY_DESCRIPTORS:
+            if free.only:
+                rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
+            return case.mapping(free.mapping, rows)
+        mapping, start = trained or self._fresh(rows, first)
+        named = [not free.only or group(name) in free.only for name in mapping.names]
+        return Started(mapping, start, np.array(named, np.bool_))
+
+    def _fresh(self, rows: Sequence[ParameterRow], first: bool) -> tuple[Mapping, Floats]:
+        """The mapping by descriptors from the values of the rows; the first, from its run if it goes on from one."""
+        mapping, phi2 = self.case.mapping(self.case.experiment.mapping.kind, rows), self.case.phi2
+        if phi2 is None or not first:
+            return mapping, mapping.first_guess()
+        return mapping, mapping.going_on(phi2.values) if isinstance(mapping, Combined) else phi2.values
 
     def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
         case, control = self.case, self._control(stage, endings)

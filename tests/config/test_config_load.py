@@ -69,6 +69,36 @@ optimiser:
     assert [stage.free for stage in experiment.optimiser] == [("cp", "ct"), ("parameters",), None]
     assert experiment.optimiser[1].schedule == "constant"
     assert experiment.optimiser[2].patience == 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "stages"),
+    [
+        ("distributed", {"uniform": ()}, [("lbfgsb", 200)]),
+        ("multilinear", {"uniform": (), "descriptors": None, "descriptors_of": {}}, [("lbfgsb", 200)]),
+        ("multipower", {"uniform": (), "descriptors": None, "descriptors_of": {}}, [("lbfgsb", 200)]),
+        (
+            "mlp",
+            {"uniform": (), "descriptors": None, "hidden": (96, 48, 16), "activation": "relu", "initialisation": "he"},
+            [("adam", 40), ("adam", 240)],
+        ),
+        (
+            "cnn",
+            {"uniform": (), "descriptors": None, "channels": (16, 8), "width": 3}
+            | {"activation": "relu", "initialisation": "he"},
+            [("adam", 40), ("adam", 240)],
+        ),
+    ],
+)
+def test_mappings(kind: str, more: dict[str, object], stages: list[object], read: Read, minimal: str) -> None:
+    """A mapping with a network is trained as the papers do: phi2 alone first."""
+    there = minimal.replace("encoding: smash}", "encoding: smash}\n  descriptors: {slope: slope.tif}")
+    structure = "structure: {kind: node}\n" if len(stages) > 1 else ""
+    experiment = read(there + f"mapping: {{kind: {kind}}}\n" + structure)
+    assert experiment.mapping.model_dump() == {"kind": kind} | more
+    assert [(stage.kind, stage.iterations) for stage in experiment.optimiser] == stages
+    if len(stages) > 1:
+        assert [(stage.free, stage.rate) for stage in experiment.optimiser] == [(("parameters",), 0.004), (None, 0.003)]
     assert read(resolved(experiment)) == experiment
 
 
@@ -320,14 +350,14 @@ def test_schema_agrees_with_what_is_read(read: Read, minimal: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(config.schema())
     validator.check_schema(config.schema())
-    short = minimal + "parameters: {from: a, cp: {value: 3}, ct: }\ninitial: {hp: {calibrated: true}}\nmapping:\n"
+    short = minimal + "parameters: {from: a, cp: {value: 3}, ct: }\ninitial: {hp: {calibrated: true}}\nnetwork:\n"
     for text in (minimal, short, config.initial_yaml(), resolved(read(minimal))):
         values = config.document.parse(text, "text").values
         assert not list(validator.iter_errors(values))
     values["execution"]["thread"] = 2
-    values["mapping"]["kind"] = "mlp"
+    values["mapping"]["kind"] = "kriging"
     values["optimiser"] = {"kind": "lbfgsb"}
-    assert {tuple(error.path) for error in validator.iter_errors(values)} == {("execution",), ("mapping", "kind")}
+    assert {tuple(error.path) for error in validator.iter_errors(values)} == {("execution",), ("mapping",)}
     assert all(section["additionalProperties"] is False for section in config.schema()["$defs"].values())
 
 

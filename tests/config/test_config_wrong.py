@@ -141,8 +141,44 @@ WRONG = {
     ),
     "mapping of a later version": (
         "forcing:",
+        "mapping: {kind: kriging}\nforcing:",
+        ["config.yaml:15: mapping.kind: 'kriging' is not possible\n  one of: uniform, distributed, multilinear"],
+    ),
+    "mapping without descriptors": (
+        "forcing:",
         "mapping: {kind: mlp}\nforcing:",
-        ["config.yaml:15: mapping.kind: 'mlp' is not possible\n  one of: uniform, distributed"],
+        ["config.yaml:15: mapping.kind: mlp needs descriptors\n  name files in basin.descriptors"],
+    ),
+    "descriptors that are not there": (
+        "{path: flwdir.tif, encoding: smash}\n",
+        "{path: flwdir.tif, encoding: smash}\n  descriptors: {slope: s.tif}\n"
+        "mapping: {kind: multilinear, uniform: [cp], descriptors: [wind], descriptors_of: {cp: [slope], ct: [sun]}}\n",
+        [
+            "mapping.descriptors: wind is not among basin.descriptors",
+            "mapping.descriptors_of.ct: sun is not among basin.descriptors",
+            "mapping.descriptors_of.cp: is also in mapping.uniform",
+        ],
+    ),
+    "descriptors that are none, or too many layers": (
+        "forcing:",
+        "mapping: {kind: cnn, uniform: [cp, cp], descriptors: [], channels: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\nforcing:",
+        [
+            "mapping.uniform: holds something twice",
+            "mapping.descriptors: holds nothing\n  leave it out for all descriptors",
+            "mapping.channels: has 9 layers\n  one to eight are possible, as [96, 48, 16]",
+        ],
+    ),
+    "mapping of what is not calibrated": (
+        "forcing:",
+        "mapping: {kind: distributed, uniform: [akw, hp]}\nparameters: {akw: {calibrated: false}}\nforcing:",
+        [
+            "config.yaml:15: mapping.uniform: not calibrated: akw, hp\n  take it off, or calibrate it",
+        ],
+    ),
+    "stage of another mapping": (
+        "forcing:",
+        "mapping: {kind: distributed}\noptimiser: [{kind: adam, mapping: mlp}, {kind: lbfgsb}]\nforcing:",
+        ["config.yaml:16: optimiser.0.mapping: a stage calibrates uniform parameters or, as mapping.kind says, distr"],
     ),
     "metric that is none": (
         "forcing:",

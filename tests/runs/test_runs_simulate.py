@@ -104,11 +104,13 @@ def test_a_calibration_goes_on_from_another_run(finished: Path, store: Path, tmp
 
 def test_a_run_of_another_basin_is_refused(finished: Path, store: Path, tmp_path: Path) -> None:
     upstream = {"gauges.calibration": ["S0003"], "gauges.validation": ["S0004"]}
-    small = configuration(tmp_path / "small.yaml", store, changes=upstream)
-    call("simulate", small)
+    adam = {"mapping": {"kind": "distributed"}, "optimiser": {"kind": "adam", "iterations": 1}}
+    small = configuration(tmp_path / "small.yaml", store, changes=upstream | adam)
+    call("calibrate", small)
     part = {"parameters.from": str(tmp_path / "small")}
     error = call("simulate", configuration(tmp_path / "large.yaml", store, changes=part), status=3).stderr
     assert "47 of 59 cells are not in this run" in error
+    assert "its map of cp varies" in error
     within = configuration(
         tmp_path / "in.yaml", store, changes=upstream | {"parameters.from": str(finished.parent / "short")}
     )

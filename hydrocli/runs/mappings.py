@@ -1,0 +1,97 @@
+"""The mapping of a stage: the options of the YAML, the descriptors of the basin, and rows that keep one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.basin import Basin
+from hydrocli.config import Experiment
+from hydrocli.config.mapping import BY_DESCRIPTORS
+from hydrocli.mapping.cnn import Cnn
+from hydrocli.mapping.combined import Combined
+from hydrocli.mapping.descriptors import Scaling
+from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.mapping import DescriptorMapping, Mapping
+from hydrocli.mapping.mlp import Mlp
+from hydrocli.mapping.multilinear import Multilinear
+from hydrocli.mapping.multipower import Multipower
+from hydrocli.mapping.rows import ParameterRow
+from hydrocli.mapping.uniform import Uniform
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def mapping_of(
+    kind: str, rows: Sequence[ParameterRow], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling | None
+) -> Mapping:
+    """A mapping of some kind, `uniform` or that of the configuration.
+
+    Args:
+        kind: which.
+        rows: parameters and initial levels.
+        cells: of the n cells of the basin, those that the calibration sees.
+        experiment: has the options of its kind.
+        basin: has the descriptors.
+        scaling: of the descriptors, where the kind needs them.
+
+    Raises:
+        ConfigurationError: see `Rows.stack`; a descriptor is not there.
+        InputError: a descriptor is missing somewhere.
+    """
+    single = [symbol for symbol in _single(experiment) if kind != "uniform"]
+    own = [replace(row, calibrated=row.calibrated and row.symbol not in single) for row in rows]
+    first: Mapping
+    if kind == "uniform":
+        first = Uniform(rows, cells)
+    elif kind == "distributed":
+        first = Distributed(own, cells)
+    else:
+        assert scaling is not None
+        first = descriptor_mapping(own, cells, experiment, basin, scaling)
+    if not single:
+        return first
+    others = [replace(row, calibrated=row.symbol in single) for row in rows]
+    owned = [np.array([k for k, row in enumerate(part) if row.calibrated], np.intp) for part in (own, others)]
+    return Combined([first, Uniform(others, cells)], owned)
+
+
+def descriptor_mapping(
+    rows: Sequence[ParameterRow], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling
+) -> DescriptorMapping:
+    """The mapping of the configuration, of the calibrated rows; the others stay as they are."""
+    asked, descriptors = experiment.mapping, scaling.scaled(basin.descriptors)
+    if asked.kind == "multilinear" or asked.kind == "multipower":
+        kind = Multilinear if asked.kind == "multilinear" else Multipower
+        seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_of
+        return kind(rows, cells, descriptors, scaling.names, seen)
+    assert asked.kind == "mlp" or asked.kind == "cnn"
+    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform", "descriptors"})
+    if asked.kind == "mlp":
+        return Mlp(rows, cells, descriptors, **options, seed=experiment.seed)
+    place = basin.network.row, basin.network.column
+    return Cnn(rows, cells, descriptors, place, **options, seed=experiment.seed)
+
+
+def scaling_of(experiment: Experiment, basin: Basin) -> Scaling | None:
+    """Ranges over the basin of the descriptors that a mapping sees; None where it sees none.
+
+    Raises:
+        InputError: a descriptor is constant, or missing somewhere.
+    """
+    asked = experiment.mapping
+    if asked.kind not in BY_DESCRIPTORS:
+        return None
+    names = dict.fromkeys(asked.descriptors or basin.descriptors)  # type: ignore[union-attr]
+    for more in getattr(asked, "descriptors_of", {}).values():
+        names |= dict.fromkeys(more)
+    return Scaling.over(tuple(names), basin.descriptors)
+
+
+def _single(experiment: Experiment) -> tuple[str, ...]:
+    return getattr(experiment.mapping, "uniform", ())
