@@ -34,7 +34,7 @@ def example(table: Table, rows: int = 6) -> dict[str, object]:
         elif column.kind == "flag":
             values[column.name] = random.random(rows) > 0.5
         else:
-            values[column.name] = [f"{column.name} {i % 2}" for i in range(rows)]
+            values[column.name] = [None if column.null and i == 1 else f"{column.name} {i % 2}" for i in range(rows)]
     return values
 
 
