@@ -77,6 +77,8 @@ class Manifest:
         timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
         counts: what was counted on the way, such as missing forcing.
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
+        gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
+        uncertainty: what the standard errors of the controls rest on.
         warnings: sentences for the user.
         created, updated: UTC.
         versions, host, cpu, command: with what and where the last command that computed was run.
@@ -92,6 +94,8 @@ class Manifest:
     timings: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    gradient_norms: dict[str, float] = field(default_factory=dict)
+    uncertainty: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     created: str = field(default_factory=_now)
     updated: str = field(default_factory=_now)

@@ -48,8 +48,8 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, network, states, domain, catchments, means, cells,
-            without_network, response, balance, events, signatures: the tables, as DataFrames.
+        discharge, scores, parameters, control, history, uncertainty, correlations, network, states, domain,
+            catchments, means, cells, without_network, response, balance, events, signatures: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
@@ -57,6 +57,8 @@ class Run:
     parameters = _Lazy()
     control = _Lazy()
     history = _Lazy()
+    uncertainty = _Lazy()
+    correlations = _Lazy()
     network = _Lazy()
     states = _Lazy()
     domain = _Lazy()

@@ -125,6 +125,34 @@ HISTORY = Table(
         Column("seconds", "float", "spent in evaluations since the calibration began", "s"),
     ),
 )
+UNCERTAINTY = Table(
+    "uncertainty",
+    "how well few controls are determined; assumptions and effective numbers of observations stand in the manifest",
+    (
+        RUN,
+        Column("name", "text", "parameter, where a control is one, else control"),
+        Column("value", "float", "value at the end", "see unit"),
+        Column("standard_error", "float", "of the value (Gauss-Newton)", "see unit", "see state"),
+        Column("lower_95", "float", "of an interval of 95 %, cut at the bound", "see unit", "see state"),
+        Column("upper_95", "float", "of an interval of 95 %, cut at the bound", "see unit", "see state"),
+        Column("unit", "text", "unit of the value"),
+        Column(
+            "state",
+            "text",
+            "determined; at a bound (left out); without effect; not determined (only in combination with others)",
+        ),
+    ),
+)
+CORRELATIONS = Table(
+    "correlations",
+    "correlations of the errors of the controls of uncertainty.parquet that are not at a bound",
+    (
+        RUN,
+        Column("name", "text", "as in uncertainty.parquet"),
+        Column("other", "text", "as in uncertainty.parquet"),
+        Column("correlation", "float", "of their errors", "-", "one of them is not determined"),
+    ),
+)
 NETWORK = Table(
     "network",
     "weights of the networks, and scale and range in calibration of their inputs",
@@ -296,6 +324,8 @@ TABLES = {
         parameters(()),
         CONTROL,
         HISTORY,
+        UNCERTAINTY,
+        CORRELATIONS,
         NETWORK,
         STATES_TABLE,
         domain((), ()),

@@ -25,6 +25,7 @@ from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
+from hydrocli.runs.uncertainty import write_uncertainty
 
 STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
 
@@ -59,6 +60,7 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
         raise _stopped(stop, folder)
     with folder.timed("results"):
         _write_calibration(folder, training, endings, iterations)
+        write_uncertainty(folder, training, endings)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
         folder.update(
             counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())},

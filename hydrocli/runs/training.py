@@ -93,6 +93,21 @@ class Training:
         """The control of the last stage that has ended, as it was when the stage began."""
         return self._control(len(endings) - 1, endings[:-1])
 
+    def final_objective(self, endings: Sequence[Ending]) -> Objective:
+        """The objective of the last stage that has ended, in double precision."""
+        case, sweep = self.case, self._sweep
+        if sweep.real is not np.float64:
+            sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps, "double")
+        return Objective(sweep, self._cells, self.control(endings), self._cost, case.state, case.place)
+
+    def residuals(self, simulated: Floats) -> Floats:
+        """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""
+        case, window = self.case, self.case.experiment.period.calibration
+        assert window is not None
+        steps = case.calibration_steps
+        observed = case.basin.discharge[case.gauges(case.calibration), :steps]
+        return np.where(case.inside(window)[:steps], simulated - observed, np.nan)
+
     def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1, Phi2 | None]:
         """Maps [7, n] at the end of the last stage that has ended, phi1 with the range of its inputs, and phi2."""
         maps, weights = self.control(endings).split(endings[-1].x)

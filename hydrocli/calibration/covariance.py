@@ -1,0 +1,127 @@
+"""How well controls are determined where a calibration has ended: their covariance, from sensitivities.
+
+    H = J' C J                          Gauss-Newton, generalised to any cost of the output (Schraudolph 2002)
+    S = sum over series of J' C (s^2 R) C J
+    covariance = H^-1 S H^-1            the sandwich: right also where the weights of a cost are not those of the errors
+
+J - derivative of the output by the controls; C - second derivative of the cost by the output; s^2 - mean square of a
+series of residuals; R - their correlation, r^|lag| with r that at lag 1. Errors are taken as stationary, of one size
+whatever the output is, independent between series; the model as linear over a standard error; its structure as right.
+With dependent residuals the effective number, n (1 - r)/(1 + r), is far below n, and so is what is known.
+
+Directions in which the cost is flat are told apart and left out of the inverse, never inverted silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+Array = NDArray[np.float64]
+
+FLAT = 1e-6
+"""An eigenvalue of H, scaled to a unit diagonal, below this is a flat direction: differences give J to some 1e-7."""
+SHARE = 0.05
+"""A control with a larger share in a flat direction is not determined by itself."""
+WITHOUT_EFFECT = 1e-12
+"""A control whose curvature is so much smaller than the largest one moves nothing."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What is taken of the residuals of one series: their number, root mean square, correlation at lag 1."""
+
+    number: int
+    size: float
+    correlation: float
+
+    @property
+    def effective_number(self) -> float:
+        """So many independent ones would say as much about a mean."""
+        return self.number * (1.0 - self.correlation) / (1.0 + self.correlation)
+
+    @classmethod
+    def of(cls, series: Array) -> Residuals:
+        """Of one series [t], NaN where there is none; a negative correlation counts as none."""
+        known = series[np.isfinite(series)]
+        if not known.size:
+            return cls(0, 0.0, 0.0)
+        square = float(np.mean(known**2))
+        pairs = series[1:] * series[:-1]
+        pairs = pairs[np.isfinite(pairs)]
+        correlation = float(np.mean(pairs)) / square if pairs.size and square else 0.0
+        return cls(known.size, float(np.sqrt(square)), min(max(correlation, 0.0), 1.0 - 1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """What the controls are known to.
+
+    Attributes:
+        matrix: [m, m]; NaN in rows and columns that are not determined.
+        without_effect: flags [m] of controls that move no output.
+        flat: [k, m] the flat directions, in controls scaled by the root of their curvature, of length 1.
+    """
+
+    matrix: Array
+    without_effect: NDArray[np.bool_]
+    flat: Array
+
+    @property
+    def undetermined(self) -> NDArray[np.bool_]:
+        """Flags [m] of controls that have a share in a flat direction."""
+        return (self.flat**2).sum(axis=0) > SHARE
+
+    @property
+    def standard_error(self) -> Array:
+        """[m]."""
+        return np.sqrt(np.diag(self.matrix))
+
+    @property
+    def correlation(self) -> Array:
+        """[m, m]."""
+        error = self.standard_error
+        return self.matrix / np.outer(error, error)
+
+
+def covariance(sensitivity: Array, curved: Array, residuals: list[Residuals]) -> Covariance:
+    """The covariance of the controls.
+
+    Args:
+        sensitivity: J, [series, t, m].
+        curved: C J, [series, t, m]: 0 where an output is not compared with anything.
+        residuals: of each series.
+    """
+    curvature = np.einsum("gtk,gtl->kl", sensitivity, curved)
+    curvature = (curvature + curvature.T) / 2.0
+    size = len(curvature)
+    number = sum(series.number for series in residuals)
+    noise = np.zeros((size, size))
+    for a, series in zip(curved, residuals, strict=True):
+        noise += series.size**2 * (a.T @ _correlated(a, series.correlation))
+    noise *= number / max(1, number - size)
+    diagonal = np.diag(curvature)
+    moving = diagonal > WITHOUT_EFFECT * max(diagonal.max(initial=0.0), 0.0)
+    scale = np.where(moving, np.sqrt(np.where(moving, diagonal, 1.0)), np.inf)
+    values, vectors = np.linalg.eigh((curvature / np.outer(scale, scale))[np.ix_(moving, moving)])
+    flat = np.zeros((int(np.sum(values < FLAT)), size))
+    flat[:, moving] = vectors[:, values < FLAT].T
+    steep = vectors[:, values >= FLAT]
+    inverse = np.zeros((size, size))
+    inverse[np.ix_(moving, moving)] = (steep / values[values >= FLAT]) @ steep.T
+    inverse /= np.outer(scale, scale)
+    found = Covariance(inverse @ noise @ inverse, ~moving, flat)
+    unknown = ~moving | found.undetermined
+    found.matrix[unknown] = found.matrix[:, unknown] = np.nan
+    return found
+
+
+def _correlated(columns: Array, correlation: float) -> Array:
+    """R columns, [t, m], with R = correlation^|lag|: a recursion forwards and one backwards."""
+    coefficients = [1.0, -correlation]
+    forwards = lfilter([1.0], coefficients, columns, axis=0)
+    backwards = lfilter([1.0], coefficients, columns[::-1], axis=0)[::-1]
+    return forwards + backwards - columns
