@@ -42,6 +42,9 @@ COLUMNS = {
     | {f"catchment_S000{n}": "" for n in (1, 2, 3, 4)},
     "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "evapotranspiration": "mm/step"} | LOOKED_AT,
     "means": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
+    "uncertainty": {"name": "", "value": "see unit", "standard_error": "see unit", "lower_95": "see unit"}
+    | {"upper_95": "see unit", "unit": "", "state": ""},
+    "correlations": {"name": "", "other": "", "correlation": "-"},
     "balance": {"gauge": "", "year": ""}
     | dict.fromkeys(("rain", "evapotranspiration", "exchange", "network_source", "clamped"), "mm")
     | dict.fromkeys(("runoff", "routing_added", "storage_change", "closure_error"), "mm"),
