@@ -36,7 +36,7 @@ PRECALIBRATION = {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["par
 """First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
 
 
-def _run_folder(value: Any, info: ValidationInfo) -> Any:
+def run_folder(value: Any, info: ValidationInfo) -> Any:
     """Fill in `{name}` and `{now:%Y%m%d}`, and nothing else: a folder name is no program."""
     if not isinstance(value, str):
         return value
@@ -56,7 +56,7 @@ class Experiment(Section):
     """What `hydrocli.config.load` returns; all paths are absolute, all times UTC."""
 
     name: Name = Field(description="name of the run: letters, digits, _, - and .", examples=["cance"])
-    folder: Annotated[InputPath, BeforeValidator(_run_folder)] = Field(
+    folder: Annotated[InputPath, BeforeValidator(run_folder)] = Field(
         "runs/{name}",
         validate_default=True,
         description="run folder; {name} and the date (UTC) as {now:%Y%m%d} are filled in",
