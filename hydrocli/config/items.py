@@ -206,8 +206,9 @@ def _lay_row(document: Document, row: Row, where: str) -> Row:
         elif value is not None and value != "":
             location = tuple(column.split("."))
             given = _cell(value) if isinstance(value, str) else Document(where, _plain(value))
-            document.problems |= {location: problem for problem in given.problems.values()}
             document.lay(location, deepcopy(given.values), where)
+            for problem in given.problems.values():
+                document.refuse(location, problem.what, problem.remedy)
     return attributes
 
 

@@ -67,6 +67,8 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
             stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
         )
         scores = write_outcome(folder, case, *training.found(endings))
+        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
+        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
     folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.config import Experiment, load
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
@@ -28,7 +29,12 @@ def signatures(target: Path, overrides: list[str], console: Console) -> list[Row
     Raises:
         InputError: the run is missing or not finished.
     """
-    evaluation = Evaluation(target, overrides, console)
+    return signatures_experiment(load(target, overrides), console)
+
+
+def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]:
+    """As `signatures`, of a configuration that has been read."""
+    evaluation = Evaluation(experiment, console)
     step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
     events: list[Row] = []
     rows: list[Row] = []
