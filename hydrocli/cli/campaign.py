@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hydrocli.cli.ending import told
 from hydrocli.cli.options import AsJson, Quiet, Sets, Verbose, console_of
 from hydrocli.cli.tables import show_rows
+
+if TYPE_CHECKING:
+    from hydrocli.runs.progress import Console
 
 CAMPAIGN = Path("campaign.yaml")
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -55,6 +58,22 @@ def batch(
         rows = run(target, sets, console, options)
         if as_json:
             show_rows(rows, as_json=True)
+
+
+def again(target: Path, sets: list[str], console: Console, step: str, *, as_json: bool) -> bool:
+    """Do a step that follows a calibration for all runs of a campaign; whether the target is one."""
+    from hydrocli.config import is_campaign
+
+    if not is_campaign(target):
+        return False
+    from hydrocli.runs.batch import Options
+    from hydrocli.runs.batch import batch as run
+    from hydrocli.runs.slurm import shard_of_environment
+
+    rows = run(target, sets, console, Options(shard=shard_of_environment(), steps=(step,)))
+    if as_json:
+        show_rows(rows, as_json=True)
+    return True
 
 
 def status(
@@ -132,4 +151,4 @@ def warmup(
 def add_to(app: typer.Typer) -> None:
     """Make these commands of an application."""
     for command in (batch, status, collect, slurm_script, warmup):
-        app.command()(command)
+        app.command(command.__name__.replace("_", "-"))(command)

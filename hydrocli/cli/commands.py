@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import hydrocli
+from hydrocli.cli.campaign import again
 from hydrocli.cli.ending import told
 from hydrocli.cli.options import CONFIG, AsJson, Quiet, Sets, Target, Verbose, console_of
 from hydrocli.cli.tables import show_report, show_rows
@@ -67,8 +68,10 @@ def validate(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a finished run: calibration, temporal, spatial, spatio-temporal."""
+    """Score a finished run, or all of a campaign: calibration, temporal, spatial, spatio-temporal."""
     with console_of(quiet, verbose) as console:
+        if again(target, sets, console, "validate", as_json=as_json):
+            return
         from hydrocli.runs.validate import validate as run
 
         show_rows(run(target, sets, console), as_json=as_json)
@@ -82,8 +85,10 @@ def signatures(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find flood events; compare signatures of observed and simulated discharge."""
+    """Find flood events; compare signatures of observed and simulated discharge; of a run or of all of a campaign."""
     with console_of(quiet, verbose) as console:
+        if again(target, sets, console, "signatures", as_json=as_json):
+            return
         from hydrocli.runs.signatures import signatures as run
 
         show_rows(run(target, sets, console), as_json=as_json)
@@ -110,8 +115,12 @@ def simulate(
 def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbose: Verbose = False) -> None:  # noqa: B006
     """Read the data of a basin into its store, or find them there."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.ingest import ingest as run
+        from hydrocli.config import is_campaign
 
+        if is_campaign(target):
+            from hydrocli.runs.batch import ingest_campaign as run
+        else:
+            from hydrocli.runs.ingest import ingest as run
         run(target, sets, console)
 
 

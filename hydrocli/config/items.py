@@ -179,7 +179,9 @@ def _modelled(file: CampaignFile, model: str) -> Document:
     document = _copy(file.base)
     document.problems.clear()  # those of the base are told once
     for location, value in _leaves(file.campaign.models[model] or {}, ()):
-        document.lay(location, value, file.document.where(("models", model, *location)).rpartition(":")[0])
+        place: Location = ("models", model, *location)
+        line = file.document.where(place).removesuffix(dotted(place)).rstrip(": ")
+        document.lay(location, value, f"{line}: models.{model}")
     return document
 
 
@@ -222,6 +224,8 @@ def _plain(value: Any) -> Any:
     """A value of a table as the YAML would hold it."""
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, float) and value.is_integer():  # a column of whole numbers of which some are missing
+        return int(value)
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 

@@ -143,6 +143,24 @@ def batch(target: Path, overrides: list[str], console: Console, options: Options
         lock.release()
 
 
+def ingest_campaign(target: Path, overrides: list[str], console: Console) -> None:
+    """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
+
+    Raises:
+        Errors: everything that is wrong with any configuration.
+        PartialError: the data of some runs are wrong.
+    """
+    file = load_campaign(target, overrides)
+    items = items_of_campaign(file)
+    workers = file.campaign.execution.workers or usable_cores()
+    sizes = ingest_all(items, console, workers, lambda: None)
+    wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
+    if wrong:
+        what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
+        raise PartialError(str(file.campaign.folder), what)
+    console.note(f"the data of {len(items)} runs are read")
+
+
 def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
     """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
     number, shards = shard

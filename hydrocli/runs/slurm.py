@@ -18,7 +18,8 @@ SCRIPT = """\
 # The campaign {name} as an array of {jobs} jobs, each with its share of the catchments. Submit it with
 #
 #   hydrocli warmup                          # once, on a node of the kind that computes: compiles the model
-#   hydrocli ingest {target}                 # once: reads the rasters, so that the jobs need not
+#   hydrocli ingest {target}
+#                                            # once: reads the rasters, so that the jobs need not
 #   sbatch campaign.sh
 #
 # A job that is stopped {notice} s before its wall time lets its runs save themselves, ends with the status 75 and is
@@ -42,10 +43,10 @@ set -u
 batch=$!
 trap 'kill -USR1 "$batch"' USR1 TERM    # the signal comes to this script: hand it on
 
-while :; do                             # wait ends early when a signal comes
+for _ in 1 2 3; do                      # a signal ends wait early, with 138 or 143: wait again
     wait "$batch"
     status=$?
-    kill -0 "$batch" 2>/dev/null || break
+    [ "$status" -eq 138 ] || [ "$status" -eq 143 ] || break
 done
 
 if [ "$status" -eq 75 ]; then           # stopped with everything saved
