@@ -120,7 +120,7 @@ def test_keys_of_a_campaign_that_are_wrong(line: str, words: str) -> None:
 
 @pytest.mark.usefixtures("base")
 def test_codes_that_are_not_there_are_told() -> None:
-    with pytest.raises(Errors, match="catchments.codes: Z: not in"):
+    with pytest.raises(Errors, match=r"catchments\.codes: Z: not in"):
         items(CAMPAIGN + "catchments: {codes: [A, Z]}\n")
     assert [run.code for run in items(CAMPAIGN + "catchments: {codes: [C]}\n")] == ["C", "C"]
 
