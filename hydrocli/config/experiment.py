@@ -143,6 +143,21 @@ class Experiment(Section):
             refuse(outputs.unknown_to(structure.kind))
         return outputs
 
+    @model_validator(mode="after")
+    def _penalties_have_something_to_move(self) -> Experiment:
+        penalty, last = self.objective.penalty, self.optimiser[-1]
+        problems: list[tuple[Location, str, str]] = []
+        if penalty and not penalty.prior and self.mapping.kind == "uniform":
+            what = "uniform parameters are smooth: there is nothing to pay for"
+            problems.append(
+                (("objective", "penalty", "smoothing"), what, "give prior a share, or take another mapping")
+            )
+        if penalty and penalty.weight == "lcurve" and last.free == ("network",):
+            what = "the last stage, which runs with each weight, leaves the parameters as they are"
+            problems.append((("objective", "penalty", "weight"), what, "let a stage with parameters be the last"))
+        refuse(problems)
+        return self
+
     @field_validator("optimiser")
     @classmethod
     def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:

@@ -22,6 +22,7 @@ from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
 from hydrocli.runs.internals import asked_of
 from hydrocli.runs.outcome import unsolved, write_outcome
+from hydrocli.runs.penalty import corner_of
 from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
@@ -135,7 +136,7 @@ def _optimised(
 def _write_calibration(
     folder: RunFolder, training: Training, endings: Sequence[Ending], iterations: Sequence[Iteration]
 ) -> None:
-    """control.parquet and history.parquet."""
+    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
     control, last = training.control(endings), endings[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
@@ -148,3 +149,8 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
+    if points := training.curve(endings):
+        names = ("weight", "misfit", "prior", "smoothing", "penalty")
+        curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
+        curve["corner"] = np.arange(len(points)) == corner_of(points)
+        write_table(folder.path, schemas.LCURVE, curve, run=folder.manifest.run)
