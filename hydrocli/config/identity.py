@@ -9,6 +9,7 @@ from typing import Any
 from hydrocli.config.document import dotted
 from hydrocli.config.experiment import Experiment
 from hydrocli.config.section import Location
+from hydrocli.config.together import OWN, together
 from hydrocli.config.writing import plain
 
 OTHER_KEYS: tuple[Location, ...] = (
@@ -20,6 +21,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("forcing", "store"),
     ("signatures",),
     ("outputs",),
+    ("regional", "basins"),
     ("execution", "threads"),
     ("execution", "workers"),
     ("execution", "memory"),
@@ -46,7 +48,11 @@ def _numbers(experiment: Experiment) -> dict[Location, Any]:
     if any(term.signature for term in experiment.objective.all_terms):  # then events are found before the calibration
         ignored.remove(("signatures",))
     leaves = _leaves(plain(experiment), ())
-    return {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
+    numbers = {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
+    for member in together(experiment)[1:]:
+        own = {key: value for key, value in _numbers(member).items() if key[0] in OWN}
+        numbers |= {("regional", member.name, *key): value for key, value in own.items()}
+    return numbers
 
 
 def _leaves(values: Any, location: Location) -> dict[Location, Any]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from hydrocli.config.section import Duration, Integer, Number, OneOrMore, Section, listed, refusal
+from hydrocli.config.section import Duration, Integer, Number, OneOrMore, Section, listed, refusal, refuse
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -84,10 +84,12 @@ class Lbfgsb(Section):
 
 
 class Batches(Section):
-    """Mini-batches: each iteration sees one sub-period, at some of the gauges."""
+    """Mini-batches: each iteration sees one sub-period, at some of the gauges, of some of the basins of `regional`."""
 
-    length: Annotated[Duration, Field(gt=0)] = Field(
-        description="of the sub-period whose discharge an iteration moves", examples=["10d"]
+    length: Annotated[Duration, Field(gt=0)] | None = Field(
+        None,
+        description="of the sub-period whose discharge an iteration moves; left out: the calibration, with `basins`",
+        examples=["10d"],
     )
     lead: Duration = Field(
         0,
@@ -96,9 +98,18 @@ class Batches(Section):
     gauges: Count | None = Field(
         None, description="so many gauges, drawn anew in each iteration; left out: all", examples=[2]
     )
+    basins: Count | None = Field(
+        None, description="so many basins of `regional`, drawn anew in each iteration; left out: all", examples=[5]
+    )
     refresh: Count = Field(
         10, description="iterations between runs over the whole calibration, which give the cost and fresh states"
     )
+
+    @model_validator(mode="after")
+    def _of_what(self) -> Batches:
+        if self.length is None and (self.basins is None or self.gauges or self.lead):
+            refuse([(("length",), "is needed", "leave it out only where batches consist of whole basins (`basins`)")])
+        return self
 
 
 class Adam(Section):

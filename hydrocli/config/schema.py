@@ -6,32 +6,29 @@ from functools import cache
 from typing import Any
 
 from hydrocli.config.experiment import Experiment
-from hydrocli.config.section import Location, Section
+from hydrocli.config.section import Location
 
 Node = dict[str, Any]
 
 
 @cache
-def schema(model: type[Section] = Experiment) -> Node:
-    """JSON Schema (2020-12) of a configuration, descriptions included."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema()
+def schema() -> Node:
+    """JSON Schema (2020-12), descriptions included."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Experiment.model_json_schema()
 
 
-def candidates(location: Location, values: Any, model: type[Section] = Experiment) -> list[Node]:
+def candidates(location: Location, values: Any) -> list[Node]:
     """Parts of the schema that describe a key; of the variants of a section, those that fit its `kind`, if any does."""
-    root = schema(model)
-    nodes = _variants(root, values, root)
+    nodes = _variants(schema(), values)
     for key in location:
         values = _child(values, key)
-        nodes = [variant for node in nodes for part in _parts(node, key) for variant in _variants(part, values, root)]
+        nodes = [variant for node in nodes for part in _parts(node, key) for variant in _variants(part, values)]
     return nodes
 
 
-def known_keys(location: Location, values: Any, model: type[Section] = Experiment) -> list[str]:
+def known_keys(location: Location, values: Any) -> list[str]:
     """Keys that a section may hold."""
-    return list(
-        dict.fromkeys(key for node in candidates(location, values, model) for key in node.get("properties", {}))
-    )
+    return list(dict.fromkeys(key for node in candidates(location, values) for key in node.get("properties", {})))
 
 
 def _child(values: Any, key: str | int) -> Any:
@@ -46,15 +43,15 @@ def _parts(node: Node, key: str | int) -> list[Node]:
     return [found] if isinstance(found, dict) else []
 
 
-def _variants(node: Node, values: Any, root: Node) -> list[Node]:
+def _variants(node: Node, values: Any) -> list[Node]:
     if "$ref" in node:
-        target = root["$defs"][node["$ref"].rpartition("/")[2]]
-        return _variants(target | {key: text for key, text in node.items() if key != "$ref"}, values, root)
+        target = schema()["$defs"][node["$ref"].rpartition("/")[2]]
+        return _variants(target | {key: text for key, text in node.items() if key != "$ref"}, values)
     nested = node.get("oneOf") or node.get("anyOf")
     if not nested:
         return [node]
     told = {"description": node["description"]} if "description" in node else {}
-    variants = [variant | told for part in nested for variant in _variants(part, values, root)]
+    variants = [variant | told for part in nested for variant in _variants(part, values)]
     kind = values.get("kind") if isinstance(values, dict) else None
     fitting = [part for part in variants if kind and part.get("properties", {}).get("kind", {}).get("const") == kind]
     return fitting or variants

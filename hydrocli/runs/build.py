@@ -15,7 +15,7 @@ from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, open_basin
 from hydrocli.config import Experiment
 from hydrocli.errors import InputError
-from hydrocli.jit import cache_folder, is_compiled, replaced_cache
+from hydrocli.jit import is_compiled
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow
@@ -85,11 +85,32 @@ def ingested(experiment: Experiment, console: Console, stopping: Callable[[], No
 
 
 def tell_compilation(console: Console) -> None:
-    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
-    if asked := replaced_cache():
-        console.warn(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+    """Say that a first run compiles, so that nobody wonders what takes so long."""
     if not is_compiled():
         console.note("compiling the model, once on this machine: some ten seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the basins of a regional calibration have in common: the network at the start, and ranges of descriptors."""
+
+    phi1: Phi1
+    scaling: Scaling | None
+
+    @classmethod
+    def of(cls, cases: Sequence[Case]) -> Shared:
+        """Inputs of the network are scaled by the largest of all basins, descriptors by their range over all of them.
+
+        Raises:
+            ConfigurationError: a descriptor that the mapping needs is not there in one of them.
+            InputError: a descriptor is constant in all, or missing somewhere.
+        """
+        first = cases[0]
+        scale = np.min([case.phi1.scale for case in cases], axis=0)
+        known = [name for name in first.basin.descriptors if all(name in case.basin.descriptors for case in cases)]
+        fields = {name: np.concatenate([case.basin.descriptors[name] for case in cases]) for name in known}
+        union = scaling_of(first.experiment, replace(first.basin, descriptors=fields))
+        return cls(replace(first.phi1, scale=scale), first.phi2.scaling if first.phi2 else union)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +122,14 @@ class Case:
         basin: what is there.
         run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
         trained: folder of the run whose weights of phi1 are simulated, if any.
+        shared: what it has in common with other basins that are calibrated together with it, if any.
     """
 
     experiment: Experiment
     basin: Basin
     run: Path | None = None
     trained: Path | None = None
+    shared: Shared | None = None
 
     @cached_property
     def validation(self) -> tuple[str, ...]:
@@ -140,6 +163,11 @@ class Case:
         """Steps from the start to the end of the calibration; of the whole period where there is none."""
         window = self.experiment.period.calibration
         return int(np.flatnonzero(self.inside(window))[-1]) + 1 if window else len(self.basin.times)
+
+    @property
+    def size(self) -> int:
+        """Cell-steps of the calibration, which its time goes with."""
+        return int(self.calibrated_cells.sum()) * self.calibration_steps
 
     @cached_property
     def calibrated_cells(self) -> NDArray[np.bool_]:
@@ -217,6 +245,8 @@ class Case:
     @cached_property
     def scaling(self) -> Scaling | None:
         """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
+        if self.shared:
+            return self.shared.scaling
         return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin)
 
     def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
@@ -226,6 +256,8 @@ class Case:
     @cached_property
     def phi1(self) -> Phi1:
         """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        if self.shared:
+            return self.shared.phi1
         asked, source = self.experiment.structure, self.trained or self.experiment.network.source
         if asked.kind != "grnn" and asked.kind != "node":
             return Phi1()

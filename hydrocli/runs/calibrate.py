@@ -30,11 +30,7 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
     """
-    calibrate_experiment(load(target, overrides, NEEDS), console, force)
-
-
-def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> None:
-    """As `calibrate`, of a configuration that has been read."""
+    experiment = load(target, overrides, NEEDS)
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force, console):
             console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
@@ -66,7 +62,11 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: C
 def _another_run(path: Path, experiment: Experiment) -> ConfigurationError:
     try:
         keys = differing_keys(load(path / CONFIG), experiment)
-        what = f"holds a calibration that differs in {', '.join(keys)}" if keys else "holds a simulation"
+        what = "holds a simulation"
+        if keys:
+            what = f"holds a calibration that differs in {', '.join(keys)}"
+        elif experiment.regional.basins:
+            what = "holds a calibration, and the files of regional.basins have changed since then"
     except HydrocliError:
         what = "holds a run whose configuration cannot be read"
     return ConfigurationError(

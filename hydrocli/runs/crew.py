@@ -1,159 +1,199 @@
-"""Workers on this machine: long-lived processes, each given one task at a time through its standard input.
+"""Who computes the basins of a regional calibration: threads of this process, and processes that keep their basins.
 
-A worker that is killed takes nothing with it but its run, which goes on from its journal; a new one takes its place.
-Processes are started anew (not forked: threads of a library do not survive that), and only as many as are needed.
+A basin's forcing and states stay where they are computed; only control vectors go there, and costs, gradients and
+scores come back. Every answer belongs to one basin, and whoever sums them does so in the order of the basins: neither
+threads nor processes change a bit.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import selectors
-import subprocess
-import time
-from dataclasses import asdict, dataclass, field
-from typing import Protocol
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
 
-from hydrocli.runs.worker import Ending, Task, command, environment
+import numpy as np
+from numpy.typing import NDArray
 
-PATIENCE = 10.0
-"""Seconds that an idle worker has to leave."""
-CHUNK = 1 << 16
+from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import Problem
+from hydrocli.config import Experiment
+from hydrocli.errors import HydrocliError, Stopped
+from hydrocli.runs.build import Case, Shared, ingested
+from hydrocli.runs.progress import Console
+from hydrocli.runs.training import Training
+
+Floats = NDArray[np.float64]
+Answer = tuple[Any, Any, Floats]
+"""Of a basin: cost and gradient [m], or costs [k] and nothing; scores of its gauges [g]."""
+Part = tuple[float, Floats]
 
 
-class Crew(Protocol):
-    """Whoever does tasks: processes here, or Dask."""
+class Group:
+    """Basins that one process computes, each by one of its threads.
 
-    @property
-    def size(self) -> int:
-        """How many tasks of one thread can go on at once; may change."""
-        ...
+    Args:
+        trainings: of each basin; those that take longest should come first.
+        threads: how many are computed at once.
+    """
 
-    def start(self, task: Task) -> None:
-        """Begin a task; to be called only while there is room."""
-        ...
+    def __init__(self, trainings: Sequence[Training], threads: int) -> None:
+        self.trainings = trainings
+        self._problems: list[Problem] = []
+        self._pool = ThreadPoolExecutor(min(threads, len(trainings))) if threads > 1 and len(trainings) > 1 else None
 
-    def wait(self, seconds: float) -> list[Ending]:
-        """Tasks that have ended, as soon as one has; none after so many seconds."""
-        ...
+    def begin(self, stage: int, endings: Sequence[Ending]) -> list[tuple[Floats, Floats]]:
+        """Enter a stage; the bounds of the controls of each basin."""
+        self._problems = [training.stages[stage].problem(endings) for training in self.trainings]
+        return [(problem.lower, problem.upper) for problem in self._problems]
 
-    def ask_to_stop(self) -> None:
-        """Let every run save itself and end."""
-        ...
+    def gradients(self, x: Floats) -> list[Answer]:
+        """Cost, gradient and scores of each basin."""
+
+        def one(number: int) -> Answer:
+            return *self._problems[number].value_and_gradient(x), self.trainings[number].scores
+
+        return self._each(one)
+
+    def values(self, points: Floats) -> list[Answer]:
+        """Costs [k] and scores of each basin at points [k, m]."""
+
+        def one(number: int) -> Answer:
+            return self._problems[number].values(points), None, self.trainings[number].scores
+
+        return self._each(one)
+
+    def batches(self, iteration: int, anchor: Floats, x: Floats, wanted: Sequence[bool]) -> list[Part | None]:
+        """Cost and gradient of the batch of each basin that is wanted, see `Problem.batch`; whole where it has none."""
+
+        def one(number: int) -> Part | None:
+            problem = self._problems[number]
+            if not wanted[number]:
+                return None
+            return problem.batch(iteration, anchor, x) if problem.batch else problem.value_and_gradient(x)
+
+        return self._each(one)
+
+    def _each(self, one: Callable[[int], Any]) -> list[Any]:
+        numbers = range(len(self._problems))
+        return list(self._pool.map(one, numbers)) if self._pool else [one(number) for number in numbers]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a process needs to compute basins: their experiments, what all share, its threads."""
+
+    experiments: tuple[Experiment, ...]
+    shared: Shared
+    threads: int
+
+    def group(self) -> Group:
+        """The basins, read from their stores."""
+        console = Console(quiet=True)
+        cases = [Case(member, ingested(member, console), shared=self.shared) for member in self.experiments]
+        return Group([Training(case) for case in cases], self.threads)
+
+
+class Crew:
+    """A group in this process and one in each of some others, asked together.
+
+    Args:
+        here: the basins of this process.
+        seats: of each other process.
+        places: for every group, its own first, the numbers of its basins.
+    """
+
+    def __init__(self, here: Group, seats: Sequence[Seat], places: Sequence[Sequence[int]]) -> None:
+        self._here, self._places = here, places
+        self._pipes, self._processes = list[Connection](), []
+        context = get_context("spawn")  # a fork would take locks and threads of compiled code along
+        for seat in seats:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, seat), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
 
     def close(self) -> None:
-        """Let the workers go."""
-        ...
+        """End the other processes."""
+        for pipe in self._pipes:
+            pipe.close()  # which they take for a goodbye
+        for process in self._processes:
+            process.join()
 
+    def ask(self, what: str, *arguments: Any) -> list[Any]:
+        """Answers of all basins, by number, to a method of `Group`; an argument that is a `Dealt` is shared out.
 
-@dataclass(eq=False)
-class Worker:
-    """One process; `task` is what it does, if anything."""
-
-    process: subprocess.Popen[bytes]
-    task: Task | None = None
-    began: float = 0.0
-    received: bytes = b""
-
-    @classmethod
-    def begin(cls) -> Worker:
-        """Start one, outside the group of this process: Ctrl-C is the master's to hand on."""
-        return cls(
-            subprocess.Popen(
-                command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), start_new_session=True
-            )
-        )
-
-    def send(self, task: Task) -> None:
-        """Give it a task."""
-        self.task, self.began = task, time.perf_counter()
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has just died, which its output will tell
-            self.process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def hear(self) -> Ending | None:
-        """What it says, to be called when there is something: the ending of its task, or that of itself."""
-        assert self.process.stdout is not None
-        chunk = os.read(self.process.stdout.fileno(), CHUNK)
-        self.received += chunk
-        line, newline, rest = self.received.partition(b"\n")
-        if newline:
-            self.received, self.task = rest, None
-            return Ending(**json.loads(line))
-        if chunk:
-            return None
-        return self._died()
-
-    def _died(self) -> Ending | None:
-        task, self.task = self.task, None
-        status = self.process.wait()
-        if task is None:
-            return None
-        return Ending(task.key, status if status < 0 else -256 - status, "", time.perf_counter() - self.began)
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process goes on."""
-        return self.process.poll() is None
-
-    def leave(self) -> None:
-        """Let it go: it ends when its input does; one that does not is killed."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+        Raises:
+            HydrocliError: as a basin raised it, the first in the order of the groups.
+            Stopped: a process has ended without a word.
+        """
+        for number, pipe in enumerate(self._pipes, start=1):
+            _send(pipe, (what, self._of(number, arguments)))
         try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+            answers: list[Any] = [getattr(self._here, what)(*self._of(0, arguments))]
+        except HydrocliError as error:
+            answers = [error]
+        answers += [_receive(pipe) for pipe in self._pipes]  # all, or the next question would get old answers
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        by_number = {
+            number: one
+            for places, answer in zip(self._places, answers, strict=True)
+            for number, one in zip(places, answer, strict=True)
+        }
+        return [by_number[number] for number in sorted(by_number)]
+
+    def _of(self, group: int, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        places = self._places[group]
+        return tuple([a.items[i] for i in places] if isinstance(a, Dealt) else a for a in arguments)
 
 
-@dataclass
-class Processes:
-    """A crew of processes on this machine."""
+@dataclass(frozen=True)
+class Dealt:
+    """An argument with one item for each basin."""
 
-    size: int
-    workers: list[Worker] = field(default_factory=list)
+    items: Sequence[Any]
 
-    def start(self, task: Task) -> None:
-        """See `Crew`."""
-        idle = next((worker for worker in self.workers if worker.task is None and worker.is_alive), None)
-        if idle is None:
-            idle = Worker.begin()
-            self.workers.append(idle)
-        idle.send(task)
 
-    def wait(self, seconds: float) -> list[Ending]:
-        """See `Crew`."""
-        endings = []
-        with selectors.DefaultSelector() as selector:
-            for worker in self.workers:
-                if worker.process.stdout is not None:
-                    selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-            for key, _ in selector.select(seconds):
-                ending = key.data.hear()
-                if ending is not None:
-                    endings.append(ending)
-        for worker in [worker for worker in self.workers if not worker.is_alive and worker.task is None]:
-            worker.leave()
-            self.workers.remove(worker)
-        return endings
+def _send(pipe: Connection, question: Any) -> None:
+    try:
+        pipe.send(question)
+    except OSError as error:
+        raise _gone() from error
 
-    def ask_to_stop(self) -> None:
-        """See `Crew`."""
-        for worker in self.workers:
-            if worker.task is not None:
-                worker.process.terminate()
 
-    def close(self) -> None:
-        """See `Crew`."""
-        for worker in self.workers:
-            if worker.task is not None:
-                worker.process.terminate()
-        for worker in self.workers:
-            worker.leave()
-        self.workers.clear()
+def _receive(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError) as error:
+        raise _gone() from error
+
+
+def _gone() -> Stopped:
+    what = "a process that computes basins has ended without a word: killed, or out of memory?"
+    return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")
+
+
+def _serve(pipe: Connection, seat: Seat) -> None:
+    """Answer questions until the other end of the pipe is closed, or its process gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the one that asks decides when to stop
+    group: Group | None = None
+    while True:
+        try:
+            what, arguments = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        try:
+            group = group or seat.group()
+            answer: Any = getattr(group, what)(*arguments)
+        except BaseException as error:  # the other side raises it
+            answer = error
+        pipe.send(answer)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.config import Experiment, load, resolved
+from hydrocli.config.together import FOLDER
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.objective import ROWS
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
@@ -54,12 +55,15 @@ class Evaluation:
         folder: of the run.
         experiment: the run's configuration with the validation periods and gauges of now.
         run: its results.
+        others: folders of the basins that were calibrated together with it.
     """
 
-    def __init__(self, now: Experiment, console: Console) -> None:
+    def __init__(self, target: Path, overrides: list[str], console: Console) -> None:
+        now = load(target, overrides)
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
         stored = load(self.folder / "config.yaml")
+        self.others = sorted((self.folder / FOLDER).iterdir()) if stored.regional.basins else []
         if stored.period.calibration is None:
             raise InputError(
                 str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."

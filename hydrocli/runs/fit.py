@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
-from hydrocli.config import Experiment, load
+from hydrocli.config import Experiment, load, together
 from hydrocli.errors import InputError, Stopped
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -22,8 +23,8 @@ from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
 from hydrocli.runs.internals import asked_of
 from hydrocli.runs.outcome import unsolved, write_outcome
-from hydrocli.runs.penalty import corner_of
 from hydrocli.runs.progress import Console
+from hydrocli.runs.regional import Region, trained, write_others
 from hydrocli.runs.signals import StopFlag
 from hydrocli.runs.training import Training
 from hydrocli.runs.uncertainty import write_uncertainty
@@ -45,31 +46,43 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
 
     tell_compilation(console)
     with folder.timed("ingestion"):
-        case = Case(experiment, ingested(experiment, console, stopping))
-        schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
-        asked_of(case)  # and outputs that cannot be
-    _same_inputs(folder, case)
-    _tell_fresh_weights(case, console)
-    with folder.timed("preparation"):
-        training = Training(case)
-        for note in training.notes:
-            folder.warn(note)
-            console.warn(note)
+        cases = [Case(member, ingested(member, console, stopping)) for member in together(experiment)]
+        for case in cases:
+            schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
+            asked_of(case)  # and outputs that cannot be
+    fingerprint = " ".join(case.basin.fingerprint for case in cases)
+    _same_inputs(folder, fingerprint)
+    _tell_fresh_weights(cases[0], console)
+    with ExitStack() as stack:
+        with folder.timed("preparation"):
+            training = stack.enter_context(trained(cases))
+        _calibrated(folder, training, fingerprint, console, stop)
+
+
+def _calibrated(
+    folder: RunFolder, training: Training | Region, fingerprint: str, console: Console, stop: StopFlag
+) -> None:
+    """Run the stages and write what they have found."""
+    for note in training.notes:
+        folder.warn(note)
+        console.warn(note)
     iterations: list[Iteration] = []
-    endings = _optimised(folder, training, console, stop, iterations)
+    endings = _optimised(folder, training, fingerprint, console, stop, iterations)
     if not endings[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
         _write_calibration(folder, training, endings, iterations)
-        write_uncertainty(folder, training, endings)
+        if isinstance(training, Training):
+            write_uncertainty(folder, training, endings)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
+        cells = int(training.case.calibrated_cells.sum())
         folder.update(
-            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": int(case.calibrated_cells.sum())},
+            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
         )
-        scores = write_outcome(folder, case, *training.found(endings))
-        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
-        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
+        scores = write_outcome(folder, training.case, *training.found(endings))
+        if isinstance(training, Region):
+            scores |= write_others(training, endings)
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
     folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
@@ -90,23 +103,27 @@ def _tell_fresh_weights(case: Case, console: Console) -> None:
         console.note(f"the parameters come from {source}, the network starts fresh: `network.from` takes its weights")
 
 
-def _same_inputs(folder: RunFolder, case: Case) -> None:
+def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
     """Refuse to continue on other data than those it began with."""
     before = folder.manifest.inputs.get("basin")
-    if before != case.basin.fingerprint and (folder.path / JOURNAL).exists():
+    if before != fingerprint and (folder.path / JOURNAL).exists():
         raise InputError(
             str(folder.path),
             "the input data, gauges or period.end have changed since this calibration began",
             "Put them back, or use --force to start anew.",
         )
-    folder.update(inputs={"basin": case.basin.fingerprint})
+    folder.update(inputs={"basin": fingerprint})
 
 
 def _optimised(
-    folder: RunFolder, training: Training, console: Console, stop: StopFlag, iterations: list[Iteration]
+    folder: RunFolder,
+    training: Training | Region,
+    fingerprint: str,
+    console: Console,
+    stop: StopFlag,
+    iterations: list[Iteration],
 ) -> list[Ending]:
-    key = hashlib.sha256(f"{folder.manifest.identity} {training.case.basin.fingerprint}".encode()).hexdigest()
-    codes = training.case.calibration
+    key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
     with (
         folder.timed("calibration"),
         console.task("calibrating", training.iterations) as task,
@@ -120,7 +137,7 @@ def _optimised(
             if iteration.replayed:
                 return
             folder.assert_held()
-            scores = dict(zip(codes, training.scores.tolist(), strict=True))
+            scores = dict(zip(training.codes, training.scores.tolist(), strict=True))
             numbers: dict[str, Any] = {
                 "stage": iteration.stage,
                 "iteration": iteration.iteration,
@@ -134,9 +151,9 @@ def _optimised(
 
 
 def _write_calibration(
-    folder: RunFolder, training: Training, endings: Sequence[Ending], iterations: Sequence[Iteration]
+    folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
 ) -> None:
-    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
+    """control.parquet and history.parquet."""
     control, last = training.control(endings), endings[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
@@ -149,8 +166,3 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
-    if points := training.curve(endings):
-        names = ("weight", "misfit", "prior", "smoothing", "penalty")
-        curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
-        curve["corner"] = np.arange(len(points)) == corner_of(points)
-        write_table(folder.path, schemas.LCURVE, curve, run=folder.manifest.run)

@@ -32,6 +32,7 @@ class MiniBatches:
     """
 
     def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
+        assert asked.length is not None
         self._windows = sub_periods(case, asked)
         steps = _in_steps(case, asked.length) + _in_steps(case, asked.lead)
         cells = np.asarray(objective.cells, np.intp)
@@ -56,6 +57,7 @@ def sub_periods(case: Case, asked: Batches) -> list[Window]:
     Raises:
         ConfigurationError: see `MiniBatches`.
     """
+    assert asked.length is not None
     length, lead = _in_steps(case, asked.length), _in_steps(case, asked.lead)
     window, end = case.experiment.period.calibration, case.calibration_steps
     assert window is not None

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.config import Experiment, load
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
@@ -26,15 +25,23 @@ SHOWN = ("Epf", "Erc", "Eff", "Ebf", "Elt")
 def signatures(target: Path, overrides: list[str], console: Console) -> list[Row]:
     """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
 
+    Of a regional calibration each basin has its own tables; the name of the basin stands before its rows.
+
     Raises:
         InputError: the run is missing or not finished.
     """
-    return signatures_experiment(load(target, overrides), console)
+    evaluation = Evaluation(target, overrides, console)
+    rows = _compared_run(evaluation, console)
+    if not evaluation.others:
+        return rows
+    rows = [{"basin": evaluation.experiment.name} | row for row in rows]
+    for other in evaluation.others:
+        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(other, [], console), console)]
+    return rows
 
 
-def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]:
-    """As `signatures`, of a configuration that has been read."""
-    evaluation = Evaluation(experiment, console)
+def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
+    """Write the tables of one basin; its summary comes back."""
     step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
     events: list[Row] = []
     rows: list[Row] = []

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.config import Experiment, load
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -24,15 +23,23 @@ from hydrocli.score.metrics import METRICS, n_valid
 def validate(target: Path, overrides: list[str], console: Console) -> list[dict[str, Any]]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
+    Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
+
     Raises:
         InputError: the run is missing or not finished.
     """
-    return validate_experiment(load(target, overrides), console)
+    evaluation = Evaluation(target, overrides, console)
+    rows = _validated(evaluation, console)
+    if not evaluation.others:
+        return rows
+    rows = [{"basin": evaluation.experiment.name} | row for row in rows]
+    for other in evaluation.others:
+        rows += [{"basin": other.name} | row for row in _validated(Evaluation(other, [], console), console)]
+    return rows
 
 
-def validate_experiment(experiment: Experiment, console: Console) -> list[dict[str, Any]]:
-    """As `validate`, of a configuration that has been read."""
-    evaluation = Evaluation(experiment, console)
+def _validated(evaluation: Evaluation, console: Console) -> list[dict[str, Any]]:
+    """Write the scores of one basin; its rows come back."""
     rows: list[dict[str, Any]] = []
     for window in evaluation.windows():
         pairs = window.observed, window.simulated
