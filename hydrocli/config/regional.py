@@ -12,7 +12,7 @@ class Regional(Section):
 
     basins: tuple[InputPath, ...] = Field(
         (),
-        description="YAML files of further basins, calibrated together with this one: each gives its period, basin, "
-        "gauges, forcing and initial levels, all else is taken from here",
+        description="YAML files of further basins: their period, basin, gauges, forcing and initial levels; all else "
+        "from here",
         examples=[["lez.yaml"]],
     )
