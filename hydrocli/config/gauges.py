@@ -15,6 +15,11 @@ Weights = Annotated[
     | Annotated[dict[GaugeCode, Weight], Tag("codes")],
     Discriminator(lambda value: "codes" if isinstance(value, dict) else "word"),
 ]
+Codes = Annotated[
+    Annotated[Literal["upstream", "downstream", "independent", "all"], Tag("word")]
+    | Annotated[tuple[GaugeCode, ...], Tag("codes")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "codes"),
+]
 
 
 class Discharge(Section):
@@ -37,13 +42,16 @@ class Gauges(Section):
         0.2, description="largest relative difference between the area of the table and that of the network"
     )
     discharge: Discharge | None = Field(None, description="observed discharge; not needed to simulate")
-    calibration: tuple[GaugeCode, ...] | None = Field(
+    calibration: Codes | None = Field(
         None,
-        description="codes of the gauges that calibrate; left out: all of the table but those of `validation`",
+        description="codes of those that calibrate, or upstream, downstream, independent (neither), all; left out: all "
+        "but those of `validation`",
         examples=[["V3515010", "V3517010"]],
     )
     validation: tuple[GaugeCode, ...] = Field(
-        (), description="codes of the gauges that only validate", examples=[["V3524010"]]
+        (),
+        description="codes of the gauges that only validate; left out beside a word: all others",
+        examples=[["V3524010"]],
     )
     weights: Weights = Field(
         "equal",
@@ -52,7 +60,7 @@ class Gauges(Section):
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Gauges:
-        calibration = self.calibration or ()
+        calibration = self.calibration if isinstance(self.calibration, tuple) else ()
         problems: list[tuple[Location, str, str]] = []
         if self.calibration == ():
             problems.append((("calibration",), "names no gauge", "leave it out for all but those of gauges.validation"))

@@ -43,7 +43,7 @@ def differing_keys(one: Experiment, other: Experiment) -> list[str]:
 
 def _numbers(experiment: Experiment) -> dict[Location, Any]:
     ignored = set(OTHER_KEYS)
-    if experiment.gauges.calibration is None:  # then all gauges but those of `validation` calibrate
+    if not isinstance(experiment.gauges.calibration, tuple):  # then none of `validation` calibrates
         ignored.remove(("gauges", "validation"))
     if any(term.signature for term in experiment.objective.all_terms):  # then events are found before the calibration
         ignored.remove(("signatures",))

@@ -30,6 +30,7 @@ from hydrocli.runs.maps import Maps
 from hydrocli.runs.phi1 import Phi1, read_phi1, structure_of
 from hydrocli.runs.phi2 import Phi2, continued_phi2, maps_from
 from hydrocli.runs.progress import Console, Task
+from hydrocli.runs.roles import Roles, roles_of
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.intp]
@@ -53,7 +54,7 @@ def source_of(experiment: Experiment) -> BasinSource:
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
-        gauge_codes=(*gauges.calibration, *gauges.validation) if gauges.calibration else (),
+        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
         precipitation_factor=forcing.precipitation.factor,
@@ -132,22 +133,27 @@ class Case:
     shared: Shared | None = None
 
     @cached_property
+    def _roles(self) -> Roles:
+        asked, gauges = self.experiment.gauges, self.basin.gauges
+        unknown = [code for code in asked.validation if code not in gauges.code]
+        if unknown:
+            raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
+        return roles_of(asked, gauges.code, lambda: np.stack([self.basin.network.catchment(c) for c in gauges.cell]))
+
+    @property
     def validation(self) -> tuple[str, ...]:
         """Codes of the gauges that validate.
 
         Raises:
             InputError: a code is not in the table of gauges.
+            ConfigurationError: no gauge has the role that is asked for.
         """
-        unknown = [code for code in self.experiment.gauges.validation if code not in self.basin.gauges.code]
-        if unknown:
-            raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
-        return self.experiment.gauges.validation
+        return self._roles[1]
 
-    @cached_property
+    @property
     def calibration(self) -> tuple[str, ...]:
-        """Codes of the gauges that calibrate: those asked for, or all that do not validate."""
-        asked = self.experiment.gauges.calibration
-        return asked or tuple(code for code in self.basin.gauges.code if code not in self.validation)
+        """Codes of the gauges that calibrate."""
+        return self._roles[0]
 
     def gauges(self, codes: Sequence[str]) -> Cells:
         """Index of gauges by code."""

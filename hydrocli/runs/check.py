@@ -12,6 +12,7 @@ from hydrocli.config import Experiment, load
 from hydrocli.errors import HydrocliError
 from hydrocli.results import read
 from hydrocli.runs.build import source_of, stamp
+from hydrocli.runs.roles import roles_of
 
 SECONDS = {
     "gr": (30e-9, 10e-9),
@@ -40,13 +41,19 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
     report["structure"] = experiment.structure.kind
     report |= _period(experiment)
+    roles, problems = _roles(experiment, coverage)
     if coverage.network is not None:
-        report |= _domain(coverage) | _cost(experiment, coverage)
+        report |= _domain(coverage) | _cost(experiment, coverage, roles)
     if coverage.gauges is not None:
-        report["gauges"] = _gauges(experiment, coverage)
+        report["gauges"] = _gauges(coverage, roles)
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["warnings"] = list(coverage.notes)
-    report["problems"] = [*map(str, coverage.errors), *_sources(experiment), *_silent(experiment, coverage)]
+    report["problems"] = [
+        *map(str, coverage.errors),
+        *problems,
+        *_sources(experiment),
+        *_silent(experiment, coverage, roles),
+    ]
     return report
 
 
@@ -63,13 +70,26 @@ def _sources(experiment: Experiment) -> list[str]:
     return problems
 
 
-def _silent(experiment: Experiment, coverage: Coverage) -> list[str]:
+def _roles(experiment: Experiment, coverage: Coverage) -> tuple[dict[str, str], list[str]]:
+    """`calibration` or `validation` by gauge, where it has a role, and what is wrong with roles."""
+    network, gauges = coverage.network, coverage.gauges
+    if network is None or gauges is None:
+        return {}, []
+    try:
+        catchments = [network.catchment(cell) for cell in gauges.cell]
+        calibration, validation = roles_of(experiment.gauges, gauges.code, lambda: np.stack(catchments))
+    except HydrocliError as error:
+        return {}, [str(error)]
+    return dict.fromkeys(calibration, "calibration") | dict.fromkeys(validation, "validation"), []
+
+
+def _silent(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> list[str]:
     """Gauges of the calibration that have no observation at all."""
     gauges, missing = coverage.gauges, coverage.observed_missing
     if gauges is None or missing is None or experiment.period.calibration is None:
         return []
-    wanted = set(experiment.gauges.calibration or gauges.code) - set(experiment.gauges.validation)
-    silent = [code for code, share in zip(gauges.code, missing, strict=True) if share == 1.0 and code in wanted]
+    without = [code for code, share in zip(gauges.code, missing, strict=True) if share == 1.0]
+    silent = [code for code in without if roles.get(code) == "calibration"]
     return [f"gauges.calibration: gauge {code} has no observation in the period" for code in silent]
 
 
@@ -103,7 +123,7 @@ def _crs_name(wkt: str) -> str:
     return f"{crs.name} ({':'.join(authority)})" if authority else crs.name
 
 
-def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
+def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> dict[str, Any]:
     """Memory and time of a calibration; its sweep ends with the calibration and holds its gauges' catchments only."""
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
@@ -112,9 +132,9 @@ def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
     structure = experiment.structure
     gradient, simulation = SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
     told = {"forcing_on_disk_mb": 2 * forcing / 1e6}
-    if period.calibration is None or gauges is None:
+    wanted = [code for code, role in roles.items() if role == "calibration"]
+    if period.calibration is None or gauges is None or not wanted:
         return told | {"simulation_seconds": simulation * len(network) * steps}
-    wanted = experiment.gauges.calibration or gauges.code
     here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
     cells = int(np.any(here, axis=0).sum())
     calibrated_steps = int((stamp(period.calibration[1]) - stamp(period.start)).astype(int)) // period.step
@@ -136,14 +156,14 @@ def _cost(experiment: Experiment, coverage: Coverage) -> dict[str, Any]:
     }
 
 
-def _gauges(experiment: Experiment, coverage: Coverage) -> list[dict[str, Any]]:
+def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
     gauges, network, missing = coverage.gauges, coverage.network, coverage.observed_missing
     assert gauges is not None
     assert network is not None
     return [
         {
             "gauge": code,
-            "role": "validation" if code in experiment.gauges.validation else "calibration",
+            "role": roles.get(code, "none"),
             "x": float(gauges.x[g]),
             "y": float(gauges.y[g]),
             "row": int(network.row[gauges.cell[g]]),

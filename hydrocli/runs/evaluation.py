@@ -27,6 +27,7 @@ from hydrocli.runs.build import Case, ingested, stamp
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.phi2 import maps_from, read_phi2
 from hydrocli.runs.progress import Console
+from hydrocli.runs.roles import roles_of
 
 Floats = NDArray[np.float64]
 
@@ -147,9 +148,11 @@ def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
     Raises:
         ConfigurationError: a gauge of the calibration shall validate, or a period begins before the run.
     """
-    found = dict.fromkeys(run.arrays("discharge")["gauge"].tolist())
-    calibrated = stored.gauges.calibration or tuple(code for code in found if code not in stored.gauges.validation)
-    if both := sorted(set(calibrated) & set(now.gauges.validation)):
+    found, domain = [*dict.fromkeys(run.arrays("discharge")["gauge"].tolist())], run.arrays("domain")
+    catchments = np.stack([domain[f"catchment_{code}"].astype(bool) for code in found])
+    calibrated, others = roles_of(stored.gauges, found, lambda: catchments)
+    validation = now.gauges.validation or (() if isinstance(now.gauges.calibration, tuple | None) else others)
+    if both := sorted(set(calibrated) & set(validation)):
         raise ConfigurationError(
             "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
         )
@@ -159,7 +162,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
             raise ConfigurationError(f"period.validation.{name}", what, "Let it begin later.")
     end = max(stored.period.end, now.period.end)
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
-    gauges = stored.gauges.model_copy(update={"calibration": calibrated, "validation": now.gauges.validation})
+    gauges = stored.gauges.model_copy(update={"calibration": calibrated, "validation": validation})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
     update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
     return stored.model_copy(update=update)

@@ -1,0 +1,41 @@
+"""Which gauges calibrate and which validate: named in the YAML, or by their places in the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.roles import with_role
+from hydrocli.config.gauges import Gauges
+from hydrocli.errors import ConfigurationError
+
+Roles = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArray[np.bool_]]) -> Roles:
+    """Codes of the gauges that calibrate, and of those that validate.
+
+    Where a word says which calibrate, the others validate, unless some are named.
+
+    Args:
+        asked: section of the configuration.
+        codes: of all g gauges.
+        catchments: gives those of the gauges, [g, n], where they are needed.
+
+    Raises:
+        ConfigurationError: no gauge has the role.
+    """
+    if isinstance(asked.calibration, tuple):
+        return asked.calibration, asked.validation
+    if asked.calibration is None:
+        return tuple(code for code in codes if code not in asked.validation), asked.validation
+    has_role = with_role(asked.calibration, catchments())
+    chosen = tuple(code for code, has in zip(codes, has_role, strict=True) if has and code not in asked.validation)
+    if not chosen:
+        what = f"no gauge is {asked.calibration}"
+        if asked.validation:
+            what += " but those of gauges.validation"
+        raise ConfigurationError("gauges.calibration", what, "Take another word, or name the gauges.")
+    return chosen, asked.validation or tuple(code for code in codes if code not in chosen)
