@@ -1,13 +1,14 @@
 """How well controls are determined where a calibration has ended: their covariance, from sensitivities.
 
-    H = J' C J                          Gauss-Newton, generalised to any cost of the output (Schraudolph 2002)
+    H = J' C J + P                      Gauss-Newton, generalised to any cost of the output (Schraudolph 2002)
     S = sum over series of J' C (s^2 R) C J
     covariance = H^-1 S H^-1            the sandwich: right also where the weights of a cost are not those of the errors
 
-J - derivative of the output by the controls; C - second derivative of the cost by the output; s^2 - mean square of a
-series of residuals; R - their correlation, r^|lag| with r that at lag 1. Errors are taken as stationary, of one size
-whatever the output is, independent between series; the model as linear over a standard error; its structure as right.
-With dependent residuals the effective number, n (1 - r)/(1 + r), is far below n, and so is what is known.
+J - derivative of the output by the controls; C - second derivative of the cost by the output; P - of a penalty by the
+controls; s^2 - mean square of a series of residuals; R - their correlation, r^|lag| with r that at lag 1. Errors are
+taken as stationary, of one size whatever the output is, independent between series; the model as linear over a standard
+error; its structure as right. With dependent residuals the effective number, n (1 - r)/(1 + r), is far below n, and so
+is what is known.
 
 Directions in which the cost is flat are told apart and left out of the inverse, never inverted silently.
 """
@@ -87,15 +88,21 @@ class Covariance:
         return self.matrix / np.outer(error, error)
 
 
-def covariance(sensitivity: Array, curved: Array, residuals: list[Residuals]) -> Covariance:
+def covariance(
+    sensitivity: Array, curved: Array, residuals: list[Residuals], penalty: Array | None = None
+) -> Covariance:
     """The covariance of the controls.
 
     Args:
         sensitivity: J, [series, t, m].
         curved: C J, [series, t, m]: 0 where an output is not compared with anything.
         residuals: of each series.
+        penalty: second derivative [m, m] of what the cost has beside the output. It holds the controls back, so that
+            they scatter less; how far it holds them from where the residuals would have them is not in the covariance.
     """
     curvature = np.einsum("gtk,gtl->kl", sensitivity, curved)
+    if penalty is not None:
+        curvature += penalty
     curvature = (curvature + curvature.T) / 2.0
     size = len(curvature)
     number = sum(series.number for series in residuals)

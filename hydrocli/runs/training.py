@@ -99,7 +99,8 @@ class Training:
         case, sweep = self.case, self._sweep
         if sweep.real is not np.float64:
             sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps, "double")
-        return Objective(sweep, self._cells, self.control(endings), self._cost, case.state, case.place)
+        control, penalty = self.control(endings), self._penalty(len(endings) - 1, endings[:-1])
+        return Objective(sweep, self._cells, control, self._cost, case.state, case.place, penalty)
 
     def residuals(self, simulated: Floats) -> Floats:
         """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""

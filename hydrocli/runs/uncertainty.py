@@ -38,6 +38,9 @@ ASSUMPTIONS = (
     "Gauss-Newton (linear over a standard error); the structure of the model is right; residuals of a gauge have one "
     "size at all flows and correlations r^lag; gauges are independent; controls at a bound are known exactly."
 )
+PENALISED = (
+    " With the penalty: the scatter of the controls, not how far the penalty holds them from where the data lead."
+)
 
 
 def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[Ending]) -> None:
@@ -53,7 +56,8 @@ def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[E
         return
     inside = _inside(objective, last.x)
     residuals = [Residuals.of(series) for series in training.residuals(objective.simulate(last.x))]
-    found = covariance(*sensitivities(objective, last.x, inside), residuals)
+    penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
+    found = covariance(*sensitivities(objective, last.x, inside), residuals, penalty)
     _write_tables(folder, objective, last.x, inside, found)
     gauges = {
         code: {
@@ -65,7 +69,8 @@ def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[E
         for code, series in zip(training.case.calibration, residuals, strict=True)
     }
     flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
-    folder.update(uncertainty={"assumptions": ASSUMPTIONS, "gauges": gauges, "flat_directions": flat})
+    assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")
+    folder.update(uncertainty={"assumptions": assumptions, "gauges": gauges, "flat_directions": flat})
 
 
 def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple[Floats, Floats]:
@@ -81,6 +86,22 @@ def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple
         curved.append(_curved(objective, centre, column))
     nothing = np.zeros((*centre.shape, 0))
     return (np.stack(columns, axis=-1), np.stack(curved, axis=-1)) if columns else (nothing, nothing)
+
+
+def penalty_curvature(objective: Objective, control: Floats, inside: Flags) -> Floats:
+    """Second derivative [m, m] of the penalty by the m controls `inside`."""
+    penalty, columns = objective.penalty, list[Floats]()
+    assert penalty is not None
+
+    def slope(x: Floats) -> Floats:
+        maps, weights = objective.control.split(x)
+        return objective.control.transpose(x, penalty.derivative(maps), np.zeros_like(weights))
+
+    for number in np.flatnonzero(inside):
+        up, down = control.copy(), control.copy()
+        up[number], down[number] = control[number] + STEP, control[number] - STEP
+        columns.append((slope(up) - slope(down))[inside] / (2.0 * STEP))
+    return np.stack(columns, axis=-1) if columns else np.zeros((0, 0))
 
 
 def _curved(objective: Objective, discharge: Floats, direction: Floats) -> Floats:
@@ -133,13 +154,14 @@ def _write_tables(folder: RunFolder, objective: Objective, control: Floats, insi
 
 
 def _in_units(objective: Objective, control: Floats) -> tuple[list[str], list[str], Floats, Floats]:
-    """Names, units, values and their derivatives by the controls; of a parameter, where a control is one."""
+    """Names, units, values and their derivatives by the controls; of a parameter, where one control is all of it."""
     names = list(objective.control.names)
+    groups = list(map(group, names))
     units, value, scale = ["-"] * len(names), control.copy(), np.ones(len(names))
     cell, known = objective.cells[0], PARAMETERS | STATES
     maps = objective.control.split(control)[0]
     for number, name in enumerate(names):
-        if name not in ROWS:
+        if name not in ROWS or groups.count(name) > 1:
             continue
         moved = control.copy()
         moved[number] = control[number] + (STEP if control[number] < 0.5 else -STEP)

@@ -101,3 +101,23 @@ def test_many_controls_have_gradient_norms_only(store: Path, tmp_path: Path) -> 
     weights = np.array([name.startswith("phi1") for name in control["name"]])
     assert told["gradient_norms"]["phi1"] == pytest.approx(np.linalg.norm(control["gradient"][weights]))
     assert told["uncertainty"] == {}
+
+
+def test_coefficients_of_descriptors_and_a_penalty(store: Path, tmp_path: Path) -> None:
+    """Coefficients keep their own units; a parameter that one control is all of has its own; a prior bends flat ways.
+
+    A prior of weight 1e6 alone makes the cost: the coefficients then scatter by much less than without it.
+    """
+    mapping = {"kind": "multilinear", "descriptors": ["slope"], "uniform": ["akw", "bkw", "kexc"]}
+    changes = {"mapping": mapping, "optimiser": {"kind": "lbfgsb", "iterations": 3}, "first_guess": {"kind": "given"}}
+    errors = []
+    for name, penalty in (("free", None), ("held", {"prior": 1.0, "weight": 1e6})):
+        objective = {"metric": "nse"} | ({"penalty": penalty} if penalty else {})
+        call("calibrate", configuration(tmp_path / f"{name}.yaml", store, changes=changes | {"objective": objective}))
+        found = table(tmp_path / name, "uncertainty")
+        assert sorted(found["name"]) == ["akw", "bkw", "cp", "cp[slope]", "ct", "ct[slope]", "kexc"]
+        units = dict(zip(found["name"], found["unit"], strict=True))
+        assert (units["cp"], units["cp[slope]"], units["kexc"]) == ("-", "-", "mm/step")
+        errors.append(dict(zip(found["name"], found["standard_error"], strict=True)))
+    assert errors[1]["cp"] < 0.01 * errors[0]["cp"]
+    assert "penalty" in manifest(tmp_path / "held")["uncertainty"]["assumptions"]
