@@ -1,6 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
-Tables: speed, structures, growth, threads, ingest; and calibration, which takes minutes and is made where asked for.
+Tables: speed, structures, growth, threads, ingest; and calibration and models (those of the papers on Cance), which take
+minutes and are made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from bench_calibration import calibration
 from bench_growth import growth, threads
 from bench_ingest import ingest
+from bench_models import models
 from bench_speed import speed
 from bench_structures import structures
 from rich.console import Console
@@ -29,9 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
     parser.add_argument(
         "--only",
-        choices=[*TABLES, "calibration"],
+        choices=[*TABLES, "calibration", "models"],
         action="append",
-        help="may be given several times; left out: all but calibration",
+        help="may be given several times; left out: all but calibration and models",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
     parser.add_argument(
@@ -39,6 +41,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
+    tables["models"] = models
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(
