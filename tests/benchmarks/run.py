@@ -1,7 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
-Tables: speed, structures, growth, threads, ingest; calibration and models (those of the papers on Cance) take minutes and
-are made where asked for.
+Tables: speed, structures, growth, threads, ingest. Calibration and models (those of the papers on Cance) take minutes:
+they are made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
