@@ -74,6 +74,23 @@ def cache_root() -> Path:
     return Path(tempfile.mkdtemp(prefix="hydrocli-"))
 
 
+def replaced_cache() -> Path | None:
+    """The folder that was asked for, where another one had to take its place."""
+    wanted = _wanted_roots()
+    return wanted[0] if wanted and wanted[0] != cache_folder().parent else None
+
+
+def is_warm(kind: str) -> bool:
+    """Whether all code of a kind of run, so named, has been compiled before."""
+    return (cache_folder() / f"warm-{kind}").exists()
+
+
+def mark_warm(kind: str) -> None:
+    """Note that all code of a kind of run is compiled and kept."""
+    with contextlib.suppress(OSError):
+        (cache_folder() / f"warm-{kind}").touch()
+
+
 def _wanted_roots() -> list[Path]:
     if asked := os.environ.get("HYDROCLI_CACHE"):
         return [Path(asked)]

@@ -32,6 +32,11 @@ COMMANDS = {"calibrate", "validate", "signatures", "report", "simulate", "ingest
     "schema",
     "init",
     "clean",
+    "batch",
+    "status",
+    "collect",
+    "slurm-script",
+    "warmup",
 }
 
 Stand = Callable[[str, Callable[..., Any]], None]

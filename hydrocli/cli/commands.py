@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import hydrocli
+from hydrocli.cli.campaign import again
 from hydrocli.cli.ending import told
+from hydrocli.cli.options import CONFIG, AsJson, Quiet, Sets, Target, Verbose, console_of
 from hydrocli.cli.tables import show_report, show_rows
-
-if TYPE_CHECKING:
-    from hydrocli.runs.progress import Console
 
 DATA, NUMERICS = 3, 4
 
@@ -29,28 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Target = Annotated[Path, typer.Argument(help="YAML file, or run folder.", show_default=True)]
-Sets = Annotated[
-    list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as optimiser.iterations=20; repeatable."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More on standard error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON, for machines.")]
-
-CONFIG = Path("config.yaml")
-
-
-@contextmanager
-def _console(quiet: bool, verbose: bool) -> Iterator[Console]:
-    from hydrocli.runs.progress import Console
-    from hydrocli.runs.signals import stopped_at_once
-
-    if quiet and verbose:
-        raise typer.BadParameter("--quiet and --verbose exclude each other")
-    with told(), stopped_at_once(), Console(quiet=quiet, verbose=verbose) as console:
-        yield console
 
 
 def _version(asked: bool) -> None:
@@ -77,7 +54,7 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Start anew beside a run of another configuration.")] = False,
 ) -> None:
     """Calibrate, and write the run folder; continue where an earlier call was stopped."""
-    with _console(quiet, verbose) as console:
+    with console_of(quiet, verbose) as console:
         from hydrocli.runs.calibrate import calibrate as run
 
         run(target, sets, console, force)
@@ -91,8 +68,10 @@ def validate(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a finished run: calibration, temporal, spatial, spatio-temporal."""
-    with _console(quiet, verbose) as console:
+    """Score a finished run, or all of a campaign: calibration, temporal, spatial, spatio-temporal."""
+    with console_of(quiet, verbose) as console:
+        if again(target, sets, console, "validate", as_json=as_json):
+            return
         from hydrocli.runs.validate import validate as run
 
         show_rows(run(target, sets, console), as_json=as_json)
@@ -106,8 +85,10 @@ def signatures(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find flood events; compare signatures of observed and simulated discharge."""
-    with _console(quiet, verbose) as console:
+    """Find flood events; compare signatures of observed and simulated discharge; of a run or of all of a campaign."""
+    with console_of(quiet, verbose) as console:
+        if again(target, sets, console, "signatures", as_json=as_json):
+            return
         from hydrocli.runs.signatures import signatures as run
 
         show_rows(run(target, sets, console), as_json=as_json)
@@ -124,7 +105,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run the model once, with the parameters of the YAML or of a run."""
-    with _console(quiet, verbose) as console:
+    with console_of(quiet, verbose) as console:
         from hydrocli.runs.simulate import simulate as run
 
         run(target, sets, console, output)
@@ -133,9 +114,13 @@ def simulate(
 @app.command()
 def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbose: Verbose = False) -> None:  # noqa: B006
     """Read the data of a basin into its store, or find them there."""
-    with _console(quiet, verbose) as console:
-        from hydrocli.runs.ingest import ingest as run
+    with console_of(quiet, verbose) as console:
+        from hydrocli.config import is_campaign
 
+        if is_campaign(target):
+            from hydrocli.runs.batch import ingest_campaign as run
+        else:
+            from hydrocli.runs.ingest import ingest as run
         run(target, sets, console)
 
 
@@ -165,7 +150,7 @@ def gradcheck(
     verbose: Verbose = False,
 ) -> None:
     """Test the gradient on this very experiment: dot-products and Taylor remainders."""
-    with _console(quiet, verbose) as console:
+    with console_of(quiet, verbose) as console:
         from hydrocli.runs.gradcheck import gradcheck as run
 
         rows = run(target, sets, console)
@@ -235,7 +220,7 @@ def sample(
     verbose: Verbose = False,
 ) -> None:
     """Write a synthetic basin or region with known truth, and its configuration."""
-    with _console(quiet, verbose) as console:
+    with console_of(quiet, verbose) as console:
         from hydrocli.basin.synthetic import SampleOptions, areas_of
         from hydrocli.runs.sample import sample as run
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from hydrocli.cli.commands import CONFIG, Sets, app
+from hydrocli.cli.commands import app
 from hydrocli.cli.ending import told
+from hydrocli.cli.options import CONFIG, Sets
 
 
 class Format(StrEnum):

@@ -70,11 +70,14 @@ def dotted(location: Location) -> str:
 
 @dataclass
 class Document:
-    """Values of a file, where its keys stand, and what is already known to be wrong."""
+    """Values of a file, where its keys stand, and what is already known to be wrong.
+
+    A line is a number in the file, None for an override, or the words for another place that a value comes from.
+    """
 
     source: str
     values: Any = None
-    lines: dict[Location, int | None] = field(default_factory=dict)
+    lines: dict[Location, int | str | None] = field(default_factory=dict)
     problems: dict[Location, HydrocliError] = field(default_factory=dict)
 
     def where(self, location: Location) -> str:
@@ -82,15 +85,19 @@ class Document:
         line = self._line(location)
         if line is None:
             return f"--set {dotted(location)}"
+        if isinstance(line, str):
+            return f"{line}: {dotted(location)}"
         return f"{self.source}:{line}: {dotted(location)}" if line else f"{self.source}: {dotted(location)}"
 
-    def _line(self, location: Location) -> int | None:
+    def _line(self, location: Location) -> int | str | None:
         above = (location[:length] for length in range(len(location), 0, -1))
         return next((self.lines[key] for key in above if key in self.lines), 0)
 
     def in_order(self) -> list[HydrocliError]:
         """All problems, in the order of the file, then of the overrides."""
-        return [self.problems[key] for key in sorted(self.problems, key=lambda key: self._line(key) or 0)]
+        lines = {key: self._line(key) for key in self.problems}
+        order = {key: line if isinstance(line, int) else 0 for key, line in lines.items()}
+        return [self.problems[key] for key in sorted(self.problems, key=lambda key: order[key])]
 
     def refuse(self, location: Location, what: str, remedy: str = "") -> None:
         """Note a problem of a key."""
@@ -110,6 +117,10 @@ class Document:
             self._leave_values_to_run(parts[0])
         self._put(parts, given.values)
 
+    def lay(self, location: Location, value: Any, where: str) -> None:
+        """Put a value that comes from another place over what the file has, if anything."""
+        self._put([str(part) for part in location], value, where)
+
     def _leave_values_to_run(self, section: str) -> None:
         """The values of the file, all of which a resolved one spells out, must not hide those of the run."""
         settings = self.values.get(section) if isinstance(self.values, dict) else None
@@ -117,7 +128,7 @@ class Document:
             if isinstance(setting, dict):
                 setting.pop("value", None)
 
-    def _put(self, parts: list[str], value: Any) -> None:
+    def _put(self, parts: list[str], value: Any, where: str | None = None) -> None:
         node: Any = {"": self.values}
         key: Any = ""
         location: Location = ()
@@ -130,14 +141,14 @@ class Document:
                 node.setdefault(key)
             elif not isinstance(node, list) or key not in range(len(node)):
                 found = f"a list of {len(node)}, counted from 0" if isinstance(node, list) else "a single value"
-                where = f"--set {'.'.join(parts)}"
-                self.problems["--set", *parts] = ConfigurationError(where, f"{dotted(location)} is {found}")
+                place = f"{where or '--set'} {'.'.join(parts)}"
+                self.problems["--set", *parts] = ConfigurationError(place, f"{dotted(location)} is {found}")
                 return
             location = (*location, key)
-            self.lines.setdefault(location, None)
+            self.lines.setdefault(location, where)
         node[key] = value
         self.lines = {key: line for key, line in self.lines.items() if key[: len(location)] != location}
-        self.lines[location] = None
+        self.lines[location] = where
 
 
 def parse(text: str, source: str) -> Document:

@@ -37,7 +37,7 @@ PRECALIBRATION = {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["par
 """First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
 
 
-def _run_folder(value: Any, info: ValidationInfo) -> Any:
+def run_folder(value: Any, info: ValidationInfo) -> Any:
     """Fill in `{name}` and `{now:%Y%m%d}`, and nothing else: a folder name is no program."""
     if not isinstance(value, str):
         return value
@@ -57,7 +57,7 @@ class Experiment(Section):
     """What `hydrocli.config.load` returns; all paths are absolute, all times UTC."""
 
     name: Name = Field(description="name of the run: letters, digits, _, - and .", examples=["cance"])
-    folder: Annotated[InputPath, BeforeValidator(_run_folder)] = Field(
+    folder: Annotated[InputPath, BeforeValidator(run_folder)] = Field(
         "runs/{name}",
         validate_default=True,
         description="run folder; {name} and the date (UTC) as {now:%Y%m%d} are filled in",
@@ -144,6 +144,21 @@ class Experiment(Section):
         if structure := info.data.get("structure"):
             refuse(outputs.unknown_to(structure.kind))
         return outputs
+
+    @model_validator(mode="after")
+    def _penalties_have_something_to_move(self) -> Experiment:
+        penalty, last = self.objective.penalty, self.optimiser[-1]
+        problems: list[tuple[Location, str, str]] = []
+        if penalty and not penalty.prior and self.mapping.kind == "uniform":
+            what = "uniform parameters are smooth: there is nothing to pay for"
+            problems.append(
+                (("objective", "penalty", "smoothing"), what, "give prior a share, or take another mapping")
+            )
+        if penalty and penalty.weight == "lcurve" and last.free == ("network",):
+            what = "the last stage, which runs with each weight, leaves the parameters as they are"
+            problems.append((("objective", "penalty", "weight"), what, "let a stage with parameters be the last"))
+        refuse(problems)
+        return self
 
     @field_validator("optimiser")
     @classmethod

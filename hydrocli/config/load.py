@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from hydrocli.config.document import Document, parse
 from hydrocli.config.experiment import Experiment
 from hydrocli.config.schema import candidates
-from hydrocli.config.section import Location
+from hydrocli.config.section import Location, Section
 from hydrocli.config.wording import explain
 from hydrocli.errors import ConfigurationError, Errors
+
+Checked = TypeVar("Checked", bound=Section)
 
 INIT = "`hydrocli init` writes one to start from"
 
@@ -30,8 +33,23 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
     Raises:
         Errors: everything that is wrong, each with line and key.
     """
+    document = read_document(path, overrides)
+    experiment = validated(document, Experiment)
+    if experiment:
+        _ask_for(needs, experiment, document)
+    if experiment is None or document.problems:
+        raise Errors(document.in_order())
+    return experiment
+
+
+def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str = "config.yaml") -> Document:
+    """The values of a YAML file, or of the file `inside` a folder, with overrides, not checked yet.
+
+    Raises:
+        Errors: there is no such file, or it holds something else than keys and values.
+    """
     path = Path(path)
-    path = path / "config.yaml" if path.is_dir() else path
+    path = path / inside if path.is_dir() else path
     document = parse(_text(path), str(path))
     if document.values is None:
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])
@@ -39,12 +57,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
         raise Errors([ConfigurationError(str(path), "is not made of `key: value` lines", INIT)])
     for override in sorted(overrides, key=lambda text: ".from=" not in text):  # a value given beside it counts
         document.override(override)
-    experiment = _validated(document, path.absolute().parent)
-    if experiment:
-        _ask_for(needs, experiment, document)
-    if experiment is None or document.problems:
-        raise Errors(document.in_order())
-    return experiment
+    return document
 
 
 def _text(path: Path) -> str:
@@ -58,12 +71,14 @@ def _text(path: Path) -> str:
         raise Errors([ConfigurationError(str(path), "is no text in UTF-8")]) from None
 
 
-def _validated(document: Document, folder: Path) -> Experiment | None:
+def validated(document: Document, model: type[Checked]) -> Checked | None:
+    """The values of a document as a configuration; None where something is wrong, which the document then holds."""
     try:
-        return Experiment.model_validate(document.values, context={"folder": folder})
+        folder = Path(document.source).absolute().parent
+        return model.model_validate(document.values, context={"folder": folder})
     except ValidationError as error:
         for entry in error.errors(include_url=False):
-            document.refuse(*explain(entry, document.values))
+            document.refuse(*explain(entry, document.values, model))
         return None
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from hydrocli.config.section import Location, Number, OneOrMore, Section, listed, refusal, refuse, shown
 
 Weight = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0)]
+PenaltyWeight = Annotated[
+    Annotated[Literal["lcurve"], Tag("word")] | Annotated[Weight, Tag("number")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+]
 Metric = Literal["nse", "kge", "nnse", "mse", "rmse"]
 SIGNATURES = (
     *("Crc", "Crchf", "Crclf", "Crch2r", "Cfp2", "Cfp10", "Cfp50", "Cfp90"),
@@ -64,6 +69,28 @@ class Term(Section):
         return self
 
 
+class Penalty(Section):
+    """On maps that leave the first guess or are rough; parameters count between their bounds, as 0 to 1."""
+
+    prior: Share = Field(0.0, description="share of the mean squared distance to the maps that the stages start from")
+    smoothing: Share = Field(0.0, description="share of the mean squared difference between cells side by side")
+    between: Literal["neighbours", "downstream"] = Field(
+        "neighbours", description="smoothing: neighbours (four sides of a cell), or a cell and the one it drains into"
+    )
+    weight: PenaltyWeight = Field(
+        0.1, description="of both in the cost; lcurve: the last stage runs with each of `weights`, the corner counts"
+    )
+    weights: Annotated[tuple[Weight, ...], Field(min_length=3, max_length=30)] = Field(
+        (100.0, 10.0, 1.0, 0.1, 0.01), description="of the L-curve, each continued from the one before"
+    )
+
+    @model_validator(mode="after")
+    def _something_to_pay_for(self) -> Penalty:
+        if self.prior == self.smoothing == 0:
+            refuse([((), "has neither prior nor smoothing", "give one of them a share, as smoothing: 1")])
+        return self
+
+
 class Objective(Section):
     """Weighted mean over terms and calibration gauges (`gauges.weights`)."""
 
@@ -73,6 +100,8 @@ class Objective(Section):
         description="a list of terms, in place of metric",
         examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
     )
+
+    penalty: Penalty | None = Field(None, description="on the parameter maps, added to the cost of the discharge")
 
     @model_validator(mode="before")
     @classmethod

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from hydrocli.config.experiment import Experiment
 from hydrocli.config.schema import candidates, known_keys
-from hydrocli.config.section import Location, shown
+from hydrocli.config.section import Location, Section, shown
 
 EXPECTED = {
     "int_type": "a whole number is expected",
@@ -27,23 +28,24 @@ LIMITS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}
 }
 
 
-def explain(error: Any, values: Any) -> tuple[Location, str, str]:
-    """Key, sentence and remedy of one entry of `ValidationError.errors()`; `values` is what was validated."""
+def explain(error: Any, values: Any, model: type[Section] = Experiment) -> tuple[Location, str, str]:
+    """Key, sentence and remedy of one entry of `ValidationError.errors()`; `values` were validated as a `model`."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     location = _in_the_file(error["loc"], values, last_too=kind in ("missing", "refused"))
     if kind == "refused":
         return location, context["what"], context["remedy"]
     if kind == "missing":
-        return _missing(location)
+        return _missing(location, model)
     if kind == "extra_forbidden":
-        return location, "is not a known key", _nearest(str(location[-1]), known_keys(location[:-1], values))
+        return location, "is not a known key", _nearest(str(location[-1]), known_keys(location[:-1], values, model))
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = (context.get("expected") or context["expected_tags"]).replace("'", "").replace(" or ", ", ")
         given = context.get("tag", found)
         location = (*location, "kind") if "tag" in context else location
         return location, f"{shown(given)} is not possible", _nearest(str(given), allowed.split(", "))
     if kind == "union_tag_not_found":
-        choices = [node["properties"]["kind"]["const"] for node in candidates(location, values) if "properties" in node]
+        nodes = candidates(location, values, model)
+        choices = [node["properties"]["kind"]["const"] for node in nodes if "properties" in node]
         return (*location, "kind"), "is required", f"one of: {', '.join(choices)}"
     if kind == "too_long":
         return location, f"has {context['actual_length']} entries, {context['max_length']} expected", ""
@@ -64,10 +66,10 @@ def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location
     return tuple(kept)
 
 
-def _missing(location: Location) -> tuple[Location, str, str]:
+def _missing(location: Location, model: type[Section]) -> tuple[Location, str, str]:
     if isinstance(location[-1], int):
         return location[:-1], "a pair [a, b] is expected", ""
-    told = [node.get("description", "") for node in candidates(location, None)]
+    told = [node.get("description", "") for node in candidates(location, None, model)]
     return location, "is required", told[0] if told else ""
 
 

@@ -41,6 +41,18 @@ class DischargeCost(Protocol):
         ...
 
 
+class MapPenalty(Protocol):
+    """What the objective needs of a penalty."""
+
+    def value(self, maps: Floats) -> float:
+        """Penalty of maps [7, n]."""
+        ...
+
+    def derivative(self, maps: Floats) -> Floats:
+        """Its derivative [7, n] by the maps."""
+        ...
+
+
 class Objective:
     """Cost of a control vector and its gradient.
 
@@ -51,6 +63,7 @@ class Objective:
         cost: of the discharge.
         state: of all n cells at the start; its levels are replaced by the maps' last two rows.
         place: names a cell (of n) and a step in error messages.
+        penalty: on the maps, added to the cost of the discharge; None: none.
 
     Attributes:
         scores: score of every gauge at the last evaluation, for those who watch.
@@ -64,8 +77,9 @@ class Objective:
         cost: DischargeCost,
         state: State,
         place: Place,
+        penalty: MapPenalty | None = None,
     ) -> None:
-        self.sweep, self.cells, self.control, self.cost = sweep, cells, control, cost
+        self.sweep, self.cells, self.control, self.cost, self.penalty = sweep, cells, control, cost, penalty
         self.river = state.discharge[cells], state.lateral_inflow[cells]
         self.place: Place = lambda cell, step: place(int(cells[cell]), step)
         self.scores: Floats = np.full(len(sweep.gauge_slots), np.nan)
@@ -84,7 +98,7 @@ class Objective:
         return self.evaluate(control, seed, self.sweep)
 
     def evaluate(
-        self, control: Floats, seed: Seed, sweep: Sweep, state: State | None = None, first: int = 0
+        self, control: Floats, seed: Seed, sweep: Sweep, state: State | None = None, first: int = 0, parts: int = 1
     ) -> tuple[float, Floats]:
         """Cost and its gradient [m] at a control [m], on a sweep over the same cells that may be a part of the whole.
 
@@ -94,6 +108,7 @@ class Objective:
             sweep: of the cells.
             state: at its start; left out: what the maps and the objective have.
             first: step of the whole at which the sweep starts.
+            parts: how many parts make up the whole; the derivative of the penalty is divided among them.
 
         Raises:
             NumericalError: see `value_and_gradient`.
@@ -112,6 +127,9 @@ class Objective:
         bars = self._spread(gradient, maps)
         if state is not None:
             bars[len(PARAMETERS) :] = 0.0  # levels that come from elsewhere are not those of the maps
+        if self.penalty:
+            value += self.penalty.value(maps)
+            bars += self.penalty.derivative(maps) / parts
         self._require_finite(bars, maps)
         return value, self.control.transpose(control, bars, gradient.weights)
 
@@ -133,6 +151,8 @@ class Objective:
             discharge = self.simulate(control)
             if np.isfinite(discharge).all():
                 costs[number] = self.cost.value(discharge)
+                if self.penalty:
+                    costs[number] += self.penalty.value(self.control.split(control)[0])
                 if costs[number] < best:
                     best, self.scores = costs[number], self.cost.by_gauge(discharge)
         return costs

@@ -72,7 +72,7 @@ class Windows:
 
         self._sweep.net = forcing_of(window, self._sweep.skew, objective.sweep)
         state = self._states[number] if window.first else None
-        return objective.evaluate(control, seed, self._sweep, state, window.first)
+        return objective.evaluate(control, seed, self._sweep, state, window.first, len(self._windows))
 
     def _lean_on(self, anchor: Floats) -> None:
         """Run the whole with another control than before, and keep its discharge and states."""

@@ -19,6 +19,7 @@ import shlex
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -188,7 +189,8 @@ class RunFolder:
         """Record that this process computes here from now on, with which versions, where and by which command."""
         fresh = asdict(Manifest(self.manifest.run))
         here = {name: fresh[name] for name in ("versions", "host", "cpu", "command")}
-        self.update(state="running", ending="", **here, **changes)
+        counts = {"starts": self.manifest.counts.get("starts", 0) + 1}
+        self.update(state="running", ending="", counts=counts, **here, **changes)
 
     def finish(self, sentence: str) -> None:
         """Record that the run is done."""
@@ -241,7 +243,8 @@ class RunFolder:
         # The disk may be full, or the folder another's: the error that is on its way out matters more.
         with suppress(HydrocliError):
             self.assert_held()
-            self.log(state, "info" if state == "stopped" else "error", sentence=sentence)
+            where = {} if isinstance(error, HydrocliError) else {"traceback": traceback.format_exception(error)}
+            self.log(state, "info" if state == "stopped" else "error", sentence=sentence, **where)
             if self.manifest.state == "running":
                 self.update(state=state, ending=sentence)
 

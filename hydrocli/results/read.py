@@ -48,7 +48,7 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, uncertainty, correlations, network, states, domain,
+        discharge, scores, parameters, control, history, lcurve, uncertainty, correlations, network, states, domain,
             catchments, means, cells, without_network, response, balance, events, signatures: the tables, as DataFrames.
     """
 
@@ -59,6 +59,7 @@ class Run:
     history = _Lazy()
     uncertainty = _Lazy()
     correlations = _Lazy()
+    lcurve = _Lazy()
     network = _Lazy()
     states = _Lazy()
     domain = _Lazy()

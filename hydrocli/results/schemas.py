@@ -153,6 +153,21 @@ CORRELATIONS = Table(
         Column("correlation", "float", "of their errors", "-", "one of them is not determined"),
     ),
 )
+LCURVE = Table(
+    "lcurve",
+    "L-curve: calibrations with several weights of the penalty",
+    (
+        RUN,
+        Column("weight", "float", "weight of the penalty", "-"),
+        Column("misfit", "float", "cost of the discharge", "-"),
+        Column(
+            "prior", "float", "mean squared distance of the normalised maps to the first guess, 0: not asked for", "-"
+        ),
+        Column("smoothing", "float", "mean squared difference of the normalised maps between cells", "-"),
+        Column("penalty", "float", "sum of both in their shares, without the weight", "-"),
+        Column("corner", "flag", "whether this weight was taken"),
+    ),
+)
 NETWORK = Table(
     "network",
     "weights of the networks, and scale and range in calibration of their inputs",
@@ -326,6 +341,7 @@ TABLES = {
         HISTORY,
         UNCERTAINTY,
         CORRELATIONS,
+        LCURVE,
         NETWORK,
         STATES_TABLE,
         domain((), ()),

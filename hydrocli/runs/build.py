@@ -15,7 +15,7 @@ from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, open_basin
 from hydrocli.config import Experiment
 from hydrocli.errors import InputError
-from hydrocli.jit import is_compiled
+from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow
@@ -86,7 +86,9 @@ def ingested(experiment: Experiment, console: Console, stopping: Callable[[], No
 
 
 def tell_compilation(console: Console) -> None:
-    """Say that a first run compiles, so that nobody wonders what takes so long."""
+    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
+    if asked := replaced_cache():
+        console.warn(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
     if not is_compiled():
         console.note("compiling the model, once on this machine: some ten seconds")
 

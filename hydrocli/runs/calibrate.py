@@ -30,7 +30,11 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
     """
-    experiment = load(target, overrides, NEEDS)
+    calibrate_experiment(load(target, overrides, NEEDS), console, force)
+
+
+def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> None:
+    """As `calibrate`, of a configuration that has been read."""
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force, console):
             console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")

@@ -12,19 +12,8 @@ from hydrocli.config import Experiment, load
 from hydrocli.errors import HydrocliError
 from hydrocli.results import read
 from hydrocli.runs.build import source_of, stamp
+from hydrocli.runs.estimate import FORCING_BYTES, estimate, seconds_of
 from hydrocli.runs.roles import roles_of
-
-SECONDS = {
-    "gr": (30e-9, 10e-9),
-    "grnn": (145e-9, 47e-9),
-    "ode": (46e-9, 14e-9),
-    "node previous": (165e-9, 54e-9),
-    "node implicit": (290e-9, 160e-9),
-}
-"""Of a gradient and of a simulation per cell and step, one thread of a current server, double precision, a network of
-16 units: for estimates only."""
-EVALUATIONS_PER_ITERATION = 1.3
-FORCING_BYTES, STATE_BYTES = 4, 28
 
 
 def check(target: Path, overrides: list[str]) -> dict[str, Any]:
@@ -128,31 +117,16 @@ def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> 
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
-    forcing = FORCING_BYTES * len(network) * steps
-    structure = experiment.structure
-    gradient, simulation = SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
-    told = {"forcing_on_disk_mb": 2 * forcing / 1e6}
+    told = {"forcing_on_disk_mb": 2 * FORCING_BYTES * len(network) * steps / 1e6}
     wanted = [code for code, role in roles.items() if role == "calibration"]
     if period.calibration is None or gauges is None or not wanted:
-        return told | {"simulation_seconds": simulation * len(network) * steps}
-    here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
-    cells = int(np.any(here, axis=0).sum())
-    calibrated_steps = int((stamp(period.calibration[1]) - stamp(period.start)).astype(int)) // period.step
-    work = cells * calibrated_steps
-    states = min(float(experiment.execution.memory), STATE_BYTES * work)
-    evaluation = gradient * work
-    guess = experiment.first_guess
-    iterations = sum(stage.iterations for stage in experiment.optimiser)
-    screened = 0
-    if guess.kind == "screening":
-        iterations += guess.descents * guess.iterations
-        screened = guess.samples
-    seconds = evaluation * EVALUATIONS_PER_ITERATION * iterations + simulation * work * screened
+        return told | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
+    cost = estimate(experiment, network, gauges, wanted)
     return told | {
-        "calibrated_cells": cells,
-        "memory_mb": (states + FORCING_BYTES * work + forcing) / 1e6,
-        "seconds_per_gradient": evaluation,
-        "minutes_at_most": seconds / 60,
+        "calibrated_cells": cost.cells,
+        "memory_mb": cost.bytes / 1e6,
+        "seconds_per_gradient": cost.gradient,
+        "minutes_at_most": cost.seconds / 60,
     }
 
 

@@ -59,8 +59,7 @@ class Evaluation:
         others: folders of the basins that were calibrated together with it.
     """
 
-    def __init__(self, target: Path, overrides: list[str], console: Console) -> None:
-        now = load(target, overrides)
+    def __init__(self, now: Experiment, console: Console) -> None:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
         stored = load(self.folder / "config.yaml")

@@ -23,6 +23,7 @@ from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
 from hydrocli.runs.internals import asked_of
 from hydrocli.runs.outcome import unsolved, write_outcome
+from hydrocli.runs.penalty import corner_of
 from hydrocli.runs.progress import Console
 from hydrocli.runs.regional import Region, trained, write_others
 from hydrocli.runs.signals import StopFlag
@@ -83,6 +84,8 @@ def _calibrated(
         scores = write_outcome(folder, training.case, *training.found(endings))
         if isinstance(training, Region):
             scores |= write_others(training, endings)
+        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
+        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
     sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
     folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
@@ -153,7 +156,7 @@ def _optimised(
 def _write_calibration(
     folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
 ) -> None:
-    """control.parquet and history.parquet."""
+    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
     control, last = training.control(endings), endings[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
@@ -166,3 +169,8 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
+    if isinstance(training, Training) and (points := training.curve(endings)):
+        names = ("weight", "misfit", "prior", "smoothing", "penalty")
+        curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
+        curve["corner"] = np.arange(len(points)) == corner_of(points)
+        write_table(folder.path, schemas.LCURVE, curve, run=folder.manifest.run)

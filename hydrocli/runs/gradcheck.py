@@ -19,6 +19,7 @@ from hydrocli.model.control import Control
 from hydrocli.model.objective import Objective
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.cost import calibration_cost
+from hydrocli.runs.penalty import penalty_to_check
 from hydrocli.runs.progress import Console
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,8 @@ def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]
     control_map = Control(mapping, weights, case.structure.has_network)
     cells = np.flatnonzero(case.calibrated_cells)
     sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
-    objective = Objective(sweep, cells, control_map, calibration_cost(case), case.state, case.place)
+    penalty = penalty_to_check(case, control_map.split(control_map.first_guess())[0])
+    objective = Objective(sweep, cells, control_map, calibration_cost(case), case.state, case.place, penalty)
     guess = control_map.first_guess()
     moved = guess + np.where(
         np.arange(guess.size) < mapping.lower.size, WEIGHTS * random.standard_normal(guess.size), 0

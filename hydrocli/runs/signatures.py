@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.config import Experiment, load
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
@@ -30,13 +31,18 @@ def signatures(target: Path, overrides: list[str], console: Console) -> list[Row
     Raises:
         InputError: the run is missing or not finished.
     """
-    evaluation = Evaluation(target, overrides, console)
+    return signatures_experiment(load(target, overrides), console)
+
+
+def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]:
+    """As `signatures`, of a configuration that has been read."""
+    evaluation = Evaluation(experiment, console)
     rows = _compared_run(evaluation, console)
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]
     for other in evaluation.others:
-        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(other, [], console), console)]
+        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(load(other), console), console)]
     return rows
 
 

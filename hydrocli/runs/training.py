@@ -36,8 +36,10 @@ from hydrocli.runs.build import Case
 from hydrocli.runs.cost import calibration_cost
 from hydrocli.runs.minibatch import MiniBatches, sub_periods
 from hydrocli.runs.optimisers import optimiser_of
+from hydrocli.runs.penalty import CurvePoint, corner_of, curve_point, penalty_of, penalty_weights
 from hydrocli.runs.phi1 import Phi1
 from hydrocli.runs.phi2 import Phi2
+from hydrocli.score.regularisation import Penalty
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +78,7 @@ class Training:
         self._cells = np.flatnonzero(case.calibrated_cells)
         self._sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps)
         self._free: list[Free] = []
+        self._weights: list[float] = []
         self._objective: Objective | None = None
         self.iterations = 0
         self.stages = [*self._first_guess(), *self._asked()]
@@ -133,6 +136,16 @@ class Training:
         places = cast(DescriptorMapping, mapping).places
         return Phi2(self.case.scaling, places, trained[1][: len(places)])
 
+    def curve(self, endings: Sequence[Ending]) -> list[CurvePoint]:
+        """Points of the L-curve, the largest weight first; none where no curve is asked for."""
+        points = []
+        for stage in self._curve:
+            penalty, x = self._penalty(stage, endings[:stage]), endings[stage].x
+            assert penalty is not None
+            maps = self._control(stage, endings[:stage]).split(x)[0]
+            points.append(curve_point(penalty, maps, endings[stage].cost))
+        return points
+
     def _first_guess(self) -> list[Stage]:
         guess = self.case.experiment.first_guess
         if guess.kind == "given":
@@ -157,7 +170,8 @@ class Training:
             if batches:
                 sub_periods(self.case, batches)  # refuses early those that do not fit
             optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
-            stages.append(self._stage(name, free, optimiser, iterations, batches=batches))
+            for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
+                stages.append(self._stage(name + words, free, optimiser, iterations, batches=batches, weight=weight))
         return stages
 
     def _freed(self, stage: AnyStage, kind: str) -> Free:
@@ -174,9 +188,11 @@ class Training:
         iterations: int,
         descents: int = 1,
         batches: Batches | None = None,
+        weight: float = 0.0,
     ) -> Stage:
         number = len(self._free)
         self._free.append(free)
+        self._weights.append(weight)
         self.iterations += iterations
         problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number, batches)
         return Stage(name, optimiser, problem, descents)
@@ -227,14 +243,34 @@ class Training:
 
     def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
         case, control = self.case, self._control(stage, endings)
-        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, case.place)
+        penalty = self._penalty(stage, endings)
+        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, case.place, penalty)
         starts = control.first_guess()[np.newaxis]
         if stage and self._free[stage - 1] == self._free[stage]:
             starts = endings[-1].candidates  # the controls mean the same
+        if np.isnan(self._weights[stage]):
+            starts = endings[self._curve[corner_of(self.curve(endings))]].x[np.newaxis]
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
         batch = MiniBatches(case, self._objective, batches) if batches else None
         return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
+
+    def _penalty(self, stage: int, endings: Sequence[Ending]) -> Penalty | None:
+        """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""
+        weight, first, mapping = self._weights[stage], stage, self._free[stage].mapping
+        if np.isnan(weight):
+            weight = self._weights[self._curve[corner_of(self.curve(endings))]]
+        if weight == 0.0 or mapping is None:
+            return None
+        while first and self._weights[first - 1] != 0.0 and self._free[first - 1].mapping == mapping:
+            first -= 1
+        control = self._control(first, endings[:first])
+        return penalty_of(self.case, mapping, control.split(control.first_guess())[0], weight)
+
+    @property
+    def _curve(self) -> list[int]:
+        """Stages of the L-curve: all penalised ones before that of the corner."""
+        return [k for k, weight in enumerate(self._weights) if weight > 0.0] if np.isnan(self._weights[-1]) else []
 
 
 def group(name: str) -> str:

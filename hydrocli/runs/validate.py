@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.config import Experiment, load
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -28,13 +29,18 @@ def validate(target: Path, overrides: list[str], console: Console) -> list[dict[
     Raises:
         InputError: the run is missing or not finished.
     """
-    evaluation = Evaluation(target, overrides, console)
+    return validate_experiment(load(target, overrides), console)
+
+
+def validate_experiment(experiment: Experiment, console: Console) -> list[dict[str, Any]]:
+    """As `validate`, of a configuration that has been read."""
+    evaluation = Evaluation(experiment, console)
     rows = _validated(evaluation, console)
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]
     for other in evaluation.others:
-        rows += [{"basin": other.name} | row for row in _validated(Evaluation(other, [], console), console)]
+        rows += [{"basin": other.name} | row for row in _validated(Evaluation(load(other), console), console)]
     return rows
 
 

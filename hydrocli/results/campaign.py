@@ -1,0 +1,164 @@
+"""The folder of a campaign: what its runs are, and in which state each of them is, as their own folders tell.
+
+`campaign.parquet` is made anew from the manifests of the run folders whenever it is written or shown: it has no
+knowledge of its own but which runs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydrocli.errors import InputError
+from hydrocli.results.folder import MANIFEST, RunFolder, State, read_manifest, status
+from hydrocli.results.schemas import RUN, TABLES, Column, Table
+from hydrocli.results.write import telling, write_table
+
+CAMPAIGN = Table(
+    "campaign",
+    "the runs of a campaign and their states",
+    (
+        RUN,
+        Column("model", "text", "name of the model"),
+        Column("item", "text", "code of the catchment"),
+        Column("state", "text", "waiting, running, stopped, failed or done"),
+        Column("reason", "text", "how it ended, or who works on it"),
+        Column("seconds", "float", "wall time of all its parts so far", "s", "not started"),
+        Column("cost", "float", "at the end of the calibration", "-", "not calibrated"),
+        Column("nse", "float", "NSE of the calibration, mean of its gauges", "-", "not calibrated"),
+        Column("attempts", "integer", "how often it was started"),
+        Column("cells", "integer", "cells of the basin", "", "not simulated"),
+        Column("steps", "integer", "steps of the run", "", "not simulated"),
+        Column("evaluations", "integer", "evaluations of the cost", "", "not calibrated"),
+        Column("host", "text", "machine that worked on it last", "", "not started"),
+        Column("updated", "text", "last change of its manifest (UTC)", "", "not started"),
+    ),
+    "batch",
+)
+
+Row = dict[str, Any]
+FAILED_STEP = "{step} failed: "
+"""How the warning begins that a run keeps of a step after its calibration."""
+PRODUCTS = {"validate": "scores", "signatures": "signatures"}
+"""Table that a step after the calibration writes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run of a campaign is."""
+
+    model: str
+    item: str
+    folder: Path
+
+
+def places(campaign: Path) -> list[Place]:
+    """The runs of a campaign, as its table has them.
+
+    Raises:
+        InputError: there is no table, or it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = campaign / CAMPAIGN.file
+    if not path.exists():
+        raise InputError(str(campaign), f"holds no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
+    try:
+        with telling(path, "cannot be read"):
+            table = pq.read_table(path, columns=["model", "item"], partitioning=None)
+    except pa.ArrowException as error:
+        raise InputError(str(path), f"is broken: {error}", "Remove it and run `hydrocli batch` again.") from error
+    return [Place(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in table.to_pylist()]
+
+
+def rows_of(wanted: Iterable[Place], steps: Sequence[str]) -> list[Row]:
+    """A row for each run, from its folder; `steps` are those that shall follow a calibration."""
+    return [_row(place, steps) for place in wanted]
+
+
+def write_campaign(campaign: Path, rows: Sequence[Row], name: str) -> None:
+    """Write `campaign.parquet`.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    names = [column.name for column in CAMPAIGN.columns if column.name != "run"]
+    columns: Mapping[str, Any] = {name: [row[name] for row in rows] for name in names}
+    write_table(campaign, CAMPAIGN, columns, run=name)
+
+
+def mark(folder: Path, run: str, state: State, sentence: str, *, started: bool = True) -> None:
+    """Record how a run has ended that could not do so itself: its worker was killed, or it was never begun.
+
+    Raises:
+        HydrocliError: the folder is another's by now, or cannot be written.
+    """
+    with RunFolder.open(folder, run) as owned:
+        if not started:
+            owned.start()
+        owned.log(state, "error", sentence=sentence)
+        owned.update(state=state, ending=sentence)
+
+
+def steps_lacking(folder: Path, steps: Sequence[str]) -> list[str]:
+    """The steps whose tables are not there, or older than the discharge that they tell of."""
+    discharge = folder / TABLES["discharge"].file
+    if not discharge.exists():
+        return list(steps)
+    made = discharge.stat().st_mtime_ns
+    products = {step: folder / TABLES[PRODUCTS[step]].file for step in steps}
+    return [step for step, path in products.items() if not path.exists() or path.stat().st_mtime_ns < made]
+
+
+def _row(place: Place, steps: Sequence[str]) -> Row:
+    row: Row = {column.name: None for column in CAMPAIGN.columns if column.name != "run"}
+    row |= {"model": place.model, "item": place.item, "state": "waiting", "reason": "", "attempts": 0}
+    if not (place.folder / MANIFEST).exists():
+        return row
+    try:
+        manifest, now = read_manifest(place.folder), status(place.folder)
+    except InputError as error:
+        return row | {"state": "failed", "reason": str(error)}
+    state, reason = _state(place.folder, now.state, now.ending, manifest.warnings, steps)
+    if now.holder:
+        state, reason = "running", f"on {now.holder}"
+    counts = manifest.counts
+    whole = {name: _whole(counts.get(name)) for name in ("cells", "steps", "evaluations")}
+    return (
+        row
+        | whole
+        | {
+            "state": state,
+            "reason": reason,
+            "seconds": sum(value for part, value in manifest.timings.items() if not part.endswith("_cpu")),
+            "cost": counts.get("cost"),
+            "nse": counts.get("nse"),
+            "attempts": int(counts.get("starts", 0)),
+            "host": manifest.host,
+            "updated": manifest.updated,
+        }
+    )
+
+
+def _state(folder: Path, state: State, ending: str, warnings: Sequence[str], steps: Sequence[str]) -> tuple[str, str]:
+    if state != "finished":
+        return {"created": "waiting"}.get(state, state), ending
+    lacking = steps_lacking(folder, steps)
+    for step in lacking:
+        told = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]
+        if told:
+            return "failed", told[-1]
+    return ("stopped", f"calibrated, but not yet: {', '.join(lacking)}") if lacking else ("done", ending)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, int]:
+    """How many runs are in each state."""
+    states = ("done", "running", "waiting", "stopped", "failed")
+    return {state: sum(row["state"] == state for row in rows) for state in states}

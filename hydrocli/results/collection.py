@@ -1,0 +1,284 @@
+"""All runs of a campaign as one data set: a folder of Parquet files, partitioned by model, that can be given away.
+
+    scores/model=gr_u/data.parquet ...   the tables of all runs, with the code of the catchment in the column `item`
+    means.parquet                        mean over the catchment of each parameter, one row per run
+    summary.parquet, summary.csv         median, mean and deviation of these over the catchments (P1, Table B1)
+    campaign.parquet                     the runs and their states
+    README.md, metadata.json             how to read it, what it was made from and with
+
+It is written beside its place and moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import hydrocli
+from hydrocli.errors import InputError
+from hydrocli.names import PARAMETERS
+from hydrocli.results.campaign import CAMPAIGN, Place, Row, write_campaign
+from hydrocli.results.schemas import RUN, TABLES, Column, Table
+from hydrocli.results.write import telling, write_json, write_table, write_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLLECTED = ("scores", "signatures", "events", "parameters", "discharge")
+DATA = "data.parquet"
+SUMMARY = Table(
+    "summary",
+    "parameters over the catchments: one row for each model and parameter",
+    (
+        RUN,
+        Column("model", "text", "name of the model"),
+        Column("parameter", "text", "symbol of the parameter"),
+        Column("unit", "text", "its unit"),
+        Column("catchments", "integer", "number of catchments"),
+        Column("median", "float", "of the means over the catchments"),
+        Column("mean", "float", "of the means over the catchments"),
+        Column("deviation", "float", "standard deviation of the means over the catchments", "", "one catchment only"),
+    ),
+    "collect",
+)
+
+README = """\
+# {name}
+
+{runs} hydrological calibrations of {catchments} catchments by {models} models ({model_names}),
+collected by hydrocli {version} on {date}. {missing}
+
+{listing}
+
+Read a table of all models, the partition `model` included:
+
+```python
+import pandas; pandas.read_parquet("scores")
+import polars; polars.read_parquet("scores/**/*.parquet", hive_partitioning=True)
+import duckdb; duckdb.read_parquet("scores/**/*.parquet", hive_partitioning=True)
+```
+
+`item` is the code of the catchment, `run` the name of the run. Times are UTC and end their steps. Units and
+descriptions stand in the metadata of every column and in `metadata.json`, with the configuration; the coordinate
+system of x and y in the metadata of the file.
+"""
+
+
+@dataclass
+class Collection:
+    """What `collect` has written: rows by table, runs, and the rows of the summary."""
+
+    runs: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    summary: list[Row] = field(default_factory=list)
+
+
+def collect(
+    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+) -> Collection:
+    """Write the data set of the runs that are done.
+
+    Args:
+        done: these runs.
+        rows: states of all runs of the campaign.
+        folder: becomes the data set; one that is there already is replaced, anything else is refused.
+        name: of the campaign.
+        metadata: for `metadata.json`.
+
+    Raises:
+        InputError: a table is broken, the folder holds something else, or cannot be written.
+    """
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()) and not (folder / "metadata.json").exists():
+        raise InputError(str(folder), "is not empty, and no data set of hydrocli", "Name another folder.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    with telling(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            made = _write(done, rows, partial, name, metadata)
+            old = folder.with_name(f".{folder.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                folder.rename(old)
+            partial.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return made
+
+
+def _write(
+    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+) -> Collection:
+    made = Collection(len(done))
+    models = list(dict.fromkeys(place.model for place in done))
+    for table in COLLECTED:
+        for model in models:
+            here = [place for place in done if place.model == model and (place.folder / f"{table}.parquet").exists()]
+            if here:
+                target = folder / table / f"model={model}"
+                target.mkdir(parents=True)
+                made.rows[table] = made.rows.get(table, 0) + _write_together(here, table, target / DATA)
+    means = _means(done)
+    if means:
+        _write_means(folder, means)
+        made.summary = _summary(means)
+        columns = [column.name for column in SUMMARY.columns if column.name != "run"]
+        write_table(folder, SUMMARY, {key: [row[key] for row in made.summary] for key in columns}, run=name)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(made.summary)
+        write_text(folder / "summary.csv", text.getvalue())
+    write_campaign(folder, rows, name)
+    write_text(folder / "README.md", _readme(name, done, rows, made))
+    write_json(folder / "metadata.json", {**metadata, "hydrocli": hydrocli.__version__, "columns": _columns()})
+    return made
+
+
+def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
+    """One table of many runs in one file, a row group each; columns that only some have are null in the others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = [place.folder / f"{name}.parquet" for place in here]
+    try:
+        schemas = [pq.read_schema(file) for file in files]
+        schema = pa.unify_schemas([found.remove_metadata() for found in schemas], promote_options="default")
+        crs = {(found.metadata or {}).get(b"crs", b"") for found in schemas}
+        told = {"description": TABLES[name].words, "hydrocli": hydrocli.__version__}
+        if len(crs) == 1 and (wkt := crs.pop()):
+            told["crs"] = wkt.decode()
+        item = pa.field("item", pa.string(), False, {"unit": "", "description": "code of the catchment", "null": ""})
+        schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], told)
+        rows = 0
+        with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
+            for place, file in zip(here, files, strict=True):
+                table = _fitted(pq.read_table(file, partitioning=None), schema, place.item)
+                rows += table.num_rows
+                writer.write_table(table)
+    except pa.ArrowException as error:
+        raise InputError(str(path.parent), f"a table {name} is broken: {error}", "Calibrate that run anew.") from error
+    return rows
+
+
+def _fitted(table: pa.Table, schema: pa.Schema, item: str) -> pa.Table:
+    import pyarrow as pa
+
+    columns = [
+        pa.repeat(pa.scalar(item), table.num_rows)
+        if column.name == "item"
+        else table[column.name]
+        if column.name in table.column_names
+        else pa.nulls(table.num_rows, column.type)
+        for column in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """As the tables of a run are written: see `hydrocli.results.write`."""
+    import pyarrow as pa
+
+    floats = [column.name for column in schema if pa.types.is_floating(column.type)]
+    texts = [column.name for column in schema if pa.types.is_string(column.type)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": texts,
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    }
+
+
+def _means(done: Sequence[Place]) -> list[Row]:
+    """Mean of each parameter over the cells of the catchment, by run."""
+    import pyarrow.parquet as pq
+
+    rows = []
+    for place in done:
+        table = pq.read_table(place.folder / TABLES["parameters"].file, partitioning=None)
+        symbols = [symbol for symbol in PARAMETERS if symbol in table.column_names]
+        means = {symbol: float(np.mean(table[symbol].to_numpy())) for symbol in symbols}
+        rows.append({"model": place.model, "item": place.item, **means})
+    return rows
+
+
+def _write_means(folder: Path, means: Sequence[Row]) -> None:
+    symbols = [symbol for symbol in PARAMETERS if symbol in means[0]]
+    columns = (
+        RUN,
+        Column("model", "text", "name of the model"),
+        Column("item", "text", "code of the catchment"),
+        *(Column(s, "float", f"mean over the catchment: {PARAMETERS[s].words}", PARAMETERS[s].unit) for s in symbols),
+    )
+    table = Table("means", "mean of each parameter over each catchment", columns, "collect")
+    values = {column.name: [row[column.name] for row in means] for column in columns[1:]}
+    write_table(folder, table, values, run="all")
+
+
+def _summary(means: Sequence[Row]) -> list[Row]:
+    """Rows as those of Table B1 of the first paper."""
+    rows = []
+    for model in dict.fromkeys(row["model"] for row in means):
+        here = [row for row in means if row["model"] == model]
+        for symbol in (symbol for symbol in PARAMETERS if symbol in here[0]):
+            values = [row[symbol] for row in here]
+            rows.append(
+                {
+                    "model": model,
+                    "parameter": symbol,
+                    "unit": PARAMETERS[symbol].unit,
+                    "catchments": len(values),
+                    "median": statistics.median(values),
+                    "mean": statistics.fmean(values),
+                    "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                }
+            )
+    return rows
+
+
+def _columns() -> dict[str, dict[str, str]]:
+    tables = (*(TABLES[name] for name in COLLECTED), SUMMARY, CAMPAIGN)
+    return {
+        table.name: {column.name: f"{column.words} [{column.unit}]" for column in table.columns} for table in tables
+    }
+
+
+def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collection) -> str:
+    models = list(dict.fromkeys(place.model for place in done))
+    missing = [f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"]
+    shown = f"{', '.join(missing[:20])}{' ...' if len(missing) > 20 else ''}"
+    listing = [f"* `{table}/`: {TABLES[table].words} ({count} rows)" for table, count in made.rows.items()]
+    listing += [
+        "* `means.parquet`: mean of each parameter over each catchment",
+        "* `summary.parquet`, `summary.csv`: median, mean and standard deviation of these over the catchments",
+        "* `campaign.parquet`: all runs of the campaign and how they ended",
+    ]
+    return README.format(
+        name=name,
+        runs=len(done),
+        catchments=len({place.item for place in done}),
+        models=len(models),
+        model_names=", ".join(models),
+        version=hydrocli.__version__,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        missing=f"{len(missing)} runs are not done and not in it: {shown}." if missing else "All runs are in it.",
+        listing="\n".join(listing),
+    )
+
+
+def metadata_of(place: Place) -> dict[str, Any]:
+    """What the manifest of a run tells of versions and machine."""
+    manifest = json.loads((place.folder / "manifest.json").read_text(encoding="utf-8"))
+    return {key: manifest[key] for key in ("versions", "cpu")}

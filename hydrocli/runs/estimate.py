@@ -1,0 +1,77 @@
+"""What a calibration will take: work, seconds and bytes, from its cells, steps and iterations.
+
+For estimates and for the order and number of the runs of a campaign only: the model is time = a cells steps + b, with
+a of the structure and b for what does not depend on the size of a basin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydrocli.basin.basin import Gauges
+from hydrocli.basin.network import Network
+from hydrocli.config import Experiment
+
+SECONDS = {
+    "gr": (30e-9, 10e-9),
+    "grnn": (145e-9, 47e-9),
+    "ode": (46e-9, 14e-9),
+    "node previous": (165e-9, 54e-9),
+    "node implicit": (290e-9, 160e-9),
+}
+"""Of a gradient and of a simulation per cell and step, one thread of a current server, double precision, a network of
+16 units: for estimates only."""
+EVALUATIONS_PER_ITERATION = 1.3
+FORCING_BYTES, STATE_BYTES = 4, 28
+SECONDS_BESIDE = 0.5
+"""Of a run in a process that has its libraries and code: reading, the last simulation of a small basin, writing."""
+BYTES_OF_PROCESS = 350_000_000
+"""Of Python with its libraries and the compiled code."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run.
+
+    Attributes:
+        cells: that the calibration sweeps over.
+        steps: from the start to the end of the calibration.
+        gradient: seconds of a gradient.
+        seconds: of the whole calibration, at most.
+        bytes: of states and forcing in memory, without those of the process.
+    """
+
+    cells: int
+    steps: int
+    gradient: float
+    seconds: float
+    bytes: float
+
+
+def seconds_of(experiment: Experiment) -> tuple[float, float]:
+    """Of a gradient and of a simulation, per cell and step."""
+    structure = experiment.structure
+    return SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
+
+
+def estimate(experiment: Experiment, network: Network, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
+    """Cost of a calibration at the gauges wanted; its sweep ends with the calibration, over their catchments only."""
+    period, guess = experiment.period, experiment.first_guess
+    assert period.calibration is not None
+    here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
+    cells = int(np.any(here, axis=0).sum())
+    steps, whole = ((end - period.start).total_seconds() // period.step for end in (period.calibration[1], period.end))
+    gradient, simulation = seconds_of(experiment)
+    work = cells * steps
+    iterations = sum(stage.iterations for stage in experiment.optimiser)
+    screened = 0
+    if guess.kind == "screening":
+        iterations += guess.descents * guess.iterations
+        screened = guess.samples
+    seconds = gradient * work * EVALUATIONS_PER_ITERATION * iterations + simulation * work * screened
+    states = min(float(experiment.execution.memory), STATE_BYTES * work)
+    size = states + FORCING_BYTES * work + FORCING_BYTES * len(network) * whole
+    return Estimate(cells, int(steps), gradient * work, seconds + SECONDS_BESIDE, size)
