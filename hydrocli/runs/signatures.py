@@ -64,12 +64,15 @@ def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
             names = [column.name for column in table.columns if column.name != "run"]
             columns = {name: [row[name] for row in content] for name in names}
             write_table(folder.path, table, columns, run=folder.manifest.run)
+    for period in dict.fromkeys(row["period"] for row in summary):
+        if quiet := [row["gauge"] for row in summary if row["period"] == period and not row["events"]]:
+            console.note(f"no flood event in {period}: {', '.join(quiet)}")
     console.note(f"events and signatures are in {evaluation.folder}")
     return summary
 
 
 def _told(window: Window, number: int, event: Event) -> Row:
-    times = window.times
+    times, inside = window.times, slice(event.start, event.end + 1)
     return {
         "gauge": window.gauge,
         "period": window.period,
@@ -79,6 +82,10 @@ def _told(window: Window, number: int, event: Event) -> Row:
         "season": season(times[event.peak_discharge]),
         "rain_peak": times[event.peak_rain],
         "discharge_peak": times[event.peak_discharge],
+        "observed_peak": window.observed[event.peak_discharge],
+        "simulated_peak": np.nanmax(window.simulated[inside]),
+        "rain": np.nansum(window.rain[inside]),
+        "peaks": event.peaks,
         "multipeak": event.multipeak,
     }
 

@@ -2,6 +2,9 @@
 
 Where a network corrects fluxes, `extrapolated` tells which share of the cell-steps of each period has inputs that the
 calibration has not seen: there the network says what nobody has taught it.
+
+`nse_events`, `kge_events` ... are the same metrics over the steps of the flood events that `signatures` finds in the
+observations of the period; without an event they are missing.
 """
 
 from __future__ import annotations
@@ -16,12 +19,17 @@ from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
-from hydrocli.runs.evaluation import Evaluation
+from hydrocli.runs.cost import segmentation
+from hydrocli.runs.evaluation import Evaluation, Window
 from hydrocli.runs.progress import Console
+from hydrocli.score.events import find_events
 from hydrocli.score.metrics import METRICS, n_valid
 
+Row = dict[str, Any]
+SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
 
-def validate(target: Path, overrides: list[str], console: Console) -> list[dict[str, Any]]:
+
+def validate(target: Path, overrides: list[str], console: Console) -> list[Row]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
     Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
@@ -44,9 +52,10 @@ def validate_experiment(experiment: Experiment, console: Console) -> list[dict[s
     return rows
 
 
-def _validated(evaluation: Evaluation, console: Console) -> list[dict[str, Any]]:
+def _validated(evaluation: Evaluation, console: Console) -> list[Row]:
     """Write the scores of one basin; its rows come back."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
+    of_events: list[Row] = []
     for window in evaluation.windows():
         pairs = window.observed, window.simulated
         told = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
@@ -54,18 +63,30 @@ def _validated(evaluation: Evaluation, console: Console) -> list[dict[str, Any]]
         if window.extrapolated is not None:
             values[EXTRAPOLATED.symbol] = float(np.mean(window.extrapolated))
         rows.append(told | values | {"n_valid": n_valid(pairs[0])})
-    order = ("calibration", "temporal", "spatial", "spatio-temporal")
-    rows.sort(key=lambda row: order.index(row["scenario"]))
+        of_events.append(told | _over_events(window, evaluation.experiment))
+    for part in (rows, of_events):
+        part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
     for row in rows:
         if not row["n_valid"]:
             console.warn(f"gauge {row['gauge']} has no observation in the period {row['period']}")
-    _write(evaluation, rows)
+    _write(evaluation, [*rows, *of_events])
     console.note(f"scores are in {evaluation.folder / 'scores.parquet'}")
     return rows
 
 
-def _write(evaluation: Evaluation, rows: list[dict[str, Any]]) -> None:
-    metrics = [*METRICS, EXTRAPOLATED.symbol]
+def _over_events(window: Window, experiment: Experiment) -> Row:
+    """The metrics over the steps of the flood events of a window."""
+    options = segmentation(experiment, window.gauge)
+    inside = np.zeros(window.times.size, np.bool_)
+    for event in find_events(window.observed, window.rain, experiment.period.step, options):
+        inside[event.start : event.end + 1] = True
+    pairs = window.observed[inside], window.simulated[inside]
+    values = {f"{name}_events": metric(*pairs) for name, metric in METRICS.items()}
+    return values | {"n_valid": n_valid(pairs[0])}
+
+
+def _write(evaluation: Evaluation, rows: list[Row]) -> None:
+    metrics = [*METRICS, EXTRAPOLATED.symbol, *(f"{name}_events" for name in METRICS)]
     long = [(row, metric) for row in rows for metric in metrics if metric in row]
     columns: dict[str, list[Any]] = {
         name: [row[name] for row, _ in long] for name in ("gauge", "scenario", "period", "n_valid")

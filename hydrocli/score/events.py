@@ -7,7 +7,8 @@
   before the onset) exceeds a share of the largest. Without an onset it starts at the steepest increase of the rain.
 * End: between the peak and 240 h after the start, the time with the least quick flow (discharge - base flow) in the
   48 h counted from 1 h before it. The base flow is that of the stretch searched.
-* Events that overlap, or meet in one step, are one event with several peaks.
+* Events that overlap, or meet in one step, are one event with several peaks: each local maximum counts, small waves on
+  one crest too, unless a separation is asked for.
 
 An event is told in indices of the series. A value belongs to the step that ends at its stamp, so `times[event.start]`
 with the stamps of the series is the END of the first step of the event.
@@ -59,13 +60,18 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Event:
-    """One flood; all times are indices of the series, `end` belongs to the event."""
+    """One flood; all times are indices of the series, `end` belongs to the event; `peaks` were merged into it."""
 
     start: int
     end: int
     peak_discharge: int
     peak_rain: int
-    multipeak: bool = False
+    peaks: int = 1
+
+    @property
+    def multipeak(self) -> bool:
+        """Whether it has several peaks."""
+        return self.peaks > 1
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,6 @@ def _merged(events: Iterable[Event], flow: Series, rain: Series) -> list[Event]:
             end=max(last.end, event.end),
             peak_discharge=max(last.peak_discharge, event.peak_discharge, key=lambda at: (flow[at], -at)),
             peak_rain=max(last.peak_rain, event.peak_rain, key=lambda at: (rain[at], -at)),
-            multipeak=True,
+            peaks=last.peaks + event.peaks,
         )
     return merged

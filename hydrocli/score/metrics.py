@@ -1,12 +1,13 @@
-"""How near a simulated hydrograph is to an observed one: NSE, KGE, RMSE, MAE, PBIAS and the ratio of the peaks.
+"""How near a simulated hydrograph is to an observed one: NSE, KGE, RMSE, MAE, PBIAS, ratio of the peaks, and variants.
 
-Sources: Nash and Sutcliffe (1970); Gupta et al. (2009) for KGE, with r, alpha and beta from population moments.
+Sources: Nash and Sutcliffe (1970); Gupta et al. (2009) for KGE, with r, alpha and beta from population moments; Nossent
+and Bauwens (2012) for NNSE; Pushpalatha et al. (2012) for what is added before a logarithm.
 
 Every metric takes `observed[t]` and `simulated[t]` [m3/s] and looks only at the pairs with an observation (not NaN).
-A metric that such pairs leave undefined is NaN, without a warning: all of them without any pair; NSE and KGE where the
-observations do not vary (so with a single pair); KGE also where the simulation does not vary or the mean observation
-is 0; PBIAS where the observations sum to 0; the peak ratio where the largest is 0. `n_valid` tells how many pairs there
-were. A NaN in `simulated` is not looked for here and comes out as NaN.
+A metric that such pairs leave undefined is NaN, without a warning: all of them without any pair; the efficiencies where
+the observations do not vary (so with a single pair); KGE also where the simulation does not vary or the mean
+observation is 0; PBIAS where the observations sum to 0; the peak ratio where the largest is 0. `n_valid` tells how many
+pairs there were. A NaN in `simulated` is not looked for here and comes out as NaN.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hydrocli.score.transforms import transformed
+
 Series = NDArray[np.float64]
+
+LOG_OFFSET = 0.01
+"""Share of the mean observation."""
 
 
 def n_valid(observed: ArrayLike) -> int:
@@ -36,6 +42,20 @@ def nse(observed: ArrayLike, simulated: ArrayLike) -> float:
     if not varies(q):
         return math.nan
     return float(1 - np.sum((s - q) ** 2) / np.sum((q - q.mean()) ** 2))
+
+
+def nnse(observed: ArrayLike, simulated: ArrayLike) -> float:
+    """Normalised NSE, 1 / (2 - NSE) [-]: 1 is perfect, 0.5 no better than the mean observation, 0 the worst."""
+    return 1 / (2 - nse(observed, simulated))
+
+
+def log_nse(observed: ArrayLike, simulated: ArrayLike) -> float:
+    """NSE of the logarithms [-], for low flows; a hundredth of the mean observation is added, see `transforms`."""
+    q, s = _pairs(observed, simulated)
+    if not varies(q):
+        return math.nan
+    offset = LOG_OFFSET * float(q.mean())
+    return nse(*(transformed(series, "log", offset) for series in (q, s)))
 
 
 def kge(observed: ArrayLike, simulated: ArrayLike) -> float:
@@ -79,6 +99,8 @@ def peak_ratio(observed: ArrayLike, simulated: ArrayLike) -> float:
 
 METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
     "nse": nse,
+    "nnse": nnse,
+    "log_nse": log_nse,
     "kge": kge,
     "rmse": rmse,
     "mae": mae,

@@ -128,6 +128,9 @@ def own_metrics(q: np.ndarray, s: np.ndarray) -> dict[str, float]:
     r = np.corrcoef(q, s)[0, 1]
     return {
         "nse": 1 - np.mean((q - s) ** 2) / np.var(q),
+        "nnse": 1 / (1 + np.mean((q - s) ** 2) / np.var(q)),
+        "log_nse": 1
+        - np.mean(np.log((q + 0.01 * q.mean()) / (s + 0.01 * q.mean())) ** 2) / np.var(np.log(q + 0.01 * q.mean())),
         "kge": 1 - np.linalg.norm([r - 1, np.std(s) / np.std(q) - 1, np.mean(s) / np.mean(q) - 1]),
         "rmse": np.sqrt(np.mean((q - s) ** 2)),
         "mae": np.mean(abs(q - s)),
@@ -142,7 +145,7 @@ def test_scores_from_the_discharge(folder: Path) -> None:
     found = {}
     for row in zip(*(scores[name] for name in ("gauge", "period", "scenario", "metric")), strict=True):
         found[row] = len(found)
-    assert len(found) == 4 * 2 * 6
+    assert len(found) == 4 * 2 * 8 * 2
     scenarios = {(True, True): "calibration", (True, False): "temporal", (False, True): "spatial"}
     for code in ("S0001", "S0002", "S0003", "S0004"):
         for period in PERIODS:
@@ -153,6 +156,26 @@ def test_scores_from_the_discharge(folder: Path) -> None:
                 number = found[code, period, scenario, metric]
                 np.testing.assert_allclose(scores["value"][number], value, rtol=1e-10, atol=1e-12)
                 assert scores["n_valid"][number] == here.sum()
+
+
+def test_scores_over_the_flood_events(folder: Path) -> None:
+    """The events of `signatures`: a step belongs to one if its stamp lies from its start to its end."""
+    discharge, scores, events = (table(folder, name) for name in ("discharge", "scores", "events"))
+    seen = 0
+    for code in ("S0001", "S0002", "S0003", "S0004"):
+        for period in PERIODS:
+            of_gauge = (discharge["gauge"] == code) & inside(discharge["time"], period)
+            here = np.zeros_like(of_gauge)
+            for k in np.flatnonzero((events["gauge"] == code) & (events["period"] == period)):
+                here |= of_gauge & (discharge["time"] >= events["start"][k]) & (discharge["time"] <= events["end"][k])
+            here &= np.isfinite(discharge["observed"])
+            rows = (scores["gauge"] == code) & (scores["period"] == period)
+            for metric, value in own_metrics(discharge["observed"][here], discharge["simulated"][here]).items():
+                (number,) = np.flatnonzero(rows & (scores["metric"] == f"{metric}_events"))
+                np.testing.assert_allclose(scores["value"][number], value, rtol=1e-10, atol=1e-12)
+                assert scores["n_valid"][number] == here.sum()
+            seen += here.sum()
+    assert seen > 0
 
 
 def test_history_goes_down_to_the_cost_of_the_scores(folder: Path) -> None:
@@ -263,6 +286,7 @@ def test_json_and_table_of_a_run_folder(folder: Path) -> None:
     ] * 2
     for row in printed:
         here = (scores["gauge"] == row["gauge"]) & (scores["period"] == row["period"])
+        here &= [not metric.endswith("_events") for metric in scores["metric"]]
         np.testing.assert_array_equal([row[metric] for metric in scores["metric"][here]], scores["value"][here])
     assert {row["gauge"] for row in rows(call("signatures", folder, "--json"))} == {"S0001", "S0002", "S0003", "S0004"}
     assert "spatio-temporal" in call("validate", folder).stdout

@@ -90,6 +90,19 @@ def test_options_choose_the_peaks():
     assert short.end - short.start <= 30
 
 
+def test_of_peaks_that_are_not_apart_only_the_highest_counts():
+    """Two waves on one crest, 4 h apart, and a second flood 50 h later: a separation makes one peak of the waves."""
+    discharge, rain = storm(1500, peak=300, height=40)
+    discharge[303] = discharge[299] + 5
+    later = storm(1500, peak=350, height=60)
+    discharge, rain = discharge + later[0] - 1, rain + later[1]
+    (as_it_is,) = find_events(discharge, rain, 3600, Segmentation(peak_quantile=0.95))
+    (apart,) = find_events(discharge, rain, 3600, Segmentation(peak_quantile=0.95, separation=12))
+    (far,) = find_events(discharge, rain, 3600, Segmentation(peak_quantile=0.95, separation=60))
+    assert [(event.peaks, event.multipeak) for event in (as_it_is, apart, far)] == [(3, True), (2, True), (1, False)]
+    assert {event.peak_discharge for event in (as_it_is, apart, far)} == {349}
+
+
 @pytest.mark.parametrize("discharge", [np.full(500, np.nan), np.full(500, 2.0), np.arange(500.0), np.zeros(500), []])
 def test_a_gauge_without_a_flood_has_no_events(discharge):
     assert find_events(discharge, np.zeros(np.size(discharge)), 3600) == []
