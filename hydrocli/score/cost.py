@@ -75,8 +75,8 @@ class Part(Protocol):
         """Its value for the simulated discharge [m] of the scored steps."""
         ...
 
-    def bar(self, simulated: Floats, value_bar: float) -> Floats:
-        """Derivative [m] of `value_bar * value` by the simulated discharge."""
+    def value_and_bar(self, simulated: Floats, value_bar: float) -> tuple[float, Floats]:
+        """Its value, and the derivative [m] of `value_bar * value` by the simulated discharge."""
         ...
 
 
@@ -94,10 +94,11 @@ class MetricPart:
         """See `Part`."""
         return self.forward(self.reference, transformed(simulated, self.transform, self.offset))
 
-    def bar(self, simulated: Floats, value_bar: float) -> Floats:
+    def value_and_bar(self, simulated: Floats, value_bar: float) -> tuple[float, Floats]:
         """See `Part`."""
-        bar = self.backward(self.reference, transformed(simulated, self.transform, self.offset), value_bar)
-        return transformed_bar(simulated, self.transform, self.offset, bar)
+        series = transformed(simulated, self.transform, self.offset)
+        bar = self.backward(self.reference, series, value_bar)
+        return self.forward(self.reference, series), transformed_bar(simulated, self.transform, self.offset, bar)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +121,13 @@ class SignaturePart:
         """See `Part`."""
         return sum(self._error(part, simulated) ** 2 for part in self.stretches) / len(self.stretches)
 
-    def bar(self, simulated: Floats, value_bar: float) -> Floats:
+    def value_and_bar(self, simulated: Floats, value_bar: float) -> tuple[float, Floats]:
         """See `Part`."""
-        simulated_bar = np.zeros(simulated.size)
-        for part in self.stretches:
-            error_bar = 2 * value_bar * self._error(part, simulated) / len(self.stretches)
-            measure_bar = error_bar / part.observed
+        simulated_bar, errors = np.zeros(simulated.size), [self._error(part, simulated) for part in self.stretches]
+        for part, error in zip(self.stretches, errors, strict=True):
+            measure_bar = 2 * value_bar * error / (len(self.stretches) * part.observed)
             simulated_bar[part.at] += self.measure.bar(simulated[part.at], part.water, measure_bar)
-        return simulated_bar
+        return sum(error**2 for error in errors) / len(errors), simulated_bar
 
     def _error(self, part: Stretch, simulated: Floats) -> float:
         return self.measure.value(simulated[part.at], part.water) / part.observed - 1
@@ -211,10 +211,12 @@ class Cost:
 
     def value_and_derivative(self, simulated: NDArray[np.floating]) -> tuple[float, Floats]:
         """Cost, and its derivative [g, t] by the simulated discharge (0 at steps that are not scored)."""
-        simulated_bar, paired = np.zeros(simulated.shape), self._paired(simulated)
+        simulated_bar, paired, values = np.zeros(simulated.shape), self._paired(simulated), []
         for gauge, weight, part in self.parts:
-            simulated_bar[gauge, self.gauges[gauge].steps] += part.bar(paired[gauge], weight)
-        return self.value(simulated), simulated_bar
+            value, bar = part.value_and_bar(paired[gauge], weight)
+            values.append(weight * value)
+            simulated_bar[gauge, self.gauges[gauge].steps] += bar
+        return float(sum(values)), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
         """NSE [g] of every gauge over its scored steps, whatever the terms are."""
