@@ -157,6 +157,9 @@ class Experiment(Section):
         if penalty and penalty.weight == "lcurve" and last.free == ("network",):
             what = "the last stage, which runs with each weight, leaves the parameters as they are"
             problems.append((("objective", "penalty", "weight"), what, "let a stage with parameters be the last"))
+        if penalty and penalty.weight == "lcurve" and self.regional.basins:
+            what = "several basins have no common corner"
+            problems.append((("objective", "penalty", "weight"), what, "find a weight with one of them, and give it"))
         refuse(problems)
         return self
 

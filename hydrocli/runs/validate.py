@@ -40,7 +40,7 @@ def validate(target: Path, overrides: list[str], console: Console) -> list[Row]:
     return validate_experiment(load(target, overrides), console)
 
 
-def validate_experiment(experiment: Experiment, console: Console) -> list[dict[str, Any]]:
+def validate_experiment(experiment: Experiment, console: Console) -> list[Row]:
     """As `validate`, of a configuration that has been read."""
     evaluation = Evaluation(experiment, console)
     rows = _validated(evaluation, console)

@@ -211,6 +211,26 @@ WRONG = {
             "objective.terms.1.transform: the signature Epf is of",
         ],
     ),
+    "a penalty on nothing": (
+        "forcing:",
+        "objective: {penalty: {weight: 1}}\nforcing:",
+        ["config.yaml:15: objective.penalty: has neither prior nor smoothing"],
+    ),
+    "a weight that is none": (
+        "forcing:",
+        "objective: {penalty: {prior: 1, weight: curve}}\nforcing:",
+        ["objective.penalty.weight: 'curve' is not possible", "lcurve"],
+    ),
+    "smoothing of uniform parameters": (
+        "forcing:",
+        "objective: {penalty: {smoothing: 1}}\nforcing:",
+        ["objective.penalty.smoothing: uniform parameters are smooth"],
+    ),
+    "an L-curve of several basins": (
+        "forcing:",
+        "objective: {penalty: {prior: 1, weight: lcurve}}\nregional: {basins: [other.yaml]}\nforcing:",
+        ["objective.penalty.weight: several basins have no common corner"],
+    ),
     "words for weights": (
         "  calibration: [A, B]",
         "  calibration: [A, B]\n  weights: areas",
