@@ -28,6 +28,30 @@ LEAST_OUTFLOW = 1e-6
 """For the first guess alone: 1 + f4 may vanish."""
 
 
+@loop
+def corrected_terms(x, f, kexc, terms):
+    """a = pn (1 + f1), b = en (1 + f2), k = kexc (1 + f3), o = 1 + f4."""
+    pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
+    a, b, k, o = terms[0], terms[1], terms[2], terms[3]
+    one = terms.dtype.type(1)
+    for c in range(kexc.size):
+        a[c], b[c] = pn[c] * (one + f1[c]), en[c] * (one + f2[c])
+        k[c], o[c] = kexc[c] * (one + f3[c]), one + f4[c]
+
+
+@loop
+def corrected_terms_adjoint(x, f, kexc, terms_bar, f_bar, kexc_bar):
+    """Transpose of `corrected_terms`; kexc_bar is summed."""
+    pn, en, f3 = x[2], x[3], f[2]
+    a_bar, b_bar, k_bar, o_bar = terms_bar[0], terms_bar[1], terms_bar[2], terms_bar[3]
+    f1_bar, f2_bar, f3_bar, f4_bar = f_bar[0], f_bar[1], f_bar[2], f_bar[3]
+    one = terms_bar.dtype.type(1)
+    for c in range(kexc.size):
+        f1_bar[c], f2_bar[c] = a_bar[c] * pn[c], b_bar[c] * en[c]
+        f3_bar[c], f4_bar[c] = k_bar[c] * kexc[c], o_bar[c]
+        kexc_bar[c] += k_bar[c] * (one + f3[c])
+
+
 @kernel
 def first_level(inflow, o, inverse_ct, ht0):
     """A level not below the root where exchange takes water; outflow alone bounds it by (4 reach / o)^(1/4)."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.model import gr, grnn, node, ode
+from hydrocli.model import gr, grnn, node_implicit, node_previous, ode
 from hydrocli.model.network import LEAKY_RELU, SILU, STRIP, layer_widths, weight_count, workspace
 from hydrocli.water.transfer import LOWEST_LEVEL
 
@@ -28,8 +28,8 @@ LOOPS: dict[str, tuple[Loop, Loop]] = {
     "gr": (gr.forward, gr.reverse),
     "grnn": (grnn.forward, grnn.reverse),
     "ode": (ode.forward, ode.reverse),
-    "node previous": (node.forward_previous, node.reverse_previous),
-    "node implicit": (node.forward_implicit, node.reverse_implicit),
+    "node previous": (node_previous.forward, node_previous.reverse),
+    "node implicit": (node_implicit.forward, node_implicit.reverse),
 }
 HIGHEST_LEVEL = {"physical": np.inf, "papers": 1.0 - 1e-6}
 """Of the stores of `ode` and `node`; hp stays below 1 by its equation."""

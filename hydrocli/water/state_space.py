@@ -105,3 +105,41 @@ def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
         qt_bar * 0.2 * hp * a,
         qt_bar * (3.5 * k * h25 + 1.25 * ct * o * h4),
     )
+
+
+@kernel
+def coupling(pn, en, kexc, inverse_cp, inverse_ct, hp, ht, exchanged, f1h, f2h, f3h, f4h):
+    """What the derivative (f1h..f4h) of the corrections by one level adds to the derivatives of both residuals.
+
+    The residuals are those of production and transfer divided by their capacities; exchanged is ht^(7/2).
+    """
+    h4 = ht * ht * ht * ht
+    return (
+        -inverse_cp * ((1.0 - hp * hp) * pn * f1h - hp * (2.0 - hp) * en * f2h),
+        -inverse_ct * (0.9 * hp * hp * pn * f1h + kexc * exchanged * f3h) + 0.25 * h4 * ht * f4h,
+    )
+
+
+@kernel
+def coupling_adjoint(
+    pn, en, kexc, inverse_cp, inverse_ct, hp, ht, exchanged, f1h, f2h, f3h, f4h, production_bar, transfer_bar
+):
+    """Bars of the arguments of `coupling`, in their order."""
+    h4 = ht * ht * ht * ht
+    wet, dry = 1.0 - hp * hp, hp * (2.0 - hp)
+    moved_bar = -inverse_cp * production_bar
+    filled_bar = -inverse_ct * transfer_bar
+    return (
+        (moved_bar * wet + 0.9 * filled_bar * hp * hp) * f1h,
+        -moved_bar * dry * f2h,
+        filled_bar * exchanged * f3h,
+        -production_bar * (wet * pn * f1h - dry * en * f2h),
+        -transfer_bar * (0.9 * hp * hp * pn * f1h + kexc * exchanged * f3h),
+        -2.0 * moved_bar * (hp * pn * f1h + (1.0 - hp) * en * f2h) + 1.8 * filled_bar * hp * pn * f1h,
+        1.25 * transfer_bar * h4 * f4h,
+        filled_bar * kexc * f3h,
+        (moved_bar * wet + 0.9 * filled_bar * hp * hp) * pn,
+        -moved_bar * dry * en,
+        filled_bar * kexc * exchanged,
+        0.25 * transfer_bar * h4 * ht,
+    )

@@ -28,8 +28,16 @@ ROWS = {
     "routing": ("_route_row", "_route_row_adjoint"),
     "grnn": ("_row", "_row_adjoint"),
     "network": ("_weighted_sum", "_activate", "_correct", "_through_slope", "_back_one", "_back_four"),
-    "implicit_euler": ("_start", "_improve", "runoff", "held_adjoint"),
-    "node": ("_terms", "_terms_adjoint", "_jacobian", "_newton", "_implicit_row_adjoint"),
+    "implicit_euler": (
+        "corrected_terms",
+        "corrected_terms_adjoint",
+        "_start",
+        "_improve",
+        "runoff",
+        "held_adjoint",
+    ),
+    "node_newton": ("jacobian", "_newton"),
+    "node_implicit": ("_row_adjoint",),
 }
 """Loops over the cells of a row or a strip."""
 STRUCTURES = (

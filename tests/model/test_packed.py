@@ -17,8 +17,8 @@ SHORT = {
     "network._through_slope": 1,
     "network._back_one": 2,
     "network._back_four": 8,
-    "node._terms": 3,
-    "node._terms_adjoint": 4,
+    "implicit_euler.corrected_terms": 3,
+    "implicit_euler.corrected_terms_adjoint": 4,
 }
 """Loops of few products, as many as stand here; of their scalar remainder there may be several copies."""
 

@@ -162,12 +162,12 @@ EXAMS: dict[str, Draw] = {
     "state_space.production_root": production_root,
     "state_space.transfer_residual": transfer_residual,
     "state_space.state_space_runoff": state_space_runoff,
-    "node.coupling": coupling,
+    "state_space.coupling": coupling,
 }
 SEARCHES: dict[str, Draw] = {
     "implicit_euler.first_level": first_level,
-    "node.newton_step": newton_step,
-    "node.transposed_solve": transposed_solve,
+    "node_newton.newton_step": newton_step,
+    "node_implicit.transposed_solve": transposed_solve,
 }
 
 

@@ -11,7 +11,8 @@ from water_harness import interpreted, results, rounding
 from hydrocli.model.gr import gr
 from hydrocli.model.grnn import UNLIMITED, grnn, grnn_adjoint
 from hydrocli.model.implicit_euler import first_level
-from hydrocli.model.node import coupling, newton_step, transposed_solve
+from hydrocli.model.node_implicit import transposed_solve
+from hydrocli.model.node_newton import newton_step
 from hydrocli.water.flux_correction import (
     LEAK,
     corrected_flux,
@@ -24,6 +25,7 @@ from hydrocli.water.flux_correction import (
 )
 from hydrocli.water.production import production
 from hydrocli.water.state_space import (
+    coupling,
     production_root,
     production_root_adjoint,
     state_space_runoff,
