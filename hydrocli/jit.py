@@ -137,7 +137,21 @@ def _numba():
     if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
         config.CPU_NAME = llvm.get_host_cpu_name()
         config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
+    _take_features(config.CPU_FEATURES)
     return numba
+
+
+def _take_features(features: str | None) -> None:
+    """Another library that used Numba first has made the code generator without them, and sums would round otherwise.
+
+    What that library has compiled stays as it is.
+    """
+    from numba.core.codegen import JITCPUCodegen
+    from numba.core.registry import cpu_target
+
+    context = cpu_target.target_context
+    if features is not None and context.codegen().magic_tuple()[-1] != features:
+        context._internal_codegen = JITCPUCodegen("numba.exec")
 
 
 def _kernel_compiler():

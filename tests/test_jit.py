@@ -160,3 +160,16 @@ def test_a_full_disk_is_no_cache_not_a_failure(python):
 def test_commands_that_compute_nothing_do_not_import_numba(python):
     loaded = "import sys, hydrocli, hydrocli.jit, hydrocli.names, hydrocli.errors; print('numba' in sys.modules)"
     assert python(loaded) == "False"
+
+
+SUMMED = (
+    "import numpy as np; from hydrocli.model.network import _through_slope\n"
+    "random = np.random.default_rng(0)\n"
+    "print(sum(_through_slope(*random.normal(size=(2, n)), n) for n in range(64, 129)).hex())\n"
+)
+FILL = "from pyflwdir.dem import fill_depressions; import numpy as np; fill_depressions(np.ones((9, 9)))\n"
+
+
+def test_a_library_that_used_numba_before_changes_no_bit(python):
+    """It has made the code generator with other features of the CPU: vectors of another width, where it has AVX-512."""
+    assert python(FILL + SUMMED + FILL) == python(SUMMED)
