@@ -53,6 +53,10 @@ class Ode(Section):
     """GR as differential equations."""
 
     kind: Literal["ode"] = Field(description="ode: gr as differential equations, implicit Euler")
+    scheme: Literal["implicit", "explicit"] = Field(
+        "implicit", description="in time; explicit: Euler's in substeps, to compare with"
+    )
+    substeps: Annotated[Integer, Field(ge=1, le=1000)] = Field(1, description="of a step, for the explicit scheme")
     limits: Limits = Field("physical", description="physical: a store may overfill and drains; papers: clamped below 1")
     tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
 

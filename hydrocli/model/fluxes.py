@@ -3,7 +3,7 @@
 The sweep keeps levels and runoff only. What moved between them follows from the same kernels and the same network; the
 books (`balance`) and what a user wants to look at (`recording`) both read it here.
 
-| row of the fluxes | gr, grnn | ode, node (at the new levels) |
+| row of the fluxes | gr, grnn | ode, node (at the new levels; explicit scheme: means over its substeps) |
 |---|---|---|
 | pn, en | neutralised rain and evapotranspiration | the same |
 | ps, es | infiltration, evaporation, as limited | (1 - hp^2) pn (1 + f1), hp (2 - hp) en (1 + f2) |
@@ -28,11 +28,12 @@ from hydrocli.model.grnn import UNLIMITED
 from hydrocli.model.network import LEAKY_RELU, SILU, network, workspace
 from hydrocli.model.rows import inputs_of
 from hydrocli.model.structures import HIGHEST_LEVEL, Structure
-from hydrocli.water.exchange import exchange
+from hydrocli.water.exchange import driving_level, exchange
 from hydrocli.water.flux_correction import corrected_flux
 from hydrocli.water.production import percolation, production
+from hydrocli.water.state_space import state_space_rates
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff, transfer
-from hydrocli.water.vector_math import maximum
+from hydrocli.water.vector_math import maximum, minimum
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def equations_of(structure: Structure, weights: Floats) -> tuple[Any, ...]:
     highest = float(HIGHEST_LEVEL[structure.limits])
     return (
         (seen if structure.has_network else UNCORRECTED, scaled, structure.widths, activation, work),
-        (structure.has_solver, room, LOWEST_LEVEL, highest),
+        (structure.is_differential, structure.has_solver, structure.substeps, room, LOWEST_LEVEL, highest),
     )
 
 
@@ -69,7 +70,7 @@ def fluxes_of(net, hp0, ht0, hp, ht, cells, inverse_beta, equations, out):
 
     cells: five rows [n], see `cell_rows`. equations: see `equations_of`.
     """
-    (seen, weights, widths, kind, work), (is_differential, room, lowest, highest) = equations
+    (seen, weights, widths, kind, work), (is_differential, is_implicit, substeps, room, lowest, highest) = equations
     values, slopes = work[0], work[1]
     x, f = values[0], values[-1]
     n = net.size
@@ -80,7 +81,9 @@ def fluxes_of(net, hp0, ht0, hp, ht, cells, inverse_beta, equations, out):
     if seen != UNCORRECTED:
         network(weights, widths, kind, values, slopes, n)
     pair = (hp0, ht0, hp, ht)
-    if is_differential:
+    if is_differential and not is_implicit:
+        _explicit(x[2], x[3], pair, cells, substeps, lowest, highest, out, n)
+    elif is_differential:
         _differential(x[2], x[3], pair, cells[0], cells[2], cells[4], f, lowest, highest, out, n)
     else:
         _algebraic(x[2], x[3], pair, cells, inverse_beta, f, room, out, n)
@@ -133,7 +136,7 @@ def _differential(rain, demand, levels, cp, ct, kexc, f, lowest, highest, out, n
         a = rain[c] * (1.0 + f1[c])
         ps, es = (1.0 - hp * hp) * a, hp * (2.0 - hp) * demand[c] * (1.0 + f2[c])
         pr = a - ps
-        F = (1.0 + f3[c]) * exchange(kexc[c], ht)
+        F = (1.0 + f3[c]) * exchange(kexc[c], driving_level(kexc[c], ht))
         h2 = ht * ht
         qr = 0.25 * ct[c] * (1.0 + f4[c]) * h2 * h2 * ht
         ps_out[c], es_out[c], pr_out[c], perc_out[c], exchanged[c] = ps, es, pr, 0.0, 2.0 * F
@@ -142,3 +145,30 @@ def _differential(rain, demand, levels, cp, ct, kexc, f, lowest, highest, out, n
             clamped[c] += cp[c] * (hp - before_p[c]) - (ps - es)
         if ht <= lowest or ht >= highest:
             clamped[c] += ct[c] * (ht - before_t[c]) - (0.9 * pr + F - qr)
+
+
+@loop
+def _explicit(rain, demand, levels, cells, substeps, lowest, highest, out, n):
+    """Steps of `ode` by the explicit scheme, from the levels before."""
+    level_p, level_t, _, _ = levels
+    cp, inverse_cp, ct, inverse_ct, kexc = cells
+    ps_out, es_out, pr_out, perc_out, exchanged = out[2], out[3], out[4], out[5], out[6]
+    qr_out, qd_out, source, clamped = out[7], out[8], out[13], out[14]
+    share, highest_hp = 1.0 / substeps, minimum(highest, 1.0)
+    for c in range(n):
+        hp, ht = level_p[c], level_t[c]
+        ps = es = pr = F = qr = held = 0.0
+        for _ in range(substeps):
+            h2 = ht * ht
+            ps += share * (1.0 - hp * hp) * rain[c]
+            es += share * hp * (2.0 - hp) * demand[c]
+            pr += share * hp * hp * rain[c]
+            F += share * exchange(kexc[c], driving_level(kexc[c], ht))
+            qr += share * 0.25 * ct[c] * h2 * h2 * ht
+            hp_rate, ht_rate = state_space_rates(rain[c], demand[c], kexc[c], 1.0, inverse_cp[c], inverse_ct[c], hp, ht)
+            free_hp, free_ht = hp + share * hp_rate, ht + share * ht_rate
+            hp = minimum(maximum(free_hp, lowest), highest_hp)
+            ht = minimum(maximum(free_ht, lowest), highest)
+            held += cp[c] * (hp - free_hp) + ct[c] * (ht - free_ht)
+        ps_out[c], es_out[c], pr_out[c], perc_out[c], exchanged[c] = ps, es, pr, 0.0, 2.0 * F
+        qr_out[c], qd_out[c], source[c], clamped[c] = qr, 0.1 * pr + F, 0.0, held

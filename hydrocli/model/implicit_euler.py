@@ -3,8 +3,9 @@
 `terms[4, STRIP]` holds what the corrections make of rain, evapotranspiration, exchange and outflow: a, b, k, o
 (legend in `water.state_space`). Newton's passes go over the whole strip; a cell that has converged keeps its value,
 so its bits do not depend on its neighbours. The few that do not converge are solved again one by one, by Newton's
-method inside a bracket, and counted. `limits`: lowest and highest level; a level that is held there passes no
-derivative on.
+method inside a bracket, and counted: the residual changes sign between the limits, so there is a root to find, that of
+the very equation that the transpose takes. Substeps would solve another equation, and leave the transpose a chain of
+them. `limits`: lowest and highest level; a level that is held there passes no derivative on.
 
 `counts[4, slots]`: sum of the iterations, largest number of them, steps solved again, steps without a solution.
 """
@@ -99,15 +100,18 @@ def total(values, n):
 
 @loop
 def _bracketed(inflow, k, o, inverse_ct, ht0, tolerance, lowest, highest):
-    """Root by Newton's method in a bracket that halves where Newton leaves it: the level, and whether it was found."""
+    """Root by Newton's method in a bracket that halves where Newton leaves it: the level, and whether it was found.
+
+    The gain by exchange is limited, so a store above 1 never rises by more than that and the inflow.
+    """
     real = type(inflow)
-    low, high = lowest, minimum(maximum(ht0 + inflow * inverse_ct, real(1)), highest)
-    for _ in range(BRACKETED):
-        residual, _slope = transfer_residual(inflow, k, o, inverse_ct, ht0, high)
-        if residual >= 0 or high >= highest:
-            break
-        high = minimum(high * real(2), highest)
-    level = high
+    most = ht0 + (inflow + maximum(k, real(0))) * inverse_ct
+    low, high = lowest, minimum(maximum(most, real(1)), highest)
+    if transfer_residual(inflow, k, o, inverse_ct, ht0, high)[0] <= 0:
+        return high, True
+    if transfer_residual(inflow, k, o, inverse_ct, ht0, low)[0] >= 0:
+        return low, True
+    level = minimum(maximum(first_level(inflow, o, inverse_ct, ht0), low), high)
     for _ in range(BRACKETED):
         residual, slope = transfer_residual(inflow, k, o, inverse_ct, ht0, level)
         if residual > 0:

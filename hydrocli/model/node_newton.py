@@ -11,12 +11,14 @@ import numpy as np
 from hydrocli.jit import kernel, loop
 from hydrocli.model.implicit_euler import count_iterations, total
 from hydrocli.model.network import network, network_tangent
-from hydrocli.water.exchange import exchange
+from hydrocli.water.exchange import driving_level, exchange
 from hydrocli.water.state_space import coupling, transfer_residual
 from hydrocli.water.vector_math import maximum, minimum
 
 ITERATIONS = 20
-BRACKETED = 100
+BRACKETED = 200
+HALVED = 3
+"""Every so many guesses the bracket is halved, once both its ends were met: rounding can make Newton's method crawl."""
 
 
 @loop
@@ -49,7 +51,7 @@ def jacobian(x, f, by_hp, by_ht, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht,
         residual, slope = transfer_residual(
             share * h * h * a, kexc[c] * (one + f3[c]), one + f4[c], inverse_ct[c], ht0[c], ht[c]
         )
-        exchanged = exchange(one, ht[c])
+        exchanged = exchange(one, driving_level(kexc[c], ht[c]))
         more11, more21 = coupling(
             pn[c], en[c], kexc[c], inverse_cp[c], inverse_ct[c], h, ht[c], exchanged, p1[c], p2[c], p3[c], p4[c]
         )
@@ -153,14 +155,16 @@ def solve_implicit(
 
 
 @loop
-def next_level(level, residual, slope, low, high, lowest, highest):
+def next_level(guess, level, residual, slope, low, high, lowest, highest):
     """Newton's next level if it lies in the bracket; else the limit beyond, if that was not tried, or the middle.
 
-    low is 0 and high infinite until a residual of their sign was met. Never more than four times as high: from far
-    above, Newton's method comes down by a fifth at a time.
+    guess is their number. low is 0 and high infinite until a residual of their sign was met. Never more than four times
+    as high: from far above, Newton's method comes down by a fifth at a time.
     """
     real = type(level)
     better = level - residual / slope
+    if guess % HALVED == HALVED - 1 and low > 0 and high < np.inf:
+        better = real(0.5) * (low + high)
     if not (maximum(low, lowest) <= better <= minimum(high, highest)):
         if residual > 0:
             better = real(0.5) * (low + high) if low > 0 else lowest
@@ -187,7 +191,7 @@ def _solve_alone(
     guess_hp, guess_ht = alone[0, :1], alone[1, :1]
     guess_hp[0], guess_ht[0] = hp0[c], ht0[c]
     low, high, found = real(0), real(np.inf), False
-    for _ in range(BRACKETED):
+    for guess in range(BRACKETED):
         residual, slope = _production_alone(
             weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
             lowest, highest,
@@ -197,7 +201,7 @@ def _solve_alone(
             high = level
         else:
             low = level
-        better = next_level(level, residual, slope, low, high, lowest, highest)
+        better = next_level(guess, level, residual, slope, low, high, lowest, highest)
         guess_ht[0] = better
         if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
             found = True
@@ -222,7 +226,7 @@ def _production_alone(
     real = hp0.dtype.type
     system, hp, ht, n = room[2], room[3, 0, :1], room[3, 1, :1], hp0[:1].size
     low, high, highest_hp = real(0), real(np.inf), minimum(highest, real(1))
-    for _ in range(BRACKETED):
+    for guess in range(BRACKETED):
         evaluate(weights, widths, kind, work, hp, ht, n)
         jacobian(
             work[0, 0], work[0, -1], work[3, -1], work[4, -1], kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system,
@@ -233,7 +237,7 @@ def _production_alone(
             high = level
         else:
             low = level
-        better = next_level(level, residual, slope, low, high, lowest, highest_hp)
+        better = next_level(guess, level, residual, slope, low, high, lowest, highest_hp)
         if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
             break
         hp[0] = better

@@ -10,7 +10,7 @@ from hydrocli.model.skew import window
 
 
 @loop
-def _terms(net, kexc, terms):
+def terms_of(net, kexc, terms):
     """a, b, k, o without corrections."""
     real = terms.dtype.type
     a, b, k, o = terms[0], terms[1], terms[2], terms[3]
@@ -37,7 +37,7 @@ def forward(
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
                 hp, ht = levels[0, k + 1, s:e], levels[1, k + 1, s:e]
-                _terms(net[f + s : f + e], p[4, s:e], terms)
+                terms_of(net[f + s : f + e], p[4, s:e], terms)
                 solve_held(
                     terms, p[0, s:e], p[3, s:e], levels[0, k, s:e], levels[1, k, s:e], hp, ht, scratch, counts[:, s:e],
                     tolerance, lowest, highest,
@@ -62,7 +62,7 @@ def reverse(
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
                 kexc_bar = p_bar[2, s:e]
-                _terms(net[f + s : f + e], p[4, s:e], terms)
+                terms_of(net[f + s : f + e], p[4, s:e], terms)
                 held_adjoint(
                     terms, p[0, s:e], p[2, s:e], p[3, s:e], levels[0, k, s:e], levels[1, k, s:e],
                     levels[0, k + 1, s:e], levels[1, k + 1, s:e], to_discharge[s:e], lateral_bar[k - rows[0], s:e],

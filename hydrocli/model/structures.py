@@ -4,7 +4,7 @@
 |---|---|---|
 | gr | algebraic (P1 eqs 4-8) | none |
 | grnn | the same | phi1 at the levels before the step |
-| ode | differential, implicit Euler (P2 eqs 5, 8-13) | none |
+| ode | differential, implicit Euler (P2 eqs 5, 8-13); explicit Euler to compare with | none |
 | node | the same (P2 eq. 14) | phi1 at the new levels (`implicit`) or at those before the step (`previous`) |
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.model import gr, grnn, node_implicit, node_previous, ode
+from hydrocli.model import gr, grnn, node_implicit, node_previous, ode, ode_explicit
 from hydrocli.model.network import LEAKY_RELU, SILU, STRIP, layer_widths, weight_count, workspace
 from hydrocli.water.transfer import LOWEST_LEVEL
 
@@ -28,11 +28,13 @@ LOOPS: dict[str, tuple[Loop, Loop]] = {
     "gr": (gr.forward, gr.reverse),
     "grnn": (grnn.forward, grnn.reverse),
     "ode": (ode.forward, ode.reverse),
+    "ode explicit": (ode_explicit.forward, ode_explicit.reverse),
     "node previous": (node_previous.forward, node_previous.reverse),
     "node implicit": (node_implicit.forward, node_implicit.reverse),
 }
-HIGHEST_LEVEL = {"physical": np.inf, "papers": 1.0 - 1e-6}
-"""Of the stores of `ode` and `node`; hp stays below 1 by its equation."""
+HIGHEST_LEVEL = {"physical": 1e6, "papers": 1.0 - 1e-6}
+"""Of the stores of `ode` and `node`; hp stays below 1 by its equation. No flood comes near 1e6: it holds a store whose
+outflow a network has closed to the last bit, before its powers overflow in single precision."""
 TOLERANCE = 1e-6
 
 
@@ -47,6 +49,7 @@ class Structure:
         input_scale: factors of the inputs hp, ht, pn, en of phi1.
         limits: physical, or papers (see `hydrocli.model.grnn` and `implicit_euler`).
         network_state: implicit or previous, for node.
+        scheme: of ode in time: implicit, or explicit in so many substeps, to compare with.
         tolerance: relative step at which Newton's method has converged.
     """
 
@@ -56,6 +59,8 @@ class Structure:
     input_scale: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     limits: str = "physical"
     network_state: str = "implicit"
+    scheme: str = "implicit"
+    substeps: int = 1
     tolerance: float = TOLERANCE
 
     @property
@@ -64,9 +69,14 @@ class Structure:
         return self.kind in ("grnn", "node")
 
     @property
+    def is_differential(self) -> bool:
+        """Whether the equations of the stores are differential ones."""
+        return self.kind in ("ode", "node")
+
+    @property
     def has_solver(self) -> bool:
         """Whether a step is solved by Newton's method."""
-        return self.kind in ("ode", "node")
+        return self.is_differential and self.scheme == "implicit"
 
     @property
     def sees_new_levels(self) -> bool:
@@ -86,6 +96,8 @@ class Structure:
     @property
     def loops(self) -> tuple[Loop, Loop]:
         """Compiled loops over a tile, forward and reverse."""
+        if self.scheme == "explicit":
+            return LOOPS[f"{self.kind} explicit"]
         return LOOPS[f"node {self.network_state}" if self.kind == "node" else self.kind]
 
     def scaled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,7 +119,11 @@ class Structure:
         if self.kind == "gr":
             return ()
         kind = {"silu": SILU, "leaky_relu": LEAKY_RELU}[self.activation]
-        solver = (counts, real(self.tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[self.limits]))
+        limits = (real(LOWEST_LEVEL), real(HIGHEST_LEVEL[self.limits]))
+        if self.scheme == "explicit":
+            path: NDArray[np.floating] = np.zeros((2, self.substeps + 1, STRIP), real)
+            return np.zeros((4, STRIP), real), path, np.zeros(STRIP, real), real(1.0 / self.substeps), *limits
+        solver = (counts, real(self.tolerance), *limits)
         if self.kind == "ode":
             return np.zeros((2, 4, STRIP), real), *solver
         network = (weights, self.widths, kind)

@@ -2,15 +2,19 @@
 
     F = kexc ht^(7/2)
 
+In GR the level stays below 1, and so does what drives the exchange. In the differential equations a flood may lift it
+above; then a gain (kexc > 0) is that of a full store: unlimited, it would feed itself without end wherever a network
+closes the outflow. A loss needs no limit, for it empties the store.
+
 | symbol | meaning | unit |
 |---|---|---|
 | kexc | exchange coefficient; negative: water is lost | mm/step |
-| ht | relative level of the transfer store before the step | - |
+| ht | relative level of the transfer store | - |
 | F | exchange | mm/step |
 """
 
 from hydrocli.jit import kernel
-from hydrocli.water.vector_math import inverse_sqrt
+from hydrocli.water.vector_math import inverse_sqrt, minimum, where_positive
 
 
 @kernel
@@ -25,3 +29,15 @@ def exchange_adjoint(kexc, ht, F_bar):
     """Bars of kexc, ht."""
     root = ht * inverse_sqrt(ht)
     return F_bar * (ht * ht * ht * root), F_bar * kexc * 3.5 * (ht * ht * root)
+
+
+@kernel
+def driving_level(kexc, ht):
+    """Level that drives the exchange of a store that may hold more than its capacity."""
+    return where_positive(kexc, minimum(ht, 1.0), ht)
+
+
+@kernel
+def driving_level_adjoint(kexc, ht, level_bar):
+    """Bars of kexc, ht; a full store is on the side below 1."""
+    return 0.0 * level_bar, where_positive(kexc, where_positive(ht - 1.0, 0.0, level_bar), level_bar)

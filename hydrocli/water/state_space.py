@@ -1,8 +1,8 @@
-"""GR as ordinary differential equations, one implicit Euler step (P2 eqs 5, 6, 13, 14; Santos et al. 2018).
+"""GR as ordinary differential equations, and one implicit Euler step (P2 eqs 5, 6, 13, 14; Santos et al. 2018).
 
     cp dhp/dt = (1 - hp^2) a - hp (2 - hp) b
-    ct dht/dt = 0.9 hp^2 a + k ht^(7/2) - ct/4 o ht^5
-    qt        = 0.1 hp^2 a + k ht^(7/2) + ct/4 o ht^5                     at the new levels
+    ct dht/dt = 0.9 hp^2 a + k h^(7/2) - ct/4 o ht^5
+    qt        = 0.1 hp^2 a + k h^(7/2) + ct/4 o ht^5                      at the new levels
 
 | symbol | meaning | unit |
 |---|---|---|
@@ -12,6 +12,7 @@
 | o | outflow factor 1 + f4 | - |
 | cp, ct | capacities; inverse_ct is 1/ct | mm |
 | hp, ht | relative levels of the production and the transfer store; hp0, ht0 before the step | - |
+| h | level that drives the exchange: ht, or 1 where a store above its capacity gains (`exchange`) | - |
 | qt | runoff of the cell; exchange can make it negative | mm/step |
 
 With corrections f1..f4 that do not depend on the new levels (`ode`: 0; `node`, previous: held over the step) the first
@@ -19,6 +20,7 @@ equation holds hp alone and is a quadratic: its root is written down. The second
 """
 
 from hydrocli.jit import kernel
+from hydrocli.water.exchange import driving_level, driving_level_adjoint
 from hydrocli.water.vector_math import inverse_sqrt
 
 
@@ -51,59 +53,89 @@ def production_root_adjoint(a, b, cp, hp0, hp_bar):
 
 @kernel
 def transfer_residual(inflow, k, o, inverse_ct, ht0, ht):
-    """What ct (ht - ht0) = inflow + k ht^(7/2) - ct/4 o ht^5 leaves [-], and its derivative by ht."""
-    h2 = ht * ht
-    root = ht * inverse_sqrt(ht)
+    """What ct (ht - ht0) = inflow + k h^(7/2) - ct/4 o ht^5 leaves [-], and its derivative by ht."""
+    h, h2 = driving_level(k, ht), ht * ht
+    _, h_slope = driving_level_adjoint(k, ht, 1.0)
     outflow = 0.25 * o * h2 * h2
-    exchanged = k * inverse_ct * h2 * root
-    return ht - ht0 - inflow * inverse_ct - exchanged * ht + outflow * ht, 1.0 - 3.5 * exchanged + 5.0 * outflow
+    exchanged = k * inverse_ct * (h * h) * (h * inverse_sqrt(h))
+    return (
+        ht - ht0 - inflow * inverse_ct - exchanged * h + outflow * ht,
+        1.0 - 3.5 * exchanged * h_slope + 5.0 * outflow,
+    )
 
 
 @kernel
 def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, slope_bar):
     """Bars of inflow, k, o, inverse_ct, ht0, ht."""
-    h2 = ht * ht
-    root = ht * inverse_sqrt(ht)
+    h, h2 = driving_level(k, ht), ht * ht
+    _, h_slope = driving_level_adjoint(k, ht, 1.0)
     h4 = h2 * h2
-    outflow = 0.25 * o * h4
-    h25 = h2 * root
-    exchanged = k * inverse_ct * h25
+    h15 = h * (h * inverse_sqrt(h))
+    h25 = h * h15
     outflow_bar = residual_bar * ht + 5.0 * slope_bar
-    exchanged_bar = -residual_bar * ht - 3.5 * slope_bar
+    exchanged_bar = -residual_bar * h - 3.5 * slope_bar * h_slope
+    h_bar = k * inverse_ct * (2.5 * exchanged_bar * h15 - residual_bar * h25)
     return (
         -residual_bar * inverse_ct,
         exchanged_bar * inverse_ct * h25,
         0.25 * outflow_bar * h4,
         -residual_bar * inflow + exchanged_bar * k * h25,
         -residual_bar,
-        residual_bar * (1.0 - exchanged + outflow)
-        + outflow_bar * o * h2 * ht
-        + exchanged_bar * 2.5 * k * inverse_ct * ht * root,
+        residual_bar * (1.0 + 0.25 * o * h4) + outflow_bar * o * h2 * ht + h_bar * h_slope,
     )
 
 
 @kernel
 def state_space_runoff(a, k, o, ct, hp, ht):
     """Runoff qt [mm/step] at the new levels (P2 eq. 6)."""
-    h2 = ht * ht
-    root = ht * inverse_sqrt(ht)
-    return 0.1 * hp * hp * a + k * h2 * ht * root + 0.25 * ct * o * h2 * h2 * ht
+    h, h2 = driving_level(k, ht), ht * ht
+    return 0.1 * hp * hp * a + k * (h * h) * h * (h * inverse_sqrt(h)) + 0.25 * ct * o * h2 * h2 * ht
 
 
 @kernel
 def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
     """Bars of a, k, o, ct, hp, ht."""
-    h2 = ht * ht
-    root = ht * inverse_sqrt(ht)
-    h25, h4 = h2 * root, h2 * h2
+    h, h2 = driving_level(k, ht), ht * ht
+    _, h_slope = driving_level_adjoint(k, ht, 1.0)
+    h25, h4 = h * h * (h * inverse_sqrt(h)), h2 * h2
     outflow_bar = 0.25 * qt_bar * h4 * ht
     return (
         qt_bar * 0.1 * hp * hp,
-        qt_bar * h25 * ht,
+        qt_bar * h25 * h,
         outflow_bar * ct,
         outflow_bar * o,
         qt_bar * 0.2 * hp * a,
-        qt_bar * (3.5 * k * h25 + 1.25 * ct * o * h4),
+        qt_bar * (3.5 * k * h25 * h_slope + 1.25 * ct * o * h4),
+    )
+
+
+@kernel
+def state_space_rates(a, b, k, o, inverse_cp, inverse_ct, hp, ht):
+    """dhp/dt and dht/dt [1/step] (P2 eqs 13, 14)."""
+    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
+    return (
+        inverse_cp * ((1.0 - filled) * a - hp * (2.0 - hp) * b),
+        inverse_ct * (0.9 * filled * a + k * (h * h) * h * (h * inverse_sqrt(h))) - 0.25 * o * h2 * h2 * ht,
+    )
+
+
+@kernel
+def state_space_rates_adjoint(a, b, k, o, inverse_cp, inverse_ct, hp, ht, hp_rate_bar, ht_rate_bar):
+    """Bars of a, b, k, o, inverse_cp, inverse_ct, hp, ht."""
+    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
+    _, h_slope = driving_level_adjoint(k, ht, 1.0)
+    h25 = h * h * (h * inverse_sqrt(h))
+    moved_bar, filled_bar = hp_rate_bar * inverse_cp, ht_rate_bar * inverse_ct
+    dry = hp * (2.0 - hp)
+    return (
+        moved_bar * (1.0 - filled) + 0.9 * filled_bar * filled,
+        -moved_bar * dry,
+        filled_bar * h25 * h,
+        -0.25 * ht_rate_bar * h2 * h2 * ht,
+        hp_rate_bar * ((1.0 - filled) * a - dry * b),
+        ht_rate_bar * (0.9 * filled * a + k * h25 * h),
+        -2.0 * moved_bar * (hp * a + (1.0 - hp) * b) + 1.8 * filled_bar * hp * a,
+        3.5 * filled_bar * k * h25 * h_slope - 1.25 * ht_rate_bar * o * h2 * h2,
     )
 
 

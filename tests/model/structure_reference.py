@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from model_harness import STEP, gr_step, larger
 
-from hydrocli.model.structures import Structure
+from hydrocli.model.structures import HIGHEST_LEVEL, Structure
 
 LOWEST = 1e-6
 
@@ -55,11 +55,17 @@ def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, h
     return filled - perc / cp, drained, ct * (raised - drained) + direct
 
 
+def driving(kexc, ht):
+    """Level that drives the exchange: a store above 1 gains what a full one does."""
+    return np.where(np.real(kexc) > 0, smaller(ht, 1.0), ht)
+
+
 def rates(x, f, hp, ht):
     """dhp/dt and dht/dt [1/step] (P2 eqs 13, 14) with pn, en, cp, ct, kexc = x and corrections f."""
     pn, en, cp, ct, kexc = x
+    gained = driving(kexc, ht)
     dhp = ((1 - hp**2) * pn * (1 + f[0]) - hp * (2 - hp) * en * (1 + f[1])) / cp
-    dht = (0.9 * hp**2 * pn * (1 + f[0]) + kexc * ht**3.5 * (1 + f[2])) / ct - ht**5 * (1 + f[3]) / 4
+    dht = (0.9 * hp**2 * pn * (1 + f[0]) + kexc * gained**3.5 * (1 + f[2])) / ct - ht**5 * (1 + f[3]) / 4
     return dhp, dht
 
 
@@ -75,7 +81,7 @@ def bisected(function: Callable, low, high) -> np.ndarray:
 def implicit_step(structure: Structure, weights: np.ndarray, *arguments) -> tuple[np.ndarray, ...]:
     """P2 eqs 8-14 and 6: implicit Euler, corrections held over the step or at the new levels."""
     implicit = structure.kind == "node" and structure.network_state == "implicit"
-    highest = np.inf if structure.limits == "physical" else 1 - 1e-6
+    highest = HIGHEST_LEVEL[structure.limits]
     real = [np.real(argument) for argument in arguments]
     start = _held_solution(_corrections(structure, weights.real, real, *real[5:]), real)
 
@@ -96,7 +102,7 @@ def implicit_step(structure: Structure, weights: np.ndarray, *arguments) -> tupl
         levels = np.where(free, levels, np.clip(levels.real, LOWEST, highest))
     (pn, _, _, ct, kexc), (hp, ht) = arguments[:5], levels
     f = _corrections(structure, weights, arguments, *(levels if implicit else arguments[5:]))
-    qt = 0.1 * hp**2 * pn * (1 + f[0]) + kexc * ht**3.5 * (1 + f[2]) + ct / 4 * ht**5 * (1 + f[3])
+    qt = 0.1 * hp**2 * pn * (1 + f[0]) + kexc * driving(kexc, ht) ** 3.5 * (1 + f[2]) + ct / 4 * ht**5 * (1 + f[3])
     return (hp, ht, qt) if any(map(np.iscomplexobj, (weights, *arguments))) else (hp.real, ht.real, qt.real)
 
 
@@ -112,8 +118,21 @@ def _held_solution(held: np.ndarray, arguments) -> np.ndarray:
     return np.stack([hp, bisected(lambda h: h - ht0 - rates(x, held, hp, h)[1], zero, 1e3 * one)])
 
 
+def explicit_step(structure: Structure, pn, en, cp, ct, kexc, hp, ht):
+    """Explicit Euler in substeps; the runoff is the mean of that at the levels left."""
+    highest, total, nothing = HIGHEST_LEVEL[structure.limits], 0.0, np.zeros((4, len(pn)))
+    for _ in range(structure.substeps):
+        total = total + 0.1 * hp**2 * pn + kexc * driving(kexc, ht) ** 3.5 + ct / 4 * ht**5
+        dhp, dht = rates((pn, en, cp, ct, kexc), nothing, hp, ht)
+        hp = smaller(larger(hp + dhp / structure.substeps, LOWEST), min(highest, 1.0))
+        ht = smaller(larger(ht + dht / structure.substeps, LOWEST), highest)
+    return hp, ht, total / structure.substeps
+
+
 def reference_step(structure: Structure, weights: np.ndarray) -> Callable[..., tuple[np.ndarray, ...]]:
     """The step of a structure, for `model_harness.reference`."""
     if structure.kind == "gr":
         return gr_step
+    if structure.scheme == "explicit":
+        return partial(explicit_step, structure)
     return partial(grnn_step if structure.kind == "grnn" else implicit_step, structure, weights)

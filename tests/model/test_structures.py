@@ -20,6 +20,7 @@ STRUCTURES = {
     "grnn, two layers": Structure("grnn", (10, 6), input_scale=(2.0, 1.0, 0.1, 3.0)),
     "ode": Structure("ode"),
     "ode, papers": Structure("ode", limits="papers"),
+    "ode, explicit": Structure("ode", scheme="explicit", substeps=8),
     "previous": Structure("node", network_state="previous"),
     "previous, papers, leaky": Structure("node", (10, 6), "leaky_relu", limits="papers", network_state="previous"),
     "implicit": Structure("node"),

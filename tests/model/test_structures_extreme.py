@@ -9,7 +9,7 @@ import pytest
 from model_harness import Case
 from structure_reference import phi1, rates
 
-from hydrocli.model.structures import Structure
+from hydrocli.model.structures import HIGHEST_LEVEL, Structure
 from hydrocli.model.sweep import State, Sweep
 from hydrocli.names import PARAMETERS
 
@@ -30,10 +30,6 @@ DEVIATIONS = (0.01, 0.3, 1.0, 3.0)
 """Of the weights: from a network at its start to one that is 1 or -1 nearly everywhere."""
 
 
-FAILED = {"double": 0.0, "single": 1e-3}
-"""Share of steps without a solution: in single precision the residual of a step of the smallest stores is rounding."""
-
-
 @pytest.fixture(scope="module")
 def corners() -> Case:
     """Cells without neighbours, one for every corner of cp, ct and kexc, and some inside; all have the same weather."""
@@ -52,13 +48,16 @@ def corners() -> Case:
 def networks(structure: Structure) -> list[np.ndarray]:
     if not structure.has_network:
         return [np.zeros(0)]
-    return [np.random.default_rng(5).normal(0, deviation, structure.weights) for deviation in DEVIATIONS]
+    random = [np.random.default_rng(5).normal(0, deviation, structure.weights) for deviation in DEVIATIONS]
+    closed = random[1].copy()
+    closed[-2:] = 30.0, -30.0  # f3 = 1, f4 = -1 to the last bit: of node, all gain is doubled and nothing flows out
+    return [*random, closed]
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_discharge_and_gradient_are_finite(corners, name, precision):
-    """And what the solver did is counted: it needs help in these corners, and finds a solution all the same."""
+    """And what the solver did is counted: it needs help in these corners, and finds every solution all the same."""
     structure = STRUCTURES[name]
     for weights in networks(structure):
         sweep = corners.sweep(structure=structure, precision=precision)
@@ -67,10 +66,10 @@ def test_discharge_and_gradient_are_finite(corners, name, precision):
         assert (state.levels > 0).all()
         if structure.has_solver:
             iterations, most, again, without = sweep.newton[:, sweep.skew.slot]
-            assert 1 <= iterations.mean() / STEPS < 6
+            assert 1 <= iterations.mean() / STEPS < 8
             assert most.max() <= 20
-            assert again.sum() < 0.25 * corners.net.size
-            assert without.sum() <= FAILED[precision] * corners.net.size
+            assert again.sum() < 0.35 * corners.net.size
+            assert without.sum() == 0
         _, gradient, _ = sweep.gradient(
             corners.parameters, corners.state, lambda q: (q.sum(), np.ones_like(q)), weights
         )
@@ -98,7 +97,7 @@ def test_levels_counted_as_converged_solve_the_equations(corners, name):
     had become as narrow as the tolerance, the step may be some times that.
     """
     structure = STRUCTURES[name]
-    highest = 1 - 1e-6 if structure.limits == "papers" else np.inf
+    highest = HIGHEST_LEVEL[structure.limits]
     for weights in networks(structure):
         sweep = corners.sweep(structure=structure)
         levels, checked = path(sweep, corners, weights), 0

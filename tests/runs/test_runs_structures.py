@@ -292,14 +292,18 @@ def test_steps_without_a_solution_are_told(store: Path, tmp_path: Path) -> None:
 
 def test_stores_held_at_the_limits_of_the_papers(store: Path, tmp_path: Path) -> None:
     """A tiny transfer store overfills: physical limits let it, those of the papers lose the water, and it is booked."""
-    for limits in ("physical", "papers"):
-        changes = GIVEN | {"structure": {"kind": "ode", "limits": limits}, "parameters.ct": {"value": 1.0}}
-        call("simulate", configuration(tmp_path / f"{limits}.yaml", store, changes=changes))
-    physical, papers = (table(tmp_path / limits, "balance") for limits in ("physical", "papers"))
+    options = {limits: {"limits": limits} for limits in ("physical", "papers")}
+    options["explicit"] = {"limits": "papers", "scheme": "explicit", "substeps": 4}
+    for name, asked in options.items():
+        changes = GIVEN | {"structure": {"kind": "ode"} | asked, "parameters.ct": {"value": 1.0}}
+        call("simulate", configuration(tmp_path / f"{name}.yaml", store, changes=changes))
+    physical, papers, explicit = (table(tmp_path / name, "balance") for name in options)
     assert (physical["clamped"] == 0).all()
     assert (papers["clamped"] < -1).all()
     assert manifest(tmp_path / "papers")["counts"]["clamped_steps"] > 0
-    for balance in (physical, papers):
+    assert (explicit["clamped"] != 0).all()
+    assert not any("newton" in name for name in manifest(tmp_path / "explicit")["counts"])
+    for balance in (physical, papers, explicit):
         assert np.abs(balance["closure_error"]).max() < 1e-6
 
 

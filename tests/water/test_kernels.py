@@ -52,6 +52,10 @@ def exchange(rng: Generator) -> tuple[float, ...]:
     return rng.uniform(-50, 50), rng.uniform(1e-3, 0.999)
 
 
+def driving_level(rng: Generator) -> tuple[float, ...]:
+    return rng.uniform(-50, 50), rng.uniform(0.01, 2)
+
+
 def transfer(rng: Generator) -> tuple[float, ...]:
     ct = 10 ** rng.uniform(0, 3)
     return ct * either(rng, (-1.0, -0.5), (0.0, 3.0)), ct, 1 / ct, rng.uniform(0.1, 0.4)
@@ -120,6 +124,12 @@ def state_space_runoff(rng: Generator) -> tuple[float, ...]:
     return rng.exponential(8.0), rng.uniform(-50, 50), rng.uniform(0, 2), ct, rng.random(), rng.uniform(0.01, 2)
 
 
+def state_space_rates(rng: Generator) -> tuple[float, ...]:
+    inverse_cp, inverse_ct = 10 ** rng.uniform(-3, 0, 2)
+    levels = rng.uniform(1e-3, 0.999), rng.uniform(0.01, 2)
+    return *net(rng), rng.uniform(-50, 50), rng.uniform(0, 2), inverse_cp, inverse_ct, *levels
+
+
 def coupling(rng: Generator) -> tuple[float, ...]:
     inverse_cp, inverse_ct = 10 ** rng.uniform(-3, 0, 2)
     levels = rng.uniform(1e-3, 0.999), rng.uniform(0.01, 2)
@@ -150,6 +160,7 @@ EXAMS: dict[str, Draw] = {
     "production.production": production,
     "production.percolation": percolation,
     "exchange.exchange": exchange,
+    "exchange.driving_level": driving_level,
     "transfer.transfer": transfer,
     "transfer.direct_runoff": direct_runoff,
     "kinematic_wave.kinematic_wave": kinematic_wave,
@@ -162,6 +173,7 @@ EXAMS: dict[str, Draw] = {
     "state_space.production_root": production_root,
     "state_space.transfer_residual": transfer_residual,
     "state_space.state_space_runoff": state_space_runoff,
+    "state_space.state_space_rates": state_space_rates,
     "state_space.coupling": coupling,
 }
 SEARCHES: dict[str, Draw] = {

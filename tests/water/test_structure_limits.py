@@ -154,11 +154,18 @@ def test_production_root_solves_its_equation(real):
             assert slopes[3] >= 0
 
 
+def driving(k: float, ht: float) -> float:
+    """Level that drives the exchange: where a store above 1 gains, it gains what a full one does."""
+    return min(ht, 1.0) if k > 0 else ht
+
+
 def test_transfer_residual_is_the_paper_and_returns_its_slope():
     twin = interpreted(transfer_residual)
-    for inflow, k, o, ct, ht0, ht in product((0.0, 3.0), EXCHANGES, (0.0, 1e-9, 1.0, 2.0), CAPACITIES, LEVELS, LEVELS):
+    for inflow, k, o, ct, ht0, ht in product(
+        (0.0, 3.0), EXCHANGES, (0.0, 1e-9, 1.0, 2.0), CAPACITIES, LEVELS, (*LEVELS, 1.0, 3.0)
+    ):
         residual, slope = transfer_residual(inflow, k, o, 1 / ct, ht0, ht)
-        terms = np.array([ht, -ht0, -inflow / ct, -k / ct * ht**3.5, o / 4 * ht**5])
+        terms = np.array([ht, -ht0, -inflow / ct, -k / ct * driving(k, ht) ** 3.5, o / 4 * ht**5])
         assert residual == pytest.approx(terms.sum(), abs=8 * EPS * np.abs(terms).sum())
         derivative = twin(inflow, k, o, 1 / ct, ht0, ht + 1e-40j)[0].imag / 1e-40
         assert slope == pytest.approx(derivative, rel=1e-13, abs=8 * EPS * (1 + 3.5 * abs(k) / ct * ht**2.5))
@@ -186,7 +193,7 @@ def test_state_space_balance():
         ht0 = 0.4
         residual, _ = transfer_residual(0.9 * hp**2 * a, k, o, 1 / ct, ht0, ht)
         qt = state_space_runoff(a, k, o, ct, hp, ht)
-        F = k * ht**3.5
+        F = k * driving(k, ht) ** 3.5
         size = a + 2 * abs(F) + ct * (ht + ht0) + ct * o * ht**5
         assert ct * (ht - ht0) + qt == pytest.approx(hp**2 * a + 2 * F + ct * residual, abs=16 * EPS * size)
 
