@@ -30,6 +30,7 @@ from hydrocli.errors import (
 
 COMMANDS = {"calibrate", "validate", "signatures", "report", "simulate", "ingest", "check", "gradcheck", "sample"} | {
     "schema",
+    "solvers",
     "init",
     "clean",
     "batch",

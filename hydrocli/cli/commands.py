@@ -112,6 +112,28 @@ def simulate(
 
 
 @app.command()
+def solvers(
+    target: Target = CONFIG,
+    sets: Sets = [],  # noqa: B006
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+    cell: Annotated[
+        int | None,
+        typer.Option("--cell", help="Number of a cell, as in domain.parquet; left out: that of the gauge."),
+    ] = None,
+    gauge: Annotated[
+        str | None, typer.Option("--gauge", help="Code; left out: the first gauge that calibrates.")
+    ] = None,
+) -> None:
+    """Compare schemes in time on a cell of a run: errors beside a tight reference, costs, stability."""
+    with console_of(quiet, verbose) as console:
+        from hydrocli.runs.solvers import solvers as run
+
+        show_rows(run(target, sets, console, cell, gauge), as_json=as_json)
+
+
+@app.command()
 def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbose: Verbose = False) -> None:  # noqa: B006
     """Read the data of a basin into its store, or find them there."""
     with console_of(quiet, verbose) as console:

@@ -15,7 +15,7 @@ from hydrocli.report.sections import (
     summary_section,
 )
 from hydrocli.report.source import Source
-from hydrocli.report.water_sections import balance_section, flood_section, hydrograph_section
+from hydrocli.report.water_sections import balance_section, flood_section, hydrograph_section, solver_section
 from hydrocli.results import read
 from hydrocli.results.folder import status
 
@@ -52,6 +52,7 @@ def run_page(source: Source) -> Page:
         parameter_section,
         convergence_section,
         balance_section,
+        solver_section,
     )
     sections: list[Section] = [section for part in parts if (section := part(source)).blocks]
     about, found = source.about, status(source.run.folder)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.report import balance, floods, hydrographs
+from hydrocli.report import balance, floods, hydrographs, solvers
 from hydrocli.report.page import Block, Picture, Section, Text, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns
@@ -117,3 +117,15 @@ def balance_section(source: Source) -> Section:
     ]
     blocks.append(sheet("Balances [mm]", rows, folded=True))
     return Section("balance", "Water balance", tuple(blocks))
+
+
+def solver_section(source: Source) -> Section:
+    """Schemes in time of one cell, where `hydrocli solvers` has compared them."""
+    table, series = source.table("solvers"), source.table("solver_series")
+    if table is None or series is None:
+        return Section("solvers", "Schemes in time")
+    caption = f"Cell {table['cell'][0]}: error of the runoff over cost, and the largest runoff of the cell."
+    names = [name for name in table.values if name not in ("run", "cell")]
+    rows = [{name.replace("_", " "): table[name][row] for name in names} for row in range(len(table))]
+    picture = Picture("schemes_in_time", caption, solvers.draw_solvers(table, series))
+    return Section("solvers", "Schemes in time", (picture, sheet("Errors beside the reference, and costs", rows)))

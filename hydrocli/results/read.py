@@ -49,7 +49,8 @@ class Run:
         folder: its path.
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, history, lcurve, uncertainty, correlations, network, states, domain,
-            catchments, means, cells, without_network, response, balance, events, signatures: the tables, as DataFrames.
+            catchments, means, cells, without_network, response, balance, events, signatures, solvers,
+            solver_series: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
@@ -71,6 +72,8 @@ class Run:
     balance = _Lazy()
     events = _Lazy()
     signatures = _Lazy()
+    solvers = _Lazy()
+    solver_series = _Lazy()
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import hydrocli
 from hydrocli.errors import ConfigurationError
-from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, PARAMETERS, STATES, Quantity
+from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, LOOKED_AT, PARAMETERS, STATES, Quantity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -274,6 +274,38 @@ SIGNATURES = Table(
 )
 
 
+SOLVERS = Table(
+    "solvers",
+    "schemes in time beside the reference: a cell of the run, the whole period",
+    (
+        RUN,
+        CELL,
+        Column("scheme", "text", "reference (solve_ivp, tight), or another with its substeps"),
+        Column("evaluations", "float", "evaluations of the equations per step"),
+        Column("microseconds", "float", "wall time per step", "us"),
+        Column("hp_error", "float", "largest error of the level of the production store", "-", "not finite"),
+        Column("ht_error", "float", "largest error of the level of the transfer store", "-", "not finite"),
+        Column("runoff_rmse", "float", "root mean square error of the runoff", "mm/step", "not finite"),
+        Column("runoff_error", "float", "largest error of the runoff", "mm/step", "not finite"),
+        Column("peak_error", "float", "relative error of the largest runoff", "-", "not finite"),
+        Column("volume_error", "float", "relative error of the sum of the runoff", "-", "not finite"),
+        Column("held", "integer", "steps in which a level left its limits and was held there"),
+    ),
+    "solvers",
+)
+SOLVER_SERIES = Table(
+    "solver_series",
+    "levels and runoff of the cell of solvers.parquet by each scheme",
+    (
+        RUN,
+        Column("scheme", "text", "as in solvers.parquet"),
+        TIME,
+        *(of_quantity(LOOKED_AT[symbol], null="not finite") for symbol in ("hp", "ht", "qt")),
+    ),
+    "solvers",
+)
+
+
 def parameters(symbols: Sequence[str]) -> Table:
     """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""
     known = PARAMETERS | STATES
@@ -357,6 +389,8 @@ TABLES = {
         BALANCE,
         EVENTS,
         SIGNATURES,
+        SOLVERS,
+        SOLVER_SERIES,
     )
 }
 """Every table of a run folder with the columns that it has in any run."""

@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_table_of_names(read: Read, minimal: str) -> N
     [
         ("gr", {}, "lbfgsb"),
         ("grnn", {"limits": "physical"}, "adam"),
-        ("ode", {"limits": "physical", "tolerance": 1e-6}, "lbfgsb"),
+        ("ode", {"scheme": "implicit", "substeps": 1, "limits": "physical", "tolerance": 1e-6}, "lbfgsb"),
         ("node", {"network_state": "implicit", "limits": "physical", "tolerance": 1e-6}, "adam"),
     ],
 )
