@@ -65,7 +65,7 @@ def test_life_of_a_run(tmp_path: Path) -> None:
     manifest = read_manifest(tmp_path / "a" / "b")
     assert (manifest.state, manifest.ending, manifest.seed) == ("finished", "The gradient is small.", 1)
     assert manifest.inputs == {"rain": "abc"}
-    assert manifest.counts == {"missing": 3}
+    assert manifest.counts == {"starts": 1, "missing": 3}
     assert manifest.warnings == ("Three gauges have no data.",)
     assert set(manifest.timings) == {"ingest", "calibrate", "ingest_cpu", "calibrate_cpu"}
     assert manifest.timings["calibrate"] >= first + 0.01
