@@ -4,8 +4,10 @@ scipy's L-BFGS-B cannot export its state (scipy#19522), and other optimisers hav
 are functions of what was evaluated. So a resumed calibration runs its optimisers again from the start and takes from
 the journal what was evaluated before (see `recorder`), which costs next to nothing and ends with the same bits.
 
-The file is a magic word and frames: kind, length, payload, CRC-32 of the three. Each append is on the disk (fsync)
-before the optimiser goes on. A frame that a crash has torn is cut off when the journal is opened again.
+The file is a magic word and frames: kind, length, payload, CRC-32 of the three. Each append has left this process
+before the optimiser goes on, so a killed one loses nothing; the disk is waited for (fsync) once in a second, so a
+machine that goes down loses the evaluations of that second, which are made again. A frame that a crash has torn is cut
+off when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import os
 import platform
 import struct
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +34,8 @@ Array = NDArray[np.float64]
 MAGIC = b"hydrocli"
 FORMAT = 1
 HEADER, STAGE, BATCH = range(1, 4)
+BETWEEN_SYNCS = 1.0
+"""Seconds; an evaluation of a small basin takes less than a disk takes to confirm it."""
 _HEAD = struct.Struct("<IQ")
 _CRC = struct.Struct("<I")
 _BATCH = struct.Struct("<QQQd")
@@ -87,6 +92,7 @@ class Journal:
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.recorded = self.dropped = 0
+        self._synced = -BETWEEN_SYNCS
         self.written_with = machine()
         try:
             self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")  # noqa: SIM115, PTH123
@@ -106,8 +112,10 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; every entry is on the disk already."""
+        """Close the file; every entry is on the disk then."""
         with suppress(OSError):  # what an append could not write, and has told
+            os.fsync(self._file.fileno())
+        with suppress(OSError):
             self._file.close()
 
     def next(self) -> str | Batch | None:
@@ -119,7 +127,9 @@ class Journal:
         return payload.decode() if kind == STAGE else Batch.unpacked(payload)
 
     def append(self, entry: str | Batch) -> None:
-        """Write an entry and wait until it is on the disk; only after `next` has given None.
+        """Write an entry, which then outlives this process; only after `next` has given None.
+
+        Once in a second it waits until the disk has it: a machine that goes down loses no more than that.
 
         Raises:
             InputError: the disk is full or gone; what was written before is safe.
@@ -179,7 +189,9 @@ class Journal:
         try:
             self._file.write(frame)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if time.monotonic() - self._synced > BETWEEN_SYNCS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
         except OSError as error:
             raise self._unusable(error) from error
 
