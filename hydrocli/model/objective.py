@@ -5,7 +5,8 @@ Anything that is not a finite number stops here, with the place where it arose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +65,7 @@ class Objective:
         state: of all n cells at the start; its levels are replaced by the maps' last two rows.
         place: names a cell (of n) and a step in error messages.
         penalty: on the maps, added to the cost of the discharge; None: none.
+        helpers: twins of the sweep; with them costs without gradients are computed on as many threads more.
 
     Attributes:
         scores: score of every gauge at the last evaluation, for those who watch.
@@ -78,7 +80,9 @@ class Objective:
         state: State,
         place: Place,
         penalty: MapPenalty | None = None,
+        helpers: Sequence[Sweep] = (),
     ) -> None:
+        self.helpers = helpers
         self.sweep, self.cells, self.control, self.cost, self.penalty = sweep, cells, control, cost, penalty
         self.river = state.discharge[cells], state.lateral_inflow[cells]
         self.place: Place = lambda cell, step: place(int(cells[cell]), step)
@@ -146,16 +150,27 @@ class Objective:
 
     def values(self, controls: Floats) -> Floats:
         """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers. The scores become the best one's."""
-        costs, best = np.full(len(controls), np.nan), np.inf
-        for number, control in enumerate(controls):
-            discharge = self.simulate(control)
-            if np.isfinite(discharge).all():
-                costs[number] = self.cost.value(discharge)
-                if self.penalty:
-                    costs[number] += self.penalty.value(self.control.split(control)[0])
-                if costs[number] < best:
-                    best, self.scores = costs[number], self.cost.by_gauge(discharge)
+        sweeps = [self.sweep, *self.helpers][: len(controls)]
+
+        def share(first: int) -> list[tuple[float, Floats]]:
+            return [self._value(control, sweeps[first]) for control in controls[first :: len(sweeps)]]
+
+        costs, scores = np.full(len(controls), np.nan), np.empty((len(controls), len(self.scores)))
+        with ThreadPoolExecutor(len(sweeps)) as pool:
+            for first, found in enumerate(pool.map(share, range(len(sweeps)))):
+                costs[first :: len(sweeps)], scores[first :: len(sweeps)] = zip(*found, strict=True)
+        if np.isfinite(costs).any():
+            self.scores = scores[np.nanargmin(costs)]
         return costs
+
+    def _value(self, control: Floats, sweep: Sweep) -> tuple[float, Floats]:
+        """Cost and scores [g] of a control [m]; NaN where a run leaves the finite numbers."""
+        maps, weights = self.control.split(control)
+        discharge = sweep.simulate(*self._here(maps), weights)[0]
+        if not np.isfinite(discharge).all():
+            return np.nan, np.full(len(discharge), np.nan)
+        cost = self.cost.value(discharge) + (self.penalty.value(maps) if self.penalty else 0.0)
+        return cost, self.cost.by_gauge(discharge)
 
     def simulate(self, control: Floats, watch: Watch | None = None) -> Floats:
         """Discharge [g, t] of a control [m]; `watch` is shown the rows (see `Sweep.simulate`)."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +132,14 @@ class Sweep:
         """Choose anew how many rows a gradient keeps, for a budget in bytes; what is kept now is freed."""
         self.segment = self._segment(memory)
         self._tape: Rows | None = None
+
+    def twin(self) -> Sweep:
+        """The same sweep on one thread with buffers of its own, for another thread to run at the same time."""
+        other = copy(self)
+        other.threads, other._pool, other._tape = 1, None, None
+        other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
+        other._moving = Rows.empty(len(self._moving.flow) - 1, self.skew, self.real)
+        return other
 
     def simulate(
         self,

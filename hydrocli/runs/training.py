@@ -77,6 +77,8 @@ class Training:
         self._cost = calibration_cost(case)
         self._cells = np.flatnonzero(case.calibrated_cells)
         self._sweep, _, _ = case.sweep(self._cells, case.gauges(case.calibration), case.calibration_steps)
+        # Threads that the sweep itself has no use for compute further control vectors.
+        self._helpers = [self._sweep.twin() for _ in range(case.experiment.execution.threads - self._sweep.threads)]
         self._free: list[Free] = []
         self._weights: list[float] = []
         self._objective: Objective | None = None
@@ -244,7 +246,8 @@ class Training:
     def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
         case, control = self.case, self._control(stage, endings)
         penalty = self._penalty(stage, endings)
-        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, case.place, penalty)
+        place, helpers = case.place, self._helpers
+        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, place, penalty, helpers)
         starts = control.first_guess()[np.newaxis]
         if stage and self._free[stage - 1] == self._free[stage]:
             starts = endings[-1].candidates  # the controls mean the same

@@ -137,3 +137,19 @@ def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path
     adam = {"kind": "adam", "batches": {"length": "10d"} | {key: value}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     assert f"optimiser.batches.{key}" in call("calibrate", file, status=2).stderr
+
+
+def test_costs_on_several_threads_have_the_same_bits(case: Case, objective: Objective) -> None:
+    """Control vectors are dealt to twins of the sweep; one of them leaves the finite numbers."""
+    rng, start = np.random.default_rng(7), objective.control.first_guess()
+    controls = start + 0.02 * rng.standard_normal((7, start.size))
+    controls[4, -1] = np.nan
+    alone = objective.values(controls)
+    scores = objective.scores
+    twins = [objective.sweep.twin(), objective.sweep.twin()]
+    state, cost = case.state, objective.cost
+    together = Objective(objective.sweep, objective.cells, objective.control, cost, state, case.place, helpers=twins)
+    np.testing.assert_array_equal(together.values(controls), alone)
+    assert np.isnan(alone).tolist() == [False, False, False, False, True, False, False]
+    np.testing.assert_array_equal(together.scores, scores)
+    np.testing.assert_array_equal(together.values(controls[4:5]), [np.nan])
