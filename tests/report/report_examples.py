@@ -188,7 +188,8 @@ def _write_events(folder: Path, size: Size, run: str, observed: np.ndarray, rand
                 peak = piece[np.nanargmax(observed[g, piece])]
                 first, last = max(peak - 24, piece[0]), min(peak + 48, piece[-1])
                 stamps = (size.times[place] for place in (first, last))
-                told = (size.times[max(peak - 3, 0)], size.times[peak], bool(number % 2))
+                sizes = (observed[g, peak], 1.1 * observed[g, peak], 40.0, 1 + number % 2)
+                told = (size.times[max(peak - 3, 0)], size.times[peak], *sizes, bool(number % 2))
                 events.append((code, period, number, *stamps, "SON", *told))
                 for name in ("Epf", "Erc", "Eff", "Ebf"):
                     error = float(random.normal(0, 0.3))
