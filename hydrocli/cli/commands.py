@@ -103,12 +103,16 @@ def simulate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write; left out: the run folder of the YAML.")
     ] = None,
+    of: Annotated[
+        Path | None,
+        typer.Option("--of", metavar="RUN", help="Carry structure, parameters or mapping, and networks of a run here."),
+    ] = None,
 ) -> None:
     """Run the model once, with the parameters of the YAML or of a run."""
     with console_of(quiet, verbose) as console:
         from hydrocli.runs.simulate import simulate as run
 
-        run(target, sets, console, output)
+        run(target, sets, console, output, of)
 
 
 @app.command()

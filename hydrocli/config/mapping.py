@@ -47,6 +47,10 @@ Of = Annotated[
         examples=[{"cp": ["slope"]}],
     ),
 ]
+Beyond = Annotated[
+    Literal["extrapolate", "hold"],
+    Field(description="descriptors outside their range in the calibrated catchments: extrapolate, or hold at its ends"),
+]
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_layers)]
 
 
@@ -71,6 +75,7 @@ class Multilinear(Section):
     )
     uniform: Single = ()
     descriptors: Descriptors = None
+    beyond: Beyond = "extrapolate"
     descriptors_of: Of = Field({})
 
 
@@ -82,6 +87,7 @@ class Multipower(Section):
     )
     uniform: Single = ()
     descriptors: Descriptors = None
+    beyond: Beyond = "extrapolate"
     descriptors_of: Of = Field({})
 
 
@@ -91,6 +97,7 @@ class Mlp(Section):
     kind: Literal["mlp"] = Field(description="mlp: scaled sigmoid of a network of the descriptors of the cell")
     uniform: Single = ()
     descriptors: Descriptors = None
+    beyond: Beyond = "extrapolate"
     hidden: Layers = Field((96, 48, 16), description="units of the hidden layers", examples=[[96, 48, 16]])
     activation: Activation = Field("relu", description=ACTIVATION)
     initialisation: Initialisation = Field("he", description=INITIALISATION)
@@ -102,6 +109,7 @@ class Cnn(Section):
     kind: Literal["cnn"] = Field(description="cnn: scaled sigmoid of convolutions of the maps of descriptors")
     uniform: Single = ()
     descriptors: Descriptors = None
+    beyond: Beyond = "extrapolate"
     channels: Layers = Field((16, 8), description="units of the convolutions", examples=[[16, 8]])
     width: Literal[1, 3, 5, 7] = Field(3, description="rows and columns that a convolution reads: 1, 3, 5 or 7")
     activation: Activation = Field("relu", description=ACTIVATION)

@@ -1,7 +1,9 @@
 """Descriptors of the land, scaled to what a mapping reads: D = (value - lowest) / (highest - lowest).
 
 The range is that of all cells of the basin that is calibrated, so D lies in [0, 1] there; a mapping that is carried to
-another basin takes its range along, and D may leave [0, 1] there.
+another basin takes its range along, and D may leave [0, 1] there. A calibration sees the cells that drain to its gauges
+only, so a second, narrower range tells what has been seen. Beyond it a mapping says what nothing has taught it, and D
+may be held at the ends of that range.
 """
 
 from __future__ import annotations
@@ -23,17 +25,21 @@ class Scaling:
 
     Attributes:
         names: of the descriptors.
-        lowest: [d], in their units.
+        lowest: [d], in their units, over the basin.
         highest: [d], likewise.
+        lowest_seen: [d], over the cells that the calibration saw.
+        highest_seen: [d], likewise.
     """
 
     names: tuple[str, ...]
     lowest: Array
     highest: Array
+    lowest_seen: Array
+    highest_seen: Array
 
     @classmethod
-    def over(cls, names: Sequence[str], fields: Mapping[str, Array]) -> Scaling:
-        """The range over all n cells of the fields [n].
+    def over(cls, names: Sequence[str], fields: Mapping[str, Array], seen: NDArray[np.bool_]) -> Scaling:
+        """The ranges over all n cells of the fields [n], and over those that a calibration sees, [n].
 
         Raises:
             ConfigurationError: a descriptor is not there.
@@ -42,17 +48,25 @@ class Scaling:
         values = _stacked(names, fields)
         constant = [name for name, field in zip(names, values, strict=True) if np.ptp(field) == 0]
         _raise([InputError(f"descriptor {name}", "is the same in all cells", "Leave it out.") for name in constant])
-        return cls(tuple(names), values.min(axis=1), values.max(axis=1))
+        ranges = [end for part in (values, values[:, seen]) for end in (part.min(axis=1), part.max(axis=1))]
+        return cls(tuple(names), *ranges)
 
-    def scaled(self, fields: Mapping[str, Array]) -> Array:
-        """D [d, n] of fields [n] by name, which may be those of another basin.
+    def scaled(self, fields: Mapping[str, Array], hold: bool = False) -> Array:
+        """D [d, n] of fields [n] by name, which may be those of another basin; where asked, held in the range seen.
 
         Raises:
             ConfigurationError: a descriptor is not there.
             InputError: a descriptor is missing somewhere.
         """
-        width = (self.highest - self.lowest)[:, np.newaxis]
-        return (_stacked(self.names, fields) - self.lowest[:, np.newaxis]) / width
+        values, width = _stacked(self.names, fields), (self.highest - self.lowest)[:, np.newaxis]
+        if hold:
+            values = values.clip(self.lowest_seen[:, np.newaxis], self.highest_seen[:, np.newaxis])
+        return (values - self.lowest[:, np.newaxis]) / width
+
+    def unseen(self, fields: Mapping[str, Array]) -> dict[str, NDArray[np.bool_]]:
+        """By name, which of the cells [n] lie outside the range that the calibration saw."""
+        values = zip(self.names, _stacked(self.names, fields), self.lowest_seen, self.highest_seen, strict=True)
+        return {name: (field < lowest) | (field > highest) for name, field, lowest, highest in values}
 
 
 def _stacked(names: Sequence[str], fields: Mapping[str, Array]) -> Array:

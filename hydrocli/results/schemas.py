@@ -185,7 +185,12 @@ NETWORK = Table(
             "0: the inputs; from 1: layers, the last gives the corrections f1 to f4, or the parameters before the "
             "sigmoid that scales them to their bounds",
         ),
-        Column("array", "text", "weight, bias or exponent of a layer; scale (a factor), lowest or highest of an input"),
+        Column(
+            "array",
+            "text",
+            "weight, bias or exponent of a layer; scale (a factor), lowest or highest of an input; of a descriptor "
+            "they are those of the basin, lowest_seen and highest_seen those of the calibrated catchments",
+        ),
         Column("unit", "integer", "unit of the layer, or input, from 0"),
         Column("input", "integer", "unit of the layer before that the weight belongs to, from 0", "", "no weight"),
         Column(

@@ -112,7 +112,8 @@ class Shared:
         scale = np.min([case.phi1.scale for case in cases], axis=0)
         known = [name for name in first.basin.descriptors if all(name in case.basin.descriptors for case in cases)]
         fields = {name: np.concatenate([case.basin.descriptors[name] for case in cases]) for name in known}
-        union = scaling_of(first.experiment, replace(first.basin, descriptors=fields))
+        seen = np.concatenate([case.calibrated_cells for case in cases])
+        union = scaling_of(first.experiment, replace(first.basin, descriptors=fields), seen)
         return cls(replace(first.phi1, scale=scale), first.phi2.scaling if first.phi2 else union)
 
 
@@ -255,7 +256,7 @@ class Case:
         """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
         if self.shared:
             return self.shared.scaling
-        return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin)
+        return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin, self.calibrated_cells)
 
     def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
         """The mapping of some rows, `uniform` or as the configuration has it."""

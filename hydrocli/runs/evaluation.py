@@ -21,15 +21,19 @@ from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.objective import ROWS
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
-from hydrocli.results.folder import RunFolder
+from hydrocli.results.folder import RunFolder, read_manifest
 from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, ingested, stamp
 from hydrocli.runs.outcome import write_outcome
 from hydrocli.runs.phi2 import maps_from, read_phi2
 from hydrocli.runs.progress import Console
-from hydrocli.runs.roles import roles_of
+from hydrocli.runs.roles import Roles, roles_of
 
 Floats = NDArray[np.float64]
+Period = tuple[datetime, datetime]
+
+SIMULATION = "simulation"
+"""In the place where the manifest of a calibration has the hash of its configuration."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class Evaluation:
         self.run: Run = read(self.folder)
         stored = load(self.folder / "config.yaml")
         self.others = sorted((self.folder / FOLDER).iterdir()) if stored.regional.basins else []
-        if stored.period.calibration is None:
+        self._origin = _origin(self.folder, stored)
+        if stored.period.calibration is None and self._origin is None:
             raise InputError(
                 str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."
             )
-        self.experiment = _as_now(stored, now, self.run)
+        self.experiment = _as_now(stored, now, self.run, self._origin)
         if self._lacking():
             console.note(f"simulating again: {self._lacking()}")
             self._simulate_again(console)
@@ -87,19 +92,20 @@ class Evaluation:
                 inside = (times > stamp(start)) & (times <= stamp(end))
                 observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
                 shown = None if outside is None else outside[inside]
-                scenario = self._scenario(code, name)
+                scenario = self._scenario(code, name, (start, end))
                 yield Window(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
 
     def _codes(self) -> tuple[str, ...]:
         return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
 
-    def _periods(self) -> dict[str, tuple[datetime, datetime]]:
+    def _periods(self) -> dict[str, Period]:
         period = self.experiment.period
-        assert period.calibration is not None
-        return {"calibration": period.calibration, **period.validation}
+        return ({"calibration": period.calibration} if period.calibration else {}) | period.validation
 
-    def _scenario(self, code: str, period: str) -> str:
-        known_gauge, known_period = code not in self.experiment.gauges.validation, period == "calibration"
+    def _scenario(self, code: str, name: str, period: Period) -> str:
+        known_gauge, known_period = code not in self.experiment.gauges.validation, name == "calibration"
+        if self._origin:
+            known_period = period[0] < self._origin.period[1] and self._origin.period[0] < period[1]
         names = {(True, True): "calibration", (True, False): "temporal", (False, True): "spatial"}
         return names.get((known_gauge, known_period), "spatio-temporal")
 
@@ -141,27 +147,60 @@ class Evaluation:
                 )
 
 
-def _as_now(stored: Experiment, now: Experiment, run: Run) -> Experiment:
+@dataclass(frozen=True)
+class Origin:
+    """Codes of the gauges, and the period, with which the parameters of a simulation were calibrated elsewhere."""
+
+    gauges: tuple[str, ...]
+    period: Period
+
+
+def _origin(folder: Path, stored: Experiment) -> Origin | None:
+    """Where the parameters of a run come from, if it is a simulation with those of a calibration."""
+    source = stored.parameters.source
+    if source is None or read_manifest(folder).identity != SIMULATION:
+        return None
+    theirs = load(Path(source) / "config.yaml")
+    window = theirs.period.calibration
+    return Origin(_roles(theirs, read(source))[0], window) if window else None
+
+
+def _roles(stored: Experiment, run: Run) -> Roles:
+    """Codes of the gauges of a run that calibrated, and of those that validate."""
+    found, domain = [*dict.fromkeys(run.arrays("discharge")["gauge"].tolist())], run.arrays("domain")
+    return roles_of(stored.gauges, found, lambda: np.stack([domain[f"catchment_{c}"].astype(bool) for c in found]))
+
+
+def _roles_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Roles:
+    """Codes of the gauges that calibrated, here or where the parameters come from, and of those to validate with."""
+    calibrated, others = _roles(stored, run)
+    asked = now.gauges.calibration
+    if origin:
+        codes = (*calibrated, *others) if not isinstance(asked, tuple) else (*asked, *now.gauges.validation)
+        known = tuple(code for code in codes if code in origin.gauges)
+        return known, tuple(code for code in codes if code not in known)
+    validation = now.gauges.validation or (() if isinstance(asked, tuple | None) else others)
+    if both := sorted(set(calibrated) & set(validation)):
+        raise ConfigurationError(
+            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
+        )
+    return calibrated, validation
+
+
+def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Experiment:
     """The run's configuration with what may change after a calibration, and with the gauges that calibrated by name.
 
     Raises:
         ConfigurationError: a gauge of the calibration shall validate, or a period begins before the run.
     """
-    found, domain = [*dict.fromkeys(run.arrays("discharge")["gauge"].tolist())], run.arrays("domain")
-    catchments = np.stack([domain[f"catchment_{code}"].astype(bool) for code in found])
-    calibrated, others = roles_of(stored.gauges, found, lambda: catchments)
-    validation = now.gauges.validation or (() if isinstance(now.gauges.calibration, tuple | None) else others)
-    if both := sorted(set(calibrated) & set(validation)):
-        raise ConfigurationError(
-            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
-        )
+    calibrated, validation = _roles_now(stored, now, run, origin)
     for name, (start, _) in now.period.validation.items():
         if start < stored.period.start:
             what = f"begins at {start:%Y-%m-%dT%H:%MZ}, and the run at {stored.period.start:%Y-%m-%dT%H:%MZ}"
             raise ConfigurationError(f"period.validation.{name}", what, "Let it begin later.")
     end = max(stored.period.end, now.period.end)
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
-    gauges = stored.gauges.model_copy(update={"calibration": calibrated, "validation": validation})
+    gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
     update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
     return stored.model_copy(update=update)

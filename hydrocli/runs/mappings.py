@@ -65,32 +65,39 @@ def descriptor_mapping(
     rows: Sequence[ParameterRow], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling
 ) -> DescriptorMapping:
     """The mapping of the configuration, of the calibrated rows; the others stay as they are."""
-    asked, descriptors = experiment.mapping, scaling.scaled(basin.descriptors)
+    asked = experiment.mapping
+    descriptors = scaling.scaled(basin.descriptors, getattr(asked, "beyond", "") == "hold")
     if asked.kind == "multilinear" or asked.kind == "multipower":
         kind = Multilinear if asked.kind == "multilinear" else Multipower
         seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_of
         return kind(rows, cells, descriptors, scaling.names, seen)
     assert asked.kind == "mlp" or asked.kind == "cnn"
-    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform", "descriptors"})
+    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform", "descriptors", "beyond"})
     if asked.kind == "mlp":
         return Mlp(rows, cells, descriptors, **options, seed=experiment.seed)
     place = basin.network.row, basin.network.column
     return Cnn(rows, cells, descriptors, place, **options, seed=experiment.seed)
 
 
-def scaling_of(experiment: Experiment, basin: Basin) -> Scaling | None:
-    """Ranges over the basin of the descriptors that a mapping sees; None where it sees none.
+def scaling_of(experiment: Experiment, basin: Basin, seen: Flags) -> Scaling | None:
+    """Ranges of the descriptors of a mapping over a basin, and over the cells of it that are seen; None without any.
 
     Raises:
         InputError: a descriptor is constant, or missing somewhere.
     """
+    names = descriptors_of(experiment, list(basin.descriptors))
+    return Scaling.over(names, basin.descriptors, seen) if names else None
+
+
+def descriptors_of(experiment: Experiment, known: Sequence[str]) -> tuple[str, ...]:
+    """Names of the descriptors that a mapping sees: those that are asked for, else all that are known."""
     asked = experiment.mapping
     if asked.kind not in BY_DESCRIPTORS:
-        return None
-    names = dict.fromkeys(asked.descriptors or basin.descriptors)  # type: ignore[union-attr]
+        return ()
+    names = dict.fromkeys(getattr(asked, "descriptors", None) or known)
     for more in getattr(asked, "descriptors_of", {}).values():
         names |= dict.fromkeys(more)
-    return Scaling.over(tuple(names), basin.descriptors)
+    return tuple(names)
 
 
 def _single(experiment: Experiment) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,8 +31,10 @@ from hydrocli.runs.internals import Internals
 from hydrocli.runs.phi1 import NAME as PHI1
 from hydrocli.runs.phi1 import Phi1, phi1_rows
 from hydrocli.runs.phi2 import NAME as PHI2
-from hydrocli.runs.phi2 import Phi2
+from hydrocli.runs.phi2 import Phi2, unseen
 from hydrocli.score.metrics import nse
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 BLOCK = 512
@@ -89,6 +92,12 @@ def write_outcome(
     _count_newton(folder, sweep)
     _write_maps(folder, case, maps)
     _write_networks(folder, sweep, phi1, phi2)
+    if phi2:
+        counts, sentence = unseen(phi2, case.experiment, basin)
+        folder.update(counts=counts)
+        if sentence:
+            folder.warn(sentence)
+            logger.warning(sentence)
     _write_states(folder, hi_end, end)
     _write_domain(folder, case)
     means = catchment_means(case)

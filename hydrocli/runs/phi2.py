@@ -28,6 +28,7 @@ from hydrocli.runs.maps import Maps
 
 Floats = NDArray[np.float64]
 NAME = "phi2"
+RANGES = ("lowest", "highest", "lowest_seen", "highest_seen")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +42,32 @@ class Phi2:
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
-        ranges = (("lowest", self.scaling.lowest), ("highest", self.scaling.highest))
+        names, ends = self.scaling.names, [(array, getattr(self.scaling, array)) for array in RANGES]
         return [
-            *(
-                (0, array, d, None, None, self.scaling.names[d], end[d])
-                for array, end in ranges
-                for d in range(end.size)
-            ),
+            *((0, array, d, None, None, name, end[d]) for array, end in ends for d, name in enumerate(names)),
             *((*place, None, value) for place, value in zip(self.places, self.values, strict=True)),
         ]
+
+
+def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, float], str]:
+    """Counts of cells with descriptors that the calibration has not seen, and a sentence about them if there are any.
+
+    `cells_unseen`: with a descriptor outside its range in the calibrated catchments; `descriptors_clipped`: values
+    outside the range of their basin, which multipower cuts to it.
+    """
+    found = phi2.scaling.unseen(basin.descriptors)
+    cells = int(np.any(list(found.values()), axis=0).sum())
+    counts: dict[str, float] = {"cells_unseen": cells}
+    if experiment.mapping.kind == "multipower":
+        scaled = phi2.scaling.scaled(basin.descriptors)
+        counts["descriptors_clipped"] = int(((scaled < 0) | (scaled > 1)).sum())
+    if not cells:
+        return counts, ""
+    names = ", ".join(name for name, flags in found.items() if flags.any())
+    held = getattr(experiment.mapping, "beyond", "") == "hold"
+    told = "sees the ends of that range" if held else "extrapolates (mapping.beyond: hold does not)"
+    where = f"outside their range in the calibrated catchments in {cells / len(basin.network):.0%} of the cells"
+    return counts, f"{names} lie {where}: there the mapping {told}"
 
 
 def read_phi2(folder: Path) -> Phi2 | None:
@@ -62,7 +80,7 @@ def read_phi2(folder: Path) -> Phi2 | None:
         return None
     columns = {name: values[here] for name, values in table.items()}
     ranged, weights = columns["layer"] == 0, columns["layer"] > 0
-    ends = [ranged & (columns["array"] == array) for array in ("lowest", "highest")]
+    ends = [ranged & (columns["array"] == array) for array in RANGES]
     scaling = Scaling(tuple(columns["name"][ends[0]].tolist()), *(columns["value"][end] for end in ends))
     keys = [columns[name][weights].tolist() for name in Place._fields]
     places = [
@@ -74,11 +92,19 @@ def read_phi2(folder: Path) -> Phi2 | None:
 def continued_phi2(folder: Path, experiment: Experiment) -> Phi2 | None:
     """The mapping of a run where the configuration asks for the same one, with no value of its own for what it maps."""
     theirs, symbols = load(folder / "config.yaml"), mapped_rows(experiment)
-    same = theirs.mapping == experiment.mapping and mapped_rows(theirs) == symbols
+    same = carried_mapping(theirs) == carried_mapping(experiment) and mapped_rows(theirs) == symbols
     settings = [(_setting(theirs, symbol), _setting(experiment, symbol)) for symbol in symbols]
     if not same or any(one.bounds != other.bounds or other.value is not None for one, other in settings):
         return None
     return read_phi2(folder)
+
+
+def carried_mapping(experiment: Experiment) -> Any:
+    """Section `mapping` that means the same in another basin: it names its descriptors."""
+    asked = experiment.mapping
+    if asked.kind not in BY_DESCRIPTORS or getattr(asked, "descriptors", None):
+        return asked
+    return asked.model_copy(update={"descriptors": tuple(experiment.basin.descriptors)})
 
 
 def mapped_rows(experiment: Experiment) -> list[str]:

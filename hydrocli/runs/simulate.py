@@ -6,21 +6,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hydrocli.config import load, resolved
+from hydrocli.config import Experiment, load, resolved
+from hydrocli.config.experiment import HYBRIDS
 from hydrocli.errors import ConfigurationError
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.results import read
 from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, ingested, tell_compilation
-from hydrocli.runs.evaluation import maps_of_run
+from hydrocli.runs.evaluation import SIMULATION, maps_of_run
+from hydrocli.runs.mappings import descriptors_of
 from hydrocli.runs.outcome import unsolved, write_outcome
-from hydrocli.runs.phi2 import read_phi2
+from hydrocli.runs.phi2 import carried_mapping, read_phi2
 from hydrocli.runs.progress import Console
 
-IDENTITY = "simulation"
-"""In the place where a calibration has the hash of its configuration."""
 
-
-def simulate(target: Path, overrides: list[str], console: Console, output: Path | None = None) -> None:
+def simulate(
+    target: Path, overrides: list[str], console: Console, output: Path | None = None, of: Path | None = None
+) -> None:
     """Simulate the whole period and write a run folder of it.
 
     Args:
@@ -28,19 +31,23 @@ def simulate(target: Path, overrides: list[str], console: Console, output: Path 
         overrides: `section.key=value` texts.
         console: what is said goes there.
         output: folder to write; left out: that of the YAML.
+        of: run folder whose structure, parameters and networks are carried to the basin of the YAML.
 
     Raises:
-        ConfigurationError: the folder to write holds a calibration.
+        ConfigurationError: the folder to write holds a calibration; the YAML lacks descriptors of the mapping.
+        InputError: cells that the run does not have, and maps that follow no descriptors.
     """
-    experiment, run = load(target, overrides), _run_of(target)
+    experiment, run = load(target, overrides), of or _run_of(target)
+    if of:
+        experiment = _carried(experiment, of)
     path = (output or Path(experiment.folder)).absolute()
-    if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", IDENTITY):
+    if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder:
         console.sink = lambda fields: folder.log(**fields)
         write_text(folder.path / "config.yaml", resolved(experiment))
-        folder.start(identity=IDENTITY, seed=experiment.seed)
+        folder.start(identity=SIMULATION, seed=experiment.seed)
         tell_compilation(console)
         with folder.timed("ingestion"):
             case = Case(experiment, ingested(experiment, console), run, run)
@@ -63,3 +70,33 @@ def _run_of(target: Path) -> Path | None:
     """The run folder that a target stands for: itself, or the one whose `config.yaml` it is."""
     folder = target if target.is_dir() else target.absolute().parent
     return folder if target.is_dir() or (target.name == "config.yaml" and (folder / MANIFEST).exists()) else None
+
+
+def _carried(experiment: Experiment, of: Path) -> Experiment:
+    """A configuration with all that was calibrated in a run, and the equations that this belongs to.
+
+    Raises:
+        ConfigurationError: the basin lacks descriptors that the mapping sees.
+    """
+    read(of)  # says what is wrong with it
+    theirs = load(of / "config.yaml")
+    absent = [
+        name
+        for name in descriptors_of(theirs, list(theirs.basin.descriptors))
+        if name not in experiment.basin.descriptors
+    ]
+    if absent:
+        what = f"{', '.join(absent)} not there, and the mapping of {of} needs them"
+        raise ConfigurationError("basin.descriptors", what, "Name their files.")
+    source = str(of.absolute())
+    settings = {s: theirs.parameters[s].model_copy(update={"value": None}) for s in PARAMETERS}
+    levels = {s: theirs.initial[s] for s in INITIAL_LEVELS if theirs.initial[s].calibrated}
+    has_network = theirs.structure.kind in HYBRIDS
+    update = {
+        "structure": theirs.structure,
+        "mapping": carried_mapping(theirs),
+        "parameters": theirs.parameters.model_copy(update={"source": source, **settings}),
+        "initial": experiment.initial.model_copy(update=levels),
+        "network": experiment.network.model_copy(update={"source": source if has_network else None}),
+    }
+    return experiment.model_copy(update=update)

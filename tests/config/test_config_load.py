@@ -75,16 +75,31 @@ optimiser:
     ("kind", "more", "stages"),
     [
         ("distributed", {"uniform": ()}, [("lbfgsb", 200)]),
-        ("multilinear", {"uniform": (), "descriptors": None, "descriptors_of": {}}, [("lbfgsb", 200)]),
-        ("multipower", {"uniform": (), "descriptors": None, "descriptors_of": {}}, [("lbfgsb", 200)]),
+        (
+            "multilinear",
+            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "descriptors_of": {}},
+            [("lbfgsb", 200)],
+        ),
+        (
+            "multipower",
+            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "descriptors_of": {}},
+            [("lbfgsb", 200)],
+        ),
         (
             "mlp",
-            {"uniform": (), "descriptors": None, "hidden": (96, 48, 16), "activation": "relu", "initialisation": "he"},
+            {
+                "uniform": (),
+                "descriptors": None,
+                "beyond": "extrapolate",
+                "hidden": (96, 48, 16),
+                "activation": "relu",
+                "initialisation": "he",
+            },
             [("adam", 40), ("adam", 240)],
         ),
         (
             "cnn",
-            {"uniform": (), "descriptors": None, "channels": (16, 8), "width": 3}
+            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "channels": (16, 8), "width": 3}
             | {"activation": "relu", "initialisation": "he"},
             [("adam", 40), ("adam", 240)],
         ),
