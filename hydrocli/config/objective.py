@@ -120,3 +120,9 @@ class Objective(Section):
     def all_terms(self) -> tuple[Term, ...]:
         """The terms, one where only a metric is named."""
         return self.terms or (Term(metric=self.metric),)
+
+    @property
+    def repeats(self) -> int:
+        """How often the last stage runs: with each weight of an L-curve and at its corner, else once."""
+        penalty = self.penalty
+        return len(set(penalty.weights)) + 1 if penalty and penalty.weight == "lcurve" else 1

@@ -66,7 +66,8 @@ def estimate(experiment: Experiment, network: Network, gauges: Gauges, wanted: S
     steps, whole = ((end - period.start).total_seconds() // period.step for end in (period.calibration[1], period.end))
     gradient, simulation = seconds_of(experiment)
     work = cells * steps
-    iterations = sum(stage.iterations for stage in experiment.optimiser)
+    *others, last = (stage.iterations for stage in experiment.optimiser)
+    iterations = sum(others) + last * experiment.objective.repeats
     screened = 0
     if guess.kind == "screening":
         iterations += guess.descents * guess.iterations

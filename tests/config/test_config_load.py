@@ -336,6 +336,8 @@ def test_options_of_events_matter_where_the_calibration_looks_for_events(read: R
 
 def test_a_metric_is_short_for_one_term(read: Read, minimal: str) -> None:
     assert read(minimal).objective.all_terms == read(minimal, "objective={terms: {metric: nse}}").objective.all_terms
+    curve = "objective={penalty: {prior: 1, weight: lcurve, weights: [10, 1, 1, 0.1]}}"
+    assert (read(minimal).objective.repeats, read(minimal, curve).objective.repeats) == (1, 4)
     one, two = read(
         minimal, "objective={terms: [{metric: kge, transform: sqrt}, {signature: Epf}]}"
     ).objective.all_terms

@@ -125,3 +125,37 @@ def test_signatures_agree_with_smash_on_cance(peer, domain):
             found = event_signatures(discharge, *basin, event)
             found = as_the_peer(found, discharge[inside], basin[0][inside], *basin[1:], "E")
             np.testing.assert_allclose(list(found.values()), [row[name] for name in EVENT], rtol=5e-6)
+
+
+@pytest.mark.peer
+def test_signatures_agree_with_smash_on_a_noisy_series_with_gaps(peer):
+    """Noise on the observations, a tenth of them missing outside the floods; the events are those that it finds.
+
+    Sums and tolerances as above; the series is rounded to float32 first, as the peer keeps it.
+    """
+    random = np.random.default_rng(23)
+    noisy = (peer.observed * np.exp(0.2 * random.standard_normal(peer.observed.shape))).astype(np.float32)
+    for gauge, series in enumerate(noisy):
+        away = np.ones(series.size, bool)
+        for event in find_events(series, peer.rain[gauge], peer.step):
+            away[max(event.start - 80, 0) : event.start + 300] = False
+        series[away & (random.random(series.size) < 0.1)] = np.nan
+        series[20:60] = np.nan
+    model = peer.call(peer.model.copy)
+    model.response_data.q = np.where(np.isnan(noisy), np.float32(-99), noisy)
+    theirs = peer.call(peer.smash.signatures, model, domain="obs")
+    for gauge, code in enumerate(peer.codes):
+        discharge, basin = noisy[gauge].astype(np.float64), (peer.rain[gauge], peer.area[gauge], peer.step)
+        there = ~np.isnan(discharge)
+        found = continuous_signatures(discharge, *basin)
+        found = as_the_peer(found, discharge[there], basin[0][there], *basin[1:], "C")
+        row = theirs.cont[theirs.cont["code"] == code].iloc[0]
+        np.testing.assert_allclose(list(found.values()), [row[name] for name in CONTINUOUS], rtol=5e-6)
+        for _, row in theirs.event[theirs.event["code"] == code].iterrows():
+            stamps = np.array([row["start"], row["end"]], "datetime64[s]") + peer.step
+            first, last = np.searchsorted(peer.times, stamps).tolist()
+            found = event_signatures(discharge, *basin, Event(first, last, first, first))
+            inside = slice(first, last + 1)
+            assert there[inside].all()
+            found = as_the_peer(found, discharge[inside], basin[0][inside], *basin[1:], "E")
+            np.testing.assert_allclose(list(found.values()), [row[name] for name in EVENT], rtol=5e-6)
