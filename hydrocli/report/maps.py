@@ -207,7 +207,7 @@ def mean_and_deviation(values: Floats) -> tuple[float, float]:
 def draw_fields(
     domain: Domain,
     fields: Mapping[str, Floats],
-    labels: Mapping[str, str],
+    units: Mapping[str, str],
     *,
     columns: int = 3,
     around: float | None = None,
@@ -217,7 +217,7 @@ def draw_fields(
     Args:
         domain: the cells.
         fields: values of the cells [n] by title.
-        labels: words and unit of each.
+        units: of each; empty where it has none.
         columns: maps in a row.
         around: the value in the middle of a red and blue scale; None for a plain scale.
     """
@@ -232,12 +232,14 @@ def draw_fields(
         _frame(axis, domain)
         mean, deviation = mean_and_deviation(values)
         axis.set_title(f"{title}   {mean:.3g} ± {deviation:.2g}", fontsize=8.5)
-        figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(labels[title], fontsize=7.5)
+        figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(
+            f"[{units[title]}]" if units[title] else "", fontsize=7.5
+        )
     return figure
 
 
 def draw_difference(
-    domain: Domain, pairs: Mapping[str, tuple[Floats, Floats]], names: tuple[str, str], labels: Mapping[str, str]
+    domain: Domain, pairs: Mapping[str, tuple[Floats, Floats]], names: tuple[str, str], units: Mapping[str, str]
 ) -> Figure:
     """Second paper, Figure 4: a row for each field with both runs on one scale and their difference."""
     figure = style.canvas(len(pairs) * _map_height(domain, 3, 3.2) + 0.2)
@@ -256,5 +258,7 @@ def draw_difference(
             _frame(axis, domain)
             mean, deviation = mean_and_deviation(values)
             axis.set_title(f"{words}\n{title}   {mean:.3g} ± {deviation:.2g}", fontsize=8)
-            figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(labels[title], fontsize=7.5)
+            figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(
+                f"[{units[title]}]" if units[title] else "", fontsize=7.5
+            )
     return figure

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydrocli.report import style
+from hydrocli.report.inside_sections import budget_section, network_section, newton_section, state_section
 from hydrocli.report.page import Page, Section, write_page
 from hydrocli.report.sections import (
     convergence_section,
@@ -52,6 +53,10 @@ def run_page(source: Source) -> Page:
         parameter_section,
         convergence_section,
         balance_section,
+        budget_section,
+        state_section,
+        network_section,
+        newton_section,
         solver_section,
     )
     sections: list[Section] = [section for part in parts if (section := part(source)).blocks]

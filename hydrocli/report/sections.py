@@ -92,8 +92,8 @@ def domain_section(source: Source) -> Section:
     blocks: list[Block] = [Picture("domain", caption, figure)]
     names = relations.varying(table, descriptors_of(table))
     if names:
-        labels = {name: table.units[name].replace("as given", "") for name in names}
-        figure = maps.draw_fields(domain, {name: table[name] for name in names}, labels, columns=4)
+        units = dict.fromkeys(names, "")
+        figure = maps.draw_fields(domain, {name: table[name] for name in names}, units, columns=4)
         caption = "Descriptors, as given; mean ± standard deviation over the cells."
         blocks.append(Picture("descriptors", caption, figure))
     return Section("domain", "Domain", tuple(blocks))
@@ -115,8 +115,7 @@ def parameter_section(source: Source) -> Section:
         rows.append(told | spread | {"standard deviation": deviation if symbol in varying else 0.0})
     blocks: list[Block] = [sheet("Parameters over the cells", rows)]
     if varying:
-        labels = {symbol: table.label(symbol) for symbol in varying}
-        figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in varying}, labels)
+        figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in varying}, table.units)
         caption = "Parameters; mean ± standard deviation over the cells."
         blocks.append(Picture("parameter_maps", caption, figure))
     found = relations.with_descriptors(table, descriptors)
@@ -141,8 +140,7 @@ def _beside(source: Source, varying: list[str]) -> list[Block]:
     }
     if not pairs:
         return []
-    labels = {symbol: mine.label(symbol) for symbol in pairs}
-    figure = maps.draw_difference(domain, pairs, source.names, labels)
+    figure = maps.draw_difference(domain, pairs, source.names, mine.units)
     return [Picture("parameter_difference", "Parameters of both runs and their difference.", figure)]
 
 

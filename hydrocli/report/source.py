@@ -78,6 +78,18 @@ class Source:
         return worst_and_best(self.about.nse, self.hydrographs, DETAILS)
 
     @property
+    def structure(self) -> str:
+        """Kind of the structure: gr, grnn, ode or node."""
+        return self.about.model.partition(".")[0].lower()
+
+    @cached_property
+    def largest(self) -> str:
+        """Code of the gauge with the largest catchment; empty where no domain tells."""
+        domain = self.domain
+        known = {code: cell for code, cell in domain.gauges.items() if cell >= 0} if domain else {}
+        return max(known, key=lambda code: float(domain.upstream_area[known[code]]), default="") if domain else ""
+
+    @property
     def rain_label(self) -> str:
         """What the axis of the rain says."""
         return (

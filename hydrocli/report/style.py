@@ -1,7 +1,7 @@
 """The one look of all figures: colours, fonts, axes, dates, and how a figure becomes a file or part of the page.
 
 Colours are those of Okabe and Ito (2008), and cividis for fields, since both are read the same with every colour
-vision; red and blue (RdBu) where zero is in the middle. Only the object interface of matplotlib with its Agg and SVG
+vision; red and blue (RdBu, red is more) where zero is in the middle. Only the object interface of matplotlib with its Agg and SVG
 canvases is used: no window, no global current figure. matplotlib's settings are global, so drawing is done one thread
 at a time.
 
@@ -35,7 +35,7 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 OBSERVED, SIMULATED, AGAINST, RAIN = INK, BLUE, VERMILION, SKY
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, MUTED)
-FIELD, DIVERGING = "cividis", "RdBu"
+FIELD, DIVERGING = "cividis", "RdBu_r"
 
 FOLLOWING = {INK: "currentColor", GRID: "var(--grid)", PAPER: "var(--paper)", BLUE: "var(--blue)"}
 """Colours that follow the page into the dark."""

@@ -1,0 +1,200 @@
+"""What the network does: factors on the fluxes in time, by catchment and over its inputs.
+
+A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, but 1 - f3^2 for the branch that is delayed in
+`grnn`; 1 leaves the flux as it is. Catchments are told by the factor of their mean correction, which is the mean factor
+but for that square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import date2num
+from matplotlib.figure import Figure
+
+from hydrocli.report import style
+from hydrocli.report.tables import Columns, Floats, Times
+
+CORRECTED = {
+    "grnn": {"f1": "infiltration", "f2": "evaporation", "f3": "delayed branch", "f4": "exchange"},
+    "node": {"f1": "rain", "f2": "evaporation", "f3": "exchange", "f4": "outflow"},
+}
+"""What each correction multiplies."""
+
+PIECES = 360
+"""Means in time that a line or a heatmap shows at most."""
+
+SHOWN_LEVELS = (0.1, 0.5, 0.9)
+"""Places among the levels of a response that are drawn as lines."""
+
+
+def factor(structure: str, symbol: str, values: Floats) -> Floats:
+    """The factor on the flux that a correction stands for."""
+    return 1 - values**2 if (structure, symbol) == ("grnn", "f3") else 1 + values
+
+
+def factor_words(structure: str, symbol: str) -> str:
+    """The factor in words: `1 + f1, infiltration`."""
+    formula = f"1 - {symbol}^2" if (structure, symbol) == ("grnn", "f3") else f"1 + {symbol}"
+    return f"{formula}, {CORRECTED[structure][symbol]}"
+
+
+def factors(structure: str, table: Columns) -> dict[str, Floats]:
+    """The factors of all corrections that a table has, by their words."""
+    return {
+        factor_words(structure, symbol): factor(structure, symbol, table[symbol])
+        for symbol in CORRECTED.get(structure, {})
+        if symbol in table
+    }
+
+
+def mean_of_pieces(times: Times, values: Floats, most: int = PIECES) -> tuple[Times, Floats]:
+    """Means over equal pieces of time, at the end of each; the last piece may be shorter.
+
+    Pieces of more than six hours become whole days, since the daily cycle would beat with others.
+    """
+    size = max(1, -(-len(values) // most))
+    if len(times) > 1 and (times[1] - times[0]) * size > np.timedelta64(6, "h"):
+        day = max(1, round(np.timedelta64(1, "D") / (times[1] - times[0])))
+        size = -(-size // day) * day
+    padded = np.full(-(-len(values) // size) * size, np.nan)
+    padded[: len(values)] = values
+    pieces = padded.reshape(-1, size)
+    known = np.isfinite(pieces)
+    total, count = np.where(known, pieces, 0.0).sum(axis=1), known.sum(axis=1)
+    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return times[np.minimum(size * np.arange(1, len(mean) + 1) - 1, len(times) - 1)], mean
+
+
+def draw_in_time(
+    panels: Mapping[str, Mapping[str, tuple[Times, Floats]]], label: str, middle: float | None = None
+) -> Figure:
+    """Lines in time, a panel for each quantity and a colour for each gauge or run.
+
+    Args:
+        panels: times and values by line by panel.
+        label: of the y axes.
+        middle: where a horizontal line says that nothing is corrected.
+    """
+    figure = style.canvas(1.55 * len(panels) + 0.7)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for (name, (times, values)), colour in zip(lines.items(), style.CYCLE, strict=False):
+            axis.plot(*mean_of_pieces(times, values), color=colour, linewidth=1.0, label=name)
+        if middle is not None:
+            axis.axhline(middle, color=style.INK, linewidth=0.8, linestyle=":")
+        axis.set_title(title)
+        axis.set_ylabel(label)
+    style.dates(axes[-1])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=7)
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Means of a factor by gauge and piece of time [g, p], sorted by the mean of the first factor."""
+
+    gauges: tuple[str, ...]
+    times: Times
+    values: dict[str, Floats]
+
+
+def heatmap(gauges: Mapping[str, tuple[Times, Mapping[str, Floats]]]) -> Heatmap:
+    """First paper, Figure 9: factors of all catchments in time, sorted by the mean of the first factor."""
+    first = next(iter(next(iter(gauges.values()))[1]))
+    codes = sorted(gauges, key=lambda code: float(np.nanmean(gauges[code][1][first])))
+    pieces = {
+        code: {name: mean_of_pieces(times, row) for name, row in rows.items()} for code, (times, rows) in gauges.items()
+    }
+    names = list(pieces[codes[0]])
+    values = {name: np.stack([pieces[code][name][1] for code in codes]) for name in names}
+    return Heatmap(tuple(codes), pieces[codes[0]][names[0]][0], values)
+
+
+def draw_heatmap(found: Heatmap) -> Figure:
+    """A panel for each factor, a line for each catchment; red makes the flux larger, blue smaller."""
+    height = max(0.9, 0.17 * len(found.gauges) + 0.35)
+    figure = style.canvas(height * len(found.values) + 0.5)
+    axes = figure.subplots(len(found.values), 1, sharex=True, squeeze=False)[:, 0]
+    start, end = date2num(found.times[[0, -1]])
+    for axis, (name, values) in zip(axes, found.values.items(), strict=True):
+        low, high = style.limits(values - 1, symmetric=True)
+        image = axis.imshow(
+            values, aspect="auto", cmap=style.DIVERGING, vmin=1 + low, vmax=1 + high, origin="lower",
+            extent=(start, end, -0.5, len(found.gauges) - 0.5),
+        )  # fmt: skip
+        axis.xaxis_date()
+        axis.grid(False)
+        axis.set_title(name)
+        every = max(1, len(found.gauges) // 12)
+        axis.set_yticks(range(0, len(found.gauges), every), found.gauges[::every], fontsize=7)
+        figure.colorbar(image, ax=axis, aspect=10)
+    style.dates(axes[-1])
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A flux over level [l] and forcing [f], without and with the network: both [l, f] in mm/step."""
+
+    flux: str
+    level_name: str
+    level: Floats
+    forcing_name: str
+    forcing: Floats
+    classical: Floats
+    corrected: Floats
+
+
+def surfaces(response: Columns) -> list[Surface]:
+    """The surfaces of `response.parquet`."""
+    found = []
+    for flux in dict.fromkeys(response["flux"].tolist()):
+        here = response.where(response["flux"] == flux)
+        level, row = np.unique(here["level_value"], return_inverse=True)
+        forcing, column = np.unique(here["forcing_value"], return_inverse=True)
+        fields = []
+        for name in ("classical", "corrected"):
+            field = np.full((len(level), len(forcing)), np.nan)
+            field[row, column] = here[name]
+            fields.append(field)
+        names = str(here["level"][0]), str(here["forcing"][0])
+        found.append(Surface(str(flux), names[0], level, names[1], forcing, *fields))
+    return found
+
+
+def draw_response(found: Sequence[Surface]) -> Figure:
+    """First paper, Figure 12: a row for each flux with both surfaces on one scale, and lines at three levels."""
+    figure = style.canvas(2.6 * len(found) + 0.3)
+    rows = figure.subplots(len(found), 3, squeeze=False, width_ratios=[1, 1, 1.15])
+    for axes, surface in zip(rows, found, strict=True):
+        low, high = style.limits(np.stack([surface.classical, surface.corrected]))
+        for axis, title, field in zip(
+            axes, ("classical", "with the network"), (surface.classical, surface.corrected), strict=False
+        ):
+            image = axis.pcolormesh(
+                surface.forcing, surface.level, field, cmap=style.FIELD, vmin=low, vmax=high, shading="gouraud",
+                rasterized=True,
+            )  # fmt: skip
+            axis.set_title(f"{surface.flux}, {title}", fontsize=8.5)
+            axis.set_xlabel(f"{surface.forcing_name} [mm/step]" if surface.forcing_name else "")
+            axis.set_ylabel(f"{surface.level_name} [-]")
+            axis.grid(False)
+        figure.colorbar(image, ax=axes[1], aspect=14).set_label("[mm/step]", fontsize=7.5)
+        _lines(axes[2], surface)
+    return figure
+
+
+def _lines(axis: Axes, surface: Surface) -> None:
+    """The flux over the forcing at a low, a middle and a high level; broken lines are classical."""
+    for share, colour in zip(SHOWN_LEVELS, (style.VERMILION, style.GREEN, style.BLUE), strict=True):
+        row = round(share * (len(surface.level) - 1))
+        name = f"{surface.level_name} {surface.level[row]:.2f}"
+        axis.plot(surface.forcing, surface.corrected[row], color=colour, label=name)
+        axis.plot(surface.forcing, surface.classical[row], color=colour, linestyle="--", linewidth=0.9)
+    axis.set_xlabel(f"{surface.forcing_name} [mm/step]" if surface.forcing_name else "")
+    axis.set_title("broken: classical", fontsize=8.5)
+    axis.legend(fontsize=7, loc="best")

@@ -1,0 +1,193 @@
+"""Sections of a run's page about what goes on inside: states, network, solver, and where the water stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from hydrocli.names import FLUXES
+from hydrocli.report import balance, corrections, hydrographs, maps
+from hydrocli.report.page import Block, Picture, Section, sheet
+from hydrocli.report.sections import on_cells
+from hydrocli.report.source import Source
+from hydrocli.report.tables import Columns, Floats, Times
+
+LEVELS = {"hp": "production store hp", "ht": "transfer store ht"}
+MEANS = ("aet", "exchange", "qt", "storage", "ps", "es", "pr", "perc", "pn", "en", "qr", "qd")
+"""Fluxes whose means are mapped, as far as the run has them."""
+
+Lines = dict[str, dict[str, tuple[Times, Floats]]]
+
+
+def state_section(source: Source) -> Section:
+    """Levels of the stores in time and over the cells, beside those of the second run; runoff without its slow part."""
+    blocks: list[Block] = []
+    levels = _in_time(source, LEVELS)
+    if levels:
+        figure = corrections.draw_in_time(levels, "level [-]")
+        blocks.append(Picture("states_in_time", "Mean levels of the stores over the catchments.", figure))
+    blocks += _mean_maps(source, tuple(LEVELS), "states_mean")
+    blocks += _final_states(source)
+    blocks += _high_pass(source)
+    return Section("states", "States", tuple(blocks))
+
+
+def _in_time(source: Source, wanted: Mapping[str, str]) -> Lines:
+    """Series of the catchments by quantity; of both runs at the largest catchment where there are two."""
+    panels: Lines = {}
+    for symbol, words in wanted.items():
+        lines = {}
+        if source.against:
+            code, pairs = source.largest, zip(source.names, (source, source.against), strict=True)
+            for name, run in pairs:
+                table = run.catchments.get(code)
+                if table is not None and symbol in table:
+                    lines[name] = (table["time"], table[symbol])
+            words = f"{words}, {code}"
+        else:
+            for code in source.detailed:
+                table = source.catchments.get(code)
+                if table is not None and symbol in table:
+                    lines[code] = (table["time"], table[symbol])
+        if lines:
+            panels[words] = lines
+    return panels
+
+
+def _mean_maps(source: Source, wanted: Sequence[str], name: str) -> list[Block]:
+    table, domain = source.table("means"), source.domain
+    if table is None or domain is None:
+        return []
+    symbols = [symbol for symbol in wanted if symbol in table]
+    if not symbols:
+        return []
+    figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in symbols}, table.units)
+    told = "; ".join(f"{symbol}: {table.words[symbol]}" for symbol in symbols)
+    return [Picture(name, f"Means over the whole run, ± standard deviation over the cells. {told}.", figure)]
+
+
+def _final_states(source: Source) -> list[Block]:
+    """Second paper, Figure 4: levels at the end of both runs and their difference."""
+    mine, place, domain = source.table("states"), source.table("domain"), source.domain
+    other = source.against
+    if other is None or mine is None or place is None or domain is None:
+        return []
+    theirs, there = other.table("states"), other.table("domain")
+    if theirs is None or there is None:
+        return []
+    placed = on_cells(place, Columns(theirs.values | there.values, {}, {}), list(LEVELS))
+    pairs = {words: (mine[symbol], placed[symbol]) for symbol, words in LEVELS.items()}
+    figure = maps.draw_difference(domain, pairs, source.names, dict.fromkeys(pairs, "-"))
+    return [Picture("final_states_difference", "Levels at the end of both runs, and their difference.", figure)]
+
+
+def _high_pass(source: Source) -> list[Block]:
+    """Runoff of the largest catchment without what is slower than three days."""
+    runs = {source.names[0]: source} | ({source.names[1]: source.against} if source.against else {})
+    lines = {}
+    for name, run in runs.items():
+        table = run.catchments.get(source.largest)
+        if table is not None and "qt" in table:
+            lines[name] = table["time"], hydrographs.high_pass(table["time"], table["qt"])
+    if not lines:
+        return []
+    figure = hydrographs.draw_high_pass(lines, f"runoff [{FLUXES['qt'].unit}]")
+    caption = f"Runoff of the cells above {source.largest} before routing, without what is slower than three days."
+    return [Picture("high_pass_runoff", caption, figure)]
+
+
+def network_section(source: Source) -> Section:
+    """Corrections in time, over the catchments and the cells, and what they make of the fluxes."""
+    structure = source.structure
+    blocks: list[Block] = []
+    found = {
+        code: (table["time"], values)
+        for code, table in source.catchments.items()
+        if (values := corrections.factors(structure, table))
+    }
+    if found:
+        names = next(iter(found.values()))[1]
+        panels = {name: {code: (found[code][0], found[code][1][name]) for code in source.detailed} for name in names}
+        figure = corrections.draw_in_time(panels, "factor [-]", 1.0)
+        caption = "Factors by which the network changes the fluxes, means over the catchments; 1 changes nothing."
+        blocks.append(Picture("corrections_in_time", caption, figure))
+        figure = corrections.draw_heatmap(corrections.heatmap(found))
+        caption = "The same of all catchments, sorted by the first; red makes a flux larger, blue smaller."
+        blocks.append(Picture("corrections_of_catchments", caption, figure))
+    blocks += _correction_maps(source)
+    response = source.table("response")
+    if response is not None:
+        figure = corrections.draw_response(corrections.surfaces(response))
+        caption = "Fluxes over a level and a forcing, classical and with the network, the rest at its mean."
+        blocks.append(Picture("response_of_fluxes", caption, figure))
+    return Section("network", "Network", tuple(blocks))
+
+
+def _correction_maps(source: Source) -> list[Block]:
+    means, domain = source.table("means"), source.domain
+    if means is None or domain is None:
+        return []
+    fields = corrections.factors(source.structure, means)
+    if not fields:
+        return []
+    figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=4, around=1.0)
+    return [Picture("corrections_mean", "Factors of the mean corrections of each cell over the whole run.", figure)]
+
+
+def newton_section(source: Source) -> Section:
+    """How many iterations Newton's method needs, when and where."""
+    counts = source.run.manifest.counts
+    words: dict[str, tuple[str, Callable[[float], float | int]]] = {
+        "newton_iterations_mean": ("iterations of a cell-step, mean", float),
+        "newton_iterations_most": ("iterations of a cell-step, most", int),
+        "newton_solved_again": ("cell-steps that needed damping or substeps", int),
+        "newton_unsolved": ("cell-steps without a solution", int),
+    }
+    rows = [
+        {"Newton's method": text, "number": kind(counts[name])}
+        for name, (text, kind) in words.items()
+        if name in counts
+    ]
+    blocks: list[Block] = [sheet("Over all cells and steps of the last simulation", rows)] if rows else []
+    panels = _in_time(source, {"newton_iterations": "iterations of Newton's method"})
+    if panels:
+        figure = corrections.draw_in_time(panels, "iterations [-]")
+        blocks.append(Picture("newton_iterations_in_time", "Means over the catchments.", figure))
+        blocks += _mean_maps(source, ("newton_iterations",), "newton_iterations_mean")
+    return Section("newton", "Newton's method", tuple(blocks))
+
+
+def budget_section(source: Source) -> Section:
+    """Cumulated fluxes with and without the network, and means of the fluxes over the cells."""
+    blocks: list[Block] = []
+    code, table = source.largest, source.catchments.get(source.largest)
+    if table is not None and {"aet", "qt", "storage"} <= set(table.values):
+        name = "with the network" if source.structure in corrections.CORRECTED else source.about.model
+        runs = {name: balance.cumulated(table["time"], table["precipitation"], table)}
+        without = source.parts("without_network").get(code)
+        if without is not None:
+            runs["without"] = balance.cumulated(without["time"], table["precipitation"], without)
+        elif source.against and (theirs := source.against.catchments.get(code)) is not None and "storage" in theirs:
+            runs[source.names[1]] = balance.cumulated(theirs["time"], theirs["precipitation"], theirs)
+        figure = balance.draw_cumulated(runs)
+        caption = f"Water since the start above {code}: rain, where it goes, and what is left: exchange"
+        caption += ", and rain that the network adds." if source.structure == "node" else "."
+        blocks.append(Picture("cumulated_water", caption, figure))
+    blocks += _without_network(source)
+    blocks += _mean_maps(source, MEANS, "fluxes_mean")
+    return Section("budget", "Water budget", tuple(blocks))
+
+
+def _without_network(source: Source) -> list[Block]:
+    """Discharge at the largest catchment with and without the corrections, the parameters being the same."""
+    without, code = source.parts("without_network").get(source.largest), source.largest
+    if without is None or code not in source.hydrographs:
+        return []
+    series = source.hydrographs[code]
+    lines = {"with the network": next(iter(series.simulated.values())), "without": without["simulated"]}
+    shown = hydrographs.Hydrograph(series.times, series.observed, lines, series.rain)
+    figure = hydrographs.draw_hydrograph(shown, source.about.periods, source.rain_label)
+    bias = float(np.nansum(lines["with the network"]) / np.nansum(lines["without"]) - 1)
+    caption = f"Discharge at {code} with the network and, at equal parameters, without: volume {bias:+.1%}."
+    return [Picture("discharge_without_network", caption, figure)]
