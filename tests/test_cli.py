@@ -28,7 +28,18 @@ from hydrocli.errors import (
     Stopped,
 )
 
-COMMANDS = {"calibrate", "validate", "signatures", "report", "simulate", "ingest", "check", "gradcheck", "sample"} | {
+COMMANDS = {
+    "calibrate",
+    "validate",
+    "signatures",
+    "report",
+    "compare",
+    "simulate",
+    "ingest",
+    "check",
+    "gradcheck",
+    "sample",
+} | {
     "schema",
     "solvers",
     "init",

@@ -10,7 +10,8 @@ import typer
 
 from hydrocli.cli.commands import app
 from hydrocli.cli.ending import told
-from hydrocli.cli.options import CONFIG, Sets
+from hydrocli.cli.options import CONFIG, AsJson, Sets
+from hydrocli.cli.tables import show_rows
 
 
 class Format(StrEnum):
@@ -59,3 +60,35 @@ def report(
         for target in targets:
             page = make(_folder(target, sets), against=second, output=output, formats=[kind.value for kind in formats])
             typer.echo(str(page))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run folders, or quoted patterns of them, as 'runs/*'.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for compare.html, comparison.parquet and figures/.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", "-m", help="Score that the table shows: nse, kge, rmse ...")
+    ] = "nse",
+    formats: Formats = [Format.PNG],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Compare the scores of runs by model and scenario; median and quartiles, and the figures of the papers."""
+    with told():
+        from hydrocli.report.comparison import at_a_glance
+        from hydrocli.report.comparison_page import FILE
+        from hydrocli.report.comparison_page import compare as run
+
+        rows, notes = run(runs, output=output, formats=[kind.value for kind in formats])
+        for note in notes:
+            typer.echo(note, err=True)
+        metrics = sorted({row["metric"] for row in rows})
+        if metric not in metrics:
+            raise typer.BadParameter(f"{metric} is not among {', '.join(metrics)}", param_hint="--metric")
+        title = f"{metric}: median [quartiles] (number of values)"
+        show_rows(rows if as_json else at_a_glance(rows, metric), as_json=as_json, title=title)
+        if output is not None:
+            typer.echo(f"the page is {output / FILE}", err=True)
+        else:
+            typer.echo("--output FOLDER writes the page, its figures and the table", err=True)

@@ -1,9 +1,8 @@
 """The one look of all figures: colours, fonts, axes, dates, and how a figure becomes a file or part of the page.
 
 Colours are those of Okabe and Ito (2008), and cividis for fields, since both are read the same with every colour
-vision; red and blue (RdBu, red is more) where zero is in the middle. Only the object interface of matplotlib with its Agg and SVG
-canvases is used: no window, no global current figure. matplotlib's settings are global, so drawing is done one thread
-at a time.
+vision; red and blue (RdBu, red is more) where zero is in the middle. Only the object interface of matplotlib with its
+Agg and SVG canvases is used: no window, no current figure. Its settings are global, so one thread at a time draws.
 
 In the page a figure is SVG whose ink, grid, paper and blue follow the page into the dark: `FOLLOWING`.
 """

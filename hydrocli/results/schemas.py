@@ -310,6 +310,23 @@ SOLVER_SERIES = Table(
     "solvers",
 )
 
+COMPARISON = Table(
+    "comparison",
+    "scores of several runs by model and scenario",
+    (
+        RUN,
+        Column("model", "text", "structure and mapping, as NODE.MLP, and what else tells it from the others"),
+        Column("scenario", "text", "calibration, temporal, spatial or spatio-temporal"),
+        Column("metric", "text", "name of the metric"),
+        Column("number", "integer", "values: gauges times periods"),
+        Column("lower_quartile", "float", "quarter of the values below"),
+        Column("median", "float", "half of the values below"),
+        Column("upper_quartile", "float", "three quarters of the values below"),
+    ),
+    "compare",
+)
+"""Not of one run: `hydrocli compare` writes it where it is told to, and its `run` is the name of that folder."""
+
 
 def parameters(symbols: Sequence[str]) -> Table:
     """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""

@@ -1,0 +1,171 @@
+"""`hydrocli compare`: one table of the scores of many runs, and a page with the figures of the papers."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.report import comparison, style
+from hydrocli.report import comparison_figures as figures
+from hydrocli.report.about import METRIC_WORDS
+from hydrocli.report.comparison import Contender, Row
+from hydrocli.report.page import Block, Page, Picture, Section, Text, sheet, write_page
+from hydrocli.report.tables import Array
+from hydrocli.results import Run, read, schemas
+from hydrocli.results.write import telling, write_table
+
+FILE = "compare.html"
+MAIN = "nse"
+NOT_BOXED = ("extrapolated",)
+LEAST_GAUGES = 3
+"""Gauges that a radar needs to have a surface."""
+
+
+def found_runs(patterns: Sequence[str]) -> list[Run]:
+    """The finished runs that folders or patterns such as `runs/*` name, each once; a pattern may match other things.
+
+    Raises:
+        Errors: a folder that was named is no finished run, or a pattern matches none.
+    """
+    runs: dict[Path, Run] = {}
+    errors: list[HydrocliError] = []
+    for pattern in patterns:
+        try:
+            named = Path(pattern).is_dir()
+            matches = [pattern] if named else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+            before = len(runs)
+            for match in matches:
+                if named or (Path(match) / "manifest.json").exists():
+                    runs.setdefault(Path(match).resolve(), read(match))
+            if not named and len(runs) == before:
+                raise InputError(
+                    pattern, "matches no run folder", "Name folders that `hydrocli calibrate` has written."
+                )
+        except HydrocliError as error:
+            errors.append(error)
+    if errors:
+        raise Errors(errors)
+    return list(runs.values())
+
+
+def compare(
+    patterns: Sequence[str], *, output: Path | None = None, formats: Sequence[str] = ("png",)
+) -> tuple[list[Row], list[str]]:
+    """Compare runs; with an output folder, write comparison.parquet, compare.html and figures/ into it.
+
+    Args:
+        patterns: run folders, or patterns of them.
+        output: folder to write.
+        formats: of the figures, of png, svg and pdf.
+
+    Returns:
+        Quartiles of every metric by model and scenario, and sentences on what could not be compared.
+
+    Raises:
+        HydrocliError: a folder is no finished run, or no run has scores.
+    """
+    known, without = comparison.contenders(found_runs(patterns))
+    if not known:
+        raise InputError(", ".join(patterns), "none of these runs has scores", "Run `hydrocli validate` on them first.")
+    notes = [f"{run.folder} is left out: it has no scores, see `hydrocli validate`" for run in without]
+    scores = comparison.pooled(known)
+    rows = comparison.summary(scores)
+    if output is not None:
+        with telling(output):
+            output.mkdir(parents=True, exist_ok=True)
+        names = [column.name for column in schemas.COMPARISON.columns[1:]]
+        columns = {name: [row[name] for row in rows] for name in names}
+        write_table(output, schemas.COMPARISON, columns, run=output.resolve().name)
+        with style.drawing():
+            write_page(output, FILE, comparison_page(known, scores, rows, notes), formats)
+    return rows, notes
+
+
+def comparison_page(
+    known: Sequence[Contender], scores: Mapping[str, Array], rows: Sequence[Row], notes: Sequence[str]
+) -> Page:
+    """Everything that the scores and signatures of several runs have to show."""
+    metrics = [metric for metric in dict.fromkeys(scores["metric"].tolist()) if metric not in NOT_BOXED]
+    of_floods = [metric for metric in metrics if "flood" in metric]
+    over_all = [metric for metric in metrics if metric not in of_floods]
+    sections = (
+        _model_section(known, notes),
+        Section("scores", "Scores", (*_tables(rows, over_all), *_boxes(scores, over_all))),
+        Section("floods", "Scores of floods only", (*_tables(rows, of_floods), *_boxes(scores, of_floods))),
+        _gauge_section(known, scores),
+        _event_section(known),
+    )
+    models = list(dict.fromkeys(one.label for one in known))
+    facts = {
+        "models": str(len(models)),
+        "runs": str(len(known)),
+        "gauges": str(len(set(scores["gauge"].tolist()))),
+        "periods": str(len(set(scores["period"].tolist()))),
+    }
+    return Page("Comparison", ", ".join(models), facts, sections)
+
+
+def _model_section(known: Sequence[Contender], notes: Sequence[str]) -> Section:
+    blocks: list[Block] = [Text(tuple(notes), "warning")] if notes else []
+    blocks.append(sheet("What is compared", comparison.models(known)))
+    words = (
+        "GR: algebraic stores; GRNN: the same, fluxes corrected by a network; ODE: stores as differential equations; "
+    )
+    words += "NODE: these with a network. U: uniform parameters, D: distributed, ML: multilinear, MP: multipower, "
+    words += "MLP and CNN: regionalised by a network of that kind."
+    return Section("models", "Models", (*blocks, Text((words,))))
+
+
+def _tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Block]:
+    tables: list[Block] = []
+    for metric in metrics:
+        words = METRIC_WORDS.get(metric, metric.replace("_", " "))
+        caption = f"{words}: median [quartiles] (number of values)"
+        tables.append(sheet(caption, comparison.at_a_glance(rows, metric), folded=metric != MAIN))
+    return tables
+
+
+def _boxes(scores: Mapping[str, Array], metrics: Sequence[str]) -> list[Block]:
+    pictures: list[Block] = []
+    for metric in metrics:
+        words = METRIC_WORDS.get(metric, metric.replace("_", " "))
+        low = figures.LOWEST.get(metric)
+        caption = f"{words} by scenario (in brackets: number of values)"
+        caption += f"; those below {low:g} are drawn at {low:g}." if low is not None else "."
+        figure = figures.draw_boxes(comparison.values_of(scores, metric), metric)
+        pictures.append(Picture(f"{metric}_by_scenario", caption, figure))
+    return pictures
+
+
+def _gauge_section(known: Sequence[Contender], scores: Mapping[str, Array]) -> Section:
+    blocks: list[Block] = []
+    gauges, models = comparison.calibration_scores(scores, MAIN)
+    if len(gauges) >= LEAST_GAUGES:
+        caption = "NSE of every gauge in calibration; the further out the better, below 0 in the middle."
+        blocks.append(Picture("radar_of_calibration", caption, figures.draw_radar(gauges, models, MAIN)))
+    pairs = comparison.local_and_regional(known, MAIN)
+    if pairs:
+        caption = (
+            "Regional against local calibration at the same gauges and periods: above the line regional is better."
+        )
+        figure = figures.draw_local_and_regional(pairs, MAIN)
+        blocks.append(Picture("regional_against_local", caption, figure))
+    return Section("gauges", "Gauges", tuple(blocks))
+
+
+def _event_section(known: Sequence[Contender]) -> Section:
+    blocks: list[Block] = []
+    for calibrated, words in ((True, "calibration"), (False, "validation")):
+        signatures = {
+            name: errors
+            for name in comparison.SIGNATURES
+            if (errors := comparison.event_errors(known, name, calibrated=calibrated))
+        }
+        if signatures:
+            caption = "Share of the flood events whose relative error is smaller: peak flow (Epf), runoff coefficient "
+            caption += f"(Erc), flood flow (Eff), base flow (Ebf); {words} period, all gauges; the higher the better."
+            figure = figures.draw_distributions(signatures, words)
+            blocks.append(Picture(f"event_errors_{words}", caption, figure))
+    return Section("events", "Errors of flood events", tuple(blocks))
