@@ -49,6 +49,7 @@ COMMANDS = {
     "collect",
     "slurm-script",
     "warmup",
+    "export",
 }
 
 Stand = Callable[[str, Callable[..., Any]], None]

@@ -57,7 +57,7 @@ def calibrate(
     with console_of(quiet, verbose) as console:
         from hydrocli.runs.calibrate import calibrate as run
 
-        run(target, sets, console, force)
+        show_rows(run(target, sets, console, force), title="calibration")
 
 
 @app.command()

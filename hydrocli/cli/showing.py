@@ -10,7 +10,7 @@ import typer
 
 from hydrocli.cli.commands import app
 from hydrocli.cli.ending import told
-from hydrocli.cli.options import CONFIG, AsJson, Sets
+from hydrocli.cli.options import CONFIG, AsJson, Sets, Target
 from hydrocli.cli.tables import show_rows
 
 
@@ -92,3 +92,30 @@ def compare(
             typer.echo(f"the page is {output / FILE}", err=True)
         else:
             typer.echo("--output FOLDER writes the page, its figures and the table", err=True)
+
+
+class To(StrEnum):
+    """Formats of other programs."""
+
+    GEOPACKAGE = "geopackage"
+    NETCDF = "netcdf"
+
+
+@app.command()
+def export(
+    target: Target = CONFIG,
+    to: Annotated[To, typer.Option("--to", help="geopackage: gauges with scores, network; netcdf: discharge.")] = (
+        To.GEOPACKAGE
+    ),
+    sets: Sets = [],  # noqa: B006
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; left out: map.gpkg or discharge.nc in the run."),
+    ] = None,
+) -> None:
+    """Write gauges and network as GeoPackage, or discharge as CF NetCDF."""
+    with told():
+        from hydrocli.results import read
+        from hydrocli.results.export import export as run
+
+        typer.echo(str(run(read(_folder(target, sets)), to.value, output)))

@@ -18,9 +18,7 @@ from hydrocli.report.sections import (
 from hydrocli.report.source import Source
 from hydrocli.report.water_sections import balance_section, flood_section, hydrograph_section, solver_section
 from hydrocli.results import read
-from hydrocli.results.folder import status
-
-FILE = "report.html"
+from hydrocli.results.folder import PAGE, status
 
 
 def report(
@@ -39,7 +37,7 @@ def report(
     """
     source = Source(read(folder, unfinished=True), None if against is None else Source(read(against)))
     with style.drawing():
-        return write_page(output or folder, FILE, run_page(source), formats)
+        return write_page(output or folder, PAGE, run_page(source), formats)
 
 
 def run_page(source: Source) -> Page:

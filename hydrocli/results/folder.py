@@ -42,6 +42,7 @@ FORMAT = "hydrocli run folder 1"
 MANIFEST = "manifest.json"
 LOCK = "lock.json"
 LOG = "log.jsonl"
+PAGE = "report.html"
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "pyarrow")
 """Libraries whose version may change a number or a file."""
 
@@ -268,8 +269,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
         if values["state"] not in get_args(State):
             raise ValueError(f"its state is {values['state']!r}")
-        known = {item.name: values[item.name] for item in fields(Manifest)}
-        return Manifest(**{**known, "warnings": tuple(known["warnings"])})
+        # What an older version did not tell yet is told by its default.
+        known = {item.name: values[item.name] for item in fields(Manifest) if item.name in values}
+        return Manifest(**{**known, "warnings": tuple(values["warnings"])})
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(str(path), f"is not the manifest of a run: {error}", "Move the folder away.") from error
 
@@ -285,6 +287,13 @@ def status(folder: Path) -> Status:
     if manifest.state == "running" and owner is None:
         manifest = _killed(manifest)
     return Status(manifest.run, manifest.state, manifest.ending, owner)
+
+
+def page_hint(folder: Path) -> str:
+    """Where the page of a run is, or how to make it, in words."""
+    page = folder / PAGE
+    again = f"`hydrocli report {shlex.quote(str(folder))}`"
+    return f"{page} is older than this: {again} draws it anew" if page.exists() else f"{again} draws it"
 
 
 def _killed(manifest: Manifest) -> Manifest:

@@ -6,6 +6,7 @@ What decides whether there is anything to do is here, and starts in an instant; 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
 from hydrocli.errors import ConfigurationError, HydrocliError
@@ -18,7 +19,7 @@ CONFIG, JOURNAL = "config.yaml", "journal.bin"
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
-def calibrate(target: Path, overrides: list[str], console: Console, force: bool = False) -> None:
+def calibrate(target: Path, overrides: list[str], console: Console, force: bool = False) -> list[dict[str, Any]]:
     """Calibrate, or continue, or find nothing to do.
 
     Args:
@@ -27,22 +28,26 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
         console: what is said goes there.
         force: start anew beside a run of another configuration.
 
+    Returns:
+        A row for each calibration gauge with its NSE; none where there was nothing to do.
+
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
     """
-    calibrate_experiment(load(target, overrides, NEEDS), console, force)
+    scores = calibrate_experiment(load(target, overrides, NEEDS), console, force)
+    return [{"gauge": code, "nse": score} for code, score in scores.items()]
 
 
-def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> None:
-    """As `calibrate`, of a configuration that has been read."""
+def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> dict[str, float]:
+    """As `calibrate`, of a configuration that has been read; NSE by gauge comes back."""
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force, console):
             console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
-            return
+            return {}
         console.sink = lambda fields: folder.log(**fields)
         from hydrocli.runs.fit import fit  # the libraries that compute take a second to load
 
-        fit(folder, experiment, console, stop)
+        return fit(folder, experiment, console, stop)
 
 
 def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:

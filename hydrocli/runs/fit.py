@@ -17,7 +17,7 @@ from hydrocli.calibration.stages import run_stages
 from hydrocli.config import Experiment, load, together
 from hydrocli.errors import InputError, Stopped
 from hydrocli.results import schemas
-from hydrocli.results.folder import RunFolder
+from hydrocli.results.folder import RunFolder, page_hint
 from hydrocli.results.write import write_table
 from hydrocli.runs.build import Case, ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
@@ -33,8 +33,11 @@ from hydrocli.runs.uncertainty import write_uncertainty
 STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
 
 
-def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> None:
+def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> dict[str, float]:
     """Calibrate in an owned folder that has been started, or go on from its journal.
+
+    Returns:
+        NSE of each calibration gauge over the calibration period.
 
     Raises:
         Stopped: a signal came; what was evaluated is in the journal.
@@ -91,6 +94,8 @@ def _calibrated(
     (folder.path / JOURNAL).unlink(missing_ok=True)
     told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
     console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}{unsolved(folder)}")
+    console.note(page_hint(folder.path))
+    return scores
 
 
 def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hydrocli.config import Experiment, load
 from hydrocli.results import schemas
-from hydrocli.results.folder import RunFolder
+from hydrocli.results.folder import RunFolder, page_hint
 from hydrocli.results.write import write_table
 from hydrocli.runs.cost import segmentation
 from hydrocli.runs.evaluation import Evaluation, Window
@@ -67,7 +67,7 @@ def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
     for period in dict.fromkeys(row["period"] for row in summary):
         if quiet := [row["gauge"] for row in summary if row["period"] == period and not row["events"]]:
             console.note(f"no flood event in {period}: {', '.join(quiet)}")
-    console.note(f"events and signatures are in {evaluation.folder}")
+    console.note(f"events and signatures are in {evaluation.folder}; {page_hint(evaluation.folder)}")
     return summary
 
 

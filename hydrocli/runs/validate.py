@@ -17,7 +17,7 @@ import numpy as np
 from hydrocli.config import Experiment, load
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
-from hydrocli.results.folder import RunFolder
+from hydrocli.results.folder import RunFolder, page_hint
 from hydrocli.results.write import write_table
 from hydrocli.runs.cost import segmentation
 from hydrocli.runs.evaluation import Evaluation, Window
@@ -70,7 +70,7 @@ def _validated(evaluation: Evaluation, console: Console) -> list[Row]:
         if not row["n_valid"]:
             console.warn(f"gauge {row['gauge']} has no observation in the period {row['period']}")
     _write(evaluation, [*rows, *of_events])
-    console.note(f"scores are in {evaluation.folder / 'scores.parquet'}")
+    console.note(f"scores are in {evaluation.folder / 'scores.parquet'}; {page_hint(evaluation.folder)}")
     return rows
 
 

@@ -1,0 +1,163 @@
+"""A run for other programs: gauges and rivers as GeoPackage, discharge as CF NetCDF.
+
+GeoPackage (OGC 12-128) has the layers `gauges`, points at the centres of the gauges' cells with their scores as columns
+`<metric>_<period>`, and `network`, a line from each cell to the cell that it drains into. NetCDF follows the CF
+conventions 1.11, discrete sampling geometries of the kind `timeSeries` (chapter 9): one station for each gauge.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hydrocli
+from hydrocli.errors import ConfigurationError
+from hydrocli.results.read import Run
+from hydrocli.results.write import replacing, telling
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+Kind = Literal["geopackage", "netcdf"]
+
+FILES: dict[Kind, str] = {"geopackage": "map.gpkg", "netcdf": "discharge.nc"}
+CATCHMENT = "catchment_"
+FILL = 1e20
+EXTRA = "pip install 'hydrocli[netcdf]'"
+
+
+def export(run: Run, kind: Kind, output: Path | None = None) -> Path:
+    """Write a run in the format of other programs; returns the path of the file.
+
+    Args:
+        run: the run.
+        kind: `geopackage`: gauges and network; `netcdf`: discharge.
+        output: file to write; None for map.gpkg or discharge.nc in the run folder.
+
+    Raises:
+        InputError: a table is missing, or the file cannot be written.
+        ConfigurationError: the libraries for NetCDF are not installed.
+    """
+    path = output or run.folder / FILES[kind]
+    writers: dict[Kind, Callable[[Run, Path], None]] = {"geopackage": _write_geopackage, "netcdf": _write_netcdf}
+    with telling(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export.") as place:
+        # Written whole elsewhere and then put in its place: SQLite and HDF5 write a file here and there.
+        made = Path(place) / f"made{path.suffix}"
+        writers[kind](run, made)
+        with replacing(path) as file:
+            file.write(made.read_bytes())
+    return path
+
+
+def outlets(domain: dict[str, NDArray[Any]]) -> dict[str, int]:
+    """The cell of each gauge: that of its catchment which drains out of it."""
+    downstream, cells = domain["downstream"], {}
+    for name, flags in domain.items():
+        if name.startswith(CATCHMENT):
+            inside = np.flatnonzero(flags)
+            leaves = (downstream[inside] < 0) | ~flags[downstream[inside]].astype(bool)
+            cells[name.removeprefix(CATCHMENT)] = int(inside[leaves][0])
+    return cells
+
+
+def _write_geopackage(run: Run, path: Path) -> None:
+    # The date of the last change would make two exports of one run differ.
+    os.environ.setdefault("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z")
+    gauges(run).to_file(path, layer="gauges", driver="GPKG", engine="pyogrio")
+    network(run).to_file(path, layer="network", driver="GPKG", engine="pyogrio")
+
+
+def gauges(run: Run) -> gpd.GeoDataFrame:
+    """Points at the gauges' cells: code, area of the catchment [km2], scores by metric and period."""
+    import geopandas as gpd
+
+    domain = run.arrays("domain")
+    cells = outlets(domain)
+    columns: dict[str, Any] = {
+        "gauge": list(cells),
+        "area_km2": [float(domain["area"][domain[CATCHMENT + code].astype(bool)].sum() / 1e6) for code in cells],
+    }
+    if run.has("scores"):
+        scores = run.table("scores")
+        wide = scores.pivot_table(index="gauge", columns=["metric", "period"], values="value", observed=True)
+        values = wide.reindex(list(cells)).to_numpy()
+        columns |= {"_".join(key): values[:, place] for place, key in enumerate(wide.columns.to_list())}
+    where = np.array(list(cells.values()), np.int64)
+    points = gpd.points_from_xy(domain["x"][where], domain["y"][where])
+    return gpd.GeoDataFrame(columns, geometry=points, crs=_crs(run))
+
+
+def network(run: Run) -> gpd.GeoDataFrame:
+    """Lines from each cell to the next: cell, downstream cell, area that drains through it [km2]."""
+    import geopandas as gpd
+    import shapely
+
+    domain = run.arrays("domain")
+    downstream = domain["downstream"]
+    start = np.flatnonzero(downstream >= 0)
+    end = downstream[start]
+    ends = [np.stack([domain["x"][cells], domain["y"][cells]], axis=1) for cells in (start, end)]
+    lines = shapely.linestrings(np.stack(ends, axis=1))
+    columns = {"cell": start, "downstream": end, "upstream_km2": _upstream_area(domain)[start] / 1e6}
+    return gpd.GeoDataFrame(columns, geometry=lines, crs=_crs(run))
+
+
+def _upstream_area(domain: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Area that drains through each cell; a cell drains into a later level."""
+    total, downstream = domain["area"].astype(np.float64), domain["downstream"]
+    for level in np.unique(domain["level"]):
+        here = np.flatnonzero((domain["level"] == level) & (downstream >= 0))
+        np.add.at(total, downstream[here], total[here])
+    return total
+
+
+def _crs(run: Run) -> str:
+    return run.arrow("domain").schema.metadata[b"crs"].decode()
+
+
+def _write_netcdf(run: Run, path: Path) -> None:
+    try:
+        import h5netcdf  # noqa: F401
+        import xarray as xr
+    except ImportError as error:
+        raise ConfigurationError("--to netcdf", f"needs the library {error.name}", EXTRA) from None
+
+    discharge, domain = run.arrays("discharge"), run.arrays("domain")
+    codes = list(dict.fromkeys(discharge["gauge"].tolist()))
+    cells = outlets(domain)
+    where = np.array([cells[code] for code in codes], np.int64)
+    times = discharge["time"][discharge["gauge"] == codes[0]].astype("datetime64[s]")
+    flow = {"units": "m3 s-1", "coordinates": "gauge x y", "grid_mapping": "crs"}
+    series = {
+        f"discharge_{kind}": (
+            ("station", "time"),
+            np.stack([discharge[kind][discharge["gauge"] == code] for code in codes]),
+            flow | {"long_name": f"{kind} discharge", "standard_name": "water_volume_transport_in_river_channel"},
+        )
+        for kind in ("observed", "simulated")
+    }
+    place = {
+        "gauge": ("station", codes, {"long_name": "code of the gauge", "cf_role": "timeseries_id"}),
+        "x": ("station", domain["x"][where], {"long_name": "x of the gauge's cell in the CRS"}),
+        "y": ("station", domain["y"][where], {"long_name": "y of the gauge's cell in the CRS"}),
+    }
+    told = {"long_name": "end of the time step", "standard_name": "time"}
+    dataset = xr.Dataset(
+        series | {"crs": ((), np.int32(0), {"crs_wkt": _crs(run)})},
+        coords={"time": ("time", times, told), **place},
+        attrs={
+            "Conventions": "CF-1.11",
+            "featureType": "timeSeries",
+            "title": f"Discharge of the run {run.manifest.run}",
+            "source": f"hydrocli {hydrocli.__version__}",
+        },
+    )
+    encoding: dict[str, Any] = {name: {"_FillValue": FILL, "zlib": True, "complevel": 4} for name in series}
+    encoding |= {"time": {"units": f"seconds since {times[0]}Z".replace("T", " "), "dtype": "int64"}}
+    dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
