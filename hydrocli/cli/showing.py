@@ -76,6 +76,7 @@ def compare(
 ) -> None:
     """Compare the scores of runs by model and scenario; median and quartiles, and the figures of the papers."""
     with told():
+        from hydrocli.errors import ConfigurationError
         from hydrocli.report.comparison import at_a_glance
         from hydrocli.report.comparison_page import FILE
         from hydrocli.report.comparison_page import compare as run
@@ -85,7 +86,7 @@ def compare(
             typer.echo(note, err=True)
         metrics = sorted({row["metric"] for row in rows})
         if metric not in metrics:
-            raise typer.BadParameter(f"{metric} is not among {', '.join(metrics)}", param_hint="--metric")
+            raise ConfigurationError("--metric", f"{metric} is not among {', '.join(metrics)}")
         title = f"{metric}: median [quartiles] (number of values)"
         show_rows(rows if as_json else at_a_glance(rows, metric), as_json=as_json, title=title)
         if output is not None:

@@ -46,7 +46,8 @@ def _print_table(rows: Sequence[Row], title: str) -> None:
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", padding=0, show_edge=False)
+    head = Text(title) if title else None
+    table = Table(box=box.SIMPLE_HEAD, title=head, title_justify="left", padding=0, show_edge=False)
     for name in _names(rows):
         if all(isinstance(row.get(name), int | float | None) for row in rows):
             # A number that goes on in the next line reads as two: only texts are folded, and headers between words.

@@ -14,6 +14,7 @@ from hydrocli.report.comparison import Contender, Row
 from hydrocli.report.page import Block, Page, Picture, Section, Text, sheet, write_page
 from hydrocli.report.tables import Array
 from hydrocli.results import Run, read, schemas
+from hydrocli.results.folder import MANIFEST
 from hydrocli.results.write import telling, write_table
 
 FILE = "compare.html"
@@ -35,11 +36,10 @@ def found_runs(patterns: Sequence[str]) -> list[Run]:
         try:
             named = Path(pattern).is_dir()
             matches = [pattern] if named else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-            before = len(runs)
-            for match in matches:
-                if named or (Path(match) / "manifest.json").exists():
-                    runs.setdefault(Path(match).resolve(), read(match))
-            if not named and len(runs) == before:
+            folders = [match for match in matches if named or (Path(match) / MANIFEST).exists()]
+            for folder in folders:
+                runs.setdefault(Path(folder).resolve(), read(folder))
+            if not folders:
                 raise InputError(
                     pattern, "matches no run folder", "Name folders that `hydrocli calibrate` has written."
                 )

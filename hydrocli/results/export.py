@@ -84,8 +84,8 @@ def gauges(run: Run) -> gpd.GeoDataFrame:
         "area_km2": [float(domain["area"][domain[CATCHMENT + code].astype(bool)].sum() / 1e6) for code in cells],
     }
     if run.has("scores"):
-        scores = run.table("scores")
-        wide = scores.pivot_table(index="gauge", columns=["metric", "period"], values="value", observed=True)
+        scores = run.table("scores").set_index(["gauge", "metric", "period"])["value"]
+        wide = scores.unstack(["metric", "period"])
         values = wide.reindex(list(cells)).to_numpy()
         columns |= {"_".join(key): values[:, place] for place, key in enumerate(wide.columns.to_list())}
     where = np.array(list(cells.values()), np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hydrocli.names import STATES
+from hydrocli.names import LOOKED_AT, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_series, write_table, write_text
@@ -18,6 +18,8 @@ from hydrocli.results.write import write_series, write_table, write_text
 START = np.datetime64("2014-09-01T00:00:00", "s")
 DESCRIPTORS = ("slope", "forest")
 SYMBOLS = ("cp", "ct", "kexc", "akw", "bkw")
+BOOKED = ("aet", "exchange", "qt", "storage")
+INSIDE = ("hp", "ht", *BOOKED, "f1", "f2", "f3", "f4", "newton_iterations")
 METRICS = ("nse", "kge", "rmse", "mae", "pbias", "peak_ratio")
 
 
@@ -29,6 +31,7 @@ class Size:
     steps: int = 1200
     rows: int = 6
     columns: int = 8
+    alone: int | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -36,7 +39,8 @@ class Size:
 
     @property
     def calibrated(self) -> list[str]:
-        return self.codes[: (self.gauges + 1) // 2]
+        """Half of the gauges, or one of them alone."""
+        return [self.codes[self.alone]] if self.alone is not None else self.codes[: (self.gauges + 1) // 2]
 
     @property
     def times(self) -> np.ndarray:
@@ -60,7 +64,10 @@ def configuration(size: Size, structure: str, mapping: str) -> dict[str, Any]:
             "calibration": periods["calibration"],
             "validation": {"later": periods["later"]},
         },
-        "gauges": {"calibration": size.calibrated, "validation": size.codes[len(size.calibrated) :]},
+        "gauges": {
+            "calibration": size.calibrated,
+            "validation": [code for code in size.codes if code not in size.calibrated],
+        },
         "structure": {"kind": structure},
         "mapping": {"kind": mapping},
         "optimiser": [{"kind": "lbfgsb"}],
@@ -81,11 +88,13 @@ def write_run(
     write_text(folder / "config.yaml", yaml.safe_dump(configuration(size, structure, mapping)))
     _write_maps(folder, size, run, random)
     rain, observed, simulated = _series(size, random)
-    pet = np.full_like(rain, 0.1)
-    write_series(
-        folder, schemas.catchments([]), size.codes, size.times,
-        {"precipitation": rain, "evapotranspiration": pet}, run=run,
-    )  # fmt: skip
+    means = {"precipitation": rain, "evapotranspiration": np.full_like(rain, 0.1)}
+    symbols = () if structure == "gr" else INSIDE
+    means |= {symbol: _inside(symbol, rain, random) for symbol in symbols}
+    table = schemas.catchments([LOOKED_AT[symbol] for symbol in symbols])
+    write_series(folder, table, size.codes, size.times, means, run=run)
+    if symbols:
+        _write_inside(folder, size, run, simulated, {symbol: means[symbol] for symbol in BOOKED}, random)
     write_series(
         folder, schemas.DISCHARGE, size.codes, size.times, {"observed": observed, "simulated": simulated}, run=run
     )
@@ -119,14 +128,20 @@ def catchments_of(size: Size) -> dict[str, np.ndarray]:
     return flags
 
 
-def _write_maps(folder: Path, size: Size, run: str, random: np.random.Generator) -> None:
+def _place(size: Size) -> tuple[dict[str, np.ndarray], str]:
     import pyproj
 
     number = size.rows * size.columns
     row, column = np.divmod(np.arange(number), size.columns)
     place = {"cell": np.arange(number), "row": row, "column": column}
     place |= {"x": 800_500.0 + 1000 * column, "y": 6_500_500.0 - 1000 * row}
-    crs = pyproj.CRS("EPSG:2154").to_wkt()
+    return place, pyproj.CRS("EPSG:2154").to_wkt()
+
+
+def _write_maps(folder: Path, size: Size, run: str, random: np.random.Generator) -> None:
+    number = size.rows * size.columns
+    place, crs = _place(size)
+    row, column = place["row"], place["column"]
     flags = catchments_of(size)
     slope = random.random(number)
     columns = place | {
@@ -156,6 +171,37 @@ def _series(size: Size, random: np.random.Generator) -> tuple[np.ndarray, np.nda
     observed = flow * np.exp(0.1 * random.standard_normal(shape))
     observed[:, size.steps // 3 : size.steps // 3 + size.steps // 40] = np.nan
     return rain, observed, flow
+
+
+def _inside(symbol: str, rain: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Series of a catchment: levels and corrections that wander, fluxes that are shares of the rain."""
+    shares = {"aet": 0.4, "exchange": -0.1, "qt": 0.3, "storage": 0.2}
+    if symbol == "storage":
+        return 100 + np.cumsum(shares[symbol] * rain, axis=1)
+    if symbol in shares:
+        return shares[symbol] * rain
+    return 0.3 + 0.1 * np.sin(np.arange(rain.shape[1]) / 100) + 0.05 * random.random((len(rain), 1))
+
+
+def _write_inside(
+    folder: Path, size: Size, run: str, simulated: np.ndarray, books: dict[str, np.ndarray], random: np.random.Generator
+) -> None:
+    table = schemas.without_network([LOOKED_AT[symbol] for symbol in BOOKED])
+    series = books | {"exchange": 0.5 * books["exchange"], "simulated": 0.9 * simulated}
+    write_series(folder, table, size.codes, size.times, series, run=run)
+    place, crs = _place(size)
+    values = {symbol: random.random(size.rows * size.columns) for symbol in INSIDE}
+    write_table(folder, schemas.means([LOOKED_AT[symbol] for symbol in INSIDE]), place | values, run=run, crs_wkt=crs)
+    level, forcing = (part.ravel() for part in np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 10, 7), indexing="ij"))
+    rows: dict[str, Any] = {name: [] for name in ("flux", "level", "forcing")}
+    values = {name: np.zeros(0) for name in ("level_value", "forcing_value", "classical", "corrected")}
+    for flux, of, by in (("infiltration", "hp", "pn"), ("exchange", "ht", "pn")):
+        for name, text in (("flux", flux), ("level", of), ("forcing", by)):
+            rows[name] += [text] * len(level)
+        classical = (1 - level) * forcing
+        new = {"level_value": level, "forcing_value": forcing, "classical": classical, "corrected": 1.2 * classical}
+        values = {name: np.r_[values[name], new[name]] for name in values}
+    write_table(folder, schemas.RESPONSE, rows | values, run=run)
 
 
 def _write_scores(folder: Path, size: Size, run: str, observed: np.ndarray, simulated: np.ndarray) -> None:
@@ -211,6 +257,7 @@ def _write_history(folder: Path, run: str) -> None:
         "gradient_norm": np.r_[np.full(3, np.nan), np.geomspace(1, 1e-6, 12)],
         "seconds": np.arange(15.0),
     }
+    columns["batch_cost"] = np.full(15, np.nan)
     write_table(folder, schemas.HISTORY, columns, run=run)
     control = {"name": list(SYMBOLS), "value": [0.0, 0.5, 0.5, 1.0, 0.2], "lower": np.zeros(5), "upper": np.ones(5)}
     write_table(folder, schemas.CONTROL, {**control, "gradient": np.zeros(5)}, run=run)

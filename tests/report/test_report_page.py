@@ -63,19 +63,11 @@ def test_tables_have_rows_and_texts_are_escaped(page: Path) -> None:
     assert "finished" in seen.text
 
 
-def test_a_name_full_of_signs_is_only_a_name(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", Size(gauges=1, steps=200, rows=2, columns=2), name="<b>$x_{1}$</b> & co")
-    seen = look_at(report(folder))
-    assert "<b>$x_{1}$</b> & co" in seen.text
-
-
-def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", Size(gauges=1, steps=100, rows=2, columns=2))
-    one = report(folder, output=tmp_path / "one", formats=["png"])
-    other = report(folder, output=tmp_path / "other", formats=["png"])
+def test_the_same_run_gives_the_same_bytes_whatever_its_name(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", Size(gauges=1, steps=100, rows=2, columns=2), name="<b>$x_{1}$</b> & co")
+    one, other = (report(folder, output=tmp_path / name, formats=[]) for name in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
-    for file in (one.parent / "figures").iterdir():
-        assert file.read_bytes() == (other.parent / "figures" / file.name).read_bytes()
+    assert "<b>$x_{1}$</b> & co" in look_at(one).text
 
 
 @pytest.mark.parametrize(
