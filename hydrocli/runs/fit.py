@@ -60,13 +60,13 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
     with ExitStack() as stack:
         with folder.timed("preparation"):
             training = stack.enter_context(trained(cases))
-        _calibrated(folder, training, fingerprint, console, stop)
+        return _calibrated(folder, training, fingerprint, console, stop)
 
 
 def _calibrated(
     folder: RunFolder, training: Training | Region, fingerprint: str, console: Console, stop: StopFlag
-) -> None:
-    """Run the stages and write what they have found."""
+) -> dict[str, float]:
+    """Run the stages and write what they have found; NSE by gauge comes back."""
     for note in training.notes:
         folder.warn(note)
         console.warn(note)
