@@ -57,7 +57,7 @@ def calibrate(
     with console_of(quiet, verbose) as console:
         from hydrocli.runs.calibrate import calibrate as run
 
-        show_rows(run(target, sets, console, force), title="calibration")
+        show_rows(run(target, sets, console, force))
 
 
 @app.command()
