@@ -14,8 +14,13 @@ MAPPINGS = {"uniform": "U", "distributed": "D", "multilinear": "ML", "multipower
 """Second half of a model's name, as the papers have it."""
 
 SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
+OF_EVENTS = "_events"
+"""End of the names of metrics that look at flood events only."""
+
 METRIC_WORDS = {
     "nse": "NSE",
+    "nnse": "NNSE",
+    "log_nse": "log-NSE",
     "kge": "KGE",
     "rmse": "RMSE [m3/s]",
     "mae": "MAE [m3/s]",
@@ -111,6 +116,12 @@ def worst_scores(scores: Columns, metric: str) -> dict[str, float]:
     for code, value in zip(here["gauge"].tolist(), here["value"].tolist(), strict=True):
         worst[code] = float(np.fmin(worst.get(code, np.nan), value))
     return worst
+
+
+def metric_words(metric: str) -> str:
+    """Name of a metric as figures have it."""
+    name = metric.removesuffix(OF_EVENTS)
+    return METRIC_WORDS.get(name, name.replace("_", " "))
 
 
 def score_of(scores: Columns, metric: str, period: str) -> dict[str, float]:

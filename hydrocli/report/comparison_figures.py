@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from hydrocli.report import style
-from hydrocli.report.about import METRIC_WORDS
+from hydrocli.report.about import OF_EVENTS, metric_words
 from hydrocli.report.comparison import Paired
 from hydrocli.report.floods import SCENARIO_COLOURS, box
 from hydrocli.report.tables import Floats
@@ -19,7 +19,7 @@ STRUCTURE_COLOURS = {"GR": style.BLUE, "GRNN": style.SKY, "ODE": style.ORANGE, "
 STRENGTHS = {"U": 0.25, "D": 0.4, "ML": 0.55, "MP": 0.65, "MLP": 0.75, "CNN": 0.95}
 """How strong the colour of a structure is, by its mapping."""
 DASHES = {"U": ":", "D": "-.", "ML": (0, (5, 2, 1, 2)), "MP": (0, (3, 1)), "MLP": "--", "CNN": "-"}
-LOWEST = {"nse": -0.5, "kge": -0.5}
+LOWEST = {"nse": -0.5, "kge": -0.5, "log_nse": -0.5}
 """Efficiencies below are drawn at the foot of their axis."""
 WIDEST = 1.5
 FEW = 5
@@ -40,7 +40,7 @@ def draw_boxes(scenarios: Mapping[str, Mapping[str, Floats]], metric: str) -> Fi
     models = list(dict.fromkeys(model for found in scenarios.values() for model in found))
     columns = 2 if len(scenarios) > 1 else 1
     figure, axes = style.panels(len(scenarios), columns, 2.5)
-    low = LOWEST.get(metric, -np.inf)
+    low = LOWEST.get(metric.removesuffix(OF_EVENTS), -np.inf)
     for axis, (scenario, found) in zip(axes, scenarios.items(), strict=True):
         for place, model in enumerate(models):
             if model in found:
@@ -53,7 +53,7 @@ def draw_boxes(scenarios: Mapping[str, Mapping[str, Floats]], metric: str) -> Fi
         axis.set_xlim(-0.7, len(models) - 0.3)
         axis.set_title(f"{scenario} ({max(len(values) for values in found.values())})")
         axis.grid(visible=False, axis="x")
-    figure.supylabel(METRIC_WORDS.get(metric, metric.replace("_", " ")), fontsize=9)
+    figure.supylabel(metric_words(metric), fontsize=9)
     return figure
 
 
@@ -76,7 +76,7 @@ def draw_radar(gauges: Sequence[str], models: Mapping[str, Floats], metric: str)
         axis.fill(*closed, color=colour_of(model), alpha=0.05)
     axis.set_xticks(angles, gauges)
     axis.set_ylim(0, 1)
-    axis.set_title(f"{METRIC_WORDS.get(metric, metric)} in calibration")
+    axis.set_title(f"{metric_words(metric)} in calibration")
     axis.legend(loc="center left", bbox_to_anchor=(1.15, 0.5))
     return figure
 
@@ -114,7 +114,7 @@ def draw_local_and_regional(pairs: Sequence[Paired], metric: str) -> Figure:
             axis.plot(local[here], regional[here], "o", color=SCENARIO_COLOURS[scenario], markersize=4, label=scenario)
         axis.set_aspect("equal")
         axis.set_title(pair.model)
-    figure.supxlabel(f"local {METRIC_WORDS.get(metric, metric)}", fontsize=9)
-    figure.supylabel(f"regional {METRIC_WORDS.get(metric, metric)}", fontsize=9)
+    figure.supxlabel(f"local {metric_words(metric)}", fontsize=9)
+    figure.supylabel(f"regional {metric_words(metric)}", fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
     return figure

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.report import comparison, style
 from hydrocli.report import comparison_figures as figures
-from hydrocli.report.about import METRIC_WORDS
+from hydrocli.report.about import OF_EVENTS, metric_words
 from hydrocli.report.comparison import Contender, Row
 from hydrocli.report.page import Block, Page, Picture, Section, Text, sheet, write_page
 from hydrocli.report.tables import Array
@@ -88,7 +88,7 @@ def comparison_page(
 ) -> Page:
     """Everything that the scores and signatures of several runs have to show."""
     metrics = [metric for metric in dict.fromkeys(scores["metric"].tolist()) if metric not in NOT_BOXED]
-    of_floods = [metric for metric in metrics if "flood" in metric]
+    of_floods = [metric for metric in metrics if metric.endswith(OF_EVENTS)]
     over_all = [metric for metric in metrics if metric not in of_floods]
     sections = (
         _model_section(known, notes),
@@ -121,17 +121,18 @@ def _model_section(known: Sequence[Contender], notes: Sequence[str]) -> Section:
 def _tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Block]:
     tables: list[Block] = []
     for metric in metrics:
-        words = METRIC_WORDS.get(metric, metric.replace("_", " "))
+        words = metric_words(metric)
         caption = f"{words}: median [quartiles] (number of values)"
-        tables.append(sheet(caption, comparison.at_a_glance(rows, metric), folded=metric != MAIN))
+        main = metric.removesuffix(OF_EVENTS) == MAIN
+        tables.append(sheet(caption, comparison.at_a_glance(rows, metric), folded=not main))
     return tables
 
 
 def _boxes(scores: Mapping[str, Array], metrics: Sequence[str]) -> list[Block]:
     pictures: list[Block] = []
     for metric in metrics:
-        words = METRIC_WORDS.get(metric, metric.replace("_", " "))
-        low = figures.LOWEST.get(metric)
+        words = metric_words(metric)
+        low = figures.LOWEST.get(metric.removesuffix(OF_EVENTS))
         caption = f"{words} by scenario (in brackets: number of values)"
         caption += f"; those below {low:g} are drawn at {low:g}." if low is not None else "."
         figure = figures.draw_boxes(comparison.values_of(scores, metric), metric)

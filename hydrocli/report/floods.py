@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hydrocli.report import style
-from hydrocli.report.about import METRIC_WORDS, SCENARIOS
+from hydrocli.report.about import SCENARIOS, metric_words
 from hydrocli.report.tables import Columns, Floats
 
 SCENARIO_COLOURS = dict(zip(SCENARIOS, (style.BLUE, style.GREEN, style.ORANGE, style.VERMILION), strict=True))
@@ -40,7 +40,7 @@ def draw_scores(metrics: Mapping[str, Mapping[str, tuple[list[str], Floats]]]) -
             axis.plot(place + spread, np.sort(values), "o", color=colour, markersize=3.5, alpha=0.8)
         axis.set_xticks(range(len(scenarios)), [name.replace("-", "-\n") for name in scenarios], fontsize=7.5)
         axis.set_xlim(-0.6, len(scenarios) - 0.4)
-        axis.set_title(METRIC_WORDS.get(metric, metric))
+        axis.set_title(metric_words(metric))
         axis.grid(visible=False, axis="x")
     return figure
 

@@ -8,16 +8,19 @@ import numpy as np
 
 from hydrocli.names import PARAMETERS, STATES
 from hydrocli.report import convergence, floods, maps, relations
-from hydrocli.report.about import METRIC_WORDS, SCENARIOS, score_of
+from hydrocli.report.about import OF_EVENTS, SCENARIOS, metric_words, score_of
 from hydrocli.report.page import Block, Picture, Section, Text, sheet
 from hydrocli.report.source import Source
-from hydrocli.report.tables import descriptors_of
+from hydrocli.report.tables import Columns, descriptors_of
 from hydrocli.results.folder import status
 
 FEW = 3
 """Gauges from which on scores are worth a figure; up to as many, a table says it all."""
 
-MAPPED_GAUGES = 3
+MANY = 40
+"""Rows from which on a table is folded away."""
+
+MAPPED_PERIODS = 3
 """Periods whose scores the map of the domain shows beside one another at most."""
 
 
@@ -54,26 +57,40 @@ def summary_section(source: Source) -> Section:
 
 
 def score_section(source: Source) -> Section:
-    """Scores of every gauge and period, and their spread where there are many."""
+    """Scores of every gauge and period, their spread where there are many, and those of floods only."""
     scores = source.table("scores")
     if scores is None:
         return Section("scores", "Scores")
     metrics = list(dict.fromkeys(scores["metric"].tolist()))
+    blocks: list[Block] = []
+    if len(set(scores["gauge"].tolist())) > FEW:
+        names = [metric for metric in metrics if not metric.endswith(OF_EVENTS)]
+        shown = {metric: found for metric in names if (found := floods.by_scenario(scores, metric))}
+        caption = "Scores by scenario; a point is a gauge in a period, boxes show quartiles."
+        blocks.append(Picture("scores_by_scenario", caption, floods.draw_scores(shown)))
+    of_events = np.char.endswith(scores["metric"].astype(str), OF_EVENTS)
+    for rows, words in (
+        (~of_events, "Scores of the discharge"),
+        (of_events, "Scores over the steps of flood events only"),
+    ):
+        if rows.any():
+            table = _score_rows(scores.where(rows))
+            blocks.append(sheet(words, table, folded=len(table) > MANY or bool(rows is of_events)))
+    return Section("scores", "Scores", tuple(blocks))
+
+
+def _score_rows(scores: Columns) -> list[dict[str, Any]]:
+    """A row for each gauge and period, with its metrics and the number of pairs behind them."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     counts: dict[tuple[str, str, str], int] = {}
     columns = (scores[name].tolist() for name in ("scenario", "gauge", "period", "metric", "value", "n_valid"))
     for scenario, gauge, period, metric, value, count in zip(*columns, strict=True):
-        row = rows.setdefault((scenario, gauge, period), {"scenario": scenario, "gauge": gauge, "period": period})
-        row[METRIC_WORDS.get(metric, metric)] = value
-        counts[scenario, gauge, period] = count
+        key = scenario, gauge, period
+        row = rows.setdefault(key, {"scenario": scenario, "gauge": gauge, "period": period})
+        row[metric_words(metric)] = value
+        counts[key] = count
     ordered = [row | {"pairs": counts[key]} for key, row in rows.items()]
-    ordered.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
-    blocks: list[Block] = [sheet("Scores of the discharge", ordered, folded=len(ordered) > 40)]
-    if len(set(scores["gauge"].tolist())) > FEW:
-        shown = {metric: found for metric in metrics if (found := floods.by_scenario(scores, metric))}
-        caption = "Scores by scenario; a point is a gauge in a period, boxes show quartiles."
-        blocks.insert(0, Picture("scores_by_scenario", caption, floods.draw_scores(shown)))
-    return Section("scores", "Scores", tuple(blocks))
+    return sorted(ordered, key=lambda row: SCENARIOS.index(row["scenario"]))
 
 
 def domain_section(source: Source) -> Section:
@@ -84,7 +101,7 @@ def domain_section(source: Source) -> Section:
     scores = source.table("scores")
     panels: dict[str, dict[str, float]] = {"": {}}
     if scores is not None:
-        periods = list(dict.fromkeys(scores["period"].tolist()))[:MAPPED_GAUGES]
+        periods = list(dict.fromkeys(scores["period"].tolist()))[:MAPPED_PERIODS]
         panels = {period: score_of(scores, "nse", period) for period in periods}
     figure = maps.draw_domain(domain, panels, source.about.calibrated)
     caption = "Active cells, rivers (as wide as the root of what drains through them) and gauges"
