@@ -24,7 +24,7 @@ from scipy.signal import lfilter
 Array = NDArray[np.float64]
 
 FLAT = 1e-6
-"""An eigenvalue of H, scaled to a unit diagonal, below this is a flat direction: differences give J to some 1e-7."""
+"""An eigenvalue of H, scaled to a unit diagonal, below this is a flat direction; the rounding of J is far below."""
 SHARE = 0.05
 """A control with a larger share in a flat direction is not determined by itself."""
 WITHOUT_EFFECT = 1e-12

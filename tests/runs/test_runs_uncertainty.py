@@ -34,7 +34,11 @@ def objective_of(case: Case) -> Objective:
 
 
 def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
-    """Residuals are zero there, and with them what Gauss-Newton leaves out; both sides are differences of step 1e-4."""
+    """Residuals are zero there, and with them what Gauss-Newton leaves out.
+
+    Differences of the gradient with a step of 1e-6; where exchange empties the direct branch it has a kink, which takes
+    them off by 5e-5.
+    """
     objective = objective_of(case)
     control = objective.control.first_guess()
     discharge = np.array(case.basin.discharge)
@@ -43,12 +47,12 @@ def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
     assert twin.value_and_gradient(control)[0] < 1e-20
     sensitivity, curved = sensitivities(twin, control, np.ones(5, bool))
     found = np.einsum("gtk,gtl->kl", sensitivity, curved)
-    steps = 1e-4 * np.eye(5)
+    steps = 1e-6 * np.eye(5)
     hessian = np.stack(
-        [(twin.value_and_gradient(control + s)[1] - twin.value_and_gradient(control - s)[1]) / 2e-4 for s in steps]
+        [(twin.value_and_gradient(control + s)[1] - twin.value_and_gradient(control - s)[1]) / 2e-6 for s in steps]
     )
     scale = np.sqrt(np.outer(np.diag(hessian), np.diag(hessian)))
-    np.testing.assert_allclose(found / scale, hessian / scale, atol=2e-3)
+    np.testing.assert_allclose(found / scale, hessian / scale, atol=2e-4)
     np.testing.assert_allclose(found, found.T, atol=1e-9 * np.abs(found).max())
 
 
@@ -61,7 +65,7 @@ def test_sensitivities_are_those_of_the_adjoint(metric: str, case: Case) -> None
     sensitivity, curved = sensitivities(objective, control, np.array([True, True, False, True, True]))
     slope = objective.cost.value_and_derivative(objective.simulate(control))[1]
     expected = objective.value_and_gradient(control)[1][[0, 1, 3, 4]]
-    np.testing.assert_allclose(np.einsum("gt,gtk->k", slope, sensitivity), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.einsum("gt,gtk->k", slope, sensitivity), expected, rtol=1e-6)
     assert np.linalg.eigvalsh(np.einsum("gtk,gtl->kl", sensitivity, curved)).max() > 0
 
 
