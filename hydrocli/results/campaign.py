@@ -55,15 +55,18 @@ class Place:
 
 
 def places(campaign: Path) -> list[Place]:
-    """The runs of a campaign, as its table has them.
+    """The runs of a campaign, as its table has them; those that have begun where the disk was too full for a table.
 
     Raises:
-        InputError: there is no table, or it cannot be read.
+        InputError: there is neither table nor run, or the table cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = campaign / CAMPAIGN.file
+    begun = [] if path.exists() else sorted(campaign.glob(f"*/*/{MANIFEST}"))
+    if begun:
+        return [Place(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
     if not path.exists():
         raise InputError(str(campaign), f"holds no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:

@@ -323,7 +323,8 @@ def _ended(call: _Call, ending: Ending) -> None:
         with suppress(HydrocliError):
             mark(call.folder / ending.key, ending.key.replace("/", "-"), "failed", ending.reason)
     if ending.status in (0, Stopped.exit_status):
-        call.console.detail(f"{ending.key}: {ending.seconds:.1f} s {ending.reason}")
+        told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
+        call.console.detail(f"{ending.key}: {ending.reason or told}")
     else:
         call.console.warn(f"{ending.key}: {ending.reason}")
 

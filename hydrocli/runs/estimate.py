@@ -28,7 +28,7 @@ EVALUATIONS_PER_ITERATION = 1.3
 FORCING_BYTES, STATE_BYTES = 4, 28
 SECONDS_BESIDE = 0.5
 """Of a run in a process that has its libraries and code: reading, the last simulation of a small basin, writing."""
-BYTES_OF_PROCESS = 350_000_000
+BYTES_OF_PROCESS = 400_000_000
 """Of Python with its libraries and the compiled code."""
 
 
