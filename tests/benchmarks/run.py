@@ -1,7 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
-Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance) and
-campaign take minutes: they are made where asked for.
+Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance), mappings (on a
+twin) and campaign take minutes: they are made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -19,6 +19,7 @@ from bench_calibration import calibration
 from bench_campaign import campaign
 from bench_growth import growth, threads
 from bench_ingest import ingest
+from bench_mappings import mappings
 from bench_models import models
 from bench_speed import speed
 from bench_structures import structures
@@ -32,9 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
     parser.add_argument(
         "--only",
-        choices=[*TABLES, "calibration", "models", "campaign"],
+        choices=[*TABLES, "calibration", "models", "mappings", "campaign"],
         action="append",
-        help="may be given several times; left out: all but calibration, models and campaign",
+        help="may be given several times; left out: all but calibration, models, mappings and campaign",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
     parser.add_argument(
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--catchments", type=int, default=24, help="of the campaign; 235 take some hours of two cores")
     arguments = parser.parse_args()
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
-    tables |= {"models": models, "campaign": partial(campaign, catchments=arguments.catchments)}
+    tables |= {"models": models, "mappings": mappings}
+    tables["campaign"] = partial(campaign, catchments=arguments.catchments)
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(
