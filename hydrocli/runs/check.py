@@ -13,6 +13,7 @@ from hydrocli.errors import HydrocliError
 from hydrocli.results import read
 from hydrocli.runs.build import source_of, stamp
 from hydrocli.runs.estimate import FORCING_BYTES, estimate, seconds_of
+from hydrocli.runs.mappings import descriptors_of
 from hydrocli.runs.roles import roles_of
 
 
@@ -40,10 +41,20 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     report["problems"] = [
         *map(str, coverage.errors),
         *problems,
+        *_gaps(experiment, coverage),
         *_sources(experiment),
         *_silent(experiment, coverage, roles),
     ]
     return report
+
+
+def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
+    """Descriptors with gaps that the mapping needs."""
+    missing, kind = coverage.descriptors_missing, experiment.mapping.kind
+    needed = [name for name in descriptors_of(experiment, list(missing)) if missing.get(name)]
+    return [
+        f"descriptor {name}: is missing in {missing[name]:.1%} of the cells, and {kind} needs it" for name in needed
+    ]
 
 
 def _sources(experiment: Experiment) -> list[str]:

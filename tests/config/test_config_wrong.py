@@ -71,7 +71,7 @@ WRONG = {
     "network of a structure without": (
         "forcing:",
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
-        ["config.yaml:15: structure.network: is not a known key\n  one of: kind, limits, tolerance"],
+        ["config.yaml:15: structure.network: is not a known key\n  one of: kind, scheme, substeps, limits, tolerance"],
     ),
     "weights for a structure without": (
         "forcing:",

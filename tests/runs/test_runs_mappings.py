@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs_harness import assert_same_bits, call, configuration, manifest, rows, series, table
+import rasterio
+from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
 from test_runs_structures import STRUCTURES
 
 GIVEN: dict[str, Any] = {
@@ -211,6 +212,20 @@ def test_single_parameters_are_freed(store: Path, tmp_path: Path) -> None:
 def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) -> None:
     changes = GIVEN | {"mapping": MAPPINGS["mlp"], "optimiser": PAPERS}
     call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
+    with rasterio.open(SAMPLE / "descriptor" / "forest.tif") as raster:
+        profile, values = raster.profile, raster.read()
+    values[0, 3:5, 3:5] = np.nan
+    with rasterio.open(tmp_path / "forest.tif", "w", **profile | {"nodata": np.nan}) as raster:
+        raster.write(values)
+    with rasterio.open(tmp_path / "slope.tif", "w", **profile) as raster:
+        raster.write(np.ones_like(values))
+    for name, words in (("forest", "is missing in 4 of 59 cells"), ("slope", "is the same in all cells")):
+        change = {f"basin.descriptors.{name}": str(tmp_path / f"{name}.tif")}
+        file = configuration(tmp_path / f"{name}.yaml", store, changes=changes | change)
+        assert f"descriptor {name}: {words}" in call("calibrate", file, status=3).stderr
+    assert "descriptor forest: is missing in 6.8% of the cells, and mlp needs it" in call(
+        "check", tmp_path / "forest.yaml", status=3
+    ).stderr.replace("\n", " ")
     few = configuration(tmp_path / "few.yaml", store, changes={"basin.descriptors": {"slope": "descriptor/slope.tif"}})
     assert "basin.descriptors: forest not there" in call("simulate", few, "--of", tmp_path / "run", status=2).stderr
 
