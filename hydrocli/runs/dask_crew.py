@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 INSTALL = 'Install it: pip install "hydrocli[cluster]".'
 PATIENCE = 30.0
 """Seconds that a scheduler has to answer."""
+BETWEEN_LOOKS = 1.0
+"""Seconds between two questions which workers there are."""
 
 _hosted: dict[int, Worker] = {}
 """Processes of this Dask worker, by thread."""
@@ -60,13 +62,16 @@ class DaskCrew:
             what = f"no scheduler answers at {kind} ({error})"
             raise ConfigurationError(where, what, "Start one with `dask scheduler` and `dask worker`.") from error
         self._futures: dict[str, tuple[Future[Any], float]] = {}
+        self._size, self._asked = 0, -BETWEEN_LOOKS
 
     @property
     def size(self) -> int:
         """See `Crew`; workers come and go."""
-        self._alive()
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return sum(worker["nthreads"] for worker in workers)
+        if time.monotonic() - self._asked >= BETWEEN_LOOKS:
+            self._alive()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            self._size, self._asked = sum(worker["nthreads"] for worker in workers), time.monotonic()
+        return self._size
 
     def start(self, task: Task) -> None:
         """See `Crew`."""

@@ -18,12 +18,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hydrocli.errors import HydrocliError, Stopped
 from hydrocli.results.campaign import FAILED_STEP
-from hydrocli.results.folder import RunFolder
+from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
 from hydrocli.runs.signals import stopped_at_once
+
+if TYPE_CHECKING:
+    from hydrocli.config import Experiment
 
 BUG = 1
 
@@ -113,7 +116,7 @@ def _do(task: Task) -> None:
     experiment = experiment_of(task.values)
     if "calibrate" in task.steps:
         with Console(quiet=True) as console:
-            calibrate_experiment(experiment, console, task.force)
+            calibrate_experiment(experiment, console, task.force and _holds_another(task, experiment))
         mark_warm(task.kind)
     after: dict[str, Callable[..., object]] = {"validate": validate_experiment, "signatures": signatures_experiment}
     for step in (step for step in task.steps if step in after):
@@ -124,6 +127,14 @@ def _do(task: Task) -> None:
             if not isinstance(error, Stopped):
                 _keep(task, FAILED_STEP.format(step=step) + str(error))
             raise
+
+
+def _holds_another(task: Task, experiment: Experiment) -> bool:
+    """Whether the folder holds another run; a start that was killed must not be set aside by the next one."""
+    from hydrocli.config import numbers_hash
+
+    path = Path(task.folder)
+    return (path / MANIFEST).exists() and read_manifest(path).identity != numbers_hash(experiment)
 
 
 def _keep(task: Task, sentence: str) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,17 @@ def test_too_large_for_the_memory(store: Path, tmp_path: Path) -> None:
     error = call("batch", file, status=PARTIAL).stderr
     assert "needs about 0.4 GB of memory, 0.1 GB are there" in error
     assert set(states(file).values()) == {"failed"}
+
+
+def test_force_sets_another_run_aside_but_not_its_own_start(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders(done)["few/S0004"], tmp_path / "run")
+    task = plain_task(done, tmp_path / "run", "calibrate")
+    other = Task(**{**asdict(task), "values": task.values | {"seed": 7}, "force": True})
+    for _ in range(2):
+        assert perform(other).status == 0
+    assert manifest(tmp_path / "run")["seed"] == 7
+    assert manifest(tmp_path / "run.1")["seed"] == 1
+    assert not (tmp_path / "run.2").exists()
 
 
 def plain_task(done: Path, folder: Path, *steps: str) -> Task:
