@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +21,9 @@ from hydrocli.report.tables import Columns, Floats, Times, envelope, highest, ru
 CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
 DISCHARGE, RAIN = "discharge [m3/s]", "rain\n[mm/step]"
+SEEN_THROUGH = 0.8
+"""How strong simulations are drawn, so that the observations are seen beneath them over many years."""
+
 FREQUENCIES = np.r_[0.0005, 0.001, 0.002, 0.005, np.linspace(0.01, 0.99, 99), 0.995, 0.999]
 
 
@@ -131,7 +135,12 @@ def draw_overview(gauges: Mapping[str, Hydrograph], nse: Mapping[str, float]) ->
     figure, axes = style.panels(len(gauges), 3 if len(gauges) < 13 else 5, 1.25, sharex=True)
     for axis, (code, series) in zip(axes, gauges.items(), strict=True):
         for name, values, colour, width in _lines(series):
-            axis.plot(*envelope(series.times, values, 250), color=colour, linewidth=0.7 * width, label=name)
+            seen: dict[str, Any] = {
+                "color": colour,
+                "linewidth": 0.7 * width,
+                "alpha": 1.0 if name == "observed" else SEEN_THROUGH,
+            }
+            axis.plot(*envelope(series.times, values, 250), label=name, **seen)
         axis.set_title(code + (f"   NSE {nse[code]:.2f}" if np.isfinite(nse.get(code, np.nan)) else ""), fontsize=8)
         axis.set_ylim(bottom=0)
         style.dates(axis, ticks=4)
@@ -203,7 +212,9 @@ def _lines(series: Hydrograph) -> list[tuple[str, Floats, str, float]]:
 def _discharge(axis: Axes, series: Hydrograph, *, log: bool = False, labelled: bool = True) -> None:
     for name, values, colour, width in _lines(series):
         times, shown = envelope(series.times, np.where(values > 0, values, np.nan) if log else values)
-        axis.plot(times, shown, color=colour, linewidth=width, label=name)
+        axis.plot(
+            times, shown, color=colour, linewidth=width, alpha=1.0 if name == "observed" else SEEN_THROUGH, label=name
+        )
     if log and (span := style.log_limits([values for _, values, _, _ in _lines(series)])):
         style.logarithmic(axis, *span)
     elif not log:

@@ -131,7 +131,7 @@ def _correction_maps(source: Source) -> list[Block]:
     fields = corrections.factors(source.structure, means)
     if not fields:
         return []
-    figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=4, around=1.0)
+    figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=1.0)
     return [Picture("corrections_mean", "Factors of the mean corrections of each cell over the whole run.", figure)]
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from hydrocli.report import style
@@ -123,7 +124,14 @@ def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated:
         scored = np.isfinite(values)
         where = np.array(cells, np.int64)
         words = "calibrated" if is_calibrated else "validation only"
-        common: dict[str, Any] = {"marker": marker, "s": 58, "edgecolors": style.INK, "linewidths": 0.9, "zorder": 5}
+        common: dict[str, Any] = {
+            "marker": marker,
+            "s": 58,
+            "edgecolors": style.INK,
+            "linewidths": 0.9,
+            "zorder": 5,
+            "clip_on": False,
+        }
         if codes:
             axis.scatter(domain.x[where], domain.y[where], c=style.MUTED, label=words, **common)
         if scored.any():
@@ -231,11 +239,16 @@ def draw_fields(
         )
         _frame(axis, domain)
         mean, deviation = mean_and_deviation(values)
-        axis.set_title(f"{title}   {mean:.3g} ± {deviation:.2g}", fontsize=8.5)
-        figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(
-            f"[{units[title]}]" if units[title] else "", fontsize=7.5
-        )
+        axis.set_title(f"{title}\n{mean:.3g} ± {deviation:.2g}", fontsize=8.5)
+        _scale(axis, image, units[title])
     return figure
+
+
+def _scale(axis: Axes, image: AxesImage, unit: str) -> None:
+    """A scale of colours as high as the map that it belongs to."""
+    place, figure = axis.inset_axes((1.03, 0.08, 0.045, 0.88)), axis.get_figure(root=True)
+    assert figure is not None
+    figure.colorbar(image, cax=place).set_label(f"[{unit}]" if unit else "", fontsize=7.5)
 
 
 def draw_difference(
@@ -258,7 +271,5 @@ def draw_difference(
             _frame(axis, domain)
             mean, deviation = mean_and_deviation(values)
             axis.set_title(f"{words}\n{title}   {mean:.3g} ± {deviation:.2g}", fontsize=8)
-            figure.colorbar(image, ax=axis, shrink=0.8, aspect=18).set_label(
-                f"[{units[title]}]" if units[title] else "", fontsize=7.5
-            )
+            _scale(axis, image, units[title])
     return figure

@@ -26,6 +26,8 @@ def draw_solvers(table: Columns, series: Columns) -> Figure:
             cost.plot(*at, marker="o", linestyle="", color=colours[_family(name)])
             cost.annotate(name, at, xytext=(4, 4), textcoords="offset points", fontsize=7)
     cost.set(xscale="log", yscale="log", xlabel="evaluations per step", ylabel=table.label("runoff_rmse"))
+    style.plain_numbers(cost.xaxis, (1.0, 2.0, 5.0))
+    style.plain_numbers(cost.yaxis)
     cost.margins(0.25)
     for axes, symbol in ((flood, "qt"), (level, "ht")):
         _draw_flood(axes, series, symbol, colours)

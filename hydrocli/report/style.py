@@ -20,6 +20,7 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -131,9 +132,14 @@ def logarithmic(axis: Axes, low: float, high: float) -> None:
     axis.set_ylim(low, high)
     decades = np.log10(high / low)
     steps = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 3.0, 5.0)
-    axis.yaxis.set_major_locator(LogLocator(subs=steps, numticks=6 if decades > 3 else 12))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_locator(NullLocator())
+    plain_numbers(axis.yaxis, steps, 6 if decades > 3 else 12)
+
+
+def plain_numbers(axis: Axis, steps: Sequence[float] = (1.0,), most: int = 8) -> None:
+    """Plain numbers at the ticks of a logarithmic axis, at these multiples of the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=steps, numticks=most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def legend(axis: Axes, **options: Any) -> None:

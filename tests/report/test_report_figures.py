@@ -136,8 +136,8 @@ def test_fields(folder: Path, source: Source) -> None:
     left, right, bottom, top = image.get_extent()
     assert (right - left, top - bottom) == (8000, 6000)
     assert (left, top) == (values["x"].min() - 500, values["y"].max() + 500)
-    assert figure.axes[0].get_title(loc="left") == f"cp   {values['cp'].mean():.3g} ± {values['cp'].std(ddof=0):.2g}"
-    assert figure.axes[1].get_ylabel() == "[mm]"
+    assert figure.axes[0].get_title(loc="left") == f"cp\n{values['cp'].mean():.3g} ± {values['cp'].std(ddof=0):.2g}"
+    assert figure.axes[0].child_axes[0].get_ylabel() == "[mm]"
 
 
 def test_difference(source: Source) -> None:
