@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.basin.basin import Basin
-from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.basin.ingest import BasinSource, Progress, open_basin
+from hydrocli.basin.source import inputs_read_once
+from hydrocli.basin.together import ingest_together
 from hydrocli.config import Experiment
-from hydrocli.errors import InputError
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
@@ -72,6 +74,33 @@ def stamp(time: object) -> np.datetime64:
 
 def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
     """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
+    with _reading(console, stopping) as told:
+        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+
+
+def all_ingested(
+    experiments: Sequence[Experiment], console: Console, stopping: Callable[[], None] = lambda: None
+) -> list[Basin]:
+    """The basins of several experiments; those that share archives are read in one pass over them.
+
+    Raises:
+        HydrocliError: what is wrong with them, all of it together.
+    """
+    with inputs_read_once():
+        errors: list[HydrocliError] = []
+        for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
+            here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
+            with _reading(console, stopping) as told:
+                found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, told)
+            errors += [result for result in found if isinstance(result, HydrocliError)]
+        if errors:
+            raise errors[0] if len(errors) == 1 else Errors(errors)
+        return [ingested(experiment, console, stopping) for experiment in experiments]
+
+
+@contextmanager
+def _reading(console: Console, stopping: Callable[[], None]) -> Iterator[Progress]:
+    """What ingestion tells its progress to."""
     with ExitStack() as tasks:
         running: dict[str, Task] = {}
 
@@ -82,7 +111,7 @@ def ingested(experiment: Experiment, console: Console, stopping: Callable[[], No
                 running[name] = tasks.enter_context(console.task(f"reading {name}", total))
             running[name].update(done, total)
 
-        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+        yield told
 
 
 def tell_compilation(console: Console) -> None:

@@ -23,7 +23,7 @@ from hydrocli.calibration.history import Ending
 from hydrocli.calibration.problem import Problem
 from hydrocli.config import Experiment
 from hydrocli.errors import HydrocliError, Stopped
-from hydrocli.runs.build import Case, Shared, ingested
+from hydrocli.runs.build import Case, Shared, all_ingested
 from hydrocli.runs.progress import Console
 from hydrocli.runs.training import Training
 
@@ -93,9 +93,9 @@ class Seat:
 
     def group(self) -> Group:
         """The basins, read from their stores."""
-        console = Console(quiet=True)
-        cases = [Case(member, ingested(member, console), shared=self.shared) for member in self.experiments]
-        return Group([Training(case) for case in cases], self.threads)
+        basins = all_ingested(self.experiments, Console(quiet=True))
+        pairs = zip(self.experiments, basins, strict=True)
+        return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
 
 
 class Crew:

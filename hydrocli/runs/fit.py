@@ -19,7 +19,7 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, page_hint
 from hydrocli.results.write import write_table
-from hydrocli.runs.build import Case, ingested, tell_compilation
+from hydrocli.runs.build import Case, all_ingested, tell_compilation
 from hydrocli.runs.calibrate import CONFIG, JOURNAL
 from hydrocli.runs.internals import asked_of
 from hydrocli.runs.outcome import unsolved, write_outcome
@@ -50,7 +50,8 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
 
     tell_compilation(console)
     with folder.timed("ingestion"):
-        cases = [Case(member, ingested(member, console, stopping)) for member in together(experiment)]
+        members = together(experiment)
+        cases = [Case(*pair) for pair in zip(members, all_ingested(members, console, stopping), strict=True)]
         for case in cases:
             schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
             asked_of(case)  # and outputs that cannot be

@@ -1,7 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
 Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance), mappings (on a
-twin) and campaign take minutes: they are made where asked for.
+twin), campaign, twins, regional and aude take minutes: they are made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -21,11 +21,14 @@ from bench_growth import growth, threads
 from bench_ingest import ingest
 from bench_mappings import mappings
 from bench_models import models
+from bench_regional import aude, regional
 from bench_speed import speed
 from bench_structures import structures
+from bench_twins import twins
 from rich.console import Console
 
 TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads": threads, "ingest": ingest}
+SLOW = ("calibration", "models", "mappings", "campaign", "twins", "regional", "aude")
 
 
 def main() -> None:
@@ -33,18 +36,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
     parser.add_argument(
         "--only",
-        choices=[*TABLES, "calibration", "models", "mappings", "campaign"],
+        choices=[*TABLES, *SLOW],
         action="append",
-        help="may be given several times; left out: all but calibration, models, mappings and campaign",
+        help=f"may be given several times; left out: all but {', '.join(SLOW)}",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
     parser.add_argument(
         "--distributed-peer", action="store_true", help="in calibration smash fits every cell too: 4 minutes"
     )
     parser.add_argument("--catchments", type=int, default=24, help="of the campaign; 235 take some hours of two cores")
+    parser.add_argument("--sample", type=Path, metavar="FOLDER", help="regional, aude: a sample that is there already")
     arguments = parser.parse_args()
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
-    tables |= {"models": models, "mappings": mappings}
+    tables |= {"models": models, "mappings": mappings, "twins": twins}
+    tables |= {"regional": partial(regional, sample=arguments.sample), "aude": partial(aude, sample=arguments.sample)}
     tables["campaign"] = partial(campaign, catchments=arguments.catchments)
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
