@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
-from hydrocli.config import Experiment, load
+from hydrocli.config import Experiment, load, together
 from hydrocli.errors import HydrocliError
 from hydrocli.results import read
 from hydrocli.runs.build import source_of, stamp
@@ -21,12 +21,24 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     """Report of domain, gauges, forcing, memory and time.
 
     Returns:
-        Values, lists of rows and lists of sentences by words; `problems` holds all that ingestion would refuse.
+        Values, lists of rows and lists of sentences by words; `problems` holds all that ingestion would refuse, also of
+        the further basins of a regional calibration.
 
     Raises:
         Errors: the configuration cannot be read.
     """
-    experiment = load(target, overrides)
+    members = together(load(target, overrides))
+    report, *others = map(_checked, members)
+    if others:
+        for other in others:
+            report["problems"] += [f"{other['name']}: {problem}" for problem in other["problems"]]
+        keys = ("name", "calibrated_cells", "steps", "memory_mb", "seconds_per_gradient")
+        report["regional"] = [{key: other[key] for key in keys if key in other} for other in others]
+    return report
+
+
+def _checked(experiment: Experiment) -> dict[str, Any]:
+    """The report of one basin."""
     coverage = inspect(source_of(experiment), Path(experiment.forcing.store))
     report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
     report["structure"] = experiment.structure.kind

@@ -31,6 +31,16 @@ from hydrocli.runs.progress import Console
 
 Floats = NDArray[np.float64]
 
+CAMPAIGN = """\
+# Each catchment alone, with two models: `hydrocli batch campaign.yaml`.
+name: region
+base: config.yaml
+catchments: {table: catchments.csv}
+models:
+  gr_u: {structure: {kind: gr}}
+  grnn_u: {structure: {kind: grnn}, optimiser: {kind: adam, iterations: 20}}
+"""
+
 WARM_UP, CALIBRATED = 0.2, 0.6
 """Shares of the period at which the calibration starts and ends; days are rounded down."""
 
@@ -109,6 +119,8 @@ def _write(folder: Path, options: SampleOptions, law: str, console: Console, sto
     truth = true_parameters(terrain, options)
     write_truth(terrain, truth, folder)
     (folder / "config.yaml").write_text(_configuration(folder, terrain, options, law), encoding="utf-8")
+    if options.areas:
+        (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
     blind = experiment.model_copy(update={"gauges": experiment.gauges.model_copy(update={"discharge": None})})
     case = Case(blind, ingested(blind, console))

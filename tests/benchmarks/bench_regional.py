@@ -182,7 +182,7 @@ def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     from hydrocli.runs.training import Training
 
     plain = yaml.safe_load((Path(folder) / "config.yaml").read_text())
-    start, end = np.datetime64(plain["period"]["start"].rstrip("Z")), np.datetime64(LARGE[-1])
+    start, end = np.datetime64(plain["period"]["start"].replace(tzinfo=None)), np.datetime64(LARGE[-1])
     begin = end - np.timedelta64(4 * 365 + 1, "D")
     period = {"step": "1h", "start": f"{max(start, begin)}Z", "end": f"{end}Z"}
     period["calibration"] = [f"{begin + np.timedelta64(365, 'D')}Z", f"{end}Z"]

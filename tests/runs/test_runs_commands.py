@@ -26,7 +26,7 @@ from runs_harness import (
     table,
 )
 
-from hydrocli.config import load
+from hydrocli.config import load, load_campaign
 from hydrocli.model import skew
 from hydrocli.names import PARAMETERS
 from hydrocli.runs.build import Case, ingested
@@ -212,6 +212,8 @@ def test_a_region_runs(tmp_path: Path) -> None:
     call("calibrate", file, *sets("first_guess={kind: given}", "optimiser.iterations=10"))
     scores = {row["gauge"]: row["scenario"] for row in rows(call("validate", file, "--json"))}
     assert [code for code, scenario in scores.items() if "spatio" in scenario] == ["C0004", "C0008"]
+    campaign = load_campaign(tmp_path / "r" / "campaign.yaml").campaign
+    assert campaign.catchments.table == tmp_path / "r" / "catchments.csv"
     assert "must be one of" in call("sample", tmp_path / "s", "--law", "darcy", status=2).stderr
 
 
