@@ -184,8 +184,8 @@ def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     plain = yaml.safe_load((Path(folder) / "config.yaml").read_text())
     start, end = np.datetime64(plain["period"]["start"].replace(tzinfo=None)), np.datetime64(LARGE[-1])
     begin = end - np.timedelta64(4 * 365 + 1, "D")
-    period = {"step": "1h", "start": f"{max(start, begin)}Z", "end": f"{end}Z"}
-    period["calibration"] = [f"{begin + np.timedelta64(365, 'D')}Z", f"{end}Z"]
+    period = {"step": "1h", "start": f"{max(start, begin)}", "end": f"{end}"}
+    period["calibration"] = [f"{begin + np.timedelta64(365, 'D')}", f"{end}"]
     codes = [line.split(",")[0] for line in (Path(folder) / "gauge_attributes.csv").read_text().splitlines()[1:]]
     gauges = plain["gauges"] | {"calibration": codes, "validation": []}
     own = plain | MODELS[model] | {"period": period, "gauges": gauges, "first_guess": {"kind": "given"}}
