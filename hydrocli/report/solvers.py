@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from hydrocli.report import style
 from hydrocli.report.tables import Columns
 
-REFERENCE, IMPLICIT = "reference", "implicit Euler"
+REFERENCE, SINGLE = "reference", ", single"
 STEPS = 48
 """Drawn before and after the largest runoff."""
 
@@ -21,10 +21,10 @@ def draw_solvers(table: Columns, series: Columns) -> Figure:
     cost, flood, level = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
     colours = {name: style.CYCLE[place % len(style.CYCLE)] for place, name in enumerate(_families(table))}
     for place, name in enumerate(table["scheme"].tolist()):
-        if name != REFERENCE and np.isfinite(table["runoff_rmse"][place]):
+        if name != REFERENCE and not name.endswith(SINGLE) and np.isfinite(table["runoff_rmse"][place]):
             at = table["evaluations"][place], table["runoff_rmse"][place]
             cost.plot(*at, marker="o", linestyle="", color=colours[_family(name)])
-            cost.annotate(name, at, xytext=(4, 4), textcoords="offset points", fontsize=7)
+            cost.annotate(name.removeprefix(_family(name)), at, xytext=(5, 4), textcoords="offset points", fontsize=8)
     cost.set(xscale="log", yscale="log", xlabel="evaluations per step", ylabel=table.label("runoff_rmse"))
     style.plain_numbers(cost.xaxis, (1.0, 2.0, 5.0))
     style.plain_numbers(cost.yaxis)
@@ -53,7 +53,7 @@ def _draw_flood(axes: Axes, series: Columns, symbol: str, colours: dict[str, str
     axes.plot(truth["time"][near], truth[symbol][near], color=style.INK, linewidth=2.2, label=REFERENCE)
     drawn: set[str] = set()
     for name in dict.fromkeys(series["scheme"].tolist()):
-        if name == REFERENCE or _family(name) in drawn or name.startswith(f"{IMPLICIT},"):
+        if name == REFERENCE or _family(name) in drawn or name.endswith(SINGLE):
             continue
         drawn.add(_family(name))
         here = series.where(series["scheme"] == name)

@@ -1,7 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
 Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance), mappings (on a
-twin), campaign, twins, regional and aude take minutes: they are made where asked for.
+twin), solver, campaign, twins, regional and aude take minutes: they are made where asked for.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -22,13 +22,14 @@ from bench_ingest import ingest
 from bench_mappings import mappings
 from bench_models import models
 from bench_regional import aude, regional
+from bench_solver import solver
 from bench_speed import speed
 from bench_structures import structures
 from bench_twins import twins
 from rich.console import Console
 
 TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads": threads, "ingest": ingest}
-SLOW = ("calibration", "models", "mappings", "campaign", "twins", "regional", "aude")
+SLOW = ("calibration", "models", "mappings", "solver", "campaign", "twins", "regional", "aude")
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--sample", type=Path, metavar="FOLDER", help="regional, aude: a sample that is there already")
     arguments = parser.parse_args()
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
-    tables |= {"models": models, "mappings": mappings, "twins": twins}
+    tables |= {"models": models, "mappings": mappings, "twins": twins, "solver": solver}
     tables |= {"regional": partial(regional, sample=arguments.sample), "aude": partial(aude, sample=arguments.sample)}
     tables["campaign"] = partial(campaign, catchments=arguments.catchments)
     console = Console(width=None if Console().is_terminal else 140)

@@ -36,6 +36,7 @@ ROWS = {
         "runoff",
         "held_adjoint",
     ),
+    "ode_explicit": ("_substep", "_substep_adjoint"),
     "node_newton": ("jacobian", "_newton"),
     "node_implicit": ("_row_adjoint",),
 }
@@ -44,6 +45,7 @@ STRUCTURES = (
     Structure(),
     Structure("grnn"),
     Structure("ode"),
+    Structure("ode", scheme="explicit", substeps=2),
     Structure("node", network_state="previous"),
     Structure("node", (6,)),
 )

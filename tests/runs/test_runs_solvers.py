@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from runs_harness import call, configuration, rows, table
+
+from hydrocli.report.source import Source
+from hydrocli.report.water_sections import solver_section
+from hydrocli.results import read
 
 SHORT = {"period.end": "2014-09-25T00:00Z", "period.calibration": None, "period.validation": None}
 VALUES = {f"parameters.{symbol}": {"value": value} for symbol, value in (("cp", 60.0), ("ct", 20.0), ("kexc", 0.5))}
@@ -34,3 +39,8 @@ def test_errors_follow_the_order_of_a_scheme(kind: str, store: Path, tmp_path: P
     assert error == pytest.approx(found["implicit Euler"]["ht_error"], rel=1e-12)
     for option, value, words in (("--cell", "9999", "is not one of 0 to"), ("--gauge", "X", "is none of S0001")):
         assert words in call("solvers", tmp_path / "run", option, value, status=2).stderr
+    section = solver_section(Source(read(tmp_path / "run")))
+    figure = section.blocks[0].figure
+    assert isinstance(figure, Figure)
+    drawn = [line.get_label() for line in figure.axes[1].get_lines()]
+    assert drawn[:4] == ["reference", "implicit Euler", "explicit Euler x 1", "Runge-Kutta 4 x 1"]
