@@ -63,13 +63,6 @@ def test_tables_have_rows_and_texts_are_escaped(page: Path) -> None:
     assert "finished" in seen.text
 
 
-def test_the_same_run_gives_the_same_bytes_whatever_its_name(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", Size(gauges=1, steps=100, rows=2, columns=2), name="<b>$x_{1}$</b> & co")
-    one, other = (report(folder, output=tmp_path / name, formats=[]) for name in ("one", "other"))
-    assert one.read_bytes() == other.read_bytes()
-    assert "<b>$x_{1}$</b> & co" in look_at(one).text
-
-
 @pytest.mark.parametrize(
     ("missing", "left"),
     [
@@ -90,13 +83,22 @@ def test_what_is_missing_is_left_out(tmp_path: Path, missing: tuple[str, ...], l
     assert not {owned.get(name) for name in missing} & {picture.name for picture in pictures(page)}
 
 
-def test_command(folder: Path, tmp_path: Path) -> None:
-    small = write_run(tmp_path / "small", Size(gauges=1, steps=100, rows=2, columns=2))
+def test_command_and_the_same_page_again_whatever_the_name_of_the_run(folder: Path, tmp_path: Path) -> None:
+    small = write_run(tmp_path / "run", Size(gauges=1, steps=100, rows=2, columns=2), name="<b>$x_{1}$</b> & co")
     result = CliRunner().invoke(app, ["report", str(small), "--output", str(tmp_path / "out"), "--format", "svg"])
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip() == str(tmp_path / "out" / "report.html")
     assert (tmp_path / "out" / "figures" / "domain.svg").read_text().startswith("<?xml")
-    two = CliRunner().invoke(app, ["report", str(small), str(folder), "--output", str(tmp_path / "out")])
+    again = report(small, output=tmp_path / "again", formats=[])
+    assert again.read_bytes() == (tmp_path / "out" / "report.html").read_bytes()
+    assert "<b>$x_{1}$</b> & co" in look_at(again).text
+    assert not list((tmp_path / "again" / "figures").iterdir())
+
+
+def test_command_refuses(folder: Path, tmp_path: Path) -> None:
+    two = CliRunner().invoke(app, ["report", str(folder), str(folder), "--output", str(tmp_path / "out")])
     assert two.exit_code == 2
-    nothing = CliRunner().invoke(app, ["report", str(tmp_path / "out")])
-    assert nothing.exit_code in (2, 3)
+    (tmp_path / "empty").mkdir()
+    nothing = CliRunner().invoke(app, ["report", str(tmp_path / "empty")])
+    assert nothing.exit_code == 3
+    assert "is not a run folder" in nothing.stderr
