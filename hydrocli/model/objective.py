@@ -102,7 +102,7 @@ class Objective:
         return self.evaluate(control, seed, self.sweep)
 
     def evaluate(
-        self, control: Floats, seed: Seed, sweep: Sweep, state: State | None = None, first: int = 0, parts: int = 1
+        self, control: Floats, seed: Seed, sweep: Sweep, state: State | None = None, first: int = 0, share: float = 1.0
     ) -> tuple[float, Floats]:
         """Cost and its gradient [m] at a control [m], on a sweep over the same cells that may be a part of the whole.
 
@@ -112,7 +112,7 @@ class Objective:
             sweep: of the cells.
             state: at its start; left out: what the maps and the objective have.
             first: step of the whole at which the sweep starts.
-            parts: how many parts make up the whole; the derivative of the penalty is divided among them.
+            share: of the whole that the part is [-]; it has as much of the derivative of the penalty.
 
         Raises:
             NumericalError: see `value_and_gradient`.
@@ -133,7 +133,7 @@ class Objective:
             bars[len(PARAMETERS) :] = 0.0  # levels that come from elsewhere are not those of the maps
         if self.penalty:
             value += self.penalty.value(maps)
-            bars += self.penalty.derivative(maps) / parts
+            bars += share * self.penalty.derivative(maps)
         self._require_finite(bars, maps)
         return value, self.control.transpose(control, bars, gradient.weights)
 

@@ -72,7 +72,8 @@ class Windows:
 
         self._sweep.net = forcing_of(window, self._sweep.skew, objective.sweep)
         state = self._states[number] if window.first else None
-        return objective.evaluate(control, seed, self._sweep, state, window.first, len(self._windows))
+        share = gauges.size / (len(self._windows) * len(self._discharge))
+        return objective.evaluate(control, seed, self._sweep, state, window.first, share)
 
     def _lean_on(self, anchor: Floats) -> None:
         """Run the whole with another control than before, and keep its discharge and states."""

@@ -143,7 +143,7 @@ def state_space_rates_adjoint(a, b, k, o, inverse_cp, inverse_ct, hp, ht, hp_rat
 def coupling(pn, en, kexc, inverse_cp, inverse_ct, hp, ht, exchanged, f1h, f2h, f3h, f4h):
     """What the derivative (f1h..f4h) of the corrections by one level adds to the derivatives of both residuals.
 
-    The residuals are those of production and transfer divided by their capacities; exchanged is ht^(7/2).
+    The residuals are those of production and transfer divided by their capacities; exchanged is h^(7/2).
     """
     h4 = ht * ht * ht * ht
     return (

@@ -33,16 +33,23 @@ def test_finds_the_minimum_at_a_bound(path: Path) -> None:
     assert (costs[0], costs[-1]) == (QUADRATIC.values(QUADRATIC.starts)[0], ending.cost)
 
 
-def test_the_mean_step_follows_a_valley(path: Path) -> None:
-    """A valley along the diagonal, ten times narrower than long: steps along the axes alone creep, and stop early."""
+def test_the_mean_step_follows_a_valley(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A valley along the diagonal of four controls: steps along the axes alone creep, and end far from the bottom.
+
+    Without forgetting the mean of the past steps stays zero and is never tried.
+    """
 
     def values(points: np.ndarray) -> np.ndarray:
-        along, across = points @ [0.5, 0.5] - 0.8, points @ [0.5, -0.5]
-        return along**2 + 100 * across**2
+        along = points.mean(axis=1, keepdims=True)
+        return (along[:, 0] - 0.8) ** 2 + 100 * ((points - along) ** 2).sum(axis=1)
 
-    problem = Problem(np.array([[0.1, 0.1]]), np.zeros(2), np.ones(2), QUADRATIC.value_and_gradient, values)
-    ending = solve(path, StepByStep(smallest_pace=1e-3), problem).endings[0]
+    start = np.full((1, 4), 0.1)
+    problem = Problem(start, np.zeros(4), np.ones(4), QUADRATIC.value_and_gradient, values)
+    ending = solve(path, StepByStep(), problem).endings[0]
     np.testing.assert_allclose(ending.x, 0.8, atol=0.02)
+    monkeypatch.setattr("hydrocli.calibration.sbs.FORGETTING", 1.0)
+    alone = solve(path.with_name("alone"), StepByStep(), problem).endings[0]
+    assert np.abs(alone.x - 0.8).max() > 0.1
 
 
 def test_a_start_at_a_bound_can_leave_it(path: Path) -> None:

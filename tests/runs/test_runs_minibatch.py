@@ -18,6 +18,7 @@ from hydrocli.runs.build import Case, ingested
 from hydrocli.runs.cost import calibration_cost
 from hydrocli.runs.minibatch import MiniBatches, sub_periods
 from hydrocli.runs.progress import Console
+from hydrocli.score.regularisation import Penalty
 
 BOTH = np.array([0, 1])
 
@@ -100,6 +101,25 @@ def test_gradients_of_gauges_sum_up(case: Case, objective: Objective) -> None:
     one, other = (windows.value_and_gradient(2, BOTH[g : g + 1], control, control)[1] for g in (0, 1))
     np.testing.assert_allclose(one + other, both, rtol=1e-9, atol=1e-12)
     assert np.abs(one).max() > 0
+
+
+def test_batches_share_out_the_penalty(case: Case, objective: Objective) -> None:
+    """Over all windows and gauges its gradient comes once, however many of them are in a batch."""
+    control = objective.control.first_guess()
+    maps, weights = objective.control.split(control)
+    rows = np.flatnonzero([row.calibrated for row in case.rows])
+    bounds = (np.array([getattr(case.rows[k], end) for k in rows]) for end in ("lower", "upper"))
+    none = np.zeros((2, 0), np.intp)
+    penalty = Penalty(100.0, 1.0, 0.0, rows, np.arange(maps.shape[1]), *bounds, 0.8 * maps, none)
+    held = Objective(
+        objective.sweep, objective.cells, objective.control, objective.cost, case.state, case.place, penalty
+    )
+    free, paying = cut(case, objective, 280, 0), cut(case, held, 280, 0)
+    batches = [(window, BOTH[gauge : gauge + 1], control, control) for window in range(3) for gauge in BOTH]
+    paid = sum(paying.value_and_gradient(*batch)[1] - free.value_and_gradient(*batch)[1] for batch in batches)
+    whole = objective.control.transpose(control, penalty.derivative(maps), np.zeros_like(weights))
+    np.testing.assert_allclose(paid, whole, rtol=1e-9, atol=1e-12)
+    assert np.abs(whole).max() > 1
 
 
 def test_every_sub_period_once_before_any_again(case: Case, objective: Objective) -> None:
