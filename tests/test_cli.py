@@ -152,10 +152,10 @@ def test_what_calibrate_is_given(stand_in: Stand) -> None:
 
 def test_what_sample_is_given(stand_in: Stand) -> None:
     given: dict[str, Any] = {}
-    stand_in("sample", lambda folder, console, **options: given.update(options, folder=folder))
+    stand_in("sample", lambda folder, console, options, law: given.update(vars(options), folder=folder))
     assert call("sample", "new", "--step", "15min", "--start", "2020-01-01T02:00+02:00", "--gauges", "3").exit_code == 0
     assert (given["folder"], given["step"], given["temperature_step"], given["gauges"]) == (Path("new"), 900, 86400, 3)
-    assert f"{given['start']} {given['end']}" == "2020-01-01 00:00:00 2020-09-01 00:00:00"
+    assert (str(given["start"]), str(given["end"])) == ("2020-01-01T00:00:00", "2020-09-01T00:00:00")
 
 
 @pytest.mark.parametrize(

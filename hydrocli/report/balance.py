@@ -56,7 +56,7 @@ def draw_balance(gauges: Mapping[str, Bars]) -> Figure:
         axis.grid(visible=False, axis="x")
         axis.set_title(code)
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=6)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=6)
     figure.supylabel("[mm/year]", fontsize=9)
     return figure
 
@@ -82,7 +82,7 @@ def draw_mean_fluxes(
         axis.set_title(words)
         axis.set_ylabel("[mm/year]")
         axis.set_xticks(places, codes, rotation=60 if len(codes) > 4 else 0, fontsize=7)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 
 

@@ -116,5 +116,5 @@ def draw_local_and_regional(pairs: Sequence[Paired], metric: str) -> Figure:
         axis.set_title(pair.model)
     figure.supxlabel(f"local {metric_words(metric)}", fontsize=9)
     figure.supylabel(f"regional {metric_words(metric)}", fontsize=9)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure

@@ -89,7 +89,7 @@ def draw_in_time(
         axis.set_title(title)
         axis.set_ylabel(label)
     style.dates(axes[-1])
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=7)
     return figure
 
 

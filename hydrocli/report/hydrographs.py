@@ -126,7 +126,7 @@ def draw_floods(floods: Sequence[Hydrograph], titles: Sequence[str], unit: str =
         _discharge(logarithmic, series, log=True, labelled=place == 0)
         style.dates(logarithmic, ticks=4)
         logarithmic.set_xlim(series.times[0], series.times[-1])
-    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 
@@ -144,7 +144,7 @@ def draw_overview(gauges: Mapping[str, Hydrograph], nse: Mapping[str, float]) ->
         axis.set_title(code + (f"   NSE {nse[code]:.2f}" if np.isfinite(nse.get(code, np.nan)) else ""), fontsize=8)
         axis.set_ylim(bottom=0)
         style.dates(axis, ticks=4)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     figure.supylabel(DISCHARGE, fontsize=9)
     return figure
 
@@ -171,7 +171,7 @@ def draw_flow_duration(curves: Mapping[str, Mapping[str, Floats]]) -> Figure:
         axis.set_title(code)
         if span := style.log_limits(list(lines.values())):
             style.logarithmic(axis, *span)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     figure.supylabel(DISCHARGE, fontsize=9)
     figure.supxlabel("share of the time it is exceeded [%]", fontsize=9)
     return figure

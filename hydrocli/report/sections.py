@@ -212,7 +212,10 @@ def _uncertainty(source: Source) -> list[Block]:
     if table is not None:
         known = PARAMETERS | STATES
         rows = [
-            {name: table[name][row] for name in ("name", "value", "standard_error", "lower_95", "upper_95")}
+            {
+                name.replace("_", " "): table[name][row]
+                for name in ("name", "value", "standard_error", "lower_95", "upper_95")
+            }
             for row in range(len(table))
         ]
         units = [known[row["name"]].unit if row["name"] in known else "" for row in rows]

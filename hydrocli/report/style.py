@@ -147,8 +147,8 @@ def legend(axis: Axes, **options: Any) -> None:
     handles, labels = axis.get_legend_handles_labels()
     if labels:
         settings: dict[str, Any] = {
-            "loc": "lower right",
-            "bbox_to_anchor": (1.0, 1.0),
+            "loc": "lower left",
+            "bbox_to_anchor": (0.0, 1.0),
             "ncols": len(labels),
             "borderaxespad": 0.1,
         }
