@@ -39,10 +39,11 @@ set -u
 # Nodes without a writable home: a folder that all of them see keeps the compiled code.
 # export HYDROCLI_CACHE=/scratch/$USER/hydrocli
 
-batch=
-trap '[ -z "$batch" ] || kill -USR1 "$batch"' USR1 TERM    # the signal comes to this script: hand it on
+batch= stop=
+trap 'stop=1; [ -z "$batch" ] || kill -USR1 "$batch"' USR1 TERM    # the signal comes to this script: hand it on
 {command} batch {target}{sets} --workers "${{SLURM_CPUS_PER_TASK:-1}}" &
 batch=$!
+[ -z "$stop" ] || kill -USR1 "$batch"   # it came before there was anybody to hand it to
 
 for _ in 1 2 3; do                      # a signal ends wait early, with 138 or 143: wait again
     wait "$batch"
