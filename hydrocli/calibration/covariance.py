@@ -10,7 +10,8 @@ taken as stationary, of one size whatever the output is, independent between ser
 error; its structure as right. With dependent residuals the effective number, n (1 - r)/(1 + r), is far below n, and so
 is what is known.
 
-Directions in which the cost is flat are told apart and left out of the inverse, never inverted silently.
+Directions in which the cost is flat, or curved downwards (a cost need not be convex in the output), are told apart and
+left out of the inverse, never inverted silently.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scipy.signal import lfilter
 Array = NDArray[np.float64]
 
 FLAT = 1e-6
-"""An eigenvalue of H, scaled to a unit diagonal, below this is a flat direction; the rounding of J is far below."""
+"""An eigenvalue of H, its diagonal scaled to 1 or -1, below this is a flat direction; rounding of J is far below it."""
 SHARE = 0.05
 """A control with a larger share in a flat direction is not determined by itself."""
 WITHOUT_EFFECT = 1e-12
@@ -111,8 +112,8 @@ def covariance(
         noise += series.size**2 * (a.T @ _correlated(a, series.correlation))
     noise *= number / max(1, number - size)
     diagonal = np.diag(curvature)
-    moving = diagonal > WITHOUT_EFFECT * max(diagonal.max(initial=0.0), 0.0)
-    scale = np.where(moving, np.sqrt(np.where(moving, diagonal, 1.0)), np.inf)
+    moving = np.abs(diagonal) > WITHOUT_EFFECT * np.abs(diagonal).max(initial=0.0)
+    scale = np.where(moving, np.sqrt(np.abs(diagonal)), np.inf)
     values, vectors = np.linalg.eigh((curvature / np.outer(scale, scale))[np.ix_(moving, moving)])
     flat = np.zeros((int(np.sum(values < FLAT)), size))
     flat[:, moving] = vectors[:, values < FLAT].T

@@ -89,5 +89,18 @@ def test_flat_directions_are_told() -> None:
     assert of_linear_model(np.zeros((400, 2)), residuals).without_effect.all()
 
 
+def test_a_cost_that_is_curved_downwards_is_not_without_effect() -> None:
+    """The second control lowers the cost both ways: it is not determined, and the first is as if alone."""
+    first, second = np.zeros((2, 2, 400, 1))
+    first[0, :, 0], second[1, :, 0] = DESIGN[:, 1], DESIGN[:, 1]
+    residuals = [Residuals(400, 0.3, 0.0)] * 2
+    sensitivity = np.concatenate([first, second], axis=-1)
+    found = covariance(sensitivity, np.concatenate([first, -0.5 * second], axis=-1), residuals)
+    assert not found.without_effect.any()
+    assert found.undetermined.tolist() == [False, True]
+    expected = 0.3 * np.sqrt(800 / 798 / (DESIGN[:, 1] @ DESIGN[:, 1]))
+    np.testing.assert_allclose(found.standard_error, [expected, np.nan], rtol=1e-10)
+
+
 def test_no_control_is_no_fault() -> None:
     assert of_linear_model(DESIGN[:, :0], [Residuals(400, 0.3, 0.4)]).matrix.shape == (0, 0)

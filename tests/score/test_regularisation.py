@@ -1,3 +1,5 @@
+"""Penalties on maps: derivatives against the complex step, terms by hand, the corner of an L-curve."""
+
 from __future__ import annotations
 
 import numpy as np
