@@ -45,20 +45,20 @@ def mapping_of(
         InputError: a descriptor is missing somewhere.
     """
     single = [symbol for symbol in _single(experiment) if kind != "uniform"]
-    own = [replace(row, calibrated=row.calibrated and row.symbol not in single) for row in rows]
+    own, others = (
+        [replace(row, calibrated=row.calibrated and (row.symbol in single) == alone) for row in rows]
+        for alone in (False, True)
+    )
+    owned = [np.array([k for k, row in enumerate(part) if row.calibrated], np.intp) for part in (own, others)]
     first: Mapping
-    if kind == "uniform":
-        first = Uniform(rows, cells)
-    elif kind == "distributed":
+    if kind == "uniform" or (kind == "distributed" and not owned[0].size):
+        return Uniform(rows, cells)
+    if kind == "distributed":
         first = Distributed(own, cells)
     else:
         assert scaling is not None
         first = descriptor_mapping(own, cells, experiment, basin, scaling)
-    if not single:
-        return first
-    others = [replace(row, calibrated=row.symbol in single) for row in rows]
-    owned = [np.array([k for k, row in enumerate(part) if row.calibrated], np.intp) for part in (own, others)]
-    return Combined([first, Uniform(others, cells)], owned)
+    return Combined([first, Uniform(others, cells)], owned) if owned[1].size else first
 
 
 def descriptor_mapping(

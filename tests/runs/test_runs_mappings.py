@@ -209,6 +209,23 @@ def test_single_parameters_are_freed(store: Path, tmp_path: Path) -> None:
     assert history["cost"][3] == history["cost"][2]
 
 
+@pytest.mark.parametrize(("free", "groups"), [("cp", {"cp"}), ("akw", {"akw"}), ("parameters", {"cp", "ct", "akw"})])
+def test_of_cells_and_of_one_value_only_those_that_are_freed_move(
+    free: str, groups: set[str], store: Path, tmp_path: Path
+) -> None:
+    """akw keeps one value, cp and ct one for each cell: a stage that frees one of them leaves the others at rest."""
+    mapping = {"kind": "distributed", "uniform": ["akw"]}
+    fixed = {f"parameters.{symbol}.calibrated": False for symbol in ("kexc", "bkw")}
+    adam = {"kind": "adam", "iterations": 2, "rate": 0.05, "free": [free]}
+    file = configuration(tmp_path / "run.yaml", store, changes=GIVEN | fixed | {"mapping": mapping, "optimiser": adam})
+    call("calibrate", file)
+    control, maps = table(tmp_path / "run", "control"), table(tmp_path / "run", "parameters")
+    assert {name.split("[")[0] for name in control["name"]} == groups
+    assert (np.ptp(maps["cp"]) > 0) == ("cp" in groups)
+    assert np.ptp(maps["akw"]) == 0
+    assert (maps["akw"][0] != 5.0) == ("akw" in groups)
+
+
 def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) -> None:
     changes = GIVEN | {"mapping": MAPPINGS["mlp"], "optimiser": PAPERS}
     call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
