@@ -79,5 +79,9 @@ class Errors(HydrocliError):  # noqa: N818 - many of them
         self.errors = errors
         self.exit_status = errors[0].exit_status
 
+    def __reduce__(self) -> tuple[type[Errors], tuple[list[HydrocliError]]]:
+        """Made again from its errors, on the way from one process to another."""
+        return type(self), (self.errors,)
+
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)

@@ -11,7 +11,7 @@ from hydrocli.report import comparison, style
 from hydrocli.report import comparison_figures as figures
 from hydrocli.report.about import OF_EVENTS, metric_words
 from hydrocli.report.comparison import Contender, Row
-from hydrocli.report.page import Block, Page, Picture, Section, Text, sheet, write_page
+from hydrocli.report.page import Block, Page, Picture, Section, Text, file_part, sheet, write_page
 from hydrocli.report.tables import Array
 from hydrocli.results import Run, read, schemas
 from hydrocli.results.folder import MANIFEST
@@ -136,7 +136,7 @@ def _boxes(scores: Mapping[str, Array], metrics: Sequence[str]) -> list[Block]:
         caption = f"{words} by scenario (in brackets: number of values)"
         caption += f"; those below {low:g} are drawn at {low:g}." if low is not None else "."
         figure = figures.draw_boxes(comparison.values_of(scores, metric), metric)
-        pictures.append(Picture(f"{metric}_by_scenario", caption, figure))
+        pictures.append(Picture(f"{file_part(metric)}_by_scenario", caption, figure))
     return pictures
 
 

@@ -112,6 +112,11 @@ def number(value: float) -> str:
     )
 
 
+def file_part(text: str) -> str:
+    """A text of a table, as a gauge's code, as part of the name of a figure: the table may be anybody's."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)
+
+
 def write_page(folder: Path, file: str, page: Page, formats: Iterable[str] = ("png",)) -> Path:
     """Write `folder/file` and `folder/figures/<name>.<format>` of each figure; returns the path of the page.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.report import balance, floods, hydrographs, solvers
-from hydrocli.report.page import Block, Picture, Section, Text, sheet
+from hydrocli.report.page import Block, Picture, Section, Text, file_part, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns
 
@@ -27,17 +27,12 @@ def hydrograph_section(source: Source) -> Section:
         figure = hydrographs.draw_hydrograph(every[code], about.periods, source.rain_label)
         kind = "calibrated" if code in about.calibrated else "not calibrated"
         caption = f"{code} ({kind}): rain over the catchment, discharge, and discharge on a logarithmic axis."
-        blocks.append(Picture(f"hydrograph_{_file(code)}", caption, figure))
+        blocks.append(Picture(f"hydrograph_{file_part(code)}", caption, figure))
     if every:
         curves = {code: hydrographs.flow_duration(series) for code, series in every.items()}
         caption = "Flow duration: the discharge that is exceeded in a share of the observed steps."
         blocks.append(Picture("flow_duration", caption, hydrographs.draw_flow_duration(curves)))
     return Section("hydrographs", "Hydrographs", tuple(blocks))
-
-
-def _file(code: str) -> str:
-    """A gauge's code as part of a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in code)
 
 
 def flood_section(source: Source) -> Section:
@@ -74,7 +69,7 @@ def _drawn_floods(source: Source, events: dict[str, Columns]) -> list[Block]:
             figure = hydrographs.draw_floods([series for _, series in part], titles, source.rain_label)
             words = f"floods {first + 1} to {first + len(part)}" if len(part) > 1 else f"flood {first + 1}"
             caption = f"{code}: the largest {words} by observed peak."
-            blocks.append(Picture(f"floods_{_file(code)}_{first // 3 + 1}", caption, figure))
+            blocks.append(Picture(f"floods_{file_part(code)}_{first // 3 + 1}", caption, figure))
     return blocks
 
 

@@ -6,6 +6,7 @@ knowledge of its own but which runs there are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ CAMPAIGN = Table(
 )
 
 Row = dict[str, Any]
+FOLDER_NAME = re.compile(r"\w[\w.\-]*")
 FAILED_STEP = "{step} failed: "
 """How the warning begins that a run keeps of a step after its calibration."""
 PRODUCTS = {"validate": "scores", "signatures": "signatures"}
@@ -58,7 +60,7 @@ def places(campaign: Path) -> list[Place]:
     """The runs of a campaign, as its table has them; those that have begun where the disk was too full for a table.
 
     Raises:
-        InputError: there is neither table nor run, or the table cannot be read.
+        InputError: there is neither table nor run, or the table cannot be read or names places elsewhere.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,7 +76,11 @@ def places(campaign: Path) -> list[Place]:
             table = pq.read_table(path, columns=["model", "item"], partitioning=None)
     except pa.ArrowException as error:
         raise InputError(str(path), f"is broken: {error}", "Remove it and run `hydrocli batch` again.") from error
-    return [Place(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in table.to_pylist()]
+    rows = table.to_pylist()
+    odd = [name for row in rows for name in row.values() if not FOLDER_NAME.fullmatch(str(name))]
+    if odd:  # the table may be anybody's, and `collect` makes folders with these names
+        raise InputError(str(path), f"names a run {odd[0]!r}, which is no name of a folder", "Remove the table.")
+    return [Place(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
 
 
 def rows_of(wanted: Iterable[Place], steps: Sequence[str]) -> list[Row]:
@@ -93,17 +99,23 @@ def write_campaign(campaign: Path, rows: Sequence[Row], name: str) -> None:
     write_table(campaign, CAMPAIGN, columns, run=name)
 
 
-def mark(folder: Path, run: str, state: State, sentence: str, *, started: bool = True) -> None:
+def mark(folder: Path, run: str, steps: Sequence[str], sentence: str, *, started: bool = True) -> None:
     """Record how a run has ended that could not do so itself: its worker was killed, or it was never begun.
+
+    A calibration that is finished stays so: what failed is the first of the `steps` after it that is lacking.
 
     Raises:
         HydrocliError: the folder is another's by now, or cannot be written.
     """
     with RunFolder.open(folder, run) as owned:
+        if owned.manifest.state == "finished":
+            lacking = steps_lacking(folder, steps)
+            owned.warn((FAILED_STEP.format(step=lacking[0]) if lacking else "") + sentence)
+            return
         if not started:
             owned.start()
-        owned.log(state, "error", sentence=sentence)
-        owned.update(state=state, ending=sentence)
+        owned.log("failed", "error", sentence=sentence)
+        owned.update(state="failed", ending=sentence)
 
 
 def steps_lacking(folder: Path, steps: Sequence[str]) -> list[str]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 COLLECTED = ("scores", "signatures", "events", "parameters", "discharge")
 DATA = "data.parquet"
+METADATA = "metadata.json"
 SUMMARY = Table(
     "summary",
     "parameters over the catchments: one row for each model and parameter",
@@ -100,7 +101,7 @@ def collect(
         InputError: a table is broken, the folder holds something else, or cannot be written.
     """
     folder = folder.absolute()
-    if folder.exists() and any(folder.iterdir()) and not (folder / "metadata.json").exists():
+    if folder.exists() and any(folder.iterdir()) and not _is_collection(folder):
         raise InputError(str(folder), "is not empty, and no data set of hydrocli", "Name another folder.")
     partial = folder.with_name(f".{folder.name}.partial")
     with telling(folder):
@@ -117,6 +118,15 @@ def collect(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return made
+
+
+def _is_collection(folder: Path) -> bool:
+    """Whether a folder is what `collect` has written: it is removed, and a metadata.json may be anybody's."""
+    try:
+        told = json.loads((folder / METADATA).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and {"hydrocli", "campaign", "columns"} <= set(told)
 
 
 def _write(
@@ -144,7 +154,7 @@ def _write(
         write_text(folder / "summary.csv", text.getvalue())
     write_campaign(folder, rows, name)
     write_text(folder / "README.md", _readme(name, done, rows, made))
-    write_json(folder / "metadata.json", {**metadata, "hydrocli": hydrocli.__version__, "columns": _columns()})
+    write_json(folder / METADATA, {**metadata, "hydrocli": hydrocli.__version__, "columns": _columns()})
     return made
 
 

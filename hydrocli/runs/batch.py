@@ -46,6 +46,8 @@ from hydrocli.runs.worker import Ending, Task
 BETWEEN_TABLES = 20.0
 """Seconds between two tables of a campaign that goes on."""
 CALIBRATE = "calibrate"
+NO_FAILURE = 0, Stopped.exit_status, HeldError.exit_status
+"""Endings of which the folder tells more: who held it may have done the run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class _Call:
         rows = rows_of(wanted, self.file.campaign.then)
         for row in rows:
             ending = self.endings.get(f"{row['model']}/{row['item']}")
-            if ending and ending.status not in (0, Stopped.exit_status) and row["state"] not in ("failed", "running"):
+            if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
                 row |= {"state": "failed", "reason": ending.reason}
         return rows
 
@@ -284,7 +286,7 @@ def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
     call.endings[key] = Ending(key, status, reason)
     with suppress(HydrocliError):
-        mark(call.folder / key, key.replace("/", "-"), "failed", reason, started=False)
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
     call.console.warn(f"{key}: {reason}")
 
 
@@ -321,7 +323,7 @@ def _ended(call: _Call, ending: Ending) -> None:
     call.endings[ending.key] = ending
     if ending.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / ending.key, ending.key.replace("/", "-"), "failed", ending.reason)
+            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
     if ending.status in (0, Stopped.exit_status):
         told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
         call.console.detail(f"{ending.key}: {ending.reason or told}")
@@ -351,7 +353,8 @@ def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
         reasons = [f"{row['model']}/{row['item']}: {row['reason']}" for row in failed]
         what = f"{len(failed)} of {len(rows)} runs have failed"
         raise PartialError(str(call.folder), "\n  ".join([what, *reasons]), "Mend what they tell, then: batch --retry")
-    if held := [key for key, ending in call.endings.items() if ending.status == HeldError.exit_status]:
+    left = {f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"}
+    if held := [k for k, ending in call.endings.items() if ending.status == HeldError.exit_status and k in left]:
         what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
         raise HeldError(str(call.folder), what, "Wait for it; `hydrocli status` shows it.")
     return rows

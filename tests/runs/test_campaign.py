@@ -16,16 +16,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from runs_harness import ROOT, SAMPLE, assert_readable, assert_same_bits, call, command, configuration, manifest
 
-from hydrocli.results.campaign import FAILED_STEP, places, rows_of
+from hydrocli.config import load_campaign
+from hydrocli.errors import InputError
+from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
 from hydrocli.runs import worker
-from hydrocli.runs.worker import Task, perform
+from hydrocli.runs.batch import Options, _Call, items_of_campaign
+from hydrocli.runs.progress import Console
+from hydrocli.runs.worker import Ending, Task, perform
 
 STOPPED, PARTIAL, HELD = 75, 5, 6
 QUICK: dict[str, Any] = {
@@ -282,9 +287,6 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
 
 
 def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hydrocli.errors import InputError
-    from hydrocli.results.campaign import Place
-
     folder = tmp_path / "run"
     shutil.copytree(folders(done)["few/S0004"], folder)
     (folder / "scores.parquet").unlink()
@@ -299,6 +301,44 @@ def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, m
     monkeypatch.undo()
     assert perform(plain_task(done, folder, "validate")).status == 0
     assert rows_of([Place("few", "S0004", folder)], ["validate"])[0]["state"] == "done"
+
+
+def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, tmp_path: Path) -> None:
+    """The journal of a finished calibration is gone: marked as failed, it would be done again from the start."""
+    folder = tmp_path / "run"
+    shutil.copytree(folders(done)["few/S0004"], folder)
+    (folder / "scores.parquet").unlink()
+    for started_already in (True, False):
+        mark(folder, "few-S0004", ["validate"], "its worker was ended by SIGKILL", started=started_already)
+        assert manifest(folder)["state"] == "finished"
+    (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
+    assert (row["state"], row["reason"]) == ("failed", "validate failed: its worker was ended by SIGKILL")
+    assert steps_lacking(folder, ["validate"]) == ["validate"]
+
+
+def test_what_another_process_did_meanwhile_has_not_failed(done: Path) -> None:
+    file = load_campaign(done)
+    call = _Call(file, items_of_campaign(file), Options(), Console(quiet=True))
+    call.endings["few/S0004"] = Ending("few/S0004", HELD, "held by another process")
+    assert {row["state"] for row in call.rows()} == {"done"}
+    call.endings["few/S0004"] = Ending("few/S0004", 1, "a bug")
+    assert {row["state"] for row in call.rows()} == {"done", "failed"}
+
+
+def test_a_table_of_somebody_else_names_no_place_outside(done: Path, tmp_path: Path) -> None:
+    table = pq.read_table(done.parent / "trial" / "campaign.parquet")
+    models = pa.array(["../../elsewhere"] * table.num_rows)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("model"), "model", models), tmp_path / "campaign.parquet"
+    )
+    with pytest.raises(InputError, match="no name of a folder"):
+        places(tmp_path)
+
+
+def test_a_folder_with_metadata_of_another_kind_is_left_alone(done: Path, tmp_path: Path) -> None:
+    (tmp_path / "metadata.json").write_text('{"title": "thesis"}')
+    assert "is not empty" in call("collect", done, "--output", tmp_path, status=3).stderr
+    assert (tmp_path / "metadata.json").exists()
 
 
 def test_a_worker_leaves_after_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
