@@ -11,10 +11,10 @@ from hydrocli.config.section import Integer, Name, Section, refusal
 Symbol = Literal["cp", "ct", "kexc", "akw", "bkw", "hp", "ht"]
 Width = Annotated[Integer, Field(ge=1, le=1024)]
 Activation = Literal["relu", "silu", "tanh"]
-Initialisation = Literal["he", "glorot"]
+Initialisation = Literal["glorot", "he"]
 
 ACTIVATION = "of the hidden layers: relu, silu or tanh"
-INITIALISATION = "of the hidden weights, seeded by `seed`: he (after He) or glorot, both uniform"
+INITIALISATION = "of the hidden weights, seeded by `seed`: glorot or he, both uniform"
 SINGLE = "symbols that keep one value each, whatever the kind"
 DESCRIPTORS = "names of the descriptors that it sees; left out: all of basin.descriptors"
 
@@ -100,7 +100,7 @@ class Mlp(Section):
     beyond: Beyond = "extrapolate"
     hidden: Layers = Field((96, 48, 16), description="units of the hidden layers", examples=[[96, 48, 16]])
     activation: Activation = Field("relu", description=ACTIVATION)
-    initialisation: Initialisation = Field("he", description=INITIALISATION)
+    initialisation: Initialisation = Field("glorot", description=INITIALISATION)
 
 
 class Cnn(Section):
@@ -113,7 +113,7 @@ class Cnn(Section):
     channels: Layers = Field((16, 8), description="units of the convolutions", examples=[[16, 8]])
     width: Literal[1, 3, 5, 7] = Field(3, description="rows and columns that a convolution reads: 1, 3, 5 or 7")
     activation: Activation = Field("relu", description=ACTIVATION)
-    initialisation: Initialisation = Field("he", description=INITIALISATION)
+    initialisation: Initialisation = Field("glorot", description=INITIALISATION)
 
 
 Mapping = Annotated[Uniform | Distributed | Multilinear | Multipower | Mlp | Cnn, Field(discriminator="kind")]

@@ -33,7 +33,7 @@ class Cnn:
         channels: units of the convolutions.
         width: rows and columns that a convolution reads, an odd number.
         activation: relu, silu or tanh.
-        initialisation: he or glorot, see `hydrocli.mapping.layers`.
+        initialisation: glorot or he, see `hydrocli.mapping.layers`.
         seed: of the first weights.
 
     Raises:
@@ -49,7 +49,7 @@ class Cnn:
         channels: Sequence[int] = (16, 8),
         width: int = 3,
         activation: str = "relu",
-        initialisation: str = "he",
+        initialisation: str = "glorot",
         seed: int = 1,
     ) -> None:
         self._rows, self._cells, self._descriptors = Rows.stack(rows, cells.size), cells, descriptors

@@ -2,7 +2,7 @@
 
 g gathers what a layer reads: the cell's own units, or those of a window around it (`hydrocli.mapping.window`). The
 activation a is ReLU, SiLU x / (1 + exp(-x)) or tanh. Weights W begin uniform in [-limit, limit], limit =
-sqrt(6 / fan_in) (he: He et al. 2015) or sqrt(6 / (fan_in + fan_out)) (glorot: Glorot & Bengio 2010), where fan counts
+sqrt(6 / (fan_in + fan_out)) (glorot: Glorot & Bengio 2010) or sqrt(6 / fan_in) (he: He et al. 2015), where fan counts
 units times cells of the window; biases b begin at zero, and so do the weights of the last layer: whatever the cell, the
 network then gives its last bias, a uniform map, and the first iterations decide which way the cells part.
 """
@@ -74,7 +74,7 @@ class Layers:
         return tuple(places)
 
     def first_guess(self, scheme: str, seed: int, last_bias: Array) -> Array:
-        """Weights and biases, [m], after the scheme `he` or `glorot`; see the module."""
+        """Weights and biases, [m], after the scheme `glorot` or `he`; see the module."""
         random, parts = np.random.default_rng([seed, 2]), list[Array]()
         for outputs, inputs, cells in self.shapes[:-1]:
             fan = inputs * cells + (outputs * cells if scheme == "glorot" else 0)

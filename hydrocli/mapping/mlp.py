@@ -28,7 +28,7 @@ class Mlp:
         descriptors: scaled, [d, n].
         hidden: units of the hidden layers.
         activation: relu, silu or tanh.
-        initialisation: he or glorot, see `hydrocli.mapping.layers`.
+        initialisation: glorot or he, see `hydrocli.mapping.layers`.
         seed: of the first weights.
 
     Raises:
@@ -42,7 +42,7 @@ class Mlp:
         descriptors: Array,
         hidden: Sequence[int] = (96, 48, 16),
         activation: str = "relu",
-        initialisation: str = "he",
+        initialisation: str = "glorot",
         seed: int = 1,
     ) -> None:
         self._rows, self._cells, self._descriptors = Rows.stack(rows, cells.size), cells, descriptors

@@ -29,7 +29,7 @@ MAPPINGS = {
     "multilinear": ("{kind: multilinear}", LBFGSB),
     "multipower": ("{kind: multipower}", LBFGSB),
     "mlp": ("{kind: mlp}", PAPERS),
-    "mlp glorot": ("{kind: mlp, initialisation: glorot}", PAPERS),
+    "mlp he": ("{kind: mlp, initialisation: he}", PAPERS),
     "mlp silu": ("{kind: mlp, activation: silu}", PAPERS),
     "mlp held": ("{kind: mlp, beyond: hold}", PAPERS),
     "cnn": ("{kind: cnn}", PAPERS),

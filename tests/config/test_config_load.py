@@ -93,14 +93,14 @@ optimiser:
                 "beyond": "extrapolate",
                 "hidden": (96, 48, 16),
                 "activation": "relu",
-                "initialisation": "he",
+                "initialisation": "glorot",
             },
             [("adam", 40), ("adam", 240)],
         ),
         (
             "cnn",
             {"uniform": (), "descriptors": None, "beyond": "extrapolate", "channels": (16, 8), "width": 3}
-            | {"activation": "relu", "initialisation": "he"},
+            | {"activation": "relu", "initialisation": "glorot"},
             [("adam", 40), ("adam", 240)],
         ),
     ],

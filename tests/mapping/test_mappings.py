@@ -46,11 +46,11 @@ KINDS: dict[str, Callable[[], Mapping]] = {
     "multipower of some": lambda: multipower(used=SOME),
     "mlp": mlp,
     "mlp without hidden layers": lambda: mlp(hidden=()),
-    "mlp silu": lambda: mlp(activation="silu", initialisation="glorot"),
+    "mlp silu": lambda: mlp(activation="silu", initialisation="he"),
     "mlp tanh": lambda: mlp(hidden=(3, 4, 5), activation="tanh"),
     "cnn": cnn,
     "cnn silu": lambda: cnn(activation="silu", channels=(3,), width=5),
-    "cnn tanh": lambda: cnn(activation="tanh", width=1, initialisation="glorot"),
+    "cnn tanh": lambda: cnn(activation="tanh", width=1, initialisation="he"),
     "combined": combined,
     "started": started,
 }
