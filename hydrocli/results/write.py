@@ -1,7 +1,7 @@
 """Files that are whole or not there.
 
 Each is written under a temporary name in the same folder, flushed to the disk and renamed, so that neither a kill nor
-a full disk leaves half a file under a final name. What a killed writer leaves (`.<name>.<pid>.partial`) is removed by
+a full disk leaves half a file under a final name. What a killed writer leaves (`.<name>.<token>.partial`) is removed by
 the next owner of the run folder. Errors of the system come out as a sentence with the path.
 """
 
@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -60,7 +61,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: disk full, no permission, limit of file size; `path` is then as it was before.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     with telling(path):
         try:
             with partial.open("wb") as file:

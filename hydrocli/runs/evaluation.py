@@ -21,7 +21,7 @@ from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.model.objective import ROWS
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
-from hydrocli.results.folder import RunFolder, read_manifest
+from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, ingested, stamp
 from hydrocli.runs.outcome import write_outcome
@@ -67,7 +67,8 @@ class Evaluation:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
         stored = load(self.folder / "config.yaml")
-        self.others = sorted((self.folder / FOLDER).iterdir()) if stored.regional.basins else []
+        others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
+        self.others = sorted(others) if stored.regional.basins else []
         self._origin = _origin(self.folder, stored)
         if stored.period.calibration is None and self._origin is None:
             raise InputError(
