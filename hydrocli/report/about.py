@@ -71,17 +71,10 @@ def about(run: Run) -> About:
 
 
 def model_of(told: dict[str, Any]) -> str:
-    """`STRUCTURE.MAPPING` of a configuration, the mapping being that of the last stage."""
-    structure = (told.get("structure") or {}).get("kind", "gr")
-    stages = told.get("optimiser") or []
-    stages = stages if isinstance(stages, list) else [stages]
-    of_stages = [_kind(stage.get("mapping")) for stage in stages if stage.get("mapping")]
-    mapping = of_stages[-1] if of_stages else _kind(told.get("mapping")) or "uniform"
+    """`STRUCTURE.MAPPING` of a configuration; its mapping is that of the last stage."""
+    structure, mapping = ((told.get(key) or {}).get("kind") for key in ("structure", "mapping"))
+    structure, mapping = str(structure or "gr"), str(mapping or "uniform")
     return f"{structure.upper()}.{MAPPINGS.get(mapping, mapping.upper())}"
-
-
-def _kind(mapping: Any) -> str:
-    return str(mapping.get("kind", "") if isinstance(mapping, dict) else mapping or "")
 
 
 def _time(value: Any) -> np.datetime64:
@@ -95,7 +88,7 @@ def _periods(told: dict[str, Any]) -> dict[str, Period]:
 
 
 def _calibrated(told: dict[str, Any], scores: Columns | None) -> tuple[str, ...]:
-    if told.get("calibration"):
+    if isinstance(told.get("calibration"), list):
         return tuple(str(code) for code in told["calibration"])
     if scores is None:
         return ()
