@@ -276,14 +276,17 @@ def test_every_shipped_configuration_runs(
         text = text.replace("../data/smash", str(request.getfixturevalue("peer_data")))
     here = tmp_path / "configs" / file.name
     here.parent.mkdir()
-    here.write_text(text.replace("../data-samples", str(SAMPLE.parent)))
+    asked = yaml.safe_load(text.replace("../data-samples", str(SAMPLE.parent)))
+    stages = asked["optimiser"] if isinstance(asked["optimiser"], list) else [asked["optimiser"]]
+    here.write_text(yaml.safe_dump(asked | {"optimiser": [stage | {"iterations": 3} for stage in stages]}))
     kept = tmp_path_factory.getbasetemp() / "shipped"
-    few = sets(f"forcing.store={kept}", "first_guess={kind: given}", "optimiser.iterations=3")
+    few = sets(f"forcing.store={kept}", "first_guess={kind: given}")
     call("check", here, *few)
     call("calibrate", here, *few)
     folder = tmp_path / "runs" / file.stem
-    asked = yaml.safe_load(text)
-    gauges = {*asked["gauges"]["calibration"], *asked["gauges"]["validation"]}
+    gauges = set(table(folder, "discharge")["gauge"])  # roles by their place in the network leave none out
+    if isinstance(asked["gauges"]["calibration"], list):
+        assert gauges == {*asked["gauges"]["calibration"], *asked["gauges"]["validation"]}
     for name in ("validate", "signatures"):
         printed = rows(call(name, here, *few, "--json"))
         assert {row["gauge"] for row in printed} == gauges
