@@ -163,6 +163,19 @@ class Experiment(Section):
         refuse(problems)
         return self
 
+    @model_validator(mode="after")
+    def _batches_of_basins_need_basins(self) -> Experiment:
+        alone = () if self.regional.basins else tuple(enumerate(self.optimiser))
+        what, remedy = "there is one basin only", "name others in regional.basins, or leave it out"
+        refuse(
+            [
+                (("optimiser", number, "batches", "basins"), what, remedy)
+                for number, stage in alone
+                if stage.kind == "adam" and stage.batches and stage.batches.basins
+            ]
+        )
+        return self
+
     @field_validator("optimiser")
     @classmethod
     def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:

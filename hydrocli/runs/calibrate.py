@@ -5,6 +5,7 @@ What decides whether there is anything to do is here, and starts in an instant; 
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from hydrocli.runs.progress import Console
 from hydrocli.runs.signals import stop_flag
 
 CONFIG, JOURNAL = "config.yaml", "journal.bin"
+SOURCES = {"parameters": ("parameters", "network"), "initial": ("states",), "network": ("network",)}
+"""Sections that may name another run, and its tables that are taken."""
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
@@ -52,20 +55,37 @@ def calibrate_experiment(experiment: Experiment, console: Console, force: bool =
 
 def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:
     """Whether there is something to do in the folder; another calibration in it is refused, or set aside."""
-    identity, found = numbers_hash(experiment), folder.manifest
+    identity, found, sources = numbers_hash(experiment), folder.manifest, _sources(experiment)
     finished, begun = found.state == "finished", (folder.path / JOURNAL).exists()
     # An earlier start that evaluated nothing (a file was missing, say) binds nobody.
     if force and found.identity:
         console.note(f"the earlier run is kept in {folder.begin_again()}")
     elif found.identity != identity and (finished or begun):
         raise _another_run(folder.path, experiment)
+    elif (finished or begun) and (changed := _changed(found.inputs, sources)):
+        what = f"the run that {' and '.join(changed)} names has changed since this calibration began"
+        raise ConfigurationError(str(folder.path), what, "Put it back, or use --force to start anew.")
     elif finished:
         return False
     elif begun:
         console.note(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
     write_text(folder.path / CONFIG, resolved(experiment))
-    folder.start(identity=identity, seed=experiment.seed)
+    folder.start(identity=identity, seed=experiment.seed, inputs=sources)
     return True
+
+
+def _sources(experiment: Experiment) -> dict[str, str]:
+    """Hashes of what is taken from other runs, by the keys that name them; their paths alone stay as they are."""
+    hashes = {}
+    for section, tables in SOURCES.items():
+        if folder := getattr(experiment, section).source:
+            files = [file for table in tables if (file := Path(folder) / f"{table}.parquet").exists()]
+            hashes[f"{section}.from"] = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return hashes
+
+
+def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [key for key, digest in now.items() if before.get(key, digest) != digest]
 
 
 def _another_run(path: Path, experiment: Experiment) -> ConfigurationError:

@@ -73,6 +73,14 @@ WRONG = {
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
         ["config.yaml:15: structure.network: is not a known key\n  one of: kind, scheme, substeps, limits, tolerance"],
     ),
+    "batches of basins where there is one": (
+        "forcing:",
+        "optimiser: {kind: adam, batches: {basins: 2}}\nforcing:",
+        [
+            "config.yaml:15: optimiser.batches.basins: there is one basin only\n"
+            "  name others in regional.basins, or leave it out"
+        ],
+    ),
     "weights for a structure without": (
         "forcing:",
         "network: {from: runs/other}\nforcing:",

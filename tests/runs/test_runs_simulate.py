@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,16 @@ def test_what_is_not_finite_is_named(store: Path, tmp_path: Path) -> None:
         assert "kexc = 1e+300" in error
         assert manifest(folder)["state"] == "failed"
         assert not list(folder.glob("*.parquet"))
+
+
+def test_a_run_that_has_changed_since_is_told(finished: Path, store: Path, tmp_path: Path) -> None:
+    """Its path stays the same; a calibration that started from it is no longer the one that the file describes."""
+    run = tmp_path / "first"
+    shutil.copytree(finished.with_suffix(""), run)
+    changes = {"parameters.from": str(run), "first_guess": None, "optimiser": {"kind": "lbfgsb", "iterations": 1}}
+    file = configuration(tmp_path / "second.yaml", store, changes=changes)
+    call("calibrate", file)
+    assert "nothing to do" in call("calibrate", file).stderr
+    (run / "parameters.parquet").write_bytes((run / "parameters.parquet").read_bytes() + b" ")
+    refused = " ".join(call("calibrate", file, status=2).stderr.split())
+    assert "the run that parameters.from names has changed since this calibration began" in refused
