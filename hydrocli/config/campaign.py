@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
+from hydrocli.config.execution import STARTED, is_address
 from hydrocli.config.experiment import run_folder
 from hydrocli.config.section import GaugeCode, InputPath, Integer, Memory, Name, Section, refusal, shown
 
@@ -17,10 +17,9 @@ RESERVED = ("collected", "logs")
 
 
 def _cluster(value: Any) -> Any:
-    if value in ("none", "local", "slurm") or (isinstance(value, str) and re.fullmatch(r"t(cp|ls)://\S+:\d+", value)):
+    if value in ("none", "local", "slurm") or is_address(value):
         return value
-    what = f"{shown(value)} is not possible"
-    raise refusal(what, "one of: none, local, slurm, or the address of a scheduler that runs, as tcp://host:8786")
+    raise refusal(f"{shown(value)} is not possible", f"one of: none, local, slurm, or {STARTED}")
 
 
 Cluster = Annotated[str, BeforeValidator(_cluster), WithJsonSchema({"type": "string"})]

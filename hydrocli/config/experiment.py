@@ -176,6 +176,14 @@ class Experiment(Section):
         )
         return self
 
+    @field_validator("execution")
+    @classmethod
+    def _clusters_share_basins(cls, execution: Execution, info: ValidationInfo) -> Execution:
+        if execution.cluster != "none" and "regional" in info.data and not info.data["regional"].basins:
+            what = "there is one basin, and Dask shares out those of regional.basins"
+            refuse([(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")])
+        return execution
+
     @field_validator("optimiser")
     @classmethod
     def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:

@@ -24,6 +24,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("regional", "basins"),
     ("execution", "threads"),
     ("execution", "workers"),
+    ("execution", "cluster"),
     ("execution", "memory"),
 )
 """Where a run is kept, who computes it, and what is evaluated after the calibration."""

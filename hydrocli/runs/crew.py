@@ -1,8 +1,8 @@
-"""Who computes the basins of a regional calibration: threads of this process, and processes that keep their basins.
+"""Who computes the basins of a regional calibration: threads of this process, and others that keep their basins.
 
 A basin's forcing and states stay where they are computed; only control vectors go there, and costs, gradients and
 scores come back. Every answer belongs to one basin, and whoever sums them does so in the order of the basins: neither
-threads nor processes change a bit.
+threads nor processes change a bit. The others are processes of this machine, or workers of Dask, see `dask_seats`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,48 +98,99 @@ class Seat:
         return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
 
 
+class Host:
+    """The group of a seat where it is computed, read at the first question."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._group: Group | None = None
+
+    def answer(self, what: str, arguments: tuple[Any, ...]) -> Any:
+        """What a method of the group returns, or what it raises, for the one that asks to raise."""
+        try:
+            self._group = self._group or self._seat.group()
+            return getattr(self._group, what)(*arguments)
+        except BaseException as error:
+            return error
+
+
+class Other(Protocol):
+    """A host elsewhere: a process, or a worker of Dask."""
+
+    def send(self, what: str, arguments: tuple[Any, ...]) -> None:
+        """Ask; Stopped where it is gone."""
+        ...
+
+    def receive(self) -> Any:
+        """The answer to what was asked last; Stopped where it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+
+class Child:
+    """A process of this machine."""
+
+    def __init__(self, seat: Seat) -> None:
+        context = get_context("spawn")  # a fork would take locks and threads of compiled code along
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, seat), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def send(self, what: str, arguments: tuple[Any, ...]) -> None:
+        """See `Other`."""
+        try:
+            self._pipe.send((what, arguments))
+        except OSError as error:
+            raise gone() from error
+
+    def receive(self) -> Any:
+        """See `Other`."""
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise gone() from error
+
+    def close(self) -> None:
+        """See `Other`."""
+        self._pipe.close()  # which it takes for a goodbye
+        self._process.join()
+
+
 class Crew:
     """A group in this process and one in each of some others, asked together.
 
     Args:
         here: the basins of this process.
-        seats: of each other process.
+        others: who has the other basins.
         places: for every group, its own first, the numbers of its basins.
     """
 
-    def __init__(self, here: Group, seats: Sequence[Seat], places: Sequence[Sequence[int]]) -> None:
-        self._here, self._places = here, places
-        self._pipes, self._processes = list[Connection](), []
-        context = get_context("spawn")  # a fork would take locks and threads of compiled code along
-        for seat in seats:
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, seat), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+    def __init__(self, here: Group, others: Sequence[Other], places: Sequence[Sequence[int]]) -> None:
+        self._here, self._others, self._places = here, others, places
 
     def close(self) -> None:
-        """End the other processes."""
-        for pipe in self._pipes:
-            pipe.close()  # which they take for a goodbye
-        for process in self._processes:
-            process.join()
+        """Let the others go."""
+        for other in self._others:
+            other.close()
 
     def ask(self, what: str, *arguments: Any) -> list[Any]:
         """Answers of all basins, by number, to a method of `Group`; an argument that is a `Dealt` is shared out.
 
         Raises:
             HydrocliError: as a basin raised it, the first in the order of the groups.
-            Stopped: a process has ended without a word.
+            Stopped: one of the others has ended without a word.
         """
-        for number, pipe in enumerate(self._pipes, start=1):
-            _send(pipe, (what, self._of(number, arguments)))
+        for number, other in enumerate(self._others, start=1):
+            other.send(what, self._of(number, arguments))
         try:
             answers: list[Any] = [getattr(self._here, what)(*self._of(0, arguments))]
         except HydrocliError as error:
             answers = [error]
-        answers += [_receive(pipe) for pipe in self._pipes]  # all, or the next question would get old answers
+        answers += [other.receive() for other in self._others]  # all, or the next question would get old answers
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -162,21 +213,8 @@ class Dealt:
     items: Sequence[Any]
 
 
-def _send(pipe: Connection, question: Any) -> None:
-    try:
-        pipe.send(question)
-    except OSError as error:
-        raise _gone() from error
-
-
-def _receive(pipe: Connection) -> Any:
-    try:
-        return pipe.recv()
-    except (EOFError, OSError) as error:
-        raise _gone() from error
-
-
-def _gone() -> Stopped:
+def gone() -> Stopped:
+    """What is said of one that has ended."""
     what = "a process that computes basins has ended without a word: killed, or out of memory?"
     return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")
 
@@ -185,15 +223,10 @@ def _serve(pipe: Connection, seat: Seat) -> None:
     """Answer questions until the other end of the pipe is closed, or its process gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the one that asks decides when to stop
-    group: Group | None = None
+    host = Host(seat)
     while True:
         try:
             what, arguments = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        try:
-            group = group or seat.group()
-            answer: Any = getattr(group, what)(*arguments)
-        except BaseException as error:  # the other side raises it
-            answer = error
-        pipe.send(answer)
+        pipe.send(host.answer(what, arguments))

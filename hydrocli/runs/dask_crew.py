@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +48,7 @@ class DaskCrew:
     """
 
     def __init__(self, campaign: Campaign, workers: int) -> None:
-        where = "execution.cluster"
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ConfigurationError(where, "Dask is not installed", INSTALL) from None
-        logging.getLogger("distributed").setLevel(logging.ERROR)
-        kind = campaign.execution.cluster
-        self._cluster = _cluster(campaign, workers)
-        try:
-            address = kind if self._cluster is None else self._cluster
-            self._client: Client = Client(address, timeout=PATIENCE, set_as_default=False)
-        except OSError as error:
-            what = f"no scheduler answers at {kind} ({error})"
-            raise ConfigurationError(where, what, "Start one with `dask scheduler` and `dask worker`.") from error
+        self._client, self._cluster = connected(campaign.execution.cluster, lambda: _cluster(campaign, workers))
         self._futures: dict[str, tuple[Future[Any], float]] = {}
         self._size, self._asked = 0, -BETWEEN_LOOKS
 
@@ -97,10 +85,7 @@ class DaskCrew:
         """See `Crew`; a scheduler that ran before goes on."""
         with contextlib.suppress(Exception):  # whatever is gone already
             self._client.run(leave_hosted, on_error="ignore")
-        for part in (self._client, self._cluster):
-            if part is not None:
-                with contextlib.suppress(Exception):
-                    part.close(timeout=PATIENCE)
+        disconnect(self._client, self._cluster)
 
     def _alive(self) -> None:
         if self._client.status != "running":
@@ -118,16 +103,50 @@ class DaskCrew:
         return Ending(key, 1, f"a bug of hydrocli, or of Dask: {type(error).__name__}: {error}", seconds)
 
 
+def connected(kind: str, start: Callable[[], Any]) -> tuple[Client, Any]:
+    """A client and its cluster: that which `start` gives, or None and the scheduler at the address `kind`.
+
+    Raises:
+        ConfigurationError: Dask is not installed, or no scheduler answers.
+    """
+    where = "execution.cluster"
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigurationError(where, "Dask is not installed", INSTALL) from None
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    cluster = start()
+    try:
+        return Client(kind if cluster is None else cluster, timeout=PATIENCE, set_as_default=False), cluster
+    except OSError as error:
+        what = f"no scheduler answers at {kind} ({error})"
+        raise ConfigurationError(where, what, "Start one with `dask scheduler` and `dask worker`.") from error
+
+
+def disconnect(client: Client, cluster: Any) -> None:
+    """End a client and the cluster that was started for it, whatever is gone already."""
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # of what is gone it tells at length
+    for part in (client, cluster):
+        if part is not None:
+            with contextlib.suppress(Exception):
+                part.close(timeout=PATIENCE)
+
+
+def local_cluster(workers: int) -> Any:
+    """Workers of one thread each on this machine."""
+    from distributed import LocalCluster
+
+    # Dask measures its own process, not those of campaigns, and knows nothing of mapped files.
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.ERROR
+    )
+
+
 def _cluster(campaign: Campaign, workers: int) -> Any:
     """The cluster to start; None where a scheduler runs already."""
     asked = campaign.slurm
     if campaign.execution.cluster == "local":
-        from distributed import LocalCluster
-
-        # Dask measures its own process, not ours: memory is minded by the schedule.
-        return LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.ERROR
-        )
+        return local_cluster(workers)
     if campaign.execution.cluster != "slurm":
         return None
     try:

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.problem import Problem
-from hydrocli.config import numbers_hash, resolved
+from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.errors import ConfigurationError
 from hydrocli.model.control import Control
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_text
 from hydrocli.runs.build import Case, Shared
 from hydrocli.runs.calibrate import CONFIG
-from hydrocli.runs.crew import Crew, Dealt, Group, Seat
+from hydrocli.runs.crew import Child, Crew, Dealt, Group, Seat
+from hydrocli.runs.dask_seats import DaskSeats
 from hydrocli.runs.outcome import unsolved, write_outcome
 from hydrocli.runs.training import Training
 
@@ -65,14 +66,8 @@ class Region:
         shared = Shared.of(cases)
         self._cases = [_lean(case, shared, len(cases)) for case in cases]
         self.case = self._cases[0]
-        execution = cases[0].experiment.execution
-        places = _dealt([case.size for case in cases], min(execution.workers, len(cases)))
-        seats = [
-            Seat(tuple(self._cases[i].experiment for i in numbers), shared, execution.threads) for numbers in places[1:]
-        ]
-        trainings = {number: Training(self._cases[number]) for number in places[0]}
-        self._own = trainings[0]
-        self._crew = Crew(Group(list(trainings.values()), execution.threads), seats, places)
+        self._own = Training(self._cases[0])
+        self._crew = self._crew_of(cases[0].experiment, shared)
         gauges = np.array([len(case.calibration) for case in cases], np.float64)
         self._shares = gauges / gauges.sum()
         self.codes, self.notes, self.iterations = _codes(cases), self._own.notes, self._own.iterations
@@ -81,6 +76,17 @@ class Region:
             replace(stage, problem=partial(self._problem, number, stage.problem))
             for number, stage in enumerate(self._own.stages)
         ]
+
+    def _crew_of(self, experiment: Experiment, shared: Shared) -> Crew:
+        execution = experiment.execution
+        sizes, threads = [case.size for case in self._cases], execution.threads
+        dask = DaskSeats(execution.cluster, execution.workers) if execution.cluster != "none" else None
+        places = _dealt(sizes, min(dask.size if dask else execution.workers, len(sizes)))
+        if dask:
+            places = [[], *places]  # where this process runs may be no place to compute
+        seats = [Seat(tuple(self._cases[i].experiment for i in numbers), shared, threads) for numbers in places[1:]]
+        here = [Training(self._cases[number]) if number else self._own for number in places[0]]
+        return Crew(Group(here, threads), dask.take(seats) if dask else [Child(seat) for seat in seats], places)
 
     def close(self) -> None:
         """End the processes."""
@@ -167,7 +173,7 @@ def write_others(region: Region, endings: Sequence[Ending]) -> dict[str, float]:
 def _lean(case: Case, shared: Shared, basins: int) -> Case:
     """The case with what all share; its threads are those of the region, and the memory is for all basins together."""
     execution = case.experiment.execution
-    alone = execution.model_copy(update={"threads": 1, "memory": execution.memory // basins})
+    alone = execution.model_copy(update={"threads": 1, "cluster": "none", "memory": execution.memory // basins})
     return replace(case, experiment=case.experiment.model_copy(update={"execution": alone}), shared=shared)
 
 

@@ -239,6 +239,16 @@ WRONG = {
         "objective: {penalty: {prior: 1, weight: lcurve}}\nregional: {basins: [other.yaml]}\nforcing:",
         ["objective.penalty.weight: several basins have no common corner"],
     ),
+    "Dask for one basin": (
+        "forcing:",
+        "execution: {cluster: local}\nforcing:",
+        ["execution.cluster: there is one basin, and Dask shares out those of regional.basins", "hydrocli batch"],
+    ),
+    "Dask by SLURM": (
+        "forcing:",
+        "execution: {cluster: slurm}\nregional: {basins: [other.yaml]}\nforcing:",
+        ["execution.cluster: slurm starts the workers of campaigns only", "(sbatch), and give the address"],
+    ),
     "words for weights": (
         "  calibration: [A, B]",
         "  calibration: [A, B]\n  weights: areas",

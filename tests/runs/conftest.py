@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs_harness import call, configuration
+from runs_harness import Dask, call, configuration, part_of_dask
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,22 @@ def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in ("calibrate", "validate", "signatures"):
         call(command, file)
     return file
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Dask]:
+    """A scheduler of Dask with one worker."""
+    told = tmp_path / "scheduler.json"
+    options = "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", told
+    running = part_of_dask("distributed.cli.dask_scheduler", *options)
+    while not told.exists() or not told.read_text():
+        time.sleep(0.05)
+    address = json.loads(told.read_text())["address"]
+    worker = part_of_dask(
+        "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny",
+        "--death-timeout", "5", "--local-directory", tmp_path,
+    )  # fmt: skip
+    yield Dask(address, running, worker)
+    for part in (running, worker):
+        part.kill()
+        part.wait()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,22 @@ def command(*arguments: str | Path) -> list[str]:
 
 def process(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=ROOT, **options)
+
+
+@dataclass(frozen=True)
+class Dask:
+    """A scheduler that runs, and its worker."""
+
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    worker: subprocess.Popen[bytes]
+
+
+def part_of_dask(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    """A part of Dask, quiet and with the package of this tree."""
+    line = [sys.executable, "-W", "ignore", "-m", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def rows(result: Result) -> list[dict[str, Any]]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from runs_harness import ROOT, assert_same_bits, call, command, configuration, process
+from runs_harness import ROOT, Dask, assert_same_bits, call, command, configuration, process
 
 pytest.importorskip("distributed")
 
@@ -35,36 +32,8 @@ def campaign(folder: Path, store: Path, name: str) -> Path:
     return file
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
-    """A part of Dask, quiet and with the package of this tree."""
-    line = [sys.executable, "-W", "ignore", "-m", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Address and process of a scheduler with one worker."""
-    told = tmp_path / "scheduler.json"
-    options = "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", told
-    running = start("distributed.cli.dask_scheduler", *options)
-    while not told.exists() or not told.read_text():
-        time.sleep(0.05)
-    address = json.loads(told.read_text())["address"]
-    worker = start(
-        "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny",
-        "--death-timeout", "5", "--local-directory", tmp_path,
-    )  # fmt: skip
-    yield address, running
-    for part in (running, worker):
-        part.kill()
-        part.wait()
-
-
-def test_the_same_bits_and_a_scheduler_that_dies(
-    scheduler: tuple[str, subprocess.Popen[bytes]], store: Path, tmp_path: Path
-) -> None:
-    address, running = scheduler
+def test_the_same_bits_and_a_scheduler_that_dies(dask: Dask, store: Path, tmp_path: Path) -> None:
+    address, running = dask.address, dask.scheduler
     few, many = campaign(tmp_path, store, "few"), campaign(tmp_path, store, "many")
     through = process("batch", few, "--set", f"execution.cluster={address}")
     assert through.returncode == 0, through.stderr
