@@ -23,7 +23,9 @@ Floats = NDArray[np.float64]
 
 LOOKED_AT = (*FLUXES[:13], "hp", "ht", "qt", "aet", "storage", "newton_iterations")
 """What can be looked at, in the order of the rows that `_record` fills."""
-ES, HP, HT, QT, AET, STORAGE, ITERATIONS = 3, *range(13, 19)
+ES, HP, HT, QT, AET, STORAGE, ITERATIONS = (
+    LOOKED_AT.index(name) for name in ("es", "hp", "ht", "qt", "aet", "storage", "newton_iterations")
+)
 BLOCK = 512
 
 
