@@ -2,7 +2,7 @@
 
 Two decorators. `kernel` is for the scalar functions of `water`: one cell, one step, written as the paper writes them.
 Their literals take the precision of the arguments (`0.9` is float32 in a float32 kernel), so one source serves both.
-`loop` is for the array loops of `model`, into which the kernels are inlined by LLVM and become SIMD.
+`loop` is for the array loops of `structures` and `engine`, into which the kernels are inlined by LLVM and become SIMD.
 
 Why these flags (each was measured):
 
@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-ROOMS_COMPILED = ("water", "model", "score", "basin")
+ROOMS_COMPILED = ("water", "structures", "engine", "synthetic", "score", "basin")
 FLAGS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz", "arcp"},

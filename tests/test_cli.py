@@ -61,7 +61,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Stand:
 
     def stand_in(command: str, function: Callable[..., Any]) -> None:
         module = SimpleNamespace(**{command: function})
-        monkeypatch.setitem(sys.modules, f"hydrocli.runs.{command}", module)
+        monkeypatch.setitem(sys.modules, f"hydrocli.commands.{command}", module)
 
     return stand_in
 

@@ -14,7 +14,7 @@ import pytest
 import hydrocli
 
 SMALL_LOOP = (
-    "import numpy as np; from hydrocli.model.skew import window, hold\n"
+    "import numpy as np; from hydrocli.engine.order import window, hold\n"
     "print(window(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64), 0, 0, 0, 9), np.__name__)\n"
 )
 FOLDER = "from hydrocli.jit import cache_folder; print(cache_folder())"
@@ -163,7 +163,7 @@ def test_commands_that_compute_nothing_do_not_import_numba(python):
 
 
 SUMMED = (
-    "import numpy as np; from hydrocli.model.network import _through_slope\n"
+    "import numpy as np; from hydrocli.structures.network import _through_slope\n"
     "random = np.random.default_rng(0)\n"
     "print(sum(_through_slope(*random.normal(size=(2, n)), n) for n in range(64, 129)).hex())\n"
 )

@@ -1,4 +1,4 @@
-"""The door: the command line in, one plain function of `hydrocli.runs` called, tables and exit statuses out."""
+"""The door: the command line in, one plain function of `hydrocli.commands` called, tables and exit statuses out."""
 
 import os
 

@@ -14,7 +14,7 @@ from hydrocli.cli.options import AsJson, Quiet, Sets, Verbose, console_of
 from hydrocli.cli.tables import show_rows
 
 if TYPE_CHECKING:
-    from hydrocli.runs.progress import Console
+    from hydrocli.execution.progress import Console
 
 CAMPAIGN = Path("campaign.yaml")
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -50,9 +50,9 @@ def batch(
     """Calibrate every catchment with every model; do what is missing, skip what is done."""
     part = _shard(shard) if shard else None
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.batch import Options
-        from hydrocli.runs.batch import batch as run
-        from hydrocli.runs.slurm import shard_of_environment
+        from hydrocli.campaign.batch import Options
+        from hydrocli.campaign.batch import batch as run
+        from hydrocli.campaign.slurm import shard_of_environment
 
         options = Options(workers, part or shard_of_environment(), retry, force)
         rows = run(target, sets, console, options)
@@ -66,9 +66,9 @@ def again(target: Path, sets: list[str], console: Console, step: str, *, as_json
 
     if not is_campaign(target):
         return False
-    from hydrocli.runs.batch import Options
-    from hydrocli.runs.batch import batch as run
-    from hydrocli.runs.slurm import shard_of_environment
+    from hydrocli.campaign.batch import Options
+    from hydrocli.campaign.batch import batch as run
+    from hydrocli.campaign.slurm import shard_of_environment
 
     rows = run(target, sets, console, Options(shard=shard_of_environment(), steps=(step,)))
     if as_json:
@@ -84,7 +84,7 @@ def status(
 ) -> None:
     """Show in which state the runs of a campaign are, from any terminal, while it goes on or after."""
     with told():
-        from hydrocli.runs.status import status as run
+        from hydrocli.campaign.status import status as run
 
         while True:
             rows, counted = run(target)
@@ -120,7 +120,7 @@ def collect(
 ) -> None:
     """Write one Parquet data set of all runs that are done: scores, signatures, parameters, discharge."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.collect import collect as run
+        from hydrocli.campaign.collect import collect as run
 
         show_rows(run(target, output, console), as_json=as_json)
 
@@ -128,7 +128,7 @@ def collect(
 def slurm_script(target: Campaign = CAMPAIGN, sets: Sets = []) -> None:  # noqa: B006
     """Print a script for sbatch: an array of jobs that share a campaign, stop in time and are queued again."""
     with told():
-        from hydrocli.runs.slurm import slurm_script as run
+        from hydrocli.campaign.slurm import slurm_script as run
 
         typer.echo(run(target, sets), nl=False)
 
@@ -143,7 +143,7 @@ def warmup(
 ) -> None:
     """Compile once what later runs on this machine will need."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.warmup import warmup as run
+        from hydrocli.commands.warmup import warmup as run
 
         show_rows(run(structure or [], precision or [], console))
 

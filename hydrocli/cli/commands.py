@@ -55,7 +55,7 @@ def calibrate(
 ) -> None:
     """Calibrate, and write the run folder; continue where an earlier call was stopped."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.calibrate import calibrate as run
+        from hydrocli.commands.calibrate import calibrate as run
 
         show_rows(run(target, sets, console, force))
 
@@ -72,7 +72,7 @@ def validate(
     with console_of(quiet, verbose) as console:
         if again(target, sets, console, "validate", as_json=as_json):
             return
-        from hydrocli.runs.validate import validate as run
+        from hydrocli.commands.validate import validate as run
 
         show_rows(run(target, sets, console), as_json=as_json)
 
@@ -89,7 +89,7 @@ def signatures(
     with console_of(quiet, verbose) as console:
         if again(target, sets, console, "signatures", as_json=as_json):
             return
-        from hydrocli.runs.signatures import signatures as run
+        from hydrocli.commands.signatures import signatures as run
 
         show_rows(run(target, sets, console), as_json=as_json)
 
@@ -110,7 +110,7 @@ def simulate(
 ) -> None:
     """Run the model once, with the parameters of the YAML or of a run."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.simulate import simulate as run
+        from hydrocli.commands.simulate import simulate as run
 
         run(target, sets, console, output, of)
 
@@ -132,7 +132,7 @@ def solvers(
 ) -> None:
     """Compare schemes in time on a cell of a run: errors beside a tight reference, costs, stability."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.solvers import solvers as run
+        from hydrocli.commands.solvers import solvers as run
 
         show_rows(run(target, sets, console, cell, gauge), as_json=as_json)
 
@@ -144,9 +144,9 @@ def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbo
         from hydrocli.config import is_campaign
 
         if is_campaign(target):
-            from hydrocli.runs.batch import ingest_campaign as run
+            from hydrocli.campaign.batch import ingest_campaign as run
         else:
-            from hydrocli.runs.ingest import ingest as run
+            from hydrocli.commands.ingest import ingest as run
         run(target, sets, console)
 
 
@@ -158,7 +158,7 @@ def check(
 ) -> None:
     """Check configuration, files, grids, periods and gauges, and estimate memory and time; start nothing."""
     with told():
-        from hydrocli.runs.check import check as run
+        from hydrocli.commands.check import check as run
 
         report = run(target, sets)
         show_report({key: value for key, value in report.items() if as_json or key != "problems"}, as_json=as_json)
@@ -177,7 +177,7 @@ def gradcheck(
 ) -> None:
     """Test the gradient on this very experiment: dot-products and Taylor remainders."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.runs.gradcheck import gradcheck as run
+        from hydrocli.commands.gradcheck import gradcheck as run
 
         rows = run(target, sets, console)
         show_rows(rows)
@@ -247,8 +247,8 @@ def sample(
 ) -> None:
     """Write a synthetic basin or region with known truth, and its configuration."""
     with console_of(quiet, verbose) as console:
-        from hydrocli.basin.synthetic import SampleOptions, areas_of
-        from hydrocli.runs.sample import sample as run
+        from hydrocli.commands.sample import sample as run
+        from hydrocli.synthetic import SampleOptions, areas_of
 
         options = SampleOptions(
             start,
@@ -309,7 +309,7 @@ def clean(
 ) -> None:
     """List ingested stores and compiled code, or remove them."""
     with told():
-        from hydrocli.runs import clean as run
+        from hydrocli.commands import clean as run
 
         items = [item for item in run.list_items(target) if item.state == "old" or not old]
         show_rows(

@@ -12,7 +12,7 @@ import typer
 from hydrocli.cli.ending import told
 
 if TYPE_CHECKING:
-    from hydrocli.runs.progress import Console
+    from hydrocli.execution.progress import Console
 
 Target = Annotated[Path, typer.Argument(help="YAML file, or run folder.", show_default=True)]
 Sets = Annotated[
@@ -29,8 +29,8 @@ CONFIG = Path("config.yaml")
 @contextmanager
 def console_of(quiet: bool, verbose: bool) -> Iterator[Console]:
     """The console of a command; what ends the command is told, and a signal ends it cleanly."""
-    from hydrocli.runs.progress import Console
-    from hydrocli.runs.signals import stopped_at_once
+    from hydrocli.execution.progress import Console
+    from hydrocli.execution.signals import stopped_at_once
 
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")

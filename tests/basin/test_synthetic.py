@@ -12,7 +12,8 @@ import rasterio
 from hydrocli import names
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage, Network
-from hydrocli.basin.synthetic import (
+from hydrocli.errors import ConfigurationError, Errors
+from hydrocli.synthetic import (
     SampleOptions,
     areas_of,
     make_region,
@@ -25,10 +26,9 @@ from hydrocli.basin.synthetic import (
     write_rasters,
     write_truth,
 )
-from hydrocli.basin.synthetic.rain import SEASONS
-from hydrocli.basin.synthetic.truth import TRUTH, UNIFORM, make_descriptors
-from hydrocli.basin.synthetic.writing import encode
-from hydrocli.errors import ConfigurationError, Errors
+from hydrocli.synthetic.rain import SEASONS
+from hydrocli.synthetic.truth import TRUTH, UNIFORM, make_descriptors
+from hydrocli.synthetic.writing import encode
 
 OPTIONS = SampleOptions(np.datetime64("2014-09-01"), np.datetime64("2014-09-21"))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from bench_cases import open_case, random_layers
 
-from hydrocli.model import routing
-from hydrocli.model import sweep as sweep_module
-from hydrocli.model.skew import skew, skew_forcing
-from hydrocli.model.structures import GR, Structure
-from hydrocli.model.sweep import State, Sweep
+from hydrocli.engine import routing
+from hydrocli.engine import simulator as simulator_module
+from hydrocli.engine.order import order_forcing, wavefront_order
+from hydrocli.engine.simulator import Simulator, State
+from hydrocli.structures.structure import GR, Structure
 
 
 class HydrocliRun:
@@ -37,10 +37,10 @@ class HydrocliRun:
         self.case = case = open_case(**which)
         self.structure = Structure(**structure) if structure else GR
         self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
-        order = skew(case.downstream, case.level, case.steps)
+        order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
-        skew_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
-        self.sweep = Sweep(
+        order_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
+        self.simulator = Simulator(
             order,
             forcing,
             case.cell_area,
@@ -55,27 +55,27 @@ class HydrocliRun:
         self.state = State(case.levels, np.zeros(case.cells), np.zeros(case.cells))
         self._compile(precision)
         self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
-        self.about |= {"kept": min(self.sweep.segment, order.waves) / order.waves, "chunks": order.chunks}
+        self.about |= {"kept": min(self.simulator.segment, order.waves) / order.waves, "chunks": order.chunks}
         self.about |= {"forcing": forcing.nbytes}
 
     def forward(self) -> dict[str, object]:
-        discharge, _ = self.sweep.simulate(self.case.parameters, self.state, self.weights)
+        discharge, _ = self.simulator.simulate(self.case.parameters, self.state, self.weights)
         return {"value": self.case.cost(discharge)[0]}
 
     def gradient(self) -> dict[str, object]:
-        value, gradient, _ = self.sweep.gradient(self.case.parameters, self.state, self.case.cost, self.weights)
+        value, gradient, _ = self.simulator.gradient(self.case.parameters, self.state, self.case.cost, self.weights)
         return {"value": value, "bits": float(np.sum(gradient.parameters)).hex()}
 
     def distance(self, path: str) -> dict[str, object]:
         """Largest difference of discharge from that in a file, relative to its peak."""
-        discharge, _ = self.sweep.simulate(self.case.parameters, self.state, self.weights)
+        discharge, _ = self.simulator.simulate(self.case.parameters, self.state, self.weights)
         other = np.load(path)
         return {"distance": float(np.abs(discharge - other).max() / other.max())}
 
     def newton(self) -> dict[str, object]:
         """Statistics of the solver in one forward run."""
         self.forward()
-        iterations, most, retried, failed = self.sweep.newton
+        iterations, most, retried, failed = self.simulator.newton
         mean = float(iterations.sum()) / self.case.cells / self.case.steps
         return {"mean": mean, "largest": int(most.max()), "retried": int(retried.sum()), "failed": int(failed.sum())}
 
@@ -90,10 +90,10 @@ class HydrocliRun:
     def _compile(self, precision: str) -> None:
         """Load or compile all loops on a basin of a few cells, so that no measurement pays for it."""
         case = open_case(cells=9, steps=5)
-        order = skew(case.downstream, case.level, case.steps)
+        order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
         shape = (case.cell_area, case.cell_width, case.gauges, case.step)
-        tiny = Sweep(order, forcing, *shape, precision=precision, structure=self.structure)
+        tiny = Simulator(order, forcing, *shape, precision=precision, structure=self.structure)
         tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost, self.weights)
 
 
@@ -103,9 +103,9 @@ class _Parts:
     def __init__(self, whole: bool) -> None:
         self.seconds: Counter[str] = Counter()
         self.phase = "forward" if whole else "recompute"
-        self._watch(Sweep, "_advance", phase="forward")
-        self._watch(sweep_module._Forward, "__call__", part="cells")
-        self._watch(sweep_module._Reverse, "__call__", part="cells", phase="reverse")
+        self._watch(Simulator, "_advance", phase="forward")
+        self._watch(simulator_module._Forward, "__call__", part="cells")
+        self._watch(simulator_module._Reverse, "__call__", part="cells", phase="reverse")
         self._watch(routing, "route", part="routing", within="cells")
         self._watch(routing, "route_adjoint", part="routing", within="cells")
 

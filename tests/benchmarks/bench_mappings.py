@@ -1,7 +1,7 @@
 """Mappings on a twin whose parameters are functions of its descriptors: who finds them from the gauges upstream?
 
 A synthetic basin of 400 cells with 12 gauges and noise of 5 %; those with no gauge upstream calibrate, the others
-validate. The truth is that of `hydrocli.basin.synthetic.truth`, in narrower bounds than those of the calibration, so no
+validate. The truth is that of `hydrocli.synthetic.truth`, in narrower bounds than those of the calibration, so no
 mapping has its form. Correlations are those of the maps with the truth over the cells that drain to no gauge of the
 calibration.
 """
@@ -42,16 +42,16 @@ def mappings(console: Console) -> dict[str, object]:
     """Calibrate and validate every mapping; print and return their figures."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        twin = Path(folder) / "twin"
-        _command("sample", str(twin), "--quiet", *SAMPLE)
+        clone = Path(folder) / "twin"
+        _command("sample", str(clone), "--quiet", *SAMPLE)
         for name, (mapping, optimiser) in MAPPINGS.items():
             run = Path(folder) / name.replace(" ", "-")
             options = {"folder": run, "mapping": mapping, "optimiser": optimiser}
             options |= {"gauges.calibration": "upstream", "gauges.validation": "[]"}
             sets = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
-            told = _command("calibrate", str(twin / "config.yaml"), "--quiet", *sets)
-            _command("validate", str(twin / "config.yaml"), "--quiet", *sets)
-            figures[name] = {key: told[key] for key in ("wall", "cpu")} | _scores(run) | _correlations(run, twin)
+            told = _command("calibrate", str(clone / "config.yaml"), "--quiet", *sets)
+            _command("validate", str(clone / "config.yaml"), "--quiet", *sets)
+            figures[name] = {key: told[key] for key in ("wall", "cpu")} | _scores(run) | _correlations(run, clone)
             console.print(f"[dim]{name}: {told['wall']:.0f} s[/]")
     console.print(_table(figures))
     return figures
@@ -63,12 +63,12 @@ def _scores(run: Path) -> dict[str, float]:
     return {name: statistics.mean(row["value"] for row in rows if row["scenario"] == name) for name in SCENARIOS}
 
 
-def _correlations(run: Path, twin: Path) -> dict[str, float]:
+def _correlations(run: Path, clone: Path) -> dict[str, float]:
     """Of each map with its truth, over the cells that were not calibrated; NaN where a map is constant there."""
     maps, domain = (pq.read_table(run / f"{name}.parquet").to_pydict() for name in ("parameters", "domain"))
     elsewhere, found = ~np.array(domain["calibrated"], bool), {}
     for symbol in SYMBOLS:
-        with rasterio.open(twin / "truth" / f"{symbol}.tif") as raster:
+        with rasterio.open(clone / "truth" / f"{symbol}.tif") as raster:
             truth = np.array([value[0] for value in raster.sample(zip(maps["x"], maps["y"], strict=True))])[elsewhere]
         values = np.array(maps[symbol])[elsewhere]
         found[symbol] = float(np.corrcoef(values, truth)[0, 1]) if np.ptp(values) > 0 else float("nan")

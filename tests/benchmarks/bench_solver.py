@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from hydrocli.config import load
-from hydrocli.model.structures import Structure
-from hydrocli.model.sweep import Sweep
+from hydrocli.engine.simulator import Simulator
+from hydrocli.execution.progress import Console as Quiet
+from hydrocli.experiment.build import Case, ingested
 from hydrocli.names import PARAMETERS
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.progress import Console as Quiet
+from hydrocli.structures.structure import Structure
 
 BASINS = ("cance", "sample")
 STRUCTURES = {
@@ -60,17 +60,17 @@ def _corners(basin: str, folder: Path) -> dict[str, Figures]:
         case = Case(experiment, ingested(experiment, quiet))
     network, found = case.basin.network, {}
     steps, gauges = len(case.basin.times), np.arange(len(case.basin.gauges.code))
-    base, _, _ = case.sweep(np.arange(len(network)), gauges, steps, "double")
-    place = base.skew, base.net, network.cell_area, network.cell_width, case.basin.gauges.cell, case.basin.step
+    base, _, _ = case.simulator(np.arange(len(network)), gauges, steps, "double")
+    place = base.order, base.net, network.cell_area, network.cell_width, case.basin.gauges.cell, case.basin.step
     corners = list(product(*((PARAMETERS[s].lower, PARAMETERS[s].upper) for s in ("cp", "ct", "kexc"))))
     for (name, structure), precision in product(STRUCTURES.items(), ("double", "single")):
         counts, largest, finite, runs = np.zeros(4), 0, True, 0
         for deviation, corner in product(DEVIATIONS if structure.has_network else (0.0,), corners):
             weights = np.random.default_rng(5).normal(0, deviation, structure.weights)
-            sweep = Sweep(*place, precision=precision, structure=structure)
+            simulator = Simulator(*place, precision=precision, structure=structure)
             parameters = np.repeat(np.array([*corner, 5.0, 0.6])[:, np.newaxis], len(network), axis=1)
-            discharge, state = sweep.simulate(parameters, case.state, weights)
-            told = sweep.newton[:, sweep.skew.slot]
+            discharge, state = simulator.simulate(parameters, case.state, weights)
+            told = simulator.newton[:, simulator.order.slot]
             counts, largest, runs = counts + told.sum(axis=1), max(largest, int(told[1].max())), runs + 1
             finite &= bool(np.isfinite(discharge).all() and np.isfinite(state.levels).all())
         share = counts / (runs * steps * len(network))

@@ -1,6 +1,6 @@
 """Twins: what hybrids find of a law that no parameter of their classical structure has.
 
-The discharge of a synthetic basin comes from a law of `hydrocli.model.other_laws`, without noise. The classical
+The discharge of a synthetic basin comes from a law of `hydrocli.synthetic.true_models`, without noise. The classical
 structure is calibrated, the hybrid goes on from it; scores in the calibration and in a later period, and what the
 network says where it rains, beside the truth.
 """

@@ -22,15 +22,15 @@ import pytest
 import yaml
 from runs_harness import ROOT, SAMPLE, assert_readable, assert_same_bits, call, command, configuration, manifest
 
+from hydrocli.campaign import worker
+from hydrocli.campaign.batch import Options, _Call, items_of_campaign
+from hydrocli.campaign.worker import Ending, Task, perform
 from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
+from hydrocli.execution.progress import Console
 from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
-from hydrocli.runs import worker
-from hydrocli.runs.batch import Options, _Call, items_of_campaign
-from hydrocli.runs.progress import Console
-from hydrocli.runs.worker import Ending, Task, perform
 
 STOPPED, PARTIAL, HELD = 75, 5, 6
 QUICK: dict[str, Any] = {
@@ -277,7 +277,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
     def too_much(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("hydrocli.runs.fit.trained", too_much)
+    monkeypatch.setattr("hydrocli.experiment.fit.trained", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
     assert (ending.status, ending.reason[:14]) == (1, "out of memory:")
     assert manifest(tmp_path / "run")["state"] == "failed"
@@ -294,7 +294,7 @@ def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, m
     def fails(*_: object) -> None:
         raise InputError("somewhere", "is wrong")
 
-    monkeypatch.setattr("hydrocli.runs.validate.Evaluation", fails)
+    monkeypatch.setattr("hydrocli.commands.validate.Evaluation", fails)
     assert perform(plain_task(done, folder, "validate")).status == 3
     (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", FAILED_STEP.format(step="validate") + "somewhere: is wrong")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from hydrocli.campaign import schedule
+from hydrocli.campaign.processes import Crew
+from hydrocli.campaign.schedule import Limits, Queue
+from hydrocli.campaign.slurm import shard_of_environment
+from hydrocli.campaign.worker import Ending, Task
 from hydrocli.errors import ConfigurationError
-from hydrocli.runs import resources, schedule
-from hydrocli.runs.estimate import BYTES_OF_PROCESS
-from hydrocli.runs.processes import Crew
-from hydrocli.runs.schedule import Limits, Queue
-from hydrocli.runs.slurm import shard_of_environment
-from hydrocli.runs.worker import Ending, Task
+from hydrocli.execution import resources
+from hydrocli.experiment.estimate import BYTES_OF_PROCESS
 
 KILLED = -signal.SIGKILL
 GB = 1e9

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hydrocli.runs import progress
-from hydrocli.runs.progress import Console, duration, worded
+from hydrocli.execution import progress
+from hydrocli.execution.progress import Console, duration, worded
 
 
 class Terminal(io.StringIO):

@@ -15,9 +15,9 @@ from runs_harness import ROOT, Dask, assert_same_bits, call, command, configurat
 
 from hydrocli.config import load, numbers_hash, together
 from hydrocli.errors import NumericalError
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.progress import Console
-from hydrocli.runs.regional import Region
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.regional import Region
 
 pytest.importorskip("distributed")
 

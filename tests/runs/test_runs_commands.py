@@ -27,10 +27,10 @@ from runs_harness import (
 )
 
 from hydrocli.config import load, load_campaign
-from hydrocli.model import skew
+from hydrocli.engine import order
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
 from hydrocli.names import PARAMETERS
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.progress import Console
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
 DISTRIBUTED = QUICK | {"mapping": {"kind": "distributed"}}
@@ -68,7 +68,7 @@ def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
 
 def test_threads_and_memory_change_no_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 cells give threads something to share, and 64 kB hold a few rows of states only."""
-    monkeypatch.setattr(skew, "CHUNK", 16)
+    monkeypatch.setattr(order, "CHUNK", 16)
     monkeypatch.setattr("hydrocli.config.section.LEAST_MEMORY", 1)
     for threads, memory in ((1, 2 * 10**9), (2, 2 * 10**9), (1, 65536), (3, 65536)):
         changes = DISTRIBUTED | {"execution": {"threads": threads, "memory": memory}}
@@ -137,7 +137,7 @@ def test_gradcheck(kind: str, seed: int, store: Path, tmp_path: Path) -> None:
 
 
 def test_a_wrong_gradient_fails(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hydrocli.model.objective import Objective
+    from hydrocli.engine.objective import Objective
 
     right = Objective.value_and_gradient
     monkeypatch.setattr(
@@ -186,8 +186,8 @@ def test_a_noise_free_sample_is_its_truth(noise_free: Path) -> None:
         with rasterio.open(noise_free / "truth" / f"{symbol}.tif") as raster:
             maps.append([value[0] for value in raster.sample(zip(network.x, network.y, strict=True))])
     gauges = np.arange(len(case.basin.gauges.code))
-    sweep, _, _ = case.sweep(np.arange(len(network)), gauges, len(case.basin.times))
-    simulated, _ = sweep.simulate(np.array(maps, np.float64), case.state)
+    simulator, _, _ = case.simulator(np.arange(len(network)), gauges, len(case.basin.times))
+    simulated, _ = simulator.simulate(np.array(maps, np.float64), case.state)
     assert len(gauges) == 2
     np.testing.assert_allclose(simulated, case.basin.discharge, rtol=1e-4, atol=1e-4 * simulated.max())
 

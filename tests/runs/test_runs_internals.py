@@ -11,7 +11,7 @@ from runs_harness import call, configuration, manifest, series, table
 from test_runs_structures import GIVEN, NETWORK
 
 from hydrocli import names
-from hydrocli.model import recording
+from hydrocli.engine import recorder as recording
 
 STRUCTURES = {
     "gr": {"kind": "gr"},

@@ -10,14 +10,14 @@ from runs_harness import call, configuration, manifest, table
 
 from hydrocli.config import load
 from hydrocli.config.optimiser import Batches
+from hydrocli.engine.control import Control
+from hydrocli.engine.objective import Objective
+from hydrocli.engine.windows import Windows
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.minibatch import MiniBatches, sub_periods
 from hydrocli.mapping.uniform import Uniform
-from hydrocli.model.control import Control
-from hydrocli.model.objective import Objective
-from hydrocli.model.windows import Windows
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.cost import calibration_cost
-from hydrocli.runs.minibatch import MiniBatches, sub_periods
-from hydrocli.runs.progress import Console
 from hydrocli.score.regularisation import Penalty
 
 BOTH = np.array([0, 1])
@@ -33,14 +33,14 @@ def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture(scope="module")
 def objective(case: Case) -> Objective:
     cells = np.flatnonzero(case.calibrated_cells)
-    sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
+    simulator, _, _ = case.simulator(cells, case.gauges(case.calibration), case.calibration_steps)
     control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=True)
-    return Objective(sweep, cells, control, calibration_cost(case), case.state, case.place)
+    return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
 def cut(case: Case, objective: Objective, length: int, lead: int) -> Windows:
-    sweep = case.part(objective.cells, case.gauges(case.calibration), length + lead)
-    return Windows(objective, sweep, sub_periods(case, asked(length, lead)))
+    simulator = case.part(objective.cells, case.gauges(case.calibration), length + lead)
+    return Windows(objective, simulator, sub_periods(case, asked(length, lead)))
 
 
 def asked(length: int, lead: int) -> Batches:
@@ -112,7 +112,7 @@ def test_batches_share_out_the_penalty(case: Case, objective: Objective) -> None
     none = np.zeros((2, 0), np.intp)
     penalty = Penalty(100.0, 1.0, 0.0, rows, np.arange(maps.shape[1]), *bounds, 0.8 * maps, none)
     held = Objective(
-        objective.sweep, objective.cells, objective.control, objective.cost, case.state, case.place, penalty
+        objective.simulator, objective.cells, objective.control, objective.cost, case.state, case.place, penalty
     )
     free, paying = cut(case, objective, 280, 0), cut(case, held, 280, 0)
     batches = [(window, BOTH[gauge : gauge + 1], control, control) for window in range(3) for gauge in BOTH]
@@ -166,9 +166,11 @@ def test_costs_on_several_threads_have_the_same_bits(case: Case, objective: Obje
     controls[4, -1] = np.nan
     alone = objective.values(controls)
     scores = objective.scores
-    twins = [objective.sweep.twin(), objective.sweep.twin()]
+    twins = [objective.simulator.clone(), objective.simulator.clone()]
     state, cost = case.state, objective.cost
-    together = Objective(objective.sweep, objective.cells, objective.control, cost, state, case.place, helpers=twins)
+    together = Objective(
+        objective.simulator, objective.cells, objective.control, cost, state, case.place, helpers=twins
+    )
     np.testing.assert_array_equal(together.values(controls), alone)
     assert np.isnan(alone).tolist() == [False, False, False, False, True, False, False]
     np.testing.assert_array_equal(together.scores, scores)

@@ -12,9 +12,9 @@ from runs_harness import assert_same_bits, call, configuration, manifest, proces
 from test_runs_resume import STOPPED, disturbed
 
 from hydrocli.config import load
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.cost import calibration_cost
-from hydrocli.runs.progress import Console
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.cost import calibration_cost
 from hydrocli.score.metrics import nse
 
 GIVEN = {"first_guess": {"kind": "given"}, "parameters.cp.value": 150.0, "parameters.ct.value": 80.0}

@@ -25,10 +25,10 @@ from runs_harness import (
 )
 
 from hydrocli.config import load, together
-from hydrocli.runs.build import Case, Shared, ingested
-from hydrocli.runs.progress import Console
-from hydrocli.runs.regional import Region, _dealt
-from hydrocli.runs.training import Training
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, Shared, ingested
+from hydrocli.experiment.regional import Region, _dealt
+from hydrocli.experiment.training import Training
 
 OTHERS: dict[str, dict[str, Any]] = {
     "b2": {"gauges.calibration": ["S0003"], "gauges.validation": []},

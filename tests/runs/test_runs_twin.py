@@ -22,13 +22,13 @@ from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
 from hydrocli.config import load
+from hydrocli.engine.control import Control
+from hydrocli.engine.objective import Objective
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.training import Training
 from hydrocli.mapping.uniform import Uniform
-from hydrocli.model.control import Control
-from hydrocli.model.objective import Objective
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.cost import calibration_cost
-from hydrocli.runs.progress import Console
-from hydrocli.runs.training import Training
 
 TRUTH = {"cp": 150.0, "ct": 90.0, "kexc": -0.4, "akw": 6.0, "bkw": 0.5}
 SHORT: dict[str, Any] = {
@@ -52,24 +52,24 @@ def case_of(file: Path, store: Path, **more: Any) -> Case:
 
 
 @pytest.fixture(scope="module")
-def twin(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Basin:
+def clone(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Basin:
     """The basin of the sample with the discharge of the truth."""
     file = tmp_path_factory.mktemp("truth") / "truth.yaml"
     case = case_of(file, store, **{f"parameters.{symbol}.value": value for symbol, value in TRUTH.items()})
     cells, gauges = np.flatnonzero(case.calibrated_cells), case.gauges(case.calibration)
-    sweep, _, _ = case.sweep(cells, gauges, case.calibration_steps)
+    simulator, _, _ = case.simulator(cells, gauges, case.calibration_steps)
     control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=False)
-    model = Objective(sweep, cells, control, calibration_cost(case), case.state, case.place)
+    model = Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
     discharge = np.array(case.basin.discharge)
     discharge[gauges, : case.calibration_steps] = model.simulate(control.first_guess())
     return replace(case.basin, discharge=discharge)
 
 
 @pytest.mark.parametrize("kind", OPTIMISERS)
-def test_the_truth_is_found(kind: str, twin: Basin, store: Path, tmp_path: Path) -> None:
+def test_the_truth_is_found(kind: str, clone: Basin, store: Path, tmp_path: Path) -> None:
     """Within 1 % in every parameter, from a first guess that is off by more."""
     case = case_of(tmp_path / "run.yaml", store, optimiser={"kind": kind} | OPTIMISERS[kind])
-    training = Training(replace(case, basin=twin))
+    training = Training(replace(case, basin=clone))
     with Journal(tmp_path / "journal", "key") as journal:
         endings = run_stages(training.stages, Recorder(journal, lambda _: None, lambda: False))
     errors = [np.abs(training.found(endings[:n])[0][:5, 0] / list(TRUTH.values()) - 1).max() for n in (2, 3)]

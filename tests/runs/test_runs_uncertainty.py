@@ -10,13 +10,13 @@ import pytest
 from runs_harness import call, configuration, manifest, table
 
 from hydrocli.config import load
+from hydrocli.engine.control import Control
+from hydrocli.engine.objective import Objective
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.uncertainty import sensitivities
 from hydrocli.mapping.uniform import Uniform
-from hydrocli.model.control import Control
-from hydrocli.model.objective import Objective
-from hydrocli.runs.build import Case, ingested
-from hydrocli.runs.cost import calibration_cost
-from hydrocli.runs.progress import Console
-from hydrocli.runs.uncertainty import sensitivities
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def objective_of(case: Case) -> Objective:
     cells = np.flatnonzero(case.calibrated_cells)
-    sweep, _, _ = case.sweep(cells, case.gauges(case.calibration), case.calibration_steps)
+    simulator, _, _ = case.simulator(cells, case.gauges(case.calibration), case.calibration_steps)
     control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=False)
-    return Objective(sweep, cells, control, calibration_cost(case), case.state, case.place)
+    return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
 def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
@@ -43,13 +43,13 @@ def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
     control = objective.control.first_guess()
     discharge = np.array(case.basin.discharge)
     discharge[case.gauges(case.calibration), : case.calibration_steps] = objective.simulate(control)
-    twin = objective_of(replace(case, basin=replace(case.basin, discharge=discharge)))
-    assert twin.value_and_gradient(control)[0] < 1e-20
-    sensitivity, curved = sensitivities(twin, control, np.ones(5, bool))
+    clone = objective_of(replace(case, basin=replace(case.basin, discharge=discharge)))
+    assert clone.value_and_gradient(control)[0] < 1e-20
+    sensitivity, curved = sensitivities(clone, control, np.ones(5, bool))
     found = np.einsum("gtk,gtl->kl", sensitivity, curved)
     steps = 1e-6 * np.eye(5)
     hessian = np.stack(
-        [(twin.value_and_gradient(control + s)[1] - twin.value_and_gradient(control - s)[1]) / 2e-6 for s in steps]
+        [(clone.value_and_gradient(control + s)[1] - clone.value_and_gradient(control - s)[1]) / 2e-6 for s in steps]
     )
     scale = np.sqrt(np.outer(np.diag(hessian), np.diag(hessian)))
     np.testing.assert_allclose(found / scale, hessian / scale, atol=2e-4)

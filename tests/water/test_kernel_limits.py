@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from water_harness import results, rounding
 
-from hydrocli.model.gr import gr, gr_adjoint
 from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, STATES
+from hydrocli.structures.gr import gr, gr_adjoint
 from hydrocli.water.exchange import exchange
 from hydrocli.water.interception import interception, interception_adjoint
 from hydrocli.water.kinematic_wave import LOWEST_FLOW, kinematic_wave, kinematic_wave_adjoint

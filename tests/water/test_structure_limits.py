@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from water_harness import interpreted, results, rounding
 
-from hydrocli.model.gr import gr
-from hydrocli.model.grnn import UNLIMITED, grnn, grnn_adjoint
-from hydrocli.model.implicit_euler import first_level
-from hydrocli.model.node_implicit import transposed_solve
-from hydrocli.model.node_newton import newton_step
+from hydrocli.structures.gr import gr
+from hydrocli.structures.grnn import UNLIMITED, grnn, grnn_adjoint
+from hydrocli.structures.implicit_euler import first_level
+from hydrocli.structures.node_implicit import transposed_solve
+from hydrocli.structures.node_newton import newton_step
 from hydrocli.water.flux_correction import (
     LEAK,
     corrected_flux,
@@ -160,14 +160,14 @@ def driving(k: float, ht: float) -> float:
 
 
 def test_transfer_residual_is_the_paper_and_returns_its_slope():
-    twin = interpreted(transfer_residual)
+    clone = interpreted(transfer_residual)
     for inflow, k, o, ct, ht0, ht in product(
         (0.0, 3.0), EXCHANGES, (0.0, 1e-9, 1.0, 2.0), CAPACITIES, LEVELS, (*LEVELS, 1.0, 3.0)
     ):
         residual, slope = transfer_residual(inflow, k, o, 1 / ct, ht0, ht)
         terms = np.array([ht, -ht0, -inflow / ct, -k / ct * driving(k, ht) ** 3.5, o / 4 * ht**5])
         assert residual == pytest.approx(terms.sum(), abs=8 * EPS * np.abs(terms).sum())
-        derivative = twin(inflow, k, o, 1 / ct, ht0, ht + 1e-40j)[0].imag / 1e-40
+        derivative = clone(inflow, k, o, 1 / ct, ht0, ht + 1e-40j)[0].imag / 1e-40
         assert slope == pytest.approx(derivative, rel=1e-13, abs=8 * EPS * (1 + 3.5 * abs(k) / ct * ht**2.5))
 
 

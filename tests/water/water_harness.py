@@ -12,7 +12,8 @@ import numpy as np
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
-import hydrocli.model
+import hydrocli.engine
+import hydrocli.structures
 import hydrocli.water
 from hydrocli.jit import FLAGS, kernel
 from hydrocli.water import vector_math
@@ -21,9 +22,9 @@ SELECTS = ("maximum", "minimum", "where_positive")
 
 
 def all_kernels() -> dict[str, Any]:
-    """Every function under `@kernel` in the water and the model room, `module.name`: those that are always inlined."""
+    """Every function under `@kernel` in water, structures and engine, `module.name`: those that are always inlined."""
     kernels = {}
-    for room in (hydrocli.water, hydrocli.model):
+    for room in (hydrocli.water, hydrocli.structures, hydrocli.engine):
         for info in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
             module = importlib.import_module(info.name)
             for name, value in vars(module).items():

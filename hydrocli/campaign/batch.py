@@ -1,0 +1,360 @@
+"""`hydrocli batch`: every run of a campaign that is not done yet.
+
+A call looks at the run folders, does what is missing, and leaves what is done; so it may be called every night, be
+stopped at any moment, and be called on many nodes at once, each with its own share. What happened to each run stands
+in its folder, and in the table that is made of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydrocli.basin.catchments import read_catchments
+from hydrocli.campaign.processes import Crew, Processes
+from hydrocli.campaign.schedule import Limits, Queue, need
+from hydrocli.campaign.stores import Sizes, ingest_all
+from hydrocli.campaign.worker import Ending, Task
+from hydrocli.config import (
+    CampaignFile,
+    Experiment,
+    Item,
+    differing_keys,
+    items_of,
+    load,
+    load_campaign,
+    numbers_hash,
+    plain,
+    resolved_campaign,
+    table_of,
+)
+from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
+from hydrocli.execution.progress import Console
+from hydrocli.execution.progress import Task as Progress
+from hydrocli.execution.resources import usable_cores, usable_memory
+from hydrocli.execution.signals import StopFlag, stop_flag
+from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
+from hydrocli.results.folder import MANIFEST, read_manifest
+from hydrocli.results.lock import Lock
+from hydrocli.results.write import telling, write_text
+
+BETWEEN_TABLES = 20.0
+"""Seconds between two tables of a campaign that goes on."""
+CALIBRATE = "calibrate"
+NO_FAILURE = 0, Stopped.exit_status, HeldError.exit_status
+"""Endings of which the folder tells more: who held it may have done the run meanwhile."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a call asks for beside the configuration.
+
+    Attributes:
+        workers: processes; None: as the campaign says.
+        shard: which part of how many, from 1.
+        retry: also runs that have failed.
+        force: start anew beside runs of another configuration.
+        steps: only these steps, of all runs that are calibrated, again; empty: what is missing.
+    """
+
+    workers: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    retry: bool = False
+    force: bool = False
+    steps: tuple[str, ...] = ()
+
+
+@dataclass
+class _Call:
+    """One call: its runs, and how those that it has tried have ended."""
+
+    file: CampaignFile
+    items: list[Item]
+    options: Options
+    console: Console
+    endings: dict[str, Ending] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.file.campaign.folder)
+
+    def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
+        """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
+        wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
+        rows = rows_of(wanted, self.file.campaign.then)
+        for row in rows:
+            ending = self.endings.get(f"{row['model']}/{row['item']}")
+            if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
+                row |= {"state": "failed", "reason": ending.reason}
+        return rows
+
+    def write(self) -> None:
+        """Write the table of all runs; that it cannot be written must not end them."""
+        try:
+            write_campaign(self.folder, self.rows(), self.file.campaign.name)
+        except InputError as error:
+            self.console.warn(str(error))
+
+
+def items_of_campaign(file: CampaignFile) -> list[Item]:
+    """All runs of a campaign.
+
+    Raises:
+        HydrocliError: everything wrong with the configuration of any of them, or with the table of catchments.
+    """
+    table = table_of(file)
+    return items_of(file, table, read_catchments(table))
+
+
+def batch(target: Path, overrides: list[str], console: Console, options: Options) -> list[Row]:
+    """Do what is missing of a campaign; the rows of its runs, of this shard, come back when all of them are done.
+
+    Args:
+        target: YAML file or folder of the campaign.
+        overrides: `section.key=value` texts for the campaign.
+        console: what is said goes there.
+        options: see there.
+
+    Raises:
+        Errors: everything that is wrong with any configuration, before anything starts.
+        PartialError: some runs have failed, the others are done.
+        HeldError: another process works on this share, or on the runs that are left.
+        Stopped: a signal came; run again to continue.
+    """
+    file = load_campaign(target, overrides)
+    call = _Call(file, items_of_campaign(file), options, console)
+    share = _share(call.items, options.shard)
+    _refuse_others(share, options)
+    with telling(call.folder, "cannot be made"):
+        call.folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(call.folder / "lock{}.json".format("-{}-of-{}".format(*options.shard) if options.shard[1] > 1 else ""))
+    lock.acquire()
+    try:
+        with stop_flag() as stop:
+            write_text(call.folder / "campaign.yaml", resolved_campaign(file.campaign))
+            call.write()
+            _work(call, share, stop)
+            call.write()
+            return _told(call, share, stop)
+    finally:
+        lock.release()
+
+
+def ingest_campaign(target: Path, overrides: list[str], console: Console) -> None:
+    """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
+
+    Raises:
+        Errors: everything that is wrong with any configuration.
+        PartialError: the data of some runs are wrong.
+    """
+    file = load_campaign(target, overrides)
+    items = items_of_campaign(file)
+    workers = file.campaign.execution.workers or usable_cores()
+    sizes = ingest_all(items, console, workers, lambda: None)
+    wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
+    if wrong:
+        what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
+        raise PartialError(str(file.campaign.folder), what)
+    console.note(f"the data of {len(items)} runs are read")
+
+
+def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
+    """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
+    number, shards = shard
+    place = {code: n for n, code in enumerate(dict.fromkeys(item.code for item in items))}
+    return [item for item in items if place[item.code] % shards == number - 1]
+
+
+def _refuse_others(items: Sequence[Item], options: Options) -> None:
+    """Refuse folders that hold calibrations of another configuration."""
+    problems: list[HydrocliError] = []
+    for item in items:
+        path = Path(item.experiment.folder)
+        if options.force or not (path / MANIFEST).exists():
+            continue
+        found = read_manifest(path)
+        if found.identity != numbers_hash(item.experiment) and _binds(path, found.state):
+            problems.append(_another(path, item.experiment))
+    if problems:
+        raise Errors(problems)
+
+
+def _binds(path: Path, state: str) -> bool:
+    return state == "finished" or (path / "journal.bin").exists()
+
+
+def _another(path: Path, experiment: Experiment) -> HydrocliError:
+    keys: list[str] = []
+    with suppress(HydrocliError):
+        keys = differing_keys(load(path), experiment)
+    what = f"holds a calibration that differs in {', '.join(keys) or 'its configuration'}"
+    return ConfigurationError(str(path), what, "Name another folder, or use --force to set the earlier runs aside.")
+
+
+def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
+    asked = _asked(call, share)
+    if not asked:
+        call.console.note(f"{call.folder}: nothing to do")
+        return
+    campaign, options = call.file.campaign, call.options
+    workers = options.workers or campaign.execution.workers or usable_cores()
+    items = [item for item in share if item.key in asked]
+    sizes = ingest_all(items, call.console, workers, lambda: _stop_now(stop, call))
+    tasks = _tasks(call, items, asked, sizes)
+    if not tasks:
+        return
+    limits = Limits(_memory(call), campaign.execution.attempts)
+    tasks = [task for task in tasks if _could_fit(call, task, limits)]
+    crew = _crew(call, min(workers, sum(task.threads for task in tasks)))
+    try:
+        _run(call, tasks, crew, limits, stop)
+    finally:
+        crew.close()
+
+
+def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
+    """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
+    asked, options = {}, call.options
+    then = call.file.campaign.then
+    for item, row in zip(share, call.rows(share), strict=True):
+        if row["state"] == "running":
+            call.endings[item.key] = Ending(item.key, HeldError.exit_status, row["reason"])
+            continue
+        path = Path(item.experiment.folder)
+        calibrated = (path / MANIFEST).exists() and read_manifest(path).state == "finished"
+        anew = options.force and calibrated and read_manifest(path).identity != numbers_hash(item.experiment)
+        if options.steps:
+            if calibrated:
+                asked[item.key] = options.steps
+        elif row["state"] != "done" and (row["state"] != "failed" or options.retry):
+            asked[item.key] = tuple(steps_lacking(path, then)) if calibrated else (CALIBRATE, *then)
+        if anew:
+            asked[item.key] = (CALIBRATE, *then)
+    return asked
+
+
+def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[Task]:
+    """What the crew is given; runs whose data are wrong have failed already."""
+    tasks = []
+    for item in items:
+        found = sizes[item.key]
+        if isinstance(found, HydrocliError):
+            _fail(call, item.key, found.exit_status, str(found))
+            continue
+        experiment, steps = item.experiment, asked[item.key]
+        values = plain(experiment)
+        told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
+        tasks.append(
+            Task(
+                item.key,
+                str(experiment.folder),
+                values,
+                steps,
+                hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if CALIBRATE in steps else "",
+                call.options.force and CALIBRATE in steps,
+                found.seconds if CALIBRATE in steps else 1.0,
+                found.bytes,
+                experiment.execution.threads,
+            )
+        )
+    return tasks
+
+
+def _memory(call: _Call) -> float:
+    """Of all runs together; on other machines each job has its own, which `_could_fit` looks at."""
+    if call.file.campaign.execution.cluster in ("none", "local"):
+        return float(call.file.campaign.execution.memory or usable_memory())
+    return float("inf")
+
+
+def _could_fit(call: _Call, task: Task, limits: Limits) -> bool:
+    slurm = call.file.campaign.slurm
+    room = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
+    if need(task) <= room:
+        return True
+    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {room / 1e9:.1f} GB are there"
+    _fail(call, task.key, InputError.exit_status, f"{what}: lower execution.memory of the run")
+    return False
+
+
+def _fail(call: _Call, key: str, status: int, reason: str) -> None:
+    """Record a run that could not be begun."""
+    call.endings[key] = Ending(key, status, reason)
+    with suppress(HydrocliError):
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
+    call.console.warn(f"{key}: {reason}")
+
+
+def _crew(call: _Call, workers: int) -> Crew:
+    if call.file.campaign.execution.cluster == "none":
+        return Processes(workers)
+    from hydrocli.campaign.dask_crew import DaskCrew
+
+    return DaskCrew(call.file.campaign, workers)
+
+
+def _run(call: _Call, tasks: list[Task], crew: Crew, limits: Limits, stop: StopFlag) -> None:
+    with call.console.task("campaign", len(tasks)) as progress:
+        written = time.monotonic()
+
+        def watch(waiting: int, running: int) -> None:
+            nonlocal written
+            failed = sum(ending.status not in (0, Stopped.exit_status) for ending in call.endings.values())
+            progress.update(len(tasks) - waiting - running, running=running, failed=failed)
+            if time.monotonic() - written > BETWEEN_TABLES:
+                written = time.monotonic()
+                call.write()
+
+        Queue(tasks, crew, limits, lambda ending: _ended(call, ending)).work(stop, watch)
+        _finish(progress, tasks, call)
+
+
+def _finish(progress: Progress, tasks: list[Task], call: _Call) -> None:
+    done = [call.endings[task.key].status == 0 for task in tasks if task.key in call.endings]
+    progress.update(sum(done), running=0, failed=len(done) - sum(done))
+
+
+def _ended(call: _Call, ending: Ending) -> None:
+    call.endings[ending.key] = ending
+    if ending.status < 0:
+        with suppress(HydrocliError):
+            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
+    if ending.status in (0, Stopped.exit_status):
+        told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
+        call.console.detail(f"{ending.key}: {ending.reason or told}")
+    else:
+        call.console.warn(f"{ending.key}: {ending.reason}")
+
+
+def _stop_now(stop: StopFlag, call: _Call) -> None:
+    if stop():
+        raise _stopped(stop, call)
+
+
+def _stopped(stop: StopFlag, call: _Call) -> Stopped:
+    what = f"stopped by {stop.name}, every run has saved itself"
+    return Stopped(str(call.folder), what, "Run again to continue.")
+
+
+def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
+    """The rows, or how the call ends where not all is done."""
+    rows = call.rows(share)
+    counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)
+    call.console.note(f"{call.folder}: {counted}")
+    if stop():
+        raise _stopped(stop, call)
+    failed = [row for row in rows if row["state"] == "failed"]
+    if failed:
+        reasons = [f"{row['model']}/{row['item']}: {row['reason']}" for row in failed]
+        what = f"{len(failed)} of {len(rows)} runs have failed"
+        raise PartialError(str(call.folder), "\n  ".join([what, *reasons]), "Mend what they tell, then: batch --retry")
+    left = {f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"}
+    if held := [k for k, ending in call.endings.items() if ending.status == HeldError.exit_status and k in left]:
+        what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
+        raise HeldError(str(call.folder), what, "Wait for it; `hydrocli status` shows it.")
+    return rows

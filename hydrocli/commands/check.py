@@ -1,0 +1,186 @@
+"""`hydrocli check`: what a run would work on, and what it would cost; nothing is started or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
+from hydrocli.config import Experiment, load, together
+from hydrocli.errors import HydrocliError
+from hydrocli.experiment.build import source_of, stamp
+from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
+from hydrocli.experiment.mappings import descriptors_of
+from hydrocli.experiment.roles import roles_of
+from hydrocli.results import read
+
+
+def check(target: Path, overrides: list[str]) -> dict[str, Any]:
+    """Report of domain, gauges, forcing, memory and time.
+
+    Returns:
+        Values, lists of rows and lists of sentences by words; `problems` holds all that ingestion would refuse, also of
+        the further basins of a regional calibration.
+
+    Raises:
+        Errors: the configuration cannot be read.
+    """
+    members = together(load(target, overrides))
+    report, *others = map(_checked, members)
+    if others:
+        for other in others:
+            report["problems"] += [f"{other['name']}: {problem}" for problem in other["problems"]]
+        keys = ("name", "calibrated_cells", "steps", "memory_mb", "seconds_per_gradient")
+        report["regional"] = [{key: other[key] for key in keys if key in other} for other in others]
+    return report
+
+
+def _checked(experiment: Experiment) -> dict[str, Any]:
+    """The report of one basin."""
+    coverage = inspect(source_of(experiment), Path(experiment.forcing.store))
+    report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
+    report["structure"] = experiment.structure.kind
+    report |= _period(experiment)
+    roles, problems = _roles(experiment, coverage)
+    if coverage.network is not None:
+        report |= _domain(coverage) | _cost(experiment, coverage, roles)
+    if coverage.gauges is not None:
+        report["gauges"] = _gauges(coverage, roles)
+    report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
+    report["warnings"] = list(coverage.notes)
+    report["problems"] = [
+        *map(str, coverage.errors),
+        *problems,
+        *_gaps(experiment, coverage),
+        *_sources(experiment),
+        *_silent(experiment, coverage, roles),
+    ]
+    return report
+
+
+def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
+    """Descriptors with gaps that the mapping needs."""
+    missing, kind = coverage.descriptors_missing, experiment.mapping.kind
+    needed = [name for name in descriptors_of(experiment, list(missing)) if missing.get(name)]
+    return [
+        f"descriptor {name}: is missing in {missing[name]:.1%} of the cells, and {kind} needs it" for name in needed
+    ]
+
+
+def _sources(experiment: Experiment) -> list[str]:
+    """What is wrong with the runs that this one starts from."""
+    problems = []
+    for section in ("parameters", "initial", "network"):
+        source = getattr(experiment, section).source
+        if source:
+            try:
+                read(source)
+            except HydrocliError as error:
+                problems.append(f"{section}.from: {error}")
+    return problems
+
+
+def _roles(experiment: Experiment, coverage: Coverage) -> tuple[dict[str, str], list[str]]:
+    """`calibration` or `validation` by gauge, where it has a role, and what is wrong with roles."""
+    network, gauges = coverage.network, coverage.gauges
+    if network is None or gauges is None:
+        return {}, []
+    try:
+        catchments = [network.catchment(cell) for cell in gauges.cell]
+        calibration, validation = roles_of(experiment.gauges, gauges.code, lambda: np.stack(catchments))
+    except HydrocliError as error:
+        return {}, [str(error)]
+    return dict.fromkeys(calibration, "calibration") | dict.fromkeys(validation, "validation"), []
+
+
+def _silent(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> list[str]:
+    """Gauges of the calibration that have no observation at all."""
+    gauges, missing = coverage.gauges, coverage.observed_missing
+    if gauges is None or missing is None or experiment.period.calibration is None:
+        return []
+    without = [code for code, share in zip(gauges.code, missing, strict=True) if share == 1.0]
+    silent = [code for code in without if roles.get(code) == "calibration"]
+    return [f"gauges.calibration: gauge {code} has no observation in the period" for code in silent]
+
+
+def _period(experiment: Experiment) -> dict[str, Any]:
+    period = experiment.period
+    span = stamp(period.end) - stamp(period.start)
+    windows = {"calibration": period.calibration, **period.validation}
+    told = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
+    return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": told}
+
+
+def _domain(coverage: Coverage) -> dict[str, Any]:
+    network = coverage.network
+    assert network is not None
+    return {
+        "crs": _crs_name(network.grid.crs_wkt),
+        "grid": f"{network.grid.height} rows x {network.grid.width} columns",
+        "cells": len(network),
+        "levels": int(network.level.max()) + 1,
+        "area_km2": float(network.cell_area.sum() / 1e6),
+        "store": coverage.store or "not ingested yet",
+        "descriptors_missing": coverage.descriptors_missing or "no descriptors",
+    }
+
+
+def _crs_name(wkt: str) -> str:
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(wkt)
+    authority = crs.to_authority()
+    return f"{crs.name} ({':'.join(authority)})" if authority else crs.name
+
+
+def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> dict[str, Any]:
+    """Memory and time of a calibration; its sweep ends with the calibration and holds its gauges' catchments only."""
+    network, gauges, period = coverage.network, coverage.gauges, experiment.period
+    assert network is not None
+    steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
+    told = {"forcing_on_disk_mb": 2 * FORCING_BYTES * len(network) * steps / 1e6}
+    wanted = [code for code, role in roles.items() if role == "calibration"]
+    if period.calibration is None or gauges is None or not wanted:
+        return told | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
+    cost = estimate(experiment, network, gauges, wanted)
+    return told | {
+        "calibrated_cells": cost.cells,
+        "memory_mb": cost.bytes / 1e6,
+        "seconds_per_gradient": cost.gradient,
+        "minutes_at_most": cost.seconds / 60,
+    }
+
+
+def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
+    gauges, network, missing = coverage.gauges, coverage.network, coverage.observed_missing
+    assert gauges is not None
+    assert network is not None
+    return [
+        {
+            "gauge": code,
+            "role": roles.get(code, "none"),
+            "x": float(gauges.x[g]),
+            "y": float(gauges.y[g]),
+            "row": int(network.row[gauges.cell[g]]),
+            "column": int(network.column[gauges.cell[g]]),
+            "area_asked_km2": float(gauges.area_asked[g] / 1e6),
+            "area_found_km2": float(gauges.area_found[g] / 1e6),
+            "observed_missing": None if missing is None else float(missing[g]),
+        }
+        for g, code in enumerate(gauges.code)
+    ]
+
+
+def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:
+    gaps = [f"{first}" if first == last else f"{first} to {last}" for first, last in forcing.gaps[:3]]
+    return {
+        "forcing": forcing.name,
+        "files": forcing.files,
+        "steps": forcing.steps,
+        "steps_without_file": forcing.steps_without_files,
+        "first_gaps": "; ".join(gaps),
+        "cells_not_covered": forcing.uncovered,
+        "values_missing": forcing.missing,
+    }

@@ -1,0 +1,102 @@
+"""`hydrocli simulate`: one forward run with given parameters, or those of a run; needs no observations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hydrocli.config import Experiment, load, resolved
+from hydrocli.config.experiment import HYBRIDS
+from hydrocli.errors import ConfigurationError
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested, tell_compilation
+from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
+from hydrocli.experiment.mappings import descriptors_of
+from hydrocli.experiment.outcome import unsolved, write_outcome
+from hydrocli.experiment.phi2 import carried_mapping, read_phi2
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.results import read
+from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
+from hydrocli.results.write import write_text
+
+
+def simulate(
+    target: Path, overrides: list[str], console: Console, output: Path | None = None, of: Path | None = None
+) -> None:
+    """Simulate the whole period and write a run folder of it.
+
+    Args:
+        target: YAML file, whose parameters are taken, or run folder, whose calibrated maps are.
+        overrides: `section.key=value` texts.
+        console: what is said goes there.
+        output: folder to write; left out: that of the YAML.
+        of: run folder whose structure, parameters and networks are carried to the basin of the YAML.
+
+    Raises:
+        ConfigurationError: the folder to write holds a calibration; the YAML lacks descriptors of the mapping.
+        InputError: cells that the run does not have, and maps that follow no descriptors.
+    """
+    experiment, run = load(target, overrides), of or _run_of(target)
+    if of:
+        experiment = _carried(experiment, of)
+    path = (output or Path(experiment.folder)).absolute()
+    if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
+        raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
+    experiment = experiment.model_copy(update={"folder": str(path)})
+    with RunFolder.open(path, experiment.name) as folder:
+        console.sink = lambda fields: folder.log(**fields)
+        write_text(folder.path / "config.yaml", resolved(experiment))
+        folder.start(identity=SIMULATION, seed=experiment.seed)
+        tell_compilation(console)
+        with folder.timed("ingestion"):
+            case = Case(experiment, ingested(experiment, console), run, run)
+        folder.update(inputs={"basin": case.basin.fingerprint})
+        with folder.timed("results"):
+            cells = len(case.basin.network)
+            if run:
+                maps = maps_of_run(run, case)
+            else:
+                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
+            scores = write_outcome(folder, case, maps, case.phi1, read_phi2(run) if run else None)
+        told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
+        folder.finish(
+            f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
+        )
+        console.note(f"{folder.path}: {folder.manifest.ending}")
+
+
+def _run_of(target: Path) -> Path | None:
+    """The run folder that a target stands for: itself, or the one whose `config.yaml` it is."""
+    folder = target if target.is_dir() else target.absolute().parent
+    return folder if target.is_dir() or (target.name == "config.yaml" and (folder / MANIFEST).exists()) else None
+
+
+def _carried(experiment: Experiment, of: Path) -> Experiment:
+    """A configuration with all that was calibrated in a run, and the equations that this belongs to.
+
+    Raises:
+        ConfigurationError: the basin lacks descriptors that the mapping sees.
+    """
+    read(of)  # says what is wrong with it
+    theirs = load(of / "config.yaml")
+    absent = [
+        name
+        for name in descriptors_of(theirs, list(theirs.basin.descriptors))
+        if name not in experiment.basin.descriptors
+    ]
+    if absent:
+        what = f"{', '.join(absent)} not there, and the mapping of {of} needs them"
+        raise ConfigurationError("basin.descriptors", what, "Name their files.")
+    source = str(of.absolute())
+    settings = {s: theirs.parameters[s].model_copy(update={"value": None}) for s in PARAMETERS}
+    levels = {s: theirs.initial[s] for s in INITIAL_LEVELS if theirs.initial[s].calibrated}
+    has_network = theirs.structure.kind in HYBRIDS
+    update = {
+        "structure": theirs.structure,
+        "mapping": carried_mapping(theirs),
+        "parameters": theirs.parameters.model_copy(update={"source": source, **settings}),
+        "initial": experiment.initial.model_copy(update=levels),
+        "network": experiment.network.model_copy(update={"source": source if has_network else None}),
+    }
+    return experiment.model_copy(update=update)

@@ -1,0 +1,73 @@
+"""`hydrocli warmup`: compile once what later runs on this machine will need, by doing a very small one of each kind."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.commands.calibrate import calibrate_experiment
+from hydrocli.commands.sample import sample
+from hydrocli.commands.signatures import signatures_experiment
+from hydrocli.commands.validate import validate_experiment
+from hydrocli.config import load
+from hydrocli.errors import ConfigurationError
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import tell_compilation
+from hydrocli.jit import cache_folder
+from hydrocli.synthetic import SampleOptions
+
+SPAN = np.datetime64("2019-09-01"), np.datetime64("2019-09-21")
+STRUCTURES = ("gr", "grnn", "ode", "node")
+PRECISIONS = ("double", "single")
+OPTIMISERS = {"gr": "lbfgsb", "ode": "lbfgsb", "grnn": "adam", "node": "adam"}
+
+
+def warmup(structures: Sequence[str], precisions: Sequence[str], console: Console) -> list[dict[str, Any]]:
+    """Calibrate, validate and describe a few cells for some days with each structure and precision.
+
+    Args:
+        structures: which; none: all.
+        precisions: which; none: both.
+        console: what is said goes there.
+
+    Returns:
+        What was compiled, and the seconds that it took; a second call takes a fraction.
+
+    Raises:
+        ConfigurationError: no such structure or precision.
+    """
+    for option, asked, known in (("--structure", structures, STRUCTURES), ("--precision", precisions, PRECISIONS)):
+        if odd := [name for name in asked if name not in known]:
+            raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
+    tell_compilation(console)
+    console.note(f"compiled code is kept in {cache_folder()}")
+    quiet, rows = Console(quiet=True), []
+    with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
+        basin = Path(scratch) / "basin"
+        sample(basin, quiet, SampleOptions(*SPAN, cells=50, gauges=2))
+        for structure in structures or STRUCTURES:
+            for precision in precisions or PRECISIONS:
+                began = time.perf_counter()
+                _run(basin / "config.yaml", structure, precision, quiet)
+                rows.append({"structure": structure, "precision": precision, "seconds": time.perf_counter() - began})
+                console.detail(f"{structure}, {precision}: {rows[-1]['seconds']:.1f} s")
+    return rows
+
+
+def _run(file: Path, structure: str, precision: str, console: Console) -> None:
+    changes = [
+        f"structure={{kind: {structure}}}",
+        f"optimiser={{kind: {OPTIMISERS[structure]}, iterations: 1}}",
+        "first_guess={kind: screening, samples: 4, descents: 1, iterations: 1}",
+        f"execution.precision={precision}",
+        f"folder=run-{structure}-{precision}",
+    ]
+    experiment = load(file, changes)
+    calibrate_experiment(experiment, console)
+    validate_experiment(experiment, console)
+    signatures_experiment(experiment, console)

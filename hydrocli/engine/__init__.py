@@ -1,0 +1,1 @@
+"""The order of computation, the loops over cells and time, and what goes from controls to cost and back."""

@@ -1,0 +1,228 @@
+"""Control vector to cost and back: mapping, sweep, score, and the transposes in reverse order.
+
+Anything that is not a finite number stops here, with the place where it arose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.engine.control import Control
+from hydrocli.engine.simulator import Gradient, Observer, Rows, Seed, Simulator, State
+from hydrocli.errors import NumericalError
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+
+Floats = NDArray[np.float64]
+
+ROWS = (*PARAMETERS, *INITIAL_LEVELS)
+"""Rows of the maps that a mapping gives: parameters, then initial levels."""
+
+Place = Callable[[int, int], str]
+"""Names a cell and a step for the user."""
+
+
+class DischargeCost(Protocol):
+    """What the objective needs of a cost."""
+
+    def value_and_derivative(self, simulated: Floats) -> tuple[float, Floats]:
+        """Cost, and its derivative [g, t], of a discharge [g, t]."""
+        ...
+
+    def value(self, simulated: Floats) -> float:
+        """Cost of a discharge [g, t]."""
+        ...
+
+    def by_gauge(self, simulated: Floats) -> Floats:
+        """Score of every gauge [g]."""
+        ...
+
+
+class MapPenalty(Protocol):
+    """What the objective needs of a penalty."""
+
+    def value(self, maps: Floats) -> float:
+        """Penalty of maps [7, n]."""
+        ...
+
+    def derivative(self, maps: Floats) -> Floats:
+        """Its derivative [7, n] by the maps."""
+        ...
+
+
+class Objective:
+    """Cost of a control vector and its gradient.
+
+    Args:
+        sweep: over the calibration, reading the gauges of the cost.
+        cells: which of the n cells of the maps the sweep has: those that can move the cost.
+        control: control vector to maps [7, n], cp, ct, kexc, akw, bkw, hp, ht, and to the weights of phi1.
+        cost: of the discharge.
+        state: of all n cells at the start; its levels are replaced by the maps' last two rows.
+        place: names a cell (of n) and a step in error messages.
+        penalty: on the maps, added to the cost of the discharge; None: none.
+        helpers: twins of the sweep; with them costs without gradients are computed on as many threads more.
+
+    Attributes:
+        scores: score of every gauge at the last evaluation, for those who watch.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        cells: NDArray[np.integer],
+        control: Control,
+        cost: DischargeCost,
+        state: State,
+        place: Place,
+        penalty: MapPenalty | None = None,
+        helpers: Sequence[Simulator] = (),
+    ) -> None:
+        self.helpers = helpers
+        self.simulator, self.cells, self.control, self.cost, self.penalty = simulator, cells, control, cost, penalty
+        self.river = state.discharge[cells], state.lateral_inflow[cells]
+        self.place: Place = lambda cell, step: place(int(cells[cell]), step)
+        self.scores: Floats = np.full(len(simulator.gauge_slots), np.nan)
+
+    def value_and_gradient(self, control: Floats) -> tuple[float, Floats]:
+        """Cost and its gradient [m] at a control [m].
+
+        Raises:
+            NumericalError: the discharge or the gradient is not finite; says in which cell and when, or in which row.
+        """
+
+        def seed(discharge: Floats) -> tuple[float, Floats]:
+            self.scores = self.cost.by_gauge(discharge)
+            return self.cost.value_and_derivative(discharge)
+
+        return self.evaluate(control, seed, self.simulator)
+
+    def evaluate(
+        self,
+        control: Floats,
+        seed: Seed,
+        simulator: Simulator,
+        state: State | None = None,
+        first: int = 0,
+        share: float = 1.0,
+    ) -> tuple[float, Floats]:
+        """Cost and its gradient [m] at a control [m], on a sweep over the same cells that may be a part of the whole.
+
+        Args:
+            control: where.
+            seed: cost and its derivative [g, t] of a discharge [g, t].
+            sweep: of the cells.
+            state: at its start; left out: what the maps and the objective have.
+            first: step of the whole at which the sweep starts.
+            share: of the whole that the part is [-]; it has as much of the derivative of the penalty.
+
+        Raises:
+            NumericalError: see `value_and_gradient`.
+        """
+        maps, weights = self.control.split(control)
+        parameters, initial = self._here(maps)
+        start = state or initial
+
+        def seed_finite(discharge: Floats) -> tuple[float, Floats]:
+            if not np.isfinite(discharge).all():
+                place: Place = lambda cell, step: self.place(cell, first + step)  # noqa: E731
+                raise broken_run(simulator, parameters, start, weights, place)
+            return seed(discharge)
+
+        value, gradient, _ = simulator.gradient(parameters, start, seed_finite, weights)
+        bars = self._spread(gradient, maps)
+        if state is not None:
+            bars[len(PARAMETERS) :] = 0.0  # levels that come from elsewhere are not those of the maps
+        if self.penalty:
+            value += self.penalty.value(maps)
+            bars += share * self.penalty.derivative(maps)
+        self._require_finite(bars, maps)
+        return value, self.control.transpose(control, bars, gradient.weights)
+
+    def _require_finite(self, bars: Floats, maps: Floats) -> None:
+        if np.isfinite(bars).all():
+            return
+        row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
+        symbol, number = ROWS[row], self.cells[cell]
+        raise NumericalError(
+            f"gradient of {symbol}",
+            f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
+            "Narrow the bounds of this parameter.",
+        )
+
+    def values(self, controls: Floats) -> Floats:
+        """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers. The scores become the best one's."""
+        simulators = [self.simulator, *self.helpers][: len(controls)]
+
+        def share(first: int) -> list[tuple[float, Floats]]:
+            return [self._value(control, simulators[first]) for control in controls[first :: len(simulators)]]
+
+        costs, scores = np.full(len(controls), np.nan), np.empty((len(controls), len(self.scores)))
+        with ThreadPoolExecutor(len(simulators)) as pool:
+            for first, found in enumerate(pool.map(share, range(len(simulators)))):
+                costs[first :: len(simulators)], scores[first :: len(simulators)] = zip(*found, strict=True)
+        if np.isfinite(costs).any():
+            self.scores = scores[np.nanargmin(costs)]
+        return costs
+
+    def _value(self, control: Floats, simulator: Simulator) -> tuple[float, Floats]:
+        """Cost and scores [g] of a control [m]; NaN where a run leaves the finite numbers."""
+        maps, weights = self.control.split(control)
+        discharge = simulator.simulate(*self._here(maps), weights)[0]
+        if not np.isfinite(discharge).all():
+            return np.nan, np.full(len(discharge), np.nan)
+        cost = self.cost.value(discharge) + (self.penalty.value(maps) if self.penalty else 0.0)
+        return cost, self.cost.by_gauge(discharge)
+
+    def simulate(self, control: Floats, observe: Observer | None = None) -> Floats:
+        """Discharge [g, t] of a control [m]; `watch` is shown the rows (see `Sweep.simulate`)."""
+        maps, weights = self.control.split(control)
+        return self.simulator.simulate(*self._here(maps), weights, observe)[0]
+
+    def pull_back(self, control: Floats, discharge_bar: Floats) -> Floats:
+        """d cost / d control [m] from d cost / d discharge [g, t]: the transpose of `simulate` at a control."""
+        maps, weights = self.control.split(control)
+        _, gradient, _ = self.simulator.gradient(*self._here(maps), lambda _: (0.0, discharge_bar), weights)
+        return self.control.transpose(control, self._spread(gradient, maps), gradient.weights)
+
+    def _spread(self, gradient: Gradient, maps: Floats) -> Floats:
+        """The gradient of the cells of the sweep as one of all maps [7, n]."""
+        bars = np.zeros_like(maps)
+        bars[:, self.cells] = np.concatenate([gradient.parameters, gradient.levels])
+        return bars
+
+    def _here(self, maps: Floats) -> tuple[Floats, State]:
+        """Parameters and state of the cells of the sweep."""
+        here = maps[:, self.cells]
+        return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *self.river)
+
+
+def broken_run(simulator: Simulator, parameters: Floats, state: State, weights: Floats, place: Place) -> NumericalError:
+    """Run again, looking for the first value that is not finite: the error that names its cell, step and parameters."""
+    found: list[tuple[str, int, int]] = []
+
+    def observe(rows: Rows, start: int, count: int) -> None:
+        step = np.arange(start, start + count)[:, np.newaxis] - simulator.order.level
+        active = (step >= 0) & (step < simulator.order.steps)
+        for name, values in (("hp", rows.levels[0]), ("ht", rows.levels[1]), ("discharge", rows.flow)):
+            broken = np.argwhere(active & ~np.isfinite(values[1 : count + 1]))
+            if len(broken) and not found:
+                row, slot = broken[0]
+                found.append(
+                    (name, start + int(row) - int(simulator.order.level[slot]), int(simulator.order.cell[slot]))
+                )
+
+    simulator.simulate(parameters, state, weights, observe)
+    if not found:
+        return NumericalError("simulation", "a discharge is not finite", "Look at the observations and parameters.")
+    name, step, cell = found[0]
+    values = ", ".join(f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(PARAMETERS))
+    return NumericalError(
+        place(cell, step),
+        f"{name} is not a finite number ({values})",
+        "Look at the forcing there, or narrow the bounds.",
+    )

@@ -1,0 +1,1 @@
+"""How work is carried out: progress, signals, the machine's resources."""

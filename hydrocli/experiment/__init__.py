@@ -1,0 +1,1 @@
+"""One experiment from configuration to results: setup, stages, final simulation, evaluation."""

@@ -1,0 +1,387 @@
+"""From what was asked (config) to what is computed: plain arguments for the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.basin.basin import Basin
+from hydrocli.basin.ingest import BasinSource, Progress, open_basin
+from hydrocli.basin.source import inputs_read_once
+from hydrocli.basin.together import ingest_together
+from hydrocli.config import Experiment
+from hydrocli.engine.net_forcing import flux_matching, intercept
+from hydrocli.engine.objective import ROWS
+from hydrocli.engine.order import WavefrontOrder, wavefront_order
+from hydrocli.engine.simulator import Simulator, State
+from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.execution.progress import Console, Task
+from hydrocli.experiment.mappings import mapping_of, scaling_of
+from hydrocli.experiment.maps import Maps
+from hydrocli.experiment.phi1 import Phi1, read_phi1, structure_of
+from hydrocli.experiment.phi2 import Phi2, continued_phi2, maps_from
+from hydrocli.experiment.roles import Roles, roles_of
+from hydrocli.jit import cache_folder, is_compiled, replaced_cache
+from hydrocli.mapping.descriptors import Scaling
+from hydrocli.mapping.mapping import Mapping
+from hydrocli.mapping.rows import ParameterRow
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.structures.structure import Structure
+
+Floats = NDArray[np.float64]
+Cells = NDArray[np.intp]
+
+
+def source_of(experiment: Experiment) -> BasinSource:
+    """What the basin of an experiment is made from."""
+    gauges, forcing = experiment.gauges, experiment.forcing
+    demand = forcing.evapotranspiration
+    asked = demand.temperature if demand.kind == "oudin" else demand
+    return BasinSource(
+        start=stamp(experiment.period.start),
+        end=stamp(experiment.period.end),
+        step=experiment.period.step,
+        flow_directions=Path(experiment.basin.flow_directions.path),
+        encoding=experiment.basin.flow_directions.encoding,
+        gauges=Path(gauges.table),
+        precipitation=Path(forcing.precipitation.path),
+        evapotranspiration=Path(asked.path),
+        evapotranspiration_kind=demand.kind,
+        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
+        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
+        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
+        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
+        gauges_crs=gauges.crs,
+        area_tolerance=gauges.area_tolerance,
+        precipitation_factor=forcing.precipitation.factor,
+        evapotranspiration_factor=asked.factor,
+        temperature_offset=demand.temperature.offset if demand.kind == "oudin" else 0.0,
+        crs=experiment.basin.crs,
+        unreadable_as_missing=forcing.unreadable_as_missing,
+    )
+
+
+def stamp(time: object) -> np.datetime64:
+    """A time of the configuration (UTC) as numpy has it."""
+    return np.datetime64(time, "s")  # type: ignore[call-overload]
+
+
+def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
+    """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
+    with _reading(console, stopping) as told:
+        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+
+
+def all_ingested(
+    experiments: Sequence[Experiment], console: Console, stopping: Callable[[], None] = lambda: None
+) -> list[Basin]:
+    """The basins of several experiments; those that share archives are read in one pass over them.
+
+    Raises:
+        HydrocliError: what is wrong with them, all of it together.
+    """
+    with inputs_read_once():
+        errors: list[HydrocliError] = []
+        for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
+            here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
+            with _reading(console, stopping) as told:
+                found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, told)
+            errors += [result for result in found if isinstance(result, HydrocliError)]
+        if errors:
+            raise errors[0] if len(errors) == 1 else Errors(errors)
+        return [ingested(experiment, console, stopping) for experiment in experiments]
+
+
+@contextmanager
+def _reading(console: Console, stopping: Callable[[], None]) -> Iterator[Progress]:
+    """What ingestion tells its progress to."""
+    with ExitStack() as tasks:
+        running: dict[str, Task] = {}
+
+        def told(name: str, done: int, total: int) -> None:
+            stopping()
+            if name not in running:
+                tasks.close()
+                running[name] = tasks.enter_context(console.task(f"reading {name}", total))
+            running[name].update(done, total)
+
+        yield told
+
+
+def tell_compilation(console: Console) -> None:
+    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
+    if asked := replaced_cache():
+        console.warn(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+    if not is_compiled():
+        console.note("compiling the model, once on this machine: some ten seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the basins of a regional calibration have in common: the network at the start, and ranges of descriptors."""
+
+    phi1: Phi1
+    scaling: Scaling | None
+
+    @classmethod
+    def of(cls, cases: Sequence[Case]) -> Shared:
+        """Inputs of the network are scaled by the largest of all basins, descriptors by their range over all of them.
+
+        Raises:
+            ConfigurationError: a descriptor that the mapping needs is not there in one of them.
+            InputError: a descriptor is constant in all, or missing somewhere.
+        """
+        first = cases[0]
+        scale = np.min([case.phi1.scale for case in cases], axis=0)
+        known = [name for name in first.basin.descriptors if all(name in case.basin.descriptors for case in cases)]
+        fields = {name: np.concatenate([case.basin.descriptors[name] for case in cases]) for name in known}
+        seen = np.concatenate([case.calibrated_cells for case in cases])
+        union = scaling_of(first.experiment, replace(first.basin, descriptors=fields), seen)
+        return cls(replace(first.phi1, scale=scale), first.phi2.scaling if first.phi2 else union)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """An experiment with its basin: gauges by role, periods as steps, initial states, sweeps.
+
+    Attributes:
+        experiment: what was asked.
+        basin: what is there.
+        run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
+        trained: folder of the run whose weights of phi1 are simulated, if any.
+        shared: what it has in common with other basins that are calibrated together with it, if any.
+    """
+
+    experiment: Experiment
+    basin: Basin
+    run: Path | None = None
+    trained: Path | None = None
+    shared: Shared | None = None
+
+    @cached_property
+    def _roles(self) -> Roles:
+        asked, gauges = self.experiment.gauges, self.basin.gauges
+        unknown = [code for code in asked.validation if code not in gauges.code]
+        if unknown:
+            raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
+        return roles_of(asked, gauges.code, lambda: np.stack([self.basin.network.catchment(c) for c in gauges.cell]))
+
+    @property
+    def validation(self) -> tuple[str, ...]:
+        """Codes of the gauges that validate.
+
+        Raises:
+            InputError: a code is not in the table of gauges.
+            ConfigurationError: no gauge has the role that is asked for.
+        """
+        return self._roles[1]
+
+    @property
+    def calibration(self) -> tuple[str, ...]:
+        """Codes of the gauges that calibrate."""
+        return self._roles[0]
+
+    def gauges(self, codes: Sequence[str]) -> Cells:
+        """Index of gauges by code."""
+        return np.array([self.basin.gauges.code.index(code) for code in codes], np.intp)
+
+    def inside(self, window: tuple[object, object]) -> NDArray[np.bool_]:
+        """Steps [t] of a period ]from, to]."""
+        times = self.basin.times
+        return (times > stamp(window[0])) & (times <= stamp(window[1]))
+
+    @property
+    def calibration_steps(self) -> int:
+        """Steps from the start to the end of the calibration; of the whole period where there is none."""
+        window = self.experiment.period.calibration
+        return int(np.flatnonzero(self.inside(window))[-1]) + 1 if window else len(self.basin.times)
+
+    @property
+    def size(self) -> int:
+        """Cell-steps of the calibration, which its time goes with."""
+        return int(self.calibrated_cells.sum()) * self.calibration_steps
+
+    @cached_property
+    def calibrated_cells(self) -> NDArray[np.bool_]:
+        """Cells [n] that drain to a gauge of the calibration."""
+        return np.any([self.catchments[code] for code in self.calibration], axis=0)
+
+    @cached_property
+    def catchments(self) -> dict[str, NDArray[np.bool_]]:
+        """Cells [n] of the catchment of each gauge."""
+        network, gauges = self.basin.network, self.basin.gauges
+        return {code: network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True)}
+
+    @property
+    def place_columns(self) -> dict[str, NDArray[np.generic]]:
+        """Number and place of every cell, as the tables of cells have them."""
+        network = self.basin.network
+        columns: dict[str, NDArray[np.generic]] = {
+            "row": network.row,
+            "column": network.column,
+            "x": network.x,
+            "y": network.y,
+        }
+        return {"cell": np.arange(len(network)), **columns}
+
+    @cached_property
+    def ci(self) -> Floats:
+        """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
+        if self.experiment.initial.source:
+            return Maps(self.experiment.initial.source, "domain", self.basin).whole("ci")
+        source = self.run or self.experiment.parameters.source
+        if source and not (maps := Maps(source, "domain", self.basin)).lacking:
+            return maps.column("ci")
+        steps, basin = self.calibration_steps, self.basin
+        return flux_matching(
+            basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
+        )
+
+    @cached_property
+    def hi(self) -> Floats:
+        """Initial level of the interception store [n]."""
+        return self._initial("hi")
+
+    @cached_property
+    def state(self) -> State:
+        """Initial state: as given, or the final one of another run with its river."""
+        levels = np.stack([self._initial(symbol) for symbol in INITIAL_LEVELS])
+        if not self.experiment.initial.source:
+            return State(levels, *np.zeros((2, len(self.basin.network))))
+        maps = Maps(self.experiment.initial.source, "states", self.basin)
+        return State(levels, maps.whole("discharge"), maps.whole("lateral_inflow"))
+
+    @cached_property
+    def rows(self) -> list[ParameterRow]:
+        """Rows of the maps: values or first guesses, bounds, what is calibrated."""
+        parameters, initial = self.experiment.parameters, self.experiment.initial
+        maps = maps_from(Path(parameters.source), self.basin) if parameters.source else {}
+        rows = []
+        for symbol in ROWS:
+            setting = parameters[symbol] if symbol in PARAMETERS else initial[symbol]
+            if symbol in INITIAL_LEVELS:
+                value: float | Floats = self._initial(symbol)
+            elif setting.value is None and maps:
+                value = maps[symbol]
+            else:
+                value = setting.value if setting.value is not None else np.nan
+            rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
+        return rows
+
+    @cached_property
+    def phi2(self) -> Phi2 | None:
+        """The mapping by descriptors that a calibration goes on from: that of `parameters.from`, if it is the same."""
+        source = self.experiment.parameters.source
+        return continued_phi2(Path(source), self.experiment) if source else None
+
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
+        if self.shared:
+            return self.shared.scaling
+        return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin, self.calibrated_cells)
+
+    def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
+        """The mapping of some rows, `uniform` or as the configuration has it."""
+        return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
+
+    @cached_property
+    def phi1(self) -> Phi1:
+        """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        if self.shared:
+            return self.shared.phi1
+        asked, source = self.experiment.structure, self.trained or self.experiment.network.source
+        if asked.kind != "grnn" and asked.kind != "node":
+            return Phi1()
+        if source:
+            return read_phi1(Path(source), self.experiment)
+        fresh = Phi1()
+        if asked.network.inputs == "scaled":
+            net = self._intercepted(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
+            largest = [float(values.max(initial=0.0)) for values in (net, -net)]
+            fresh = Phi1(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
+        structure = structure_of(self.experiment, fresh.scale)
+        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.deviation))
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Equations of the cells, with the scale of the inputs of phi1."""
+        return structure_of(self.experiment, self.phi1.scale)
+
+    def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
+        """Order of the sweep over some cells."""
+        network = self.basin.network
+        number = np.full(len(network) + 1, -1)
+        number[cells] = np.arange(len(cells))
+        level = network.level[cells]
+        return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
+
+    def _intercepted(
+        self, cells: Cells, steps: int
+    ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
+        """Order of the sweep over some cells, and what `neutralise` gives for it."""
+        order = self._order(cells, steps)
+        forcing = self.basin.precipitation, self.basin.evapotranspiration
+        return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
+
+    def simulator(
+        self, cells: Cells, gauges: Cells, steps: int, precision: str = ""
+    ) -> tuple[Simulator, Floats, NDArray[np.int64]]:
+        """The sweep over some cells, which hold all that drains into them, for the first steps; reads some gauges.
+
+        Args:
+            cells: index of the cells.
+            gauges: index of the gauges.
+            steps: number of steps.
+            precision: left out: as asked for.
+
+        Returns:
+            The sweep, the levels of the interception store at its end [n], the steps without forcing [n].
+        """
+        order, net, hi_end, missing = self._intercepted(cells, steps)
+        return self._swept(order, net, cells, gauges, precision), hi_end, missing
+
+    def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
+        """A sweep as of `sweep`, for fewer steps that may begin anywhere; its forcing is still to be filled in."""
+        order = self._order(cells, steps)
+        return self._swept(order, np.zeros(order.forcing_size, np.float32), cells, gauges)
+
+    def _swept(
+        self, order: WavefrontOrder, net: NDArray[np.float32], cells: Cells, gauges: Cells, precision: str = ""
+    ) -> Simulator:
+        network, basin, execution = self.basin.network, self.basin, self.experiment.execution
+        number = np.full(len(network), -1)
+        number[cells] = np.arange(len(cells))
+        return Simulator(
+            order,
+            net,
+            network.cell_area[cells],
+            network.cell_width[cells],
+            number[basin.gauges.cell[gauges]],
+            basin.step,
+            precision or execution.precision,
+            execution.threads,
+            execution.memory,
+            self.structure,
+        )
+
+    def place(self, cell: int, step: int) -> str:
+        """A cell and a step in the user's words."""
+        network, times = self.basin.network, self.basin.times
+        return (
+            f"cell {cell} (row {network.row[cell]}, column {network.column[cell]}, "
+            f"x {network.x[cell]:.0f}, y {network.y[cell]:.0f}) at {times[max(0, min(step, len(times) - 1))]}"
+        )
+
+    def _initial(self, symbol: str) -> Floats:
+        initial = self.experiment.initial
+        value = getattr(initial, symbol).value
+        if value is None and initial.source:
+            return Maps(initial.source, "states", self.basin).whole(symbol)
+        return np.full(len(self.basin.network), value, np.float64)

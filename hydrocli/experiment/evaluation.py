@@ -1,0 +1,221 @@
+"""What a finished run has simulated, for the periods and gauges of the YAML as it is now.
+
+The calibration period and its gauges are those of the run, since nothing else was calibrated. Other periods and
+gauges are taken from the configuration; where the run has not simulated them, it is simulated again with its
+parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.config import Experiment, load, resolved
+from hydrocli.config.together import FOLDER
+from hydrocli.engine.objective import ROWS
+from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.build import Case, ingested, stamp
+from hydrocli.experiment.outcome import write_outcome
+from hydrocli.experiment.phi2 import maps_from, read_phi2
+from hydrocli.experiment.roles import Roles, roles_of
+from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
+from hydrocli.results import Run, read
+from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
+from hydrocli.results.write import write_text
+
+Floats = NDArray[np.float64]
+Period = tuple[datetime, datetime]
+
+SIMULATION = "simulation"
+"""In the place where the manifest of a calibration has the hash of its configuration."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A gauge in a period: `scenario` says whether either of the two was calibrated.
+
+    `extrapolated` is the share of the cells whose network sees what the calibration has not seen, if there is one.
+    """
+
+    gauge: str
+    scenario: str
+    period: str
+    times: NDArray[np.datetime64]
+    observed: Floats
+    simulated: Floats
+    rain: Floats
+    extrapolated: Floats | None
+
+
+class Evaluation:
+    """A finished run with the periods and gauges to look at.
+
+    Attributes:
+        folder: of the run.
+        experiment: the run's configuration with the validation periods and gauges of now.
+        run: its results.
+        others: folders of the basins that were calibrated together with it.
+    """
+
+    def __init__(self, now: Experiment, console: Console) -> None:
+        self.folder = Path(now.folder)
+        self.run: Run = read(self.folder)
+        stored = load(self.folder / "config.yaml")
+        others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
+        self.others = sorted(others) if stored.regional.basins else []
+        self._origin = _origin(self.folder, stored)
+        if stored.period.calibration is None and self._origin is None:
+            raise InputError(
+                str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."
+            )
+        self.experiment = _as_now(stored, now, self.run, self._origin)
+        if self._lacking():
+            console.note(f"simulating again: {self._lacking()}")
+            self._simulate_again(console)
+            self.run = read(self.folder)
+
+    def windows(self) -> Iterator[Window]:
+        """Every gauge in every period, the calibration first."""
+        periods, discharge, means = self._periods(), self.run.arrays("discharge"), self.run.arrays("catchments")
+        rows = {code: discharge["gauge"] == code for code in self._codes()}
+        for code in self._codes():
+            times = discharge["time"][rows[code]].astype("datetime64[s]")
+            here = means["gauge"] == code
+            rain = means["precipitation"][here]
+            outside = means[EXTRAPOLATED.symbol][here] if EXTRAPOLATED.symbol in means else None
+            for name, (start, end) in periods.items():
+                inside = (times > stamp(start)) & (times <= stamp(end))
+                observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
+                shown = None if outside is None else outside[inside]
+                scenario = self._scenario(code, name, (start, end))
+                yield Window(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
+
+    def _codes(self) -> tuple[str, ...]:
+        return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
+
+    def _periods(self) -> dict[str, Period]:
+        period = self.experiment.period
+        return ({"calibration": period.calibration} if period.calibration else {}) | period.validation
+
+    def _scenario(self, code: str, name: str, period: Period) -> str:
+        known_gauge, known_period = code not in self.experiment.gauges.validation, name == "calibration"
+        if self._origin:
+            known_period = period[0] < self._origin.period[1] and self._origin.period[0] < period[1]
+        names = {(True, True): "calibration", (True, False): "temporal", (False, True): "spatial"}
+        return names.get((known_gauge, known_period), "spatio-temporal")
+
+    def _lacking(self) -> str:
+        """What the run has not simulated, in words."""
+        discharge = self.run.arrays("discharge")
+        gauges = [code for code in self._codes() if code not in set(discharge["gauge"].tolist())]
+        last = discharge["time"].max()
+        periods = [name for name, (_, end) in self._periods().items() if stamp(end) > last]
+        parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
+        return " and ".join(part for part in parts if part)
+
+    def _simulate_again(self, console: Console) -> None:
+        codes, experiment = self._codes(), self.experiment
+        # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
+        others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
+        gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
+        experiment = experiment.model_copy(update={"gauges": gauges})
+        case = Case(experiment, ingested(experiment, console), trained=self.folder)
+        maps = maps_of_run(self.folder, case)
+        with RunFolder.open(self.folder, self.experiment.name) as folder:
+            write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
+            write_text(folder.path / "config.yaml", resolved(experiment))
+
+    def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
+        """Refuse to overwrite what was calibrated by a simulation with other data.
+
+        Raises:
+            InputError: the discharge differs from that of the run.
+        """
+        discharge = self.run.arrays("discharge")
+        for code, series in zip(codes, simulated, strict=True):
+            before = discharge["simulated"][discharge["gauge"] == code]
+            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
+                raise InputError(
+                    str(self.folder),
+                    f"simulated again, the discharge at {code} is another: the data have changed since the calibration",
+                    "Put the data back, or calibrate anew (--force).",
+                )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Codes of the gauges, and the period, with which the parameters of a simulation were calibrated elsewhere."""
+
+    gauges: tuple[str, ...]
+    period: Period
+
+
+def _origin(folder: Path, stored: Experiment) -> Origin | None:
+    """Where the parameters of a run come from, if it is a simulation with those of a calibration."""
+    source = stored.parameters.source
+    if source is None or read_manifest(folder).identity != SIMULATION:
+        return None
+    theirs = load(Path(source) / "config.yaml")
+    window = theirs.period.calibration
+    return Origin(_roles(theirs, read(source))[0], window) if window else None
+
+
+def _roles(stored: Experiment, run: Run) -> Roles:
+    """Codes of the gauges of a run that calibrated, and of those that validate."""
+    found, domain = [*dict.fromkeys(run.arrays("discharge")["gauge"].tolist())], run.arrays("domain")
+    return roles_of(stored.gauges, found, lambda: np.stack([domain[f"catchment_{c}"].astype(bool) for c in found]))
+
+
+def _roles_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Roles:
+    """Codes of the gauges that calibrated, here or where the parameters come from, and of those to validate with."""
+    calibrated, others = _roles(stored, run)
+    asked = now.gauges.calibration
+    if origin:
+        codes = (*calibrated, *others) if not isinstance(asked, tuple) else (*asked, *now.gauges.validation)
+        known = tuple(code for code in codes if code in origin.gauges)
+        return known, tuple(code for code in codes if code not in known)
+    validation = now.gauges.validation or (() if isinstance(asked, tuple | None) else others)
+    if both := sorted(set(calibrated) & set(validation)):
+        raise ConfigurationError(
+            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
+        )
+    return calibrated, validation
+
+
+def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Experiment:
+    """The run's configuration with what may change after a calibration, and with the gauges that calibrated by name.
+
+    Raises:
+        ConfigurationError: a gauge of the calibration shall validate, or a period begins before the run.
+    """
+    calibrated, validation = _roles_now(stored, now, run, origin)
+    for name, (start, _) in now.period.validation.items():
+        if start < stored.period.start:
+            what = f"begins at {start:%Y-%m-%dT%H:%MZ}, and the run at {stored.period.start:%Y-%m-%dT%H:%MZ}"
+            raise ConfigurationError(f"period.validation.{name}", what, "Let it begin later.")
+    end = max(stored.period.end, now.period.end)
+    period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
+    gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
+    forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
+    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
+    return stored.model_copy(update=update)
+
+
+def maps_of_run(folder: Path, case: Case) -> Floats:
+    """Maps [7, n] of a run on the cells of a case; on cells that the run does not have, see `maps_from`.
+
+    Raises:
+        InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
+    """
+    maps = maps_from(folder, case.basin)
+    if case.experiment.initial.source:  # then the levels are the final ones of that run
+        maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
+    cells = len(case.basin.network)
+    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
+    return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])

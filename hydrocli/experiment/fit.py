@@ -1,0 +1,182 @@
+"""The work of a calibration in its run folder: data, stages, final simulation, results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.calibration.history import Ending, Iteration
+from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.recorder import Recorder
+from hydrocli.calibration.stages import run_stages
+from hydrocli.commands.calibrate import CONFIG, JOURNAL
+from hydrocli.config import Experiment, load, together
+from hydrocli.errors import InputError, Stopped
+from hydrocli.execution.progress import Console
+from hydrocli.execution.signals import StopFlag
+from hydrocli.experiment.build import Case, all_ingested, tell_compilation
+from hydrocli.experiment.internals import asked_of
+from hydrocli.experiment.outcome import unsolved, write_outcome
+from hydrocli.experiment.penalty import corner_of
+from hydrocli.experiment.regional import Region, trained, write_others
+from hydrocli.experiment.training import Training
+from hydrocli.experiment.uncertainty import write_uncertainty
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder, page_hint
+from hydrocli.results.write import write_table
+
+STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
+
+
+def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> dict[str, float]:
+    """Calibrate in an owned folder that has been started, or go on from its journal.
+
+    Returns:
+        NSE of each calibration gauge over the calibration period.
+
+    Raises:
+        Stopped: a signal came; what was evaluated is in the journal.
+        HydrocliError: everything wrong with the data or the numbers.
+    """
+
+    def stopping() -> None:
+        if stop():
+            raise _stopped(stop, folder)
+
+    tell_compilation(console)
+    with folder.timed("ingestion"):
+        members = together(experiment)
+        cases = [Case(*pair) for pair in zip(members, all_ingested(members, console, stopping), strict=True)]
+        for case in cases:
+            schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
+            asked_of(case)  # and outputs that cannot be
+    fingerprint = " ".join(case.basin.fingerprint for case in cases)
+    _same_inputs(folder, fingerprint)
+    _tell_fresh_weights(cases[0], console)
+    with ExitStack() as stack:
+        with folder.timed("preparation"):
+            training = stack.enter_context(trained(cases))
+        return _calibrated(folder, training, fingerprint, console, stop)
+
+
+def _calibrated(
+    folder: RunFolder, training: Training | Region, fingerprint: str, console: Console, stop: StopFlag
+) -> dict[str, float]:
+    """Run the stages and write what they have found; NSE by gauge comes back."""
+    for note in training.notes:
+        folder.warn(note)
+        console.warn(note)
+    iterations: list[Iteration] = []
+    endings = _optimised(folder, training, fingerprint, console, stop, iterations)
+    if not endings[-1].finished:
+        raise _stopped(stop, folder)
+    with folder.timed("results"):
+        _write_calibration(folder, training, endings, iterations)
+        if isinstance(training, Training):
+            write_uncertainty(folder, training, endings)
+        counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
+        cells = int(training.case.calibrated_cells.sum())
+        folder.update(
+            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": cells},
+            stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
+        )
+        scores = write_outcome(folder, training.case, *training.found(endings))
+        if isinstance(training, Region):
+            scores |= write_others(training, endings)
+        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
+        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
+    sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
+    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
+    (folder.path / JOURNAL).unlink(missing_ok=True)
+    told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
+    console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}{unsolved(folder)}")
+    console.note(page_hint(folder.path))
+    return scores
+
+
+def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
+    return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
+
+
+def _tell_fresh_weights(case: Case, console: Console) -> None:
+    """Say that parameters come from a run whose weights stay behind."""
+    source, asked = case.experiment.parameters.source, case.experiment
+    if not case.structure.has_network or not source or asked.network.source:
+        return
+    if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
+        console.note(f"the parameters come from {source}, the network starts fresh: `network.from` takes its weights")
+
+
+def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
+    """Refuse to continue on other data than those it began with."""
+    before = folder.manifest.inputs.get("basin")
+    if before != fingerprint and (folder.path / JOURNAL).exists():
+        raise InputError(
+            str(folder.path),
+            "the input data, gauges or period.end have changed since this calibration began",
+            "Put them back, or use --force to start anew.",
+        )
+    folder.update(inputs={"basin": fingerprint})
+
+
+def _optimised(
+    folder: RunFolder,
+    training: Training | Region,
+    fingerprint: str,
+    console: Console,
+    stop: StopFlag,
+    iterations: list[Iteration],
+) -> list[Ending]:
+    key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
+    with (
+        folder.timed("calibration"),
+        console.task("calibrating", training.iterations) as task,
+        Journal(folder.path / JOURNAL, key) as journal,
+    ):
+        if journal.recorded:
+            console.note(f"{journal.recorded} evaluations of the earlier start are taken from the journal")
+
+        def on_iteration(iteration: Iteration) -> None:
+            iterations.append(iteration)
+            if iteration.replayed:
+                return
+            folder.assert_held()
+            scores = dict(zip(training.codes, training.scores.tolist(), strict=True))
+            numbers: dict[str, Any] = {
+                "stage": iteration.stage,
+                "iteration": iteration.iteration,
+                "cost": iteration.cost,
+            }
+            if np.isfinite(iteration.gradient_norm):
+                numbers["gradient_norm"] = iteration.gradient_norm
+            task.update(len(iterations), **numbers, nse=scores)
+
+        return run_stages(training.stages, Recorder(journal, on_iteration, stop))
+
+
+def _write_calibration(
+    folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
+) -> None:
+    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
+    control, last = training.control(endings), endings[-1]
+    columns: dict[str, Any] = {
+        "name": list(control.names),
+        "value": last.x,
+        "lower": control.lower,
+        "upper": control.upper,
+        "gradient": last.gradient,
+    }
+    write_table(folder.path, schemas.CONTROL, columns, run=folder.manifest.run)
+    fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
+    history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
+    write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
+    if isinstance(training, Training) and (points := training.curve(endings)):
+        names = ("weight", "misfit", "prior", "smoothing", "penalty")
+        curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
+        curve["corner"] = np.arange(len(points)) == corner_of(points)
+        write_table(folder.path, schemas.LCURVE, curve, run=folder.manifest.run)

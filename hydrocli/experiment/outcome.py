@@ -1,0 +1,261 @@
+"""The simulation that a run ends with, and the tables that it leaves: everything a later run or a reader needs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
+from hydrocli.engine.input_range import Extrapolation
+from hydrocli.engine.objective import ROWS, broken_run
+from hydrocli.engine.simulator import Observer, Rows, Simulator, State
+from hydrocli.errors import InputError
+from hydrocli.experiment.build import Case
+from hydrocli.experiment.internals import Internals
+from hydrocli.experiment.phi1 import NAME as PHI1
+from hydrocli.experiment.phi1 import Phi1, phi1_rows
+from hydrocli.experiment.phi2 import NAME as PHI2
+from hydrocli.experiment.phi2 import Phi2, unseen
+from hydrocli.names import (
+    EXTRAPOLATED,
+    FORCINGS,
+    INITIAL_LEVELS,
+    INTERCEPTION_CAPACITY,
+    LOOKED_AT,
+    PARAMETERS,
+    STATES,
+)
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_maps, write_series, write_table
+from hydrocli.score.metrics import nse
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+BLOCK = 512
+SERIES = {EXTRAPOLATED.symbol: EXTRAPOLATED, **LOOKED_AT}
+
+
+def write_outcome(
+    folder: RunFolder,
+    case: Case,
+    maps: Floats,
+    phi1: Phi1,
+    phi2: Phi2 | None = None,
+    accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
+) -> dict[str, float]:
+    """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
+
+    Args:
+        folder: of the run.
+        case: experiment and basin.
+        maps: parameters and initial levels.
+        phi1: the network.
+        phi2: the mapping by descriptors that gave the maps, if there is one.
+        accept: may refuse the discharge [g, t] of the gauges before anything is written.
+
+    Returns:
+        NSE of every calibration gauge over the calibration period; empty without observations or period.
+
+    Raises:
+        NumericalError: a state or discharge is not finite.
+    """
+    basin, run = case.basin, folder.manifest.run
+    cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
+    simulator, hi_end, missing = case.simulator(cells, gauges, steps)
+    _count_missing(folder, case, missing)
+    parameters = maps[: len(PARAMETERS)]
+    start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
+    outside = None
+    if phi1.is_calibrated:
+        outside = Extrapolation(simulator, phi1.lowest, phi1.highest, np.stack(list(case.catchments.values())))
+    exact = simulator if simulator.real is np.float64 else case.simulator(cells, gauges, steps, "double")[0]
+    years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
+    routed = RoutingAdded(exact.order, years - years[0], basin.step)
+    in_cells = CellBalance(exact, parameters, years - years[0], phi1.weights)
+    internals = Internals(case, exact, maps, phi1.weights)
+    books: list[Observer] = [routed, in_cells, *internals.watches]
+    if exact is simulator:
+        observe = _all([outside, *books])
+        simulated, end = simulator.simulate(parameters, start, phi1.weights, observe, internals.at_once)
+    else:
+        simulated, end = simulator.simulate(parameters, start, phi1.weights, outside)
+        exact.simulate(parameters, start, phi1.weights, _all(books), internals.at_once)
+    if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
+        raise broken_run(simulator, parameters, start, phi1.weights, case.place)
+    accept(basin.gauges.code, simulated)
+    _count_newton(folder, simulator)
+    _write_maps(folder, case, maps)
+    _write_networks(folder, simulator, phi1, phi2)
+    if phi2:
+        counts, sentence = unseen(phi2, case.experiment, basin)
+        folder.update(counts=counts)
+        if sentence:
+            folder.warn(sentence)
+            logger.warning(sentence)
+    _write_states(folder, hi_end, end)
+    _write_domain(folder, case)
+    means = catchment_means(case)
+    if outside is not None:
+        number = np.array([catchment.sum() for catchment in case.catchments.values()])
+        means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
+    means |= internals.finish()
+    quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
+    internals.write(folder, start)
+    write_series(folder.path, schemas.catchments(quantities), basin.gauges.code, basin.times, means, run=run)
+    _write_balance(folder, case, years, routed, in_cells)
+    observed = basin.discharge
+    series = {"observed": observed, "simulated": simulated}
+    # The last table: what it holds tells `validate` what has been simulated.
+    write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
+    window = case.experiment.period.calibration
+    if window is None:
+        return {}
+    inside = case.inside(window)
+    return {
+        code: nse(observed[g, inside], simulated[g, inside])
+        for code, g in zip(case.calibration, case.gauges(case.calibration), strict=True)
+    }
+
+
+def _all(watches: Sequence[Observer | None]) -> Observer:
+    """One watch of several."""
+
+    def observe(rows: Rows, start: int, count: int) -> None:
+        for one in watches:
+            if one is not None:
+                one(rows, start, count)
+
+    return observe
+
+
+def unsolved(folder: RunFolder) -> str:
+    """A sentence for the ending of a run in which Newton's method has failed; empty where it has not."""
+    steps = int(folder.manifest.counts.get("newton_unsolved", 0))
+    return f" Newton's method found no solution in {steps} cell-steps." if steps else ""
+
+
+def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
+    """Iterations of the simulation and steps that did not converge at once, or not at all."""
+    if not simulator.structure.has_solver:
+        return
+    iterations, most, again, failed = simulator.newton[:, simulator.order.slot]
+    steps = iterations.size * simulator.order.steps
+    counts = {
+        "newton_iterations_mean": float(iterations.sum() / steps),
+        "newton_iterations_most": int(most.max()),
+        "newton_solved_again": int(again.sum()),
+        "newton_unsolved": int(failed.sum()),
+    }
+    folder.update(counts=counts)
+    if counts["newton_unsolved"]:
+        what = f"Newton's method found no solution in {counts['newton_unsolved']} of {steps} cell-steps"
+        folder.warn(f"{what}: the nearest levels were taken")
+
+
+def _count_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64]) -> None:
+    total, values = int(missing.sum()), missing.size * len(case.basin.times)
+    folder.update(counts={"cells": missing.size, "steps": len(case.basin.times), "forcing_missing": total})
+    if total:
+        sentence = f"forcing is missing in {total} of {values} cell-steps ({total / values:.3%}): taken as no water"
+        folder.warn(sentence)
+
+
+def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
+    """parameters.parquet and parameters/*.tif; initial levels are among them where they were calibrated."""
+    calibrated = {row.symbol for row in case.rows if row.calibrated}
+    symbols = [symbol for symbol in ROWS if symbol in PARAMETERS or symbol in calibrated & set(INITIAL_LEVELS)]
+    values = {symbol: maps[ROWS.index(symbol)] for symbol in symbols}
+    network, run = case.basin.network, folder.manifest.run
+    table = schemas.parameters(symbols)
+    write_table(folder.path, table, case.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
+    write_maps(folder.path, network.grid, network.row, network.column, values, run=run)
+
+
+def _write_networks(folder: RunFolder, simulator: Simulator, phi1: Phi1, phi2: Phi2 | None) -> None:
+    """network.parquet, where there is any."""
+    rows = [(PHI1, *row) for row in phi1_rows(simulator.structure, phi1)] if simulator.structure.has_network else []
+    rows += [(PHI2, *row) for row in phi2.rows] if phi2 else []
+    names = [column.name for column in schemas.NETWORK.columns if column.name != "run"]
+    if rows:
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        write_table(folder.path, schemas.NETWORK, columns, run=folder.manifest.run)
+
+
+def _write_states(folder: RunFolder, hi: Floats, state: State) -> None:
+    values = dict(zip(STATES, (hi, *state.levels, state.discharge, state.lateral_inflow), strict=True))
+    columns = {"cell": np.arange(len(hi)), **values}
+    write_table(folder.path, schemas.STATES_TABLE, columns, run=folder.manifest.run)
+
+
+def _write_domain(folder: RunFolder, case: Case) -> None:
+    basin = case.basin
+    network = basin.network
+    columns = case.place_columns | {
+        "area": network.cell_area,
+        "downstream": network.downstream,
+        "level": network.level,
+        "calibrated": case.calibrated_cells,
+        INTERCEPTION_CAPACITY.symbol: case.ci,
+        **{f"catchment_{code}": catchment for code, catchment in case.catchments.items()},
+        **basin.descriptors,
+    }
+    table = schemas.domain(list(basin.descriptors), basin.gauges.code)
+    write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
+
+
+def catchment_means(case: Case) -> dict[str, Floats]:
+    """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
+    member = np.stack(list(case.catchments.values())).T.astype(np.float64)
+    means = {}
+    for name in FORCINGS:
+        forcing = getattr(case.basin, name)
+        mean = np.full((member.shape[1], len(forcing)), np.nan)
+        for first in range(0, len(forcing), BLOCK):
+            values = np.array(forcing[first : first + BLOCK], np.float64)
+            known = np.isfinite(values)
+            count = known.astype(np.float64) @ member
+            total = np.where(known, values, 0.0) @ member
+            mean[:, first : first + BLOCK] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
+        means[name] = mean
+    return means
+
+
+def _write_balance(
+    folder: RunFolder, case: Case, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
+) -> None:
+    basin = case.basin
+    forcing = basin.precipitation, basin.evapotranspiration
+    balance = in_cells.balance(interception_balance(*forcing, case.ci, case.hi, years - years[0]))
+    if in_cells.clamped_steps:
+        folder.update(counts={"clamped_steps": in_cells.clamped_steps})
+    area, volume = basin.network.cell_area, routed.volume
+    rows: dict[str, list[object]] = {column.name: [] for column in schemas.BALANCE.columns if column.name != "run"}
+    for code, catchment in case.catchments.items():
+        share = np.where(catchment, area, 0.0) / area[catchment].sum()
+        for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
+            values = {name: term[place] @ share for name, term in balance.terms.items()} | {
+                "gauge": code,
+                "year": 1970 + year,
+                "routing_added": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
+                "closure_error": balance.closure_error[place] @ share,
+            }
+            for name, value in values.items():
+                rows[name].append(value)
+    write_table(folder.path, schemas.BALANCE, rows, run=folder.manifest.run)  # type: ignore[arg-type]
+
+
+def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:
+    """Area of a gauge's catchment [m2], from the domain of a run.
+
+    Raises:
+        InputError: the gauge is not in it.
+    """
+    if f"catchment_{code}" not in domain:
+        raise InputError(str(folder), f"gauge {code} is not in this run", "Calibrate with it, or take it off the YAML.")
+    return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())

@@ -1,0 +1,283 @@
+"""What a calibration consists of: the stages of the YAML, each with its mapping, optimiser and problem.
+
+A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets,
+both with the weights of a network as they are at first, near zero. Each stage starts from the maps and weights with
+which the one before ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.calibration.history import Ending
+from hydrocli.calibration.lbfgsb import LBFGSB
+from hydrocli.calibration.problem import Optimiser, Problem
+from hydrocli.calibration.screening import Screening
+from hydrocli.calibration.stages import Stage
+from hydrocli.config.mapping import BY_DESCRIPTORS
+from hydrocli.config.optimiser import AnyStage, Batches
+from hydrocli.engine.control import Control
+from hydrocli.engine.input_range import InputRange
+from hydrocli.engine.objective import Objective
+from hydrocli.engine.simulator import State
+from hydrocli.experiment.build import Case
+from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.minibatch import MiniBatches, sub_periods
+from hydrocli.experiment.optimisers import optimiser_of
+from hydrocli.experiment.penalty import CurvePoint, corner_of, curve_point, penalty_of, penalty_weights
+from hydrocli.experiment.phi1 import Phi1
+from hydrocli.experiment.phi2 import Phi2
+from hydrocli.mapping.combined import Combined
+from hydrocli.mapping.fixed import Fixed
+from hydrocli.mapping.mapping import DescriptorMapping, Mapping
+from hydrocli.mapping.rows import ParameterRow, continued
+from hydrocli.mapping.started import Started
+from hydrocli.names import PARAMETERS
+from hydrocli.score.regularisation import Penalty
+
+Floats = NDArray[np.float64]
+
+NETWORKS = ("phi1", "phi2")
+"""Groups of controls that are weights: a decay of weights pulls them to zero."""
+
+
+@dataclass(frozen=True)
+class Free:
+    """What a stage changes: how the parameters vary (None: they stay), whether weights are trained, which parameters.
+
+    `only` names them; empty: all that are calibrated.
+    """
+
+    mapping: str | None
+    weights: bool
+    only: tuple[str, ...] = ()
+
+
+class Training:
+    """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
+
+    Args:
+        case: the experiment and its basin.
+
+    Attributes:
+        codes: names of the calibration gauges.
+        stages: for `hydrocli.calibration.stages.run_stages`.
+        iterations: upper limit of all of them together; the start of each descent counts as one.
+        scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.codes = case, case.calibration
+        self._cost = calibration_cost(case)
+        self._cells = np.flatnonzero(case.calibrated_cells)
+        self._sweep, _, _ = case.simulator(self._cells, case.gauges(case.calibration), case.calibration_steps)
+        # Threads that the sweep itself has no use for compute further control vectors.
+        self._helpers = [self._sweep.clone() for _ in range(case.experiment.execution.threads - self._sweep.threads)]
+        self._free: list[Free] = []
+        self._weights: list[float] = []
+        self._objective: Objective | None = None
+        self.iterations = 0
+        self.stages = [*self._first_guess(), *self._asked()]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the cost, in sentences."""
+        return self._cost.notes
+
+    @property
+    def scores(self) -> Floats:
+        """See the class."""
+        return self._objective.scores if self._objective else np.full(len(self.case.calibration), np.nan)
+
+    def control(self, endings: Sequence[Ending]) -> Control:
+        """The control of the last stage that has ended, as it was when the stage began."""
+        return self._control(len(endings) - 1, endings[:-1])
+
+    def final_objective(self, endings: Sequence[Ending]) -> Objective:
+        """The objective of the last stage that has ended, in double precision."""
+        case, simulator = self.case, self._sweep
+        if simulator.real is not np.float64:
+            simulator, _, _ = case.simulator(
+                self._cells, case.gauges(case.calibration), case.calibration_steps, "double"
+            )
+        control, penalty = self.control(endings), self._penalty(len(endings) - 1, endings[:-1])
+        return Objective(simulator, self._cells, control, self._cost, case.state, case.place, penalty)
+
+    def residuals(self, simulated: Floats) -> Floats:
+        """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""
+        case, window = self.case, self.case.experiment.period.calibration
+        assert window is not None
+        steps = case.calibration_steps
+        observed = case.basin.discharge[case.gauges(case.calibration), :steps]
+        return np.where(case.inside(window)[:steps], simulated - observed, np.nan)
+
+    def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1, Phi2 | None]:
+        """Maps [7, n] at the end of the last stage that has ended, phi1 with the range of its inputs, and phi2."""
+        maps, weights = self.control(endings).split(endings[-1].x)
+        phi1 = replace(self.case.phi1, weights=weights)
+        if self._sweep.structure.has_network:
+            window, here = self.case.experiment.period.calibration, maps[:, self._cells]
+            assert window is not None
+            river = self.case.state.discharge[self._cells], self.case.state.lateral_inflow[self._cells]
+            seen = InputRange(self._sweep, self.case.inside(window)[: self.case.calibration_steps])
+            state = State(here[len(PARAMETERS) :], *river)
+            self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
+            phi1 = replace(phi1, lowest=seen.lowest, highest=seen.highest)
+        return maps, phi1, self._phi2(endings)
+
+    def _phi2(self, endings: Sequence[Ending]) -> Phi2 | None:
+        """The mapping by descriptors as the last stage that trained it has left it."""
+        trained = self._walk(len(endings) - 1, endings)[1]
+        if self.case.scaling is None or trained is None:
+            return self.case.phi2
+        mapping = trained[0].parts[0] if isinstance(trained[0], Combined) else trained[0]
+        places = cast(DescriptorMapping, mapping).places
+        return Phi2(self.case.scaling, places, trained[1][: len(places)])
+
+    def curve(self, endings: Sequence[Ending]) -> list[CurvePoint]:
+        """Points of the L-curve, the largest weight first; none where no curve is asked for."""
+        points = []
+        for stage in self._curve:
+            penalty, x = self._penalty(stage, endings[:stage]), endings[stage].x
+            assert penalty is not None
+            maps = self._control(stage, endings[:stage]).split(x)[0]
+            points.append(curve_point(penalty, maps, endings[stage].cost))
+        return points
+
+    def _first_guess(self) -> list[Stage]:
+        guess = self.case.experiment.first_guess
+        if guess.kind == "given":
+            return []
+        screening = Screening(guess.samples, guess.descents, seed=self.case.experiment.seed)
+        descent, near = LBFGSB(guess.iterations), Free("uniform", weights=False)
+        return [
+            self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
+            self._stage("first guess", near, descent, guess.descents * (guess.iterations + 1), guess.descents),
+        ]
+
+    def _asked(self) -> list[Stage]:
+        experiment = self.case.experiment
+        stages = []
+        for number, stage in enumerate(experiment.optimiser, start=1):
+            kind = stage.mapping or experiment.mapping.kind
+            free = self._freed(stage, kind)
+            name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
+            batches = stage.batches if stage.kind == "adam" else None
+            if batches and batches.length is None:
+                batches = None  # of whole basins, see `regional`
+            if batches:
+                sub_periods(self.case, batches)  # refuses early those that do not fit
+            optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
+            for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
+                stages.append(self._stage(name + words, free, optimiser, iterations, batches=batches, weight=weight))
+        return stages
+
+    def _freed(self, stage: AnyStage, kind: str) -> Free:
+        asked = stage.free or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+        only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
+        weights = "network" in asked and self.case.structure.has_network
+        return Free(kind if only or "parameters" in asked else None, weights, only)
+
+    def _stage(
+        self,
+        name: str,
+        free: Free,
+        optimiser: Optimiser,
+        iterations: int,
+        descents: int = 1,
+        batches: Batches | None = None,
+        weight: float = 0.0,
+    ) -> Stage:
+        number = len(self._free)
+        self._free.append(free)
+        self._weights.append(weight)
+        self.iterations += iterations
+        problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number, batches)
+        return Stage(name, optimiser, problem, descents)
+
+    def _control(self, stage: int, endings: Sequence[Ending]) -> Control:
+        """Control of a stage, given how those before it ended."""
+        return self._walk(stage, endings)[0]
+
+    def _walk(self, stage: int, endings: Sequence[Ending]) -> tuple[Control, tuple[Mapping, Floats] | None]:
+        """Control of a stage, and the mapping by descriptors with its controls at the end of `endings`.
+
+        A mapping by descriptors goes on from its controls; others go on from the maps of the stage before.
+        """
+        rows, weights = self.case.rows, self.case.phi1.weights
+        trained: tuple[Mapping, Floats] | None = None
+        for number, free in enumerate(self._free[: stage + 1]):
+            mapping = self._mapping(free, rows, trained, not any(before.mapping for before in self._free[:number]))
+            control = Control(mapping, weights, free.weights)
+            if number < len(endings):
+                x = endings[number].x
+                maps, weights = control.split(x)
+                rows = continued(rows, maps)
+                if isinstance(mapping, Started):
+                    trained = mapping.mapping, mapping.filled(control.mapped(x))
+        return control, trained
+
+    def _mapping(
+        self, free: Free, rows: Sequence[ParameterRow], trained: tuple[Mapping, Floats] | None, first: bool
+    ) -> Mapping:
+        """Mapping of a stage."""
+        case = self.case
+        if free.mapping is None:
+            return Fixed(rows, case.calibrated_cells)
+        if free.mapping not in BY_DESCRIPTORS:
+            if free.only:
+                rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
+            return case.mapping(free.mapping, rows)
+        mapping, start = trained or self._fresh(rows, first)
+        named = [not free.only or group(name) in free.only for name in mapping.names]
+        return Started(mapping, start, np.array(named, np.bool_))
+
+    def _fresh(self, rows: Sequence[ParameterRow], first: bool) -> tuple[Mapping, Floats]:
+        """The mapping by descriptors from the values of the rows; the first, from its run if it goes on from one."""
+        mapping, phi2 = self.case.mapping(self.case.experiment.mapping.kind, rows), self.case.phi2
+        if phi2 is None or not first:
+            return mapping, mapping.first_guess()
+        return mapping, mapping.going_on(phi2.values) if isinstance(mapping, Combined) else phi2.values
+
+    def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
+        case, control = self.case, self._control(stage, endings)
+        penalty = self._penalty(stage, endings)
+        place, helpers = case.place, self._helpers
+        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, place, penalty, helpers)
+        starts = control.first_guess()[np.newaxis]
+        if stage and self._free[stage - 1] == self._free[stage]:
+            starts = endings[-1].candidates  # the controls mean the same
+        if np.isnan(self._weights[stage]):
+            starts = endings[self._curve[corner_of(self.curve(endings))]].x[np.newaxis]
+        evaluate, values = self._objective.value_and_gradient, self._objective.values
+        weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
+        batch = MiniBatches(case, self._objective, batches) if batches else None
+        return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
+
+    def _penalty(self, stage: int, endings: Sequence[Ending]) -> Penalty | None:
+        """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""
+        weight, first, mapping = self._weights[stage], stage, self._free[stage].mapping
+        if np.isnan(weight):
+            weight = self._weights[self._curve[corner_of(self.curve(endings))]]
+        if weight == 0.0 or mapping is None:
+            return None
+        while first and self._weights[first - 1] != 0.0 and self._free[first - 1].mapping == mapping:
+            first -= 1
+        control = self._control(first, endings[:first])
+        return penalty_of(self.case, mapping, control.split(control.first_guess())[0], weight)
+
+    @property
+    def _curve(self) -> list[int]:
+        """Stages of the L-curve: all penalised ones before that of the corner."""
+        return [k for k, weight in enumerate(self._weights) if weight > 0.0] if np.isnan(self._weights[-1]) else []
+
+
+def group(name: str) -> str:
+    """What a control belongs to: `phi1` of `phi1[3]`, `cp` of `cp[17]` and of `cp`."""
+    return name.split("[")[0]

@@ -1,0 +1,181 @@
+"""What a calibration knows of its controls when it has ended: standard errors and correlations, or gradient norms.
+
+For few controls without weights of a network: central differences of the discharge by each control in double precision
+(two runs each; the reverse of the sweep would need one per observation), the curvature of the cost by the discharge
+along each of them (differences of its derivative), and from both the covariance (`calibration.covariance`, where the
+assumptions stand). Controls at a bound stay there and are left out. For many controls: the norm of the gradient of each
+group, which says what has not come to rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.calibration.covariance import Covariance, Residuals, covariance
+from hydrocli.calibration.history import Ending
+from hydrocli.engine.objective import ROWS, Objective
+from hydrocli.experiment.training import NETWORKS, Training, group
+from hydrocli.names import PARAMETERS, STATES
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_table
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+MOST = 60
+"""So many controls are few."""
+STEP = 1e-6
+"""Of a control. Against the adjoint, differences of `gr` and `ode` on the Cance are off by up to 7e-4 at 1e-4, 1e-9 at
+1e-6 and 4e-9 at 1e-7."""
+SHARE = 1e-4
+"""Step along a direction of the discharge, of its maximum: exact, rounding apart, where the cost is quadratic."""
+AT_BOUND = 1e-6
+"""A control nearer than this to a bound lies on it."""
+NORMAL_95 = 1.959964
+ASSUMPTIONS = (
+    "Gauss-Newton (linear over a standard error); the structure of the model is right; residuals of a gauge have one "
+    "size at all flows and correlations r^lag; gauges are independent; controls at a bound are known exactly."
+)
+PENALISED = (
+    " With the penalty: the scatter of the controls, not how far the penalty holds them from where the data lead."
+)
+
+
+def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[Ending]) -> None:
+    """uncertainty.parquet and correlations.parquet where controls are few; norms of the gradient in the manifest."""
+    objective, last = training.final_objective(endings), endings[-1]
+    names = objective.control.names
+    groups = list(dict.fromkeys(map(group, names)))
+    if np.isfinite(last.gradient).all():
+        slope = _free_gradient(objective, last)
+        norms = {name: float(np.linalg.norm(slope[[group(n) == name for n in names]])) for name in groups}
+        folder.update(gradient_norms=norms)
+    if not names or len(names) > MOST or set(groups) & set(NETWORKS):
+        return
+    inside = _inside(objective, last.x)
+    residuals = [Residuals.of(series) for series in training.residuals(objective.simulate(last.x))]
+    penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
+    found = covariance(*sensitivities(objective, last.x, inside), residuals, penalty)
+    _write_tables(folder, objective, last.x, inside, found)
+    gauges = {
+        code: {
+            "observations": series.number,
+            "residual": series.size,
+            "autocorrelation": series.correlation,
+            "effective_observations": series.effective_number,
+        }
+        for code, series in zip(training.case.calibration, residuals, strict=True)
+    }
+    flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
+    assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")
+    folder.update(uncertainty={"assumptions": assumptions, "gauges": gauges, "flat_directions": flat})
+
+
+def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple[Floats, Floats]:
+    """Derivatives [g, t, m] by the m controls `inside`, of the discharge, and of the derivative of the cost by it."""
+    centre, columns = objective.simulate(control), list[Floats]()
+    curved = []
+    for number in np.flatnonzero(inside):
+        up, down = control.copy(), control.copy()
+        up[number] = min(control[number] + STEP, objective.control.upper[number])
+        down[number] = max(control[number] - STEP, objective.control.lower[number])
+        column = (objective.simulate(up) - objective.simulate(down)) / (up[number] - down[number])
+        columns.append(column)
+        curved.append(_curved(objective, centre, column))
+    nothing = np.zeros((*centre.shape, 0))
+    return (np.stack(columns, axis=-1), np.stack(curved, axis=-1)) if columns else (nothing, nothing)
+
+
+def penalty_curvature(objective: Objective, control: Floats, inside: Flags) -> Floats:
+    """Second derivative [m, m] of the penalty by the m controls `inside`."""
+    penalty, columns = objective.penalty, list[Floats]()
+    assert penalty is not None
+
+    def slope(x: Floats) -> Floats:
+        maps, weights = objective.control.split(x)
+        return objective.control.transpose(x, penalty.derivative(maps), np.zeros_like(weights))
+
+    for number in np.flatnonzero(inside):
+        up, down = control.copy(), control.copy()
+        up[number], down[number] = control[number] + STEP, control[number] - STEP
+        columns.append((slope(up) - slope(down))[inside] / (2.0 * STEP))
+    return np.stack(columns, axis=-1) if columns else np.zeros((0, 0))
+
+
+def _curved(objective: Objective, discharge: Floats, direction: Floats) -> Floats:
+    """Second derivative [g, t] of the cost by the discharge, times a direction; exact where the cost is quadratic."""
+    largest = float(np.abs(direction).max())
+    if largest == 0.0:
+        return np.zeros_like(direction)
+    step = SHARE * float(discharge.max()) / largest
+    above, below = (objective.cost.value_and_derivative(discharge + s * direction)[1] for s in (step, -step))
+    return (above - below) / (2.0 * step)
+
+
+def _inside(objective: Objective, control: Floats) -> Flags:
+    lower, upper = objective.control.lower, objective.control.upper
+    return (control > lower + AT_BOUND) & (control < upper - AT_BOUND)
+
+
+def _free_gradient(objective: Objective, ending: Ending) -> Floats:
+    lower, upper = ending.x - objective.control.upper, ending.x - objective.control.lower
+    return np.clip(ending.gradient, lower, upper)
+
+
+def _write_tables(folder: RunFolder, objective: Objective, control: Floats, inside: Flags, found: Covariance) -> None:
+    names, unit, value, scale = _in_units(objective, control)
+    state = np.full(len(names), "at a bound", object)
+    state[inside] = np.where(
+        found.without_effect, "without effect", np.where(found.undetermined, "not determined", "determined")
+    )
+    error = np.full(len(names), np.nan)
+    error[inside] = found.standard_error * np.abs(scale[inside])
+    bounds = value + scale * (np.stack([objective.control.lower, objective.control.upper]) - control)
+    columns: dict[str, Any] = {
+        "name": names,
+        "value": value,
+        "standard_error": error,
+        "lower_95": np.maximum(value - NORMAL_95 * error, bounds.min(axis=0)),
+        "upper_95": np.minimum(value + NORMAL_95 * error, bounds.max(axis=0)),
+        "unit": unit,
+        "state": state.tolist(),
+    }
+    write_table(folder.path, schemas.UNCERTAINTY, columns, run=folder.manifest.run)
+    free = [name for name, free in zip(names, inside, strict=True) if free]
+    sign = np.sign(scale[inside])
+    pairs = {
+        "name": np.repeat(free, len(free)).tolist(),
+        "other": free * len(free),
+        "correlation": (found.correlation * np.outer(sign, sign)).ravel(),
+    }
+    write_table(folder.path, schemas.CORRELATIONS, pairs, run=folder.manifest.run)
+
+
+def _in_units(objective: Objective, control: Floats) -> tuple[list[str], list[str], Floats, Floats]:
+    """Names, units, values and their derivatives by the controls; of a parameter, where one control is all of it."""
+    names = list(objective.control.names)
+    groups = list(map(group, names))
+    units, value, scale = ["-"] * len(names), control.copy(), np.ones(len(names))
+    cell, known = objective.cells[0], PARAMETERS | STATES
+    maps = objective.control.split(control)[0]
+    for number, name in enumerate(names):
+        if name not in ROWS or groups.count(name) > 1:
+            continue
+        moved = control.copy()
+        moved[number] = control[number] + (STEP if control[number] < 0.5 else -STEP)
+        row = ROWS.index(name)
+        value[number], units[number] = maps[row, cell], known[name].unit
+        change = objective.control.split(moved)[0][row, cell] - maps[row, cell]
+        scale[number] = change / (moved[number] - control[number])
+    return names, units, value, scale
+
+
+def _direction(direction: Floats, names: NDArray[Any]) -> str:
+    """A flat direction in words: `+0.71 cp -0.70 ct`, in controls scaled by the root of their curvature."""
+    largest = [n for n in np.argsort(-np.abs(direction), kind="stable")[:5] if abs(direction[n]) > 0.05]
+    return " ".join(f"{direction[n]:+.2f} {names[n]}" for n in largest)

@@ -1,1 +1,0 @@
-"""Where the rooms meet: structures, the skewed sweep and its reverse, control to cost and back."""

@@ -1,0 +1,245 @@
+"""Both equations of an implicit step of `node`, the network inside them (P2 eqs 4, 14), and their solution.
+
+Newton's passes go over a strip of cells, with the derivatives of the network in the Jacobian. The few cells that do not
+converge are solved again one by one, by a search in a bracket.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hydrocli.jit import kernel, loop
+from hydrocli.structures.implicit_euler import count_iterations, total
+from hydrocli.structures.network import network, network_tangent
+from hydrocli.water.exchange import driving_level, exchange
+from hydrocli.water.state_space import coupling, transfer_residual
+from hydrocli.water.vector_math import maximum, minimum
+
+ITERATIONS = 20
+BRACKETED = 200
+HALVED = 3
+"""Every so many guesses the bracket is halved, once both its ends were met: rounding can make Newton's method crawl."""
+
+
+@loop
+def evaluate(weights, widths, kind, work, hp, ht, n):
+    """Corrections (work[0, -1]) and their derivatives by hp (work[3, -1]) and ht (work[4, -1]) at new levels."""
+    values, slopes = work[0], work[1]
+    v0, v1 = values[0, 0], values[0, 1]
+    for c in range(n):
+        v0[c], v1[c] = hp[c], ht[c]
+    network(weights, widths, kind, values, slopes, n)
+    for level in range(2):
+        tangents = work[3 + level]
+        for i in range(4):
+            tangents[0, i, :n] = 1 if i == level else 0
+        network_tangent(weights, widths, slopes, tangents, n)
+
+
+@loop
+def jacobian(x, f, by_hp, by_ht, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system, n):
+    """Rows of system: residuals of both stores; Jacobian hp by hp, hp by ht, ht by hp, ht by ht."""
+    pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
+    p1, p2, p3, p4 = by_hp[0], by_hp[1], by_hp[2], by_hp[3]
+    t1, t2, t3, t4 = by_ht[0], by_ht[1], by_ht[2], by_ht[3]
+    r1, r2, j11, j12, j21, j22 = system[0], system[1], system[2], system[3], system[4], system[5]
+    real = hp.dtype.type
+    one, two, share = real(1), real(2), real(0.9)
+    for c in range(n):
+        h = hp[c]
+        a, b = pn[c] * (one + f1[c]), en[c] * (one + f2[c])
+        residual, slope = transfer_residual(
+            share * h * h * a, kexc[c] * (one + f3[c]), one + f4[c], inverse_ct[c], ht0[c], ht[c]
+        )
+        exchanged = exchange(one, driving_level(kexc[c], ht[c]))
+        more11, more21 = coupling(
+            pn[c], en[c], kexc[c], inverse_cp[c], inverse_ct[c], h, ht[c], exchanged, p1[c], p2[c], p3[c], p4[c]
+        )
+        more12, more22 = coupling(
+            pn[c], en[c], kexc[c], inverse_cp[c], inverse_ct[c], h, ht[c], exchanged, t1[c], t2[c], t3[c], t4[c]
+        )
+        r1[c] = h - hp0[c] - inverse_cp[c] * ((one - h * h) * a - h * (two - h) * b)
+        r2[c] = residual
+        j11[c] = one + two * inverse_cp[c] * (h * a + (one - h) * b) + more11
+        j12[c] = more12
+        j21[c] = more21 - two * share * inverse_ct[c] * h * a
+        j22[c] = slope + more22
+
+
+@kernel
+def newton_step(r1, r2, j11, j12, j21, j22, hp, ht, lowest, highest):
+    """Better levels; where one meets its limit, the other is solved for alone. hp is never above 1."""
+    inverse = 1.0 / (j11 * j22 - j12 * j21)
+    free_hp = hp - inverse * (j22 * r1 - j12 * r2)
+    free_ht = ht - inverse * (j11 * r2 - j21 * r1)
+    new_hp = minimum(maximum(free_hp, lowest), minimum(highest, 1.0))
+    new_ht = minimum(maximum(free_ht, lowest), highest)
+    alone_ht = minimum(maximum(ht - r2 / j22, lowest), highest)
+    alone_hp = minimum(maximum(hp - r1 / j11, lowest), minimum(highest, 1.0))
+    return new_hp if new_ht == free_ht else alone_hp, new_ht if new_hp == free_hp else alone_ht
+
+
+@loop
+def _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, tolerance, lowest, highest):
+    """One Newton step of the cells that have not converged, and the terms a, b, k, o at the levels it leads to.
+
+    The terms follow from the corrections by their derivatives along the step: where it is the last one, that is exact
+    to the square of the tolerance, and a converged cell keeps terms that do not depend on what its neighbours still
+    do. A level that a limit holds has converged only if its residual asks for a level beyond it.
+    """
+    pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
+    p1, p2, p3, p4 = by_hp[0], by_hp[1], by_hp[2], by_hp[3]
+    t1, t2, t3, t4 = by_ht[0], by_ht[1], by_ht[2], by_ht[3]
+    a, b, k, o = terms[0], terms[1], terms[2], terms[3]
+    r1, r2, j11, j12, j21, j22 = system[0], system[1], system[2], system[3], system[4], system[5]
+    real = hp.dtype.type
+    zero, one = real(0), real(1)
+    highest_hp = minimum(highest, one)
+    for c in range(hp.size):
+        new_hp, new_ht = newton_step(r1[c], r2[c], j11[c], j12[c], j21[c], j22[c], hp[c], ht[c], lowest, highest)
+        d, e = new_hp - hp[c], new_ht - ht[c]
+        moves = (abs(d) > tolerance * new_hp) | (abs(e) > tolerance * new_ht)
+        moves |= ((new_hp <= lowest) & (r1[c] < zero)) | ((new_hp >= highest_hp) & (r1[c] > tolerance))
+        moves |= ((new_ht <= lowest) & (r2[c] < zero)) | ((new_ht >= highest) & (r2[c] > zero))
+        still = going[c] > zero
+        iterations[c] += going[c]
+        a[c] = pn[c] * (one + f1[c] + p1[c] * d + t1[c] * e) if still else a[c]
+        b[c] = en[c] * (one + f2[c] + p2[c] * d + t2[c] * e) if still else b[c]
+        k[c] = kexc[c] * (one + f3[c] + p3[c] * d + t3[c] * e) if still else k[c]
+        o[c] = one + f4[c] + p4[c] * d + t4[c] * e if still else o[c]
+        hp[c] = new_hp if still else hp[c]
+        ht[c] = new_ht if still else ht[c]
+        going[c] = one if still & moves else zero
+
+
+@loop
+def solve_implicit(
+    weights,
+    widths,
+    kind,
+    work,
+    room,
+    kexc,
+    inverse_cp,
+    inverse_ct,
+    hp0,
+    ht0,
+    hp,
+    ht,
+    counts,
+    tolerance,
+    lowest,
+    highest,
+):
+    """New levels of a strip from those in hp, ht; work[0, 0] holds pn and en."""
+    n = hp.size
+    terms, scratch, system = room[0], room[1], room[2]
+    going, iterations = scratch[1, :n], scratch[2, :n]
+    for c in range(n):
+        going[c], iterations[c] = 1, 0
+    for _ in range(ITERATIONS):
+        evaluate(weights, widths, kind, work, hp, ht, n)
+        x, f, by_hp, by_ht = work[0, 0], work[0, -1], work[3, -1], work[4, -1]
+        jacobian(x, f, by_hp, by_ht, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system, n)
+        _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, tolerance, lowest, highest)
+        if total(going, n) == 0:
+            break
+    for c in range(n):
+        if going[c] > 0:
+            counts[2, c] += 1
+            counts[3, c] += not _solve_alone(
+                weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance,
+                lowest, highest,
+            )  # fmt: skip
+    count_iterations(iterations, counts)
+
+
+@loop
+def next_level(guess, level, residual, slope, low, high, lowest, highest):
+    """Newton's next level if it lies in the bracket; else the limit beyond, if that was not tried, or the middle.
+
+    guess is their number. low is 0 and high infinite until a residual of their sign was met. Never more than four times
+    as high: from far above, Newton's method comes down by a fifth at a time.
+    """
+    real = type(level)
+    better = level - residual / slope
+    if guess % HALVED == HALVED - 1 and low > 0 and high < np.inf:
+        better = real(0.5) * (low + high)
+    if not (maximum(low, lowest) <= better <= minimum(high, highest)):
+        if residual > 0:
+            better = real(0.5) * (low + high) if low > 0 else lowest
+        else:
+            better = real(0.5) * (low + high) if high < np.inf else highest
+    return minimum(better, real(4) * level)
+
+
+@loop
+def _solve_alone(
+    weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance, lowest, highest
+):
+    """Cell c alone: a bracketed search for ht, at each of whose guesses hp is found in a bracket of its own.
+
+    Both residuals change sign between the limits, however the network bends them, so there is a root. The search
+    starts from the old levels and keeps to the side to which the equation drives them. The cell is worked on in the
+    first column of the strip's rows, which are free by then but for pn and en of another cell. Says whether it ended.
+    """
+    real = hp.dtype.type
+    terms, alone = room[0], room[3]
+    kept_pn, kept_en = work[0, 0, 2, 0], work[0, 0, 3, 0]
+    pn, en = work[0, 0, 2, c], work[0, 0, 3, c]
+    work[0, 0, 2, 0], work[0, 0, 3, 0] = pn, en
+    guess_hp, guess_ht = alone[0, :1], alone[1, :1]
+    guess_hp[0], guess_ht[0] = hp0[c], ht0[c]
+    low, high, found = real(0), real(np.inf), False
+    for guess in range(BRACKETED):
+        residual, slope = _production_alone(
+            weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
+            lowest, highest,
+        )  # fmt: skip
+        level = guess_ht[0]
+        if residual > 0:
+            high = level
+        else:
+            low = level
+        better = next_level(guess, level, residual, slope, low, high, lowest, highest)
+        guess_ht[0] = better
+        if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
+            found = True
+            break
+    f = work[0, -1]
+    _production_alone(
+        weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
+        lowest, highest,
+    )  # fmt: skip
+    terms[0, c], terms[1, c] = pn * (real(1) + f[0, 0]), en * (real(1) + f[1, 0])
+    terms[2, c], terms[3, c] = kexc[c] * (real(1) + f[2, 0]), real(1) + f[3, 0]
+    work[0, 0, 2, 0], work[0, 0, 3, 0] = kept_pn, kept_en
+    hp[c], ht[c] = guess_hp[0], guess_ht[0]
+    return found
+
+
+@loop
+def _production_alone(
+    weights, widths, kind, work, room, kexc, inverse_cp, inverse_ct, hp0, ht0, tolerance, lowest, highest
+):
+    """hp of the first cell for its ht; the residual of ht there, and its derivative along that hp."""
+    real = hp0.dtype.type
+    system, hp, ht, n = room[2], room[3, 0, :1], room[3, 1, :1], hp0[:1].size
+    low, high, highest_hp = real(0), real(np.inf), minimum(highest, real(1))
+    for guess in range(BRACKETED):
+        evaluate(weights, widths, kind, work, hp, ht, n)
+        jacobian(
+            work[0, 0], work[0, -1], work[3, -1], work[4, -1], kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system,
+            n,
+        )  # fmt: skip
+        level, residual, slope = hp[0], system[0, 0], system[2, 0]
+        if residual > 0:
+            high = level
+        else:
+            low = level
+        better = next_level(guess, level, residual, slope, low, high, lowest, highest_hp)
+        if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
+            break
+        hp[0] = better
+    total_slope = system[5, 0] - system[4, 0] * system[3, 0] / slope
+    return system[1, 0], total_slope

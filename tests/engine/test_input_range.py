@@ -1,0 +1,44 @@
+"""Ranges of the inputs of phi1 and what leaves them, against the same counted cell by cell and step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_harness import Case, case
+
+from hydrocli.engine.input_range import Extrapolation, InputRange
+from hydrocli.structures.structure import Structure
+
+STEPS, CELLS = 80, 40
+BEFORE, AFTER = Structure("grnn", (3,)), Structure("node", (3,))
+
+
+def inputs(basin: Case, structure: Structure, weights: np.ndarray) -> np.ndarray:
+    """[4, t, n] of hp, ht, pn, en as phi1 sees them; the levels of each step from a run that ends with it."""
+    states = [basin.state]
+    for step in range(STEPS):
+        simulator = basin.cut(step, step + 1, states[-1]).simulator(structure=structure)
+        states.append(simulator.simulate(basin.parameters, states[-1], weights)[1])
+    levels = np.stack([state.levels for state in states], axis=1)
+    seen = levels[:, 1:] if structure is AFTER else levels[:, :-1]
+    net = basin.net.astype(np.float64)
+    return np.concatenate([seen, [np.maximum(net, 0.0), np.maximum(-net, 0.0)]])
+
+
+@pytest.mark.parametrize("structure", [BEFORE, AFTER], ids=["before", "after"])
+def test_ranges_and_what_leaves_them(structure: Structure) -> None:
+    basin, rng = case(CELLS, STEPS, seed=4), np.random.default_rng(5)
+    weights = rng.normal(0.0, 0.3, structure.weights)
+    expected = inputs(basin, structure, weights)
+    simulator, steps = basin.simulator(structure=structure), np.arange(STEPS) >= 50
+    observe = InputRange(simulator, steps)
+    simulator.simulate(basin.parameters, basin.state, weights, observe)
+    np.testing.assert_array_equal(observe.lowest, expected[:, steps].min(axis=(1, 2)))
+    np.testing.assert_array_equal(observe.highest, expected[:, steps].max(axis=(1, 2)))
+    catchments = rng.random((3, CELLS)) < 0.5
+    outside = Extrapolation(simulator, observe.lowest, observe.highest, catchments)
+    simulator.simulate(basin.parameters, basin.state, weights, outside)
+    low, high = (bound[:, np.newaxis, np.newaxis] for bound in (observe.lowest, observe.highest))
+    leaves = ((expected < low) | (expected > high)).any(axis=0)
+    assert leaves.any()
+    np.testing.assert_array_equal(outside.cells, (leaves.astype(int) @ catchments.T).T)
