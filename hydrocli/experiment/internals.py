@@ -148,4 +148,4 @@ class Internals:
 
     def _add_interception(self, observe: OutputRecorder) -> None:
         basin = self.case.basin
-        observe.add_interception(basin.precipitation, basin.evapotranspiration, self.case.ci, self.case.hi)
+        observe.add_interception(basin.precipitation, basin.pet, self.case.ci, self.case.hi)
