@@ -14,7 +14,7 @@ from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, tell_compilation
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
     SampleOptions,

@@ -274,7 +274,7 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         "mapping: {kind: distributed}\nfirst_guess: {kind: given}\n"
         "optimiser: [{kind: cmaes, mapping: uniform}, {kind: lbfgsb, mapping: uniform}, {kind: lbfgsb}]\n"
     )
-    oudin = "{kind: oudin, temperature: {path: 'tas # 1', offset: -273.15}}"
+    oudin = "{kind: oudin}\n  temperature: {path: 'tas # 1', add_offset: -273.15}"
     experiment = read(minimal.replace("{kind: interannual, path: pet}", oudin) + more)
     text = resolved(experiment)
     (tmp_path / "elsewhere").mkdir()

@@ -82,7 +82,7 @@ def test_an_interrupted_simulation_is_made_again(store: Path, tmp_path: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hydrocli.experiment.outcome._write_balance", killed)
+        patch.setattr("hydrocli.experiment.simulation._write_balance", killed)
         call("validate", file, status=130)
     assert {row["gauge"] for row in rows(call("validate", file, "--json"))} == {"S0001", "S0002", "S0003", "S0004"}
     assert set(table(tmp_path / "run", "balance")["gauge"]) == {"S0001", "S0002", "S0003", "S0004"}
