@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, Progress, open_basin
 from hydrocli.basin.roles import with_role
-from hydrocli.basin.source import inputs_read_once
+from hydrocli.basin.source import ForcingSource, inputs_read_once
 from hydrocli.basin.together import ingest_together
 from hydrocli.config import Experiment
 from hydrocli.config.gauges import Gauges
@@ -75,8 +75,11 @@ BLOCK = 512
 def source_of(experiment: Experiment) -> BasinSource:
     """What the basin of an experiment is made from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    demand = forcing.evapotranspiration
-    asked = demand.temperature if demand.kind == "oudin" else demand
+    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
+    temperature_source = None
+    if temperature is not None:
+        numbers = temperature.scale_factor, temperature.add_offset
+        temperature_source = ForcingSource(Path(temperature.path), *numbers)
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -84,18 +87,16 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=Path(forcing.precipitation.path),
-        evapotranspiration=Path(asked.path),
-        evapotranspiration_kind=demand.kind,
+        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        pet_kind=pet.kind,
+        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
+        temperature=temperature_source,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
-        precipitation_factor=forcing.precipitation.factor,
-        evapotranspiration_factor=asked.factor,
-        temperature_offset=demand.temperature.offset if demand.kind == "oudin" else 0.0,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
     )
@@ -271,9 +272,7 @@ class Case:
         if source and not (maps := Maps(source, "domain", self.basin)).lacking:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
-        return flux_matching(
-            basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
-        )
+        return flux_matching(basin.precipitation[:steps], basin.pet[:steps], basin.times[:steps], basin.step)
 
     @cached_property
     def hi(self) -> Floats:
@@ -359,7 +358,7 @@ class Case:
     ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
         """Order of the sweep over some cells, and what `neutralise` gives for it."""
         order = self._order(cells, steps)
-        forcing = self.basin.precipitation, self.basin.evapotranspiration
+        forcing = self.basin.precipitation, self.basin.pet
         return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
 
     def simulator(
