@@ -7,6 +7,7 @@ parameters.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,15 +20,15 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.together import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, stamp
-from hydrocli.experiment.outcome import write_outcome
-from hydrocli.experiment.phi2 import maps_from, read_phi2
-from hydrocli.experiment.roles import Roles, roles_of
+from hydrocli.experiment.networks import maps_from, read_phi2
+from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
+from hydrocli.experiment.simulation import write_outcome
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
-from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
+from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Period = tuple[datetime, datetime]
@@ -63,10 +64,10 @@ class Evaluation:
         others: folders of the basins that were calibrated together with it.
     """
 
-    def __init__(self, now: Experiment, console: Console) -> None:
+    def __init__(self, now: Experiment) -> None:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
-        stored = load(self.folder / "config.yaml")
+        stored = load(self.folder / CONFIG)
         others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
         self.others = sorted(others) if stored.regional.basins else []
         self._origin = _origin(self.folder, stored)
@@ -76,8 +77,8 @@ class Evaluation:
             )
         self.experiment = _as_now(stored, now, self.run, self._origin)
         if self._lacking():
-            console.note(f"simulating again: {self._lacking()}")
-            self._simulate_again(console)
+            logger.info(f"simulating again: {self._lacking()}")
+            self._simulate_again()
             self.run = read(self.folder)
 
     def windows(self) -> Iterator[Window]:
@@ -119,17 +120,17 @@ class Evaluation:
         parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
         return " and ".join(part for part in parts if part)
 
-    def _simulate_again(self, console: Console) -> None:
+    def _simulate_again(self) -> None:
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment, console), trained=self.folder)
+        case = Case(experiment, ingested(experiment), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
             write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
-            write_text(folder.path / "config.yaml", resolved(experiment))
+            write_text(folder.path / CONFIG, resolved(experiment))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
         """Refuse to overwrite what was calibrated by a simulation with other data.
@@ -161,7 +162,7 @@ def _origin(folder: Path, stored: Experiment) -> Origin | None:
     source = stored.parameters.source
     if source is None or read_manifest(folder).identity != SIMULATION:
         return None
-    theirs = load(Path(source) / "config.yaml")
+    theirs = load(Path(source) / CONFIG)
     window = theirs.period.calibration
     return Origin(_roles(theirs, read(source))[0], window) if window else None
 
@@ -219,3 +220,14 @@ def maps_of_run(folder: Path, case: Case) -> Floats:
     cells = len(case.basin.network)
     values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
     return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])
+
+
+def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:
+    """Area of a gauge's catchment [m2], from the domain of a run.
+
+    Raises:
+        InputError: the gauge is not in it.
+    """
+    if f"catchment_{code}" not in domain:
+        raise InputError(str(folder), f"gauge {code} is not in this run", "Calibrate with it, or take it off the YAML.")
+    return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())

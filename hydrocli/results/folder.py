@@ -39,7 +39,9 @@ from hydrocli.results.write import PARTIAL, remove_partials, telling, write_json
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
 FORMAT = "hydrocli run folder 1"
+CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
+JOURNAL = "journal.bin"
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"
@@ -214,6 +216,10 @@ class RunFolder:
     def log(self, event: str, level: log.Level = "info", **fields: Any) -> None:
         """Add a line to `log.jsonl`."""
         log.append(self.path / LOG, event, level, **fields)
+
+    def record(self, fields: dict[str, Any]) -> None:
+        """Add a line of fields, `event` and `level` among them, to `log.jsonl`."""
+        self.log(**fields)
 
     def begin_again(self) -> Path:
         """Set the folder aside as `<name>.1` (or the next free number) and start an empty one; returns the old path.

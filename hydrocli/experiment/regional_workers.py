@@ -23,9 +23,8 @@ from hydrocli.calibration.history import Ending
 from hydrocli.calibration.problem import Problem
 from hydrocli.config import Experiment
 from hydrocli.errors import HydrocliError, Stopped
-from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, Shared, all_ingested
-from hydrocli.experiment.training import Training
+from hydrocli.experiment.setup import Case, Shared, all_ingested
+from hydrocli.experiment.stages import Training
 
 Floats = NDArray[np.float64]
 Answer = tuple[Any, Any, Floats]
@@ -93,7 +92,7 @@ class Seat:
 
     def group(self) -> Group:
         """The basins, read from their stores."""
-        basins = all_ingested(self.experiments, Console(quiet=True))
+        basins = all_ingested(self.experiments)
         pairs = zip(self.experiments, basins, strict=True)
         return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
 
