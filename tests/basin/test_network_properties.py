@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from test_basin_network import CODES, STEPS, encode, grid, walk
 
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import InputError
 
 
@@ -43,7 +43,7 @@ def paths(directions: np.ndarray) -> list[list[tuple[int, int]]]:
 
 @given(forests(), st.sampled_from(sorted(CODES)))
 def test_every_cell_comes_before_the_one_it_drains_to(directions: np.ndarray, encoding: str) -> None:
-    network = Network.from_d8(encode(directions, encoding), encoding, grid(*directions.shape))
+    network = DrainageNetwork.from_d8(encode(directions, encoding), encoding, grid(*directions.shape))
     assert len(network) == directions.size
     drains = network.downstream >= 0
     below = network.downstream[drains]
@@ -73,11 +73,11 @@ def test_downstream_cells_and_drained_areas_are_those_of_a_walk(directions: np.n
 def test_a_catchment_is_all_that_drains_through_its_outlet(directions: np.ndarray, data: st.DataObject) -> None:
     outlet = data.draw(st.sampled_from(list(np.ndindex(*directions.shape))))
     wanted = {path[0] for path in paths(directions) if outlet in path}
-    whole = Network.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape))
+    whole = DrainageNetwork.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape))
     cell = int(np.flatnonzero((whole.row == outlet[0]) & (whole.column == outlet[1]))[0])
     inside = whole.catchment(cell)
     assert {(int(whole.row[i]), int(whole.column[i])) for i in np.flatnonzero(inside)} == wanted
-    alone = Network.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape), outlets=[outlet])
+    alone = DrainageNetwork.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape), outlets=[outlet])
     np.testing.assert_allclose(np.sort(alone.drained_area), np.sort(whole.drained_area[inside]), rtol=1e-12)
     assert len(alone) == len(wanted)
 
