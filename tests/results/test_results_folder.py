@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -72,7 +73,7 @@ def test_life_of_a_run(tmp_path: Path) -> None:
     assert {"hydrocli", "python", "numpy", "numba", "scipy", "pyarrow"} <= set(manifest.versions)
     assert manifest.host == socket.gethostname()
     assert manifest.cpu
-    assert manifest.command.split()[0] == Path(sys.argv[0]).name
+    assert manifest.command.startswith(shlex.quote(sys.argv[0]))
     assert sorted(item.name for item in (tmp_path / "a" / "b").iterdir()) == ["log.jsonl", "manifest.json"]
     with RunFolder.open(tmp_path / "a" / "b", "another name") as folder:
         assert folder.manifest == manifest
