@@ -17,7 +17,11 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_text
 
 CONFIG, JOURNAL = "config.yaml", "journal.bin"
-SOURCES = {"parameters": ("parameters", "network"), "initial": ("states",), "network": ("network",)}
+SOURCES = {
+    "parameters": ("parameters", "network_weights"),
+    "initial": ("states",),
+    "initial_weights": ("network_weights",),
+}
 """Sections that may name another run, and its tables that are taken."""
 NEEDS = ("gauges.discharge", "period.calibration")
 

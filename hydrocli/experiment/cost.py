@@ -39,7 +39,7 @@ def calibration_cost(case: Case) -> Cost:
 
 def segmentation(experiment: Experiment, code: str) -> Segmentation:
     """Options of the search for flood events at a gauge; its threshold, if it has one, stands for the quantile."""
-    options = experiment.signatures.model_dump()
+    options = experiment.flood_events.model_dump()
     threshold = options.pop("thresholds").get(code)
     return Segmentation(
         **options if threshold is None else options | {"peak_quantile": 0.0, "peak_discharge": threshold}

@@ -34,7 +34,7 @@ class MiniBatches:
     def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
         assert asked.length is not None
         self._windows = sub_periods(case, asked)
-        steps = _in_steps(case, asked.length) + _in_steps(case, asked.lead)
+        steps = _in_steps(case, asked.length) + _in_steps(case, asked.spin_up)
         cells = np.asarray(objective.cells, np.intp)
         simulator = case.part(cells, case.gauges(case.calibration), steps)
         self._parts = Windows(objective, simulator, self._windows)
@@ -52,22 +52,22 @@ class MiniBatches:
 def sub_periods(case: Case, asked: Batches) -> list[Window]:
     """Windows of equal length whose scored steps cover the calibration period.
 
-    A lead that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
+    A spin-up that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
 
     Raises:
         ConfigurationError: see `MiniBatches`.
     """
     assert asked.length is not None
-    length, lead = _in_steps(case, asked.length), _in_steps(case, asked.lead)
+    length, spin_up = _in_steps(case, asked.length), _in_steps(case, asked.spin_up)
     window, end = case.experiment.period.calibration, case.calibration_steps
     assert window is not None
     begin = int(np.flatnonzero(case.inside(window))[0])
-    for key, steps, there in (("length", length, end - begin), ("lead", length + lead, end)):
+    for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
         if steps > there:
             what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
             raise ConfigurationError(f"optimiser.batches.{key}", what, "Make it shorter.")
     scored = [*range(begin, end - length, length), end - length]
-    firsts = [max(0, start - lead) for start in scored]
+    firsts = [max(0, start - spin_up) for start in scored]
     return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]
 
 

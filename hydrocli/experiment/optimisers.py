@@ -19,23 +19,23 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
         seed: of what is drawn.
     """
     if stage.kind == "lbfgsb":
-        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
+        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.history_size)
     if stage.kind == "cmaes":
-        return CMAES(stage.iterations, stage.population, stage.spread, stage.cost_tolerance, stage.patience, seed)
+        return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
     if stage.kind == "sbs":
-        return StepByStep(stage.iterations, stage.pace, stage.smallest_pace)
+        return StepByStep(stage.iterations, stage.step, stage.min_step)
     return Adam(
         stage.iterations,
-        stage.rate,
+        stage.learning_rate,
         stage.beta1,
         stage.beta2,
         stage.bias_correction,
         stage.schedule,
-        stage.warm_up,
-        stage.final_share,
+        stage.rate_warmup,
+        stage.final_rate_fraction,
         stage.weight_decay,
-        stage.gradient_limit,
+        stage.max_gradient_norm,
         stage.patience,
         stage.cost_tolerance,
-        stage.batches.refresh if stage.batches else 1,
+        stage.batches.full_evaluation_every if stage.batches else 1,
     )

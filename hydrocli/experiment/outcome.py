@@ -107,7 +107,7 @@ def write_outcome(
     means |= internals.finish()
     quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
     internals.write(folder, start)
-    write_series(folder.path, schemas.catchments(quantities), basin.gauges.code, basin.times, means, run=run)
+    write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
     _write_balance(folder, case, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
@@ -178,7 +178,7 @@ def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
 
 
 def _write_networks(folder: RunFolder, simulator: Simulator, phi1: Phi1, phi2: Phi2 | None) -> None:
-    """network.parquet, where there is any."""
+    """network_weights.parquet, where there is any."""
     rows = [(PHI1, *row) for row in phi1_rows(simulator.structure, phi1)] if simulator.structure.has_network else []
     rows += [(PHI2, *row) for row in phi2.rows] if phi2 else []
     names = [column.name for column in schemas.NETWORK.columns if column.name != "run"]
@@ -242,7 +242,7 @@ def _write_balance(
             values = {name: term[place] @ share for name, term in balance.terms.items()} | {
                 "gauge": code,
                 "year": 1970 + year,
-                "routing_added": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
+                "routing_floor_volume": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
                 "closure_error": balance.closure_error[place] @ share,
             }
             for name, value in values.items():

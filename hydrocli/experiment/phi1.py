@@ -53,7 +53,7 @@ def structure_of(experiment: Experiment, scale: Floats) -> Structure:
 
 
 def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
-    """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
+    """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
     rows = list[tuple[Any, ...]]()
     for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
         rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
@@ -81,7 +81,7 @@ def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
             told = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
             what = f"its network has structure.network.{key} {told[0]}, asked for is {told[1]}"
             raise InputError(str(folder), what, "Ask for the same.")
-    table = run.arrays("network")
+    table = run.arrays("network_weights")
     here = table["network"] == NAME
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
     of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]

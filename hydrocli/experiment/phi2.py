@@ -1,4 +1,4 @@
-"""The mapping by descriptors of a run: its weights, and how its descriptors are scaled, in network.parquet and back.
+"""The mapping by descriptors of a run: its weights and the scaling of its descriptors, in network_weights.parquet.
 
 It makes the maps of a run where the run has none: on cells beyond its domain, or in another basin.
 """
@@ -41,7 +41,7 @@ class Phi2:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
+        """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
         names, ends = self.scaling.names, [(array, getattr(self.scaling, array)) for array in RANGES]
         return [
             *((0, array, d, None, None, name, end[d]) for array, end in ends for d, name in enumerate(names)),
@@ -64,17 +64,20 @@ def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, 
     if not cells:
         return counts, ""
     names = ", ".join(name for name, flags in found.items() if flags.any())
-    held = getattr(experiment.mapping, "beyond", "") == "hold"
-    told = "sees the ends of that range" if held else "extrapolates (mapping.beyond: hold does not)"
+    held = getattr(experiment.mapping, "extrapolation", "") == "clamp"
+    told = "sees the ends of that range" if held else "extrapolates (mapping.extrapolation: clamp does not)"
     where = f"outside their range in the calibrated catchments in {cells / len(basin.network):.0%} of the cells"
     return counts, f"{names} lie {where}: there the mapping {told}"
 
 
 def read_phi2(folder: Path) -> Phi2 | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if load(folder / "config.yaml").mapping.kind not in BY_DESCRIPTORS or not (folder / "network.parquet").exists():
+    if (
+        load(folder / "config.yaml").mapping.kind not in BY_DESCRIPTORS
+        or not (folder / "network_weights.parquet").exists()
+    ):
         return None
-    table = read(folder).arrays("network")
+    table = read(folder).arrays("network_weights")
     here = table["network"] == NAME
     if not here.any():
         return None
@@ -109,7 +112,7 @@ def carried_mapping(experiment: Experiment) -> Any:
 
 def mapped_rows(experiment: Experiment) -> list[str]:
     """Symbols of the rows of theta that the mapping of a configuration gives, beside those of one value."""
-    single = getattr(experiment.mapping, "uniform", ())
+    single = getattr(experiment.mapping, "uniform_parameters", ())
     return [symbol for symbol in ROWS if symbol not in single and _setting(experiment, symbol).calibrated]
 
 

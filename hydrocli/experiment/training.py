@@ -179,7 +179,7 @@ class Training:
         return stages
 
     def _freed(self, stage: AnyStage, kind: str) -> Free:
-        asked = stage.free or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+        asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
         only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
         weights = "network" in asked and self.case.structure.has_network
         return Free(kind if only or "parameters" in asked else None, weights, only)

@@ -26,7 +26,7 @@ BOTH = np.array([0, 1])
 @pytest.fixture(scope="module")
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
-    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.deviation=0.3"])
+    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.initial_std=0.3"])
     return Case(experiment, ingested(experiment, Console(quiet=True)))
 
 
@@ -38,14 +38,14 @@ def objective(case: Case) -> Objective:
     return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
-def cut(case: Case, objective: Objective, length: int, lead: int) -> Windows:
-    simulator = case.part(objective.cells, case.gauges(case.calibration), length + lead)
-    return Windows(objective, simulator, sub_periods(case, asked(length, lead)))
+def cut(case: Case, objective: Objective, length: int, spin_up: int) -> Windows:
+    simulator = case.part(objective.cells, case.gauges(case.calibration), length + spin_up)
+    return Windows(objective, simulator, sub_periods(case, asked(length, spin_up)))
 
 
-def asked(length: int, lead: int) -> Batches:
+def asked(length: int, spin_up: int) -> Batches:
     """So many hours."""
-    return Batches(length=f"{length}h", lead=f"{lead}h")
+    return Batches(length=f"{length}h", spin_up=f"{spin_up}h")
 
 
 def test_sub_periods_cover_the_calibration(case: Case) -> None:
@@ -61,10 +61,10 @@ def test_sub_periods_cover_the_calibration(case: Case) -> None:
     assert sub_periods(case, asked(420, 600))[0].first == 0
 
 
-@pytest.mark.parametrize("lead", [0, 36])
-def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, lead: int) -> None:
+@pytest.mark.parametrize("spin_up", [0, 36])
+def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, spin_up: int) -> None:
     """States, river and forcing of a window are those of the whole run, to the bit: so is the cost of the mixture."""
-    windows, control = cut(case, objective, 100, lead), objective.control.first_guess()
+    windows, control = cut(case, objective, 100, spin_up), objective.control.first_guess()
     whole = objective.value_and_gradient(control)[0]
     for number in (0, 3, 8):
         assert windows.value_and_gradient(number, BOTH, control, control)[0] == whole
@@ -138,10 +138,15 @@ def test_every_sub_period_once_before_any_again(case: Case, objective: Objective
 
 def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     """The lowest whole cost counts; the history has the cost of each batch, and whole costs every few iterations."""
-    adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
+    adam = {
+        "kind": "adam",
+        "iterations": 9,
+        "learning_rate": 0.02,
+        "batches": {"length": "7d", "full_evaluation_every": 4},
+    }
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     call("calibrate", file)
-    history, stages = table(tmp_path / "run", "history"), manifest(tmp_path / "run")["stages"]
+    history, stages = table(tmp_path / "run", "convergence"), manifest(tmp_path / "run")["stages"]
     own = history["stage"] == "1 uniform adam"
     assert np.isfinite(history["batch_cost"][own]).tolist() == [True] * 9 + [False]
     assert np.isnan(history["batch_cost"][~own]).all()
@@ -152,7 +157,7 @@ def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     assert np.isfinite(table(tmp_path / "run", "control")["gradient"]).all()
 
 
-@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("lead", "60d")])
+@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("spin_up", "60d")])
 def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path: Path) -> None:
     adam = {"kind": "adam", "batches": {"length": "10d"} | {key: value}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
