@@ -1,19 +1,14 @@
-"""What an optimiser is given, and what an optimiser is."""
+"""What an optimiser is given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from hydrocli.calibration.history import Ending
-    from hydrocli.calibration.recorder import Recorder
 
 Array = NDArray[np.float64]
 
@@ -69,11 +64,3 @@ class Problem:
     def free_gradient(self, x: Array, gradient: Array) -> Array:
         """The step -gradient cut at the bounds, with its sign turned: zero exactly where x is a minimum in the box."""
         return np.where(gradient < 0, np.maximum(gradient, x - self.upper), np.minimum(gradient, x - self.lower))
-
-
-class Optimiser(Protocol):
-    """One kind of optimiser with its options settled."""
-
-    def minimise(self, recorder: Recorder) -> Ending:
-        """Make the cost of `recorder.problem` small, evaluating through the recorder only."""
-        ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,3 +182,11 @@ class Recorder:
             f"It was begun on {self._journal.written_with}; this is {machine()}",
             "Continue it where it was begun, with as many threads of BLAS, or start anew (--force).",
         )
+
+
+class Optimiser(Protocol):
+    """One kind of optimiser with its options settled."""
+
+    def minimise(self, recorder: Recorder) -> Ending:
+        """Make the cost of `recorder.problem` small, evaluating through the recorder only."""
+        ...

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Optimiser, Problem
-from hydrocli.calibration.recorder import Interrupted, Recorder
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.recorder import Interrupted, Optimiser, Recorder
 
 Array = NDArray[np.float64]
 

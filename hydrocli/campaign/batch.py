@@ -39,7 +39,7 @@ from hydrocli.execution.progress import Task as Progress
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
-from hydrocli.results.folder import MANIFEST, read_manifest
+from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
 from hydrocli.results.write import telling, write_text
 
@@ -185,7 +185,7 @@ def _refuse_others(items: Sequence[Item], options: Options) -> None:
 
 
 def _binds(path: Path, state: str) -> bool:
-    return state == "finished" or (path / "journal.bin").exists()
+    return state == "finished" or (path / JOURNAL).exists()
 
 
 def _another(path: Path, experiment: Experiment) -> HydrocliError:

@@ -9,12 +9,10 @@ store, which lies on a file system that all nodes share.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +20,11 @@ from hydrocli.campaign.processes import Worker
 from hydrocli.campaign.worker import Ending, Task
 from hydrocli.config import Campaign
 from hydrocli.errors import ConfigurationError, Stopped
+from hydrocli.execution.pool import BETWEEN_LOOKS, INSTALL, connected, disconnect, local_cluster
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
-INSTALL = 'Install it: pip install "hydrocli[cluster]".'
-PATIENCE = 30.0
-"""Seconds that a scheduler has to answer."""
-BETWEEN_LOOKS = 1.0
-"""Seconds between two questions which workers there are."""
 
 _hosted: dict[int, Worker] = {}
 """Processes of this Dask worker, by thread."""
@@ -101,45 +95,6 @@ class DaskCrew:
         if error is None or type(error).__name__ == "KilledWorker":  # it died with its node, say
             return Ending(key, -signal.SIGKILL, "", seconds)
         return Ending(key, 1, f"a bug of hydrocli, or of Dask: {type(error).__name__}: {error}", seconds)
-
-
-def connected(kind: str, start: Callable[[], Any]) -> tuple[Client, Any]:
-    """A client and its cluster: that which `start` gives, or None and the scheduler at the address `kind`.
-
-    Raises:
-        ConfigurationError: Dask is not installed, or no scheduler answers.
-    """
-    where = "execution.cluster"
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ConfigurationError(where, "Dask is not installed", INSTALL) from None
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    cluster = start()
-    try:
-        return Client(kind if cluster is None else cluster, timeout=PATIENCE, set_as_default=False), cluster
-    except OSError as error:
-        what = f"no scheduler answers at {kind} ({error})"
-        raise ConfigurationError(where, what, "Start one with `dask scheduler` and `dask worker`.") from error
-
-
-def disconnect(client: Client, cluster: Any) -> None:
-    """End a client and the cluster that was started for it, whatever is gone already."""
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # of what is gone it tells at length
-    for part in (client, cluster):
-        if part is not None:
-            with contextlib.suppress(Exception):
-                part.close(timeout=PATIENCE)
-
-
-def local_cluster(workers: int) -> Any:
-    """Workers of one thread each on this machine."""
-    from distributed import LocalCluster
-
-    # Dask measures its own process, not those of campaigns, and knows nothing of mapped files.
-    return LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.ERROR
-    )
 
 
 def _cluster(campaign: Campaign, workers: int) -> Any:

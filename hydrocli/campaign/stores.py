@@ -12,8 +12,8 @@ from hydrocli.basin.together import ingest_together
 from hydrocli.config import Item
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.execution.progress import Console, Task
-from hydrocli.experiment.build import source_of
 from hydrocli.experiment.estimate import Estimate, estimate
+from hydrocli.experiment.setup import source_of
 from hydrocli.results.lock import Lock
 from hydrocli.results.write import telling
 

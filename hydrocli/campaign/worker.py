@@ -106,11 +106,11 @@ def perform(task: Task) -> Ending:
 
 
 def _do(task: Task) -> None:
-    from hydrocli.commands.calibrate import calibrate_experiment
-    from hydrocli.commands.signatures import signatures_experiment
-    from hydrocli.commands.validate import validate_experiment
     from hydrocli.config import experiment_of
     from hydrocli.execution.progress import Console
+    from hydrocli.experiment.calibrate import calibrate_experiment
+    from hydrocli.experiment.scores import validate_experiment
+    from hydrocli.experiment.signatures import signatures_experiment
     from hydrocli.jit import mark_warm
 
     experiment = experiment_of(task.values)

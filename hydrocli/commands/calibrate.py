@@ -1,28 +1,14 @@
-"""`hydrocli calibrate`: one run folder from first guess to final simulation, stopped and continued at will.
-
-What decides whether there is anything to do is here, and starts in an instant; the work is in `fit`.
-"""
+"""`hydrocli calibrate`: one run folder from first guess to final simulation, stopped and continued at will."""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
-from hydrocli.errors import ConfigurationError, HydrocliError
+from hydrocli.config import load
 from hydrocli.execution.progress import Console
-from hydrocli.execution.signals import stop_flag
-from hydrocli.results.folder import RunFolder
-from hydrocli.results.write import write_text
+from hydrocli.experiment.calibrate import calibrate_experiment
 
-CONFIG, JOURNAL = "config.yaml", "journal.bin"
-SOURCES = {
-    "parameters": ("parameters", "network_weights"),
-    "initial": ("states",),
-    "initial_weights": ("network_weights",),
-}
-"""Sections that may name another run, and its tables that are taken."""
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
@@ -43,65 +29,3 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
     """
     scores = calibrate_experiment(load(target, overrides, NEEDS), console, force)
     return [{"gauge": code, "nse": score} for code, score in scores.items()]
-
-
-def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> dict[str, float]:
-    """As `calibrate`, of a configuration that has been read; NSE by gauge comes back."""
-    with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
-        if not _prepared(folder, experiment, force, console):
-            console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
-            return {}
-        console.sink = lambda fields: folder.log(**fields)
-        from hydrocli.experiment.fit import fit  # the libraries that compute take a second to load
-
-        return fit(folder, experiment, console, stop)
-
-
-def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:
-    """Whether there is something to do in the folder; another calibration in it is refused, or set aside."""
-    identity, found, sources = numbers_hash(experiment), folder.manifest, _sources(experiment)
-    finished, begun = found.state == "finished", (folder.path / JOURNAL).exists()
-    # An earlier start that evaluated nothing (a file was missing, say) binds nobody.
-    if force and found.identity:
-        console.note(f"the earlier run is kept in {folder.begin_again()}")
-    elif found.identity != identity and (finished or begun):
-        raise _another_run(folder.path, experiment)
-    elif (finished or begun) and (changed := _changed(found.inputs, sources)):
-        what = f"the run that {' and '.join(changed)} names has changed since this calibration began"
-        raise ConfigurationError(str(folder.path), what, "Put it back, or use --force to start anew.")
-    elif finished:
-        return False
-    elif begun:
-        console.note(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
-    write_text(folder.path / CONFIG, resolved(experiment))
-    folder.start(identity=identity, seed=experiment.seed, inputs=sources)
-    return True
-
-
-def _sources(experiment: Experiment) -> dict[str, str]:
-    """Hashes of what is taken from other runs, by the keys that name them; their paths alone stay as they are."""
-    hashes = {}
-    for section, tables in SOURCES.items():
-        if folder := getattr(experiment, section).source:
-            files = [file for table in tables if (file := Path(folder) / f"{table}.parquet").exists()]
-            hashes[f"{section}.from"] = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    return hashes
-
-
-def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    return [key for key, digest in now.items() if before.get(key, digest) != digest]
-
-
-def _another_run(path: Path, experiment: Experiment) -> ConfigurationError:
-    try:
-        keys = differing_keys(load(path / CONFIG), experiment)
-        what = "holds a simulation"
-        if keys:
-            what = f"holds a calibration that differs in {', '.join(keys)}"
-        elif experiment.regional.basins:
-            what = "holds a calibration, and the files of regional.basins have changed since then"
-    except HydrocliError:
-        what = "holds a run whose configuration cannot be read"
-    return ConfigurationError(
-        str(path), what, "Name another folder, or use --force to set the earlier run aside and start anew."
-    )

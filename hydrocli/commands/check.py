@@ -10,10 +10,9 @@ import numpy as np
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.config import Experiment, load, together
 from hydrocli.errors import HydrocliError
-from hydrocli.experiment.build import source_of, stamp
 from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.roles import roles_of
+from hydrocli.experiment.setup import roles_of, source_of, stamp
 from hydrocli.results import read
 
 

@@ -18,9 +18,8 @@ from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, tell_compilation
-from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.penalty import penalty_to_check
+from hydrocli.experiment.cost import calibration_cost, penalty_to_check
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydrocli.config import load
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import ingested
+from hydrocli.experiment.setup import ingested
 
 
 def ingest(target: Path, overrides: list[str], console: Console) -> None:

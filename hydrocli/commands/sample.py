@@ -14,7 +14,7 @@ from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, tell_compilation
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
     SampleOptions,
@@ -70,8 +70,9 @@ gauges:
   calibration: [{calibration}]
   validation: [{validation}]
 forcing:
-  precipitation: {{path: prcp, format: geotiff, factor: 0.1}}
-  evapotranspiration: {{kind: oudin, temperature: {{path: temperature}}}}
+  precipitation: {{path: prcp, format: geotiff, scale_factor: 0.1}}
+  temperature: {{path: temperature}}
+  pet: {{kind: oudin}}
 structure: {{kind: gr}}
 mapping: {{kind: uniform}}
 initial: {{hp: {{value: 0.3}}, ht: {{value: 0.2}}}}
@@ -139,7 +140,7 @@ def _discharge(case: Case, law: str, parameters: Floats, gauges: NDArray[np.intp
         return simulator.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))[0]
     return simulate_true_model(
         law,
-        (basin.precipitation, basin.evapotranspiration),
+        (basin.precipitation, basin.pet),
         (case.ci, case.hi),
         parameters,
         case.state.levels,

@@ -10,14 +10,14 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.experiment import HYBRIDS
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, tell_compilation
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.outcome import unsolved, write_outcome
-from hydrocli.experiment.phi2 import carried_mapping, read_phi2
+from hydrocli.experiment.networks import carried_mapping, read_phi2
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
+from hydrocli.experiment.simulation import unsolved, write_outcome
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
-from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
+from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
 
@@ -46,7 +46,7 @@ def simulate(
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder:
         console.sink = lambda fields: folder.log(**fields)
-        write_text(folder.path / "config.yaml", resolved(experiment))
+        write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
         tell_compilation(console)
         with folder.timed("ingestion"):
@@ -69,7 +69,7 @@ def simulate(
 def _run_of(target: Path) -> Path | None:
     """The run folder that a target stands for: itself, or the one whose `config.yaml` it is."""
     folder = target if target.is_dir() else target.absolute().parent
-    return folder if target.is_dir() or (target.name == "config.yaml" and (folder / MANIFEST).exists()) else None
+    return folder if target.is_dir() or (target.name == CONFIG and (folder / MANIFEST).exists()) else None
 
 
 def _carried(experiment: Experiment, of: Path) -> Experiment:
@@ -79,7 +79,7 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         ConfigurationError: the basin lacks descriptors that the mapping sees.
     """
     read(of)  # says what is wrong with it
-    theirs = load(of / "config.yaml")
+    theirs = load(of / CONFIG)
     absent = [
         name
         for name in descriptors_of(theirs, list(theirs.basin.descriptors))

@@ -12,8 +12,8 @@ from hydrocli.config import load
 from hydrocli.engine import reference_integrators as schemes
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, tell_compilation
 from hydrocli.experiment.evaluation import maps_of_run
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
 from hydrocli.results import read, schemas
 from hydrocli.results.folder import RunFolder

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.commands.calibrate import calibrate_experiment
 from hydrocli.commands.sample import sample
-from hydrocli.commands.signatures import signatures_experiment
-from hydrocli.commands.validate import validate_experiment
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import tell_compilation
+from hydrocli.experiment.calibrate import calibrate_experiment
+from hydrocli.experiment.scores import validate_experiment
+from hydrocli.experiment.setup import tell_compilation
+from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
 from hydrocli.synthetic import SampleOptions
 

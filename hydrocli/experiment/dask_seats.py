@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from hydrocli.campaign.dask_crew import BETWEEN_LOOKS, PATIENCE, connected, disconnect, local_cluster
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.crew import Host, Other, Seat, gone
+from hydrocli.execution.pool import BETWEEN_LOOKS, PATIENCE, connected, disconnect, local_cluster
+from hydrocli.experiment.regional_workers import Host, Other, Seat, gone
 
 STARTING = 300.0
 """Seconds that workers have to import hydrocli, from a slow network say."""
@@ -90,7 +90,7 @@ class Actor(Host):
 
 
 class Distant:
-    """A seat at a worker of Dask, see `hydrocli.experiment.crew.Other`."""
+    """A seat at a worker of Dask, see `hydrocli.experiment.regional_workers.Other`."""
 
     def __init__(self, seats: DaskSeats, future: Any, actor: Any) -> None:
         self._seats, self._future, self._actor = seats, future, actor

@@ -20,13 +20,12 @@ from hydrocli.config.together import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested, stamp
-from hydrocli.experiment.outcome import write_outcome
-from hydrocli.experiment.phi2 import maps_from, read_phi2
-from hydrocli.experiment.roles import Roles, roles_of
+from hydrocli.experiment.networks import maps_from, read_phi2
+from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
+from hydrocli.experiment.simulation import write_outcome
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
-from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
+from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
 Floats = NDArray[np.float64]
@@ -66,7 +65,7 @@ class Evaluation:
     def __init__(self, now: Experiment, console: Console) -> None:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
-        stored = load(self.folder / "config.yaml")
+        stored = load(self.folder / CONFIG)
         others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
         self.others = sorted(others) if stored.regional.basins else []
         self._origin = _origin(self.folder, stored)
@@ -133,7 +132,7 @@ class Evaluation:
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
             write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
-            write_text(folder.path / "config.yaml", resolved(experiment))
+            write_text(folder.path / CONFIG, resolved(experiment))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
         """Refuse to overwrite what was calibrated by a simulation with other data.
@@ -165,7 +164,7 @@ def _origin(folder: Path, stored: Experiment) -> Origin | None:
     source = stored.parameters.source
     if source is None or read_manifest(folder).identity != SIMULATION:
         return None
-    theirs = load(Path(source) / "config.yaml")
+    theirs = load(Path(source) / CONFIG)
     window = theirs.period.calibration
     return Origin(_roles(theirs, read(source))[0], window) if window else None
 
@@ -223,3 +222,14 @@ def maps_of_run(folder: Path, case: Case) -> Floats:
     cells = len(case.basin.network)
     values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
     return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])
+
+
+def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:
+    """Area of a gauge's catchment [m2], from the domain of a run.
+
+    Raises:
+        InputError: the gauge is not in it.
+    """
+    if f"catchment_{code}" not in domain:
+        raise InputError(str(folder), f"gauge {code} is not in this run", "Calibrate with it, or take it off the YAML.")
+    return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())

@@ -14,20 +14,18 @@ from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
-from hydrocli.commands.calibrate import CONFIG, JOURNAL
 from hydrocli.config import Experiment, load, together
 from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import Console
 from hydrocli.execution.signals import StopFlag
-from hydrocli.experiment.build import Case, all_ingested, tell_compilation
-from hydrocli.experiment.internals import asked_of
-from hydrocli.experiment.outcome import unsolved, write_outcome
-from hydrocli.experiment.penalty import corner_of
+from hydrocli.experiment.cost import corner_of
 from hydrocli.experiment.regional import Region, trained, write_others
-from hydrocli.experiment.training import Training
+from hydrocli.experiment.setup import Case, all_ingested, tell_compilation
+from hydrocli.experiment.simulation import asked_of, unsolved, write_outcome
+from hydrocli.experiment.stages import Training
 from hydrocli.experiment.uncertainty import write_uncertainty
 from hydrocli.results import schemas
-from hydrocli.results.folder import RunFolder, page_hint
+from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
 from hydrocli.results.write import write_table
 
 STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")

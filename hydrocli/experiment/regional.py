@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.problem import Problem
-from hydrocli.commands.calibrate import CONFIG
 from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.build import Case, Shared
-from hydrocli.experiment.crew import Child, Crew, Dealt, Group, Seat
 from hydrocli.experiment.dask_seats import DaskSeats
-from hydrocli.experiment.outcome import unsolved, write_outcome
-from hydrocli.experiment.training import Training
-from hydrocli.results.folder import RunFolder
+from hydrocli.experiment.regional_workers import Child, Crew, Dealt, Group, Seat
+from hydrocli.experiment.setup import Case, Shared
+from hydrocli.experiment.simulation import unsolved, write_outcome
+from hydrocli.experiment.stages import Training
+from hydrocli.results.folder import CONFIG, RunFolder
 from hydrocli.results.write import write_text
 
 Floats = NDArray[np.float64]

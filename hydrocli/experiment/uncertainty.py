@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
 from hydrocli.calibration.history import Ending
 from hydrocli.engine.objective import ROWS, Objective
-from hydrocli.experiment.training import NETWORKS, Training, group
+from hydrocli.experiment.stages import NETWORKS, Training, group
 from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder

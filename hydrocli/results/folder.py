@@ -39,7 +39,9 @@ from hydrocli.results.write import PARTIAL, remove_partials, telling, write_json
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
 FORMAT = "hydrocli run folder 1"
+CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
+JOURNAL = "journal.bin"
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"

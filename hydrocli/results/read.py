@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
-from hydrocli.results.folder import LOG, Manifest, read_manifest, status
+from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
 from hydrocli.results.write import telling
-
-CONFIG = "config.yaml"
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -143,8 +143,8 @@ def _bits(cost: float, gradient: np.ndarray) -> str:
 def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
     from hydrocli.config import load, together
     from hydrocli.execution.progress import Console
-    from hydrocli.experiment.build import Case, all_ingested
     from hydrocli.experiment.regional import Region
+    from hydrocli.experiment.setup import Case, all_ingested
 
     sets = [f"execution.workers={workers}", f"execution.threads={threads}"]
     members = together(load(file, sets))
@@ -164,8 +164,8 @@ def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
 def _one_raster(file: str) -> dict[str, Any]:
     from hydrocli.config import load
     from hydrocli.execution.progress import Console
-    from hydrocli.experiment.build import Case, ingested
-    from hydrocli.experiment.training import Training
+    from hydrocli.experiment.setup import Case, ingested
+    from hydrocli.experiment.stages import Training
 
     codes = [line.split(",")[0] for line in (Path(file).parent / "catchments.csv").read_text().splitlines()[1:]]
     experiment = load(file, [f"gauges.calibration=[{', '.join(codes)}]", "gauges.validation=[]"])
@@ -178,8 +178,8 @@ def _one_raster(file: str) -> dict[str, Any]:
 def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     from hydrocli.config import load
     from hydrocli.execution.progress import Console
-    from hydrocli.experiment.build import Case, ingested
-    from hydrocli.experiment.training import Training
+    from hydrocli.experiment.setup import Case, ingested
+    from hydrocli.experiment.stages import Training
 
     plain = yaml.safe_load((Path(folder) / "config.yaml").read_text())
     start, end = np.datetime64(plain["period"]["start"].replace(tzinfo=None)), np.datetime64(LARGE[-1])

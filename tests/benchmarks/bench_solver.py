@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from hydrocli.config import load
 from hydrocli.engine.simulator import Simulator
 from hydrocli.execution.progress import Console as Quiet
-from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.setup import Case, ingested
 from hydrocli.names import PARAMETERS
 from hydrocli.structures.structure import Structure
 

@@ -13,7 +13,8 @@ from scipy.optimize import rosen, rosen_der
 
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.lbfgsb import DEAD_END, LBFGSB
-from hydrocli.calibration.problem import Optimiser, Problem
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.recorder import Optimiser
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.errors import ConfigurationError, NumericalError

@@ -16,8 +16,8 @@ from runs_harness import ROOT, Dask, assert_same_bits, call, command, configurat
 from hydrocli.config import load, numbers_hash, together
 from hydrocli.errors import NumericalError
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
 from hydrocli.experiment.regional import Region
+from hydrocli.experiment.setup import Case, ingested
 
 pytest.importorskip("distributed")
 

@@ -29,7 +29,7 @@ from runs_harness import (
 from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
+from hydrocli.experiment.setup import Case, ingested
 from hydrocli.names import PARAMETERS
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}

@@ -51,7 +51,7 @@ def test_what_the_run_has_not_simulated_is_simulated(mapping: str, store: Path, 
     more |= {"period.validation": {"later": [CALIBRATED, END], "last": [END, LATER]}}
     file = configuration(tmp_path / "run.yaml", store, changes=more)
     assert "nothing to do" in call("calibrate", file).stderr
-    more["forcing.precipitation.factor"] = 0.2  # the run has its own
+    more["forcing.precipitation.scale_factor"] = 0.2  # the run has its own
     file = configuration(tmp_path / "run.yaml", store, changes=more)
     result = call("validate", file, "--json")
     assert "simulating again: gauges S0004 and periods last" in result.stderr
@@ -82,7 +82,7 @@ def test_an_interrupted_simulation_is_made_again(store: Path, tmp_path: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hydrocli.experiment.outcome._write_balance", killed)
+        patch.setattr("hydrocli.experiment.simulation._write_balance", killed)
         call("validate", file, status=130)
     assert {row["gauge"] for row in rows(call("validate", file, "--json"))} == {"S0001", "S0002", "S0003", "S0004"}
     assert set(table(tmp_path / "run", "balance")["gauge"]) == {"S0001", "S0002", "S0003", "S0004"}

@@ -164,7 +164,7 @@ def test_nothing_asked_nothing_written(finished: Path, store: Path, tmp_path: Pa
     call("simulate", file)
     assert not (tmp_path / "bare" / "mean_maps.parquet").exists()
     assert set(table(tmp_path / "bare", "catchment_timeseries")) == {
-        "run", "gauge", "time", "precipitation", "evapotranspiration",
+        "run", "gauge", "time", "precipitation", "pet",
     }  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.windows import Windows
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.minibatch import MiniBatches, sub_periods
+from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.stages import MiniBatches, sub_periods
 from hydrocli.mapping.uniform import Uniform
 from hydrocli.score.regularisation import Penalty
 

@@ -13,8 +13,8 @@ from test_runs_resume import STOPPED, disturbed
 
 from hydrocli.config import load
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
 from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.setup import Case, ingested
 from hydrocli.score.metrics import nse
 
 GIVEN = {"first_guess": {"kind": "given"}, "parameters.cp.value": 150.0, "parameters.ct.value": 80.0}

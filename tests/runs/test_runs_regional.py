@@ -26,9 +26,9 @@ from runs_harness import (
 
 from hydrocli.config import load, together
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, Shared, ingested
 from hydrocli.experiment.regional import Region, _dealt
-from hydrocli.experiment.training import Training
+from hydrocli.experiment.setup import Case, Shared, ingested
+from hydrocli.experiment.stages import Training
 
 OTHERS: dict[str, dict[str, Any]] = {
     "b2": {"gauges.calibration": ["S0003"], "gauges.validation": []},

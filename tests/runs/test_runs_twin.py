@@ -25,9 +25,9 @@ from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.training import Training
+from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.stages import Training
 from hydrocli.mapping.uniform import Uniform
 
 TRUTH = {"cp": 150.0, "ct": 90.0, "kexc": -0.4, "akw": 6.0, "bkw": 0.5}

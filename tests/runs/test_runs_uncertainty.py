@@ -13,8 +13,8 @@ from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, ingested
 from hydrocli.experiment.cost import calibration_cost
+from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.uncertainty import sensitivities
 from hydrocli.mapping.uniform import Uniform
 

@@ -1,12 +1,13 @@
-"""The mapping by descriptors of a run: its weights and the scaling of its descriptors, in network_weights.parquet.
+"""What an earlier run has learnt, as a later one reads it: maps of cells, weights of the flux network, and the mapping.
 
-It makes the maps of a run where the run has none: on cells beyond its domain, or in another basin.
+The mapping by descriptors makes the maps of a run where the run has none: on cells beyond its domain, or in another
+basin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,146 @@ from hydrocli.basin.basin import Basin
 from hydrocli.config import Experiment, load
 from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.engine.objective import ROWS
+from hydrocli.engine.simulator import NO_WEIGHTS
 from hydrocli.errors import InputError
 from hydrocli.experiment.mappings import descriptor_mapping
-from hydrocli.experiment.maps import Maps
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Place
 from hydrocli.mapping.rows import ParameterRow
-from hydrocli.names import PARAMETERS
+from hydrocli.names import NETWORK_INPUTS, PARAMETERS
 from hydrocli.results import read
+from hydrocli.results.folder import CONFIG
+from hydrocli.structures.structure import Structure
 
 Floats = NDArray[np.float64]
-NAME = "phi2"
+
+
+class Maps:
+    """A table of cells of another run, laid on the cells of this basin by their coordinates.
+
+    Attributes:
+        inside: which of the n cells of this basin the run has.
+        lacking: a sentence about those that it does not have; empty where it has all.
+    """
+
+    def __init__(self, folder: str | Path, table: str, basin: Basin) -> None:
+        run, network = read(folder), basin.network
+        domain = run.arrays("domain")
+        there = {place: number for number, place in enumerate(zip(*_places(domain["x"], domain["y"]), strict=True))}
+        places = zip(*_places(network.x, network.y), strict=True)
+        self._folder, self._cells = str(folder), np.array([there.get(place, -1) for place in places])
+        self._columns, self.inside, self.lacking = run.arrays(table), self._cells >= 0, ""
+        if not self.inside.all():
+            first, number = int(np.argmin(self.inside)), int((~self.inside).sum())
+            self.lacking = (
+                f"{number} of {self._cells.size} cells are not in this run, first x {network.x[first]:.0f}, "
+                f"y {network.y[first]:.0f}"
+            )
+
+    def column(self, name: str) -> Floats:
+        """Values [n] of a column at the cells of this basin; NaN where the run has none."""
+        return np.where(self.inside, np.asarray(self._columns[name], np.float64)[self._cells], np.nan)
+
+    def whole(self, name: str) -> Floats:
+        """The same.
+
+        Raises:
+            InputError: the run lacks some cells of this basin.
+        """
+        if self.lacking:
+            raise InputError(self._folder, self.lacking, "Name a run whose basin holds this one.")
+        return self.column(name)
+
+
+def _places(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
+    """Coordinates to compare; a thousandth of a metre, or a tenth of a millionth of a degree, is rounding."""
+    digits = 3 if np.abs(x).max(initial=0.0) > 360 else 7
+    return np.round(x, digits).tolist(), np.round(y, digits).tolist()
+
+
+INPUTS = len(NETWORK_INPUTS)
+PHI1 = "phi1"
+
+
+def _unknown() -> Floats:
+    return np.full(INPUTS, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Phi1:
+    """Weights [w] in the order of `hydrocli.structures.network`; of each input its factor, lowest and highest value.
+
+    The ranges are NaN where the weights were never calibrated.
+    """
+
+    weights: Floats = field(default_factory=lambda: NO_WEIGHTS)
+    scale: Floats = field(default_factory=lambda: np.ones(INPUTS))
+    lowest: Floats = field(default_factory=_unknown)
+    highest: Floats = field(default_factory=_unknown)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the ranges are known."""
+        return bool(np.isfinite(self.lowest).all())
+
+
+def structure_of(experiment: Experiment, scale: Floats) -> Structure:
+    """The structure of a configuration with the factors of the inputs of its network."""
+    asked = experiment.structure
+    options = asked.model_dump(exclude={"network"})
+    if asked.kind == "grnn" or asked.kind == "node":
+        options |= {"hidden": asked.network.hidden, "activation": asked.network.activation}
+    return Structure(input_scale=tuple(scale.tolist()), **options)
+
+
+def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
+    """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
+    rows = list[tuple[Any, ...]]()
+    for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
+        rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
+    for layer, array, values in _layers(structure, phi1.weights):
+        for place, value in np.ndenumerate(values):
+            rows.append((layer, array, place[0], place[1] if values.ndim == 2 else None, None, None, value))
+    return rows
+
+
+def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
+    """The network of another run, which must be of the same form as the one asked for.
+
+    Raises:
+        InputError: the run has no network, or another one.
+    """
+    run = read(folder)
+    asked, theirs = experiment.structure, load(folder / CONFIG).structure
+    assert asked.kind == "grnn" or asked.kind == "node"
+    if theirs.kind != asked.kind:
+        remedy = f"The corrections of {asked.kind} mean other fluxes: name a run of {asked.kind}."
+        raise InputError(str(folder), f"is a run of the structure {theirs.kind}", remedy)
+    for key in ("hidden", "activation"):
+        found, wanted = getattr(theirs.network, key), getattr(asked.network, key)
+        if found != wanted:
+            told = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
+            what = f"its network has structure.network.{key} {told[0]}, asked for is {told[1]}"
+            raise InputError(str(folder), what, "Ask for the same.")
+    table = run.arrays("network_weights")
+    here = table["network"] == PHI1
+    inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
+    of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
+    return Phi1(value[here & (layer > 0)], *of_inputs)
+
+
+def _layers(structure: Structure, weights: Floats) -> list[tuple[int, str, Floats]]:
+    """Matrices [outputs, inputs] and biases of the layers, counted from 1, in their order."""
+    parts, at = list[tuple[int, str, Floats]](), 0
+    for layer, (inputs, outputs) in enumerate(zip(structure.widths[:-1], structure.widths[1:], strict=True), start=1):
+        parts.append((layer, "weight", weights[at : at + inputs * outputs].reshape(outputs, inputs)))
+        at += inputs * outputs
+        parts.append((layer, "bias", weights[at : at + outputs]))
+        at += outputs
+    return parts
+
+
+PHI2 = "phi2"
 RANGES = ("lowest", "highest", "lowest_seen", "highest_seen")
 
 
@@ -72,13 +202,10 @@ def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, 
 
 def read_phi2(folder: Path) -> Phi2 | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if (
-        load(folder / "config.yaml").mapping.kind not in BY_DESCRIPTORS
-        or not (folder / "network_weights.parquet").exists()
-    ):
+    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
         return None
     table = read(folder).arrays("network_weights")
-    here = table["network"] == NAME
+    here = table["network"] == PHI2
     if not here.any():
         return None
     columns = {name: values[here] for name, values in table.items()}
@@ -94,7 +221,7 @@ def read_phi2(folder: Path) -> Phi2 | None:
 
 def continued_phi2(folder: Path, experiment: Experiment) -> Phi2 | None:
     """The mapping of a run where the configuration asks for the same one, with no value of its own for what it maps."""
-    theirs, symbols = load(folder / "config.yaml"), mapped_rows(experiment)
+    theirs, symbols = load(folder / CONFIG), mapped_rows(experiment)
     same = carried_mapping(theirs) == carried_mapping(experiment) and mapped_rows(theirs) == symbols
     settings = [(_setting(theirs, symbol), _setting(experiment, symbol)) for symbol in symbols]
     if not same or any(one.bounds != other.bounds or other.value is not None for one, other in settings):
@@ -148,7 +275,7 @@ def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
     phi2 = read_phi2(folder)
     if phi2 is None:
         return {}
-    experiment, cells = load(folder / "config.yaml"), np.ones(len(basin.network), np.bool_)
+    experiment, cells = load(folder / CONFIG), np.ones(len(basin.network), np.bool_)
     symbols = mapped_rows(experiment)
     rows = []
     for symbol in symbols:

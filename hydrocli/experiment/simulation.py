@@ -1,10 +1,13 @@
-"""The simulation that a run ends with, and the tables that it leaves: everything a later run or a reader needs."""
+"""The simulation that a run ends with, and the tables that it leaves: everything a later run or a reader needs.
+
+What `outputs` asks for of its states and fluxes (which, where, when) is recorded on the way.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +15,18 @@ from numpy.typing import NDArray
 from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
 from hydrocli.engine.input_range import Extrapolation
 from hydrocli.engine.objective import ROWS, broken_run
+from hydrocli.engine.recorder import OutputRecorder, OutputRequest
+from hydrocli.engine.response import response
 from hydrocli.engine.simulator import Observer, Rows, Simulator, State
-from hydrocli.errors import InputError
-from hydrocli.experiment.build import Case
-from hydrocli.experiment.internals import Internals
-from hydrocli.experiment.phi1 import NAME as PHI1
-from hydrocli.experiment.phi1 import Phi1, phi1_rows
-from hydrocli.experiment.phi2 import NAME as PHI2
-from hydrocli.experiment.phi2 import Phi2, unseen
+from hydrocli.errors import ConfigurationError
+from hydrocli.experiment.networks import PHI1, PHI2, Phi1, Phi2, phi1_rows, unseen
+from hydrocli.experiment.setup import Case, catchment_means, stamp
 from hydrocli.names import (
     EXTRAPOLATED,
-    FORCINGS,
     INITIAL_LEVELS,
     INTERCEPTION_CAPACITY,
     LOOKED_AT,
+    NEWTON_ITERATIONS,
     PARAMETERS,
     STATES,
 )
@@ -34,10 +35,144 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
 
+Floats = NDArray[np.float64]
+
+
+BOOKED = ("aet", "exchange", "qt", "storage")
+"""What is simulated again without the network, to show what its corrections do to the water."""
+
+
+def asked_of(case: Case) -> OutputRequest:
+    """What the outputs of an experiment want of a simulation of its whole period.
+
+    Raises:
+        ConfigurationError: more memory than the limit, a cell outside the domain, a time outside the period.
+    """
+    outputs, basin = case.experiment.outputs, case.basin
+    structure = case.experiment.structure.kind
+    mapped = outputs.maps.quantities if outputs.maps else ()
+    asked = OutputRequest(
+        tuple(dict.fromkeys((*outputs.symbols(structure), *mapped))),
+        np.stack(list(case.catchments.values())),
+        basin.network.cell_area,
+        np.array([_cell(case, x, y) for x, y in outputs.cells], np.intp),
+        _steps(case),
+        tuple(dict.fromkeys(mapped)),
+    )
+    needed = asked.bytes(len(basin.times))
+    if needed > outputs.max_memory:
+        what = f"{needed / 1e6:.0f} MB would be kept, and outputs.max_memory is {outputs.max_memory / 1e6:.0f} MB"
+        raise ConfigurationError("outputs", what, "Ask for less, or raise the limit.")
+    return asked
+
+
+def _cell(case: Case, x: float, y: float) -> int:
+    """The active cell that holds a point."""
+    network = case.basin.network
+    a, _, _, _, e, _ = network.grid.transform
+    inside = np.flatnonzero((np.abs(network.x - x) <= abs(a) / 2) & (np.abs(network.y - y) <= abs(e) / 2))
+    if not inside.size:
+        remedy = "Give x, y in the CRS of the flow directions, inside a catchment."
+        raise ConfigurationError("outputs.cells", f"no active cell at x {x:g}, y {y:g}", remedy)
+    return int(inside[0])
+
+
+def _steps(case: Case) -> NDArray[np.intp]:
+    """Steps of the maps, ascending."""
+    maps, times = case.experiment.outputs.maps, case.basin.times
+    if maps is None:
+        return np.zeros(0, np.intp)
+    wanted = [stamp(time) for time in maps.times]
+    outside = [str(time) for time in wanted if time not in times]
+    if outside:
+        remedy = "A stamp is the end of a step inside the period."
+        raise ConfigurationError("outputs.maps.times", f"{', '.join(outside)}: no step ends then", remedy)
+    chosen = np.isin(times, np.array(wanted, times.dtype))
+    if maps.every is not None:
+        seconds = (times - np.datetime64(0, "s")).astype(np.int64)
+        chosen |= seconds % round(3600 * maps.every) == 0
+    return np.flatnonzero(chosen)
+
+
+class Internals:
+    """Looks into the final simulation of a run and writes what it saw.
+
+    Args:
+        case: experiment and basin.
+        sweep: over the whole domain, in double precision.
+        maps: [7, n] that it simulates.
+        weights: of phi1.
+    """
+
+    def __init__(self, case: Case, simulator: Simulator, maps: Floats, weights: Floats) -> None:
+        self.case, self.simulator, self.maps, self.weights = case, simulator, maps, weights
+        self.observe = OutputRecorder(simulator, maps[: len(PARAMETERS)], weights, asked_of(case))
+
+    @property
+    def watches(self) -> list[Observer]:
+        """For `Sweep.simulate`; none where nothing is asked for."""
+        return [self.observe] if self.observe.asked.quantities else []
+
+    @property
+    def at_once(self) -> int | None:
+        """Waves to be shown at once: one where iterations, which the sweep only sums, are told step by step."""
+        return 1 if NEWTON_ITERATIONS.symbol in self.observe.asked.quantities else None
+
+    def finish(self) -> dict[str, Floats]:
+        """After the simulation: the series of the catchments [g, t]."""
+        self._add_interception(self.observe)
+        return self.observe.series
+
+    def write(self, folder: RunFolder, start: State) -> None:
+        """Means, cells and maps; for a hybrid what its network does (the simulation begins at `start`)."""
+        basin, run, asked = self.case.basin, folder.manifest.run, self.observe.asked
+        if not asked.quantities:
+            return
+        network, known = basin.network, [LOOKED_AT[symbol] for symbol in asked.quantities]
+        crs = network.grid.crs_wkt
+        columns: dict[str, Any] = self.case.place_columns | self.observe.means
+        write_table(folder.path, schemas.mean_maps(known), columns, run=run, crs_wkt=crs)
+        grid = network.grid, network.row, network.column
+        write_maps(folder.path, *grid, self.observe.means, run=run, place="maps", prefix="mean_")
+        if asked.cells.size:
+            times = len(basin.times)
+            place = {"cell": asked.cells, "x": network.x[asked.cells], "y": network.y[asked.cells]}
+            columns = {name: np.repeat(values, times) for name, values in place.items()}
+            columns |= {"time": np.tile(basin.times, asked.cells.size)}
+            columns |= {name: values.ravel() for name, values in self.observe.at_cells.items()}
+            write_table(folder.path, schemas.cell_timeseries(known), columns, run=run, crs_wkt=crs)
+        if asked.steps.size:
+            bands = [f"{time}Z" for time in basin.times[asked.steps]]
+            write_maps(folder.path, *grid, self.observe.maps, run=run, place="maps", bands=bands)
+        if self.simulator.structure.has_network:
+            self._write_without_network(folder, start)
+            self._write_response(folder)
+
+    def _write_without_network(self, folder: RunFolder, start: State) -> None:
+        basin, parameters, none = self.case.basin, self.maps[: len(PARAMETERS)], np.zeros_like(self.weights)
+        asked = OutputRequest(BOOKED, self.observe.asked.catchments, self.observe.asked.area)
+        observe = OutputRecorder(self.simulator, parameters, none, asked)
+        simulated, _ = self.simulator.simulate(parameters, start, none, observe)
+        self._add_interception(observe)
+        table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BOOKED])
+        columns = observe.series | {"simulated": simulated}
+        write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
+
+    def _write_response(self, folder: RunFolder) -> None:
+        here = self.case.calibrated_cells
+        means = self.observe.means
+        levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in ("hp", "ht")}
+        rows = response(self.simulator, self.maps[: len(PARAMETERS), here].mean(axis=1), self.weights, levels)
+        write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
+
+    def _add_interception(self, observe: OutputRecorder) -> None:
+        basin = self.case.basin
+        observe.add_interception(basin.precipitation, basin.pet, self.case.ci, self.case.hi)
+
+
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
-BLOCK = 512
+
 SERIES = {EXTRAPOLATED.symbol: EXTRAPOLATED, **LOOKED_AT}
 
 
@@ -209,28 +344,11 @@ def _write_domain(folder: RunFolder, case: Case) -> None:
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 
-def catchment_means(case: Case) -> dict[str, Floats]:
-    """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
-    member = np.stack(list(case.catchments.values())).T.astype(np.float64)
-    means = {}
-    for name in FORCINGS:
-        forcing = getattr(case.basin, name)
-        mean = np.full((member.shape[1], len(forcing)), np.nan)
-        for first in range(0, len(forcing), BLOCK):
-            values = np.array(forcing[first : first + BLOCK], np.float64)
-            known = np.isfinite(values)
-            count = known.astype(np.float64) @ member
-            total = np.where(known, values, 0.0) @ member
-            mean[:, first : first + BLOCK] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
-        means[name] = mean
-    return means
-
-
 def _write_balance(
     folder: RunFolder, case: Case, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
 ) -> None:
     basin = case.basin
-    forcing = basin.precipitation, basin.evapotranspiration
+    forcing = basin.precipitation, basin.pet
     balance = in_cells.balance(interception_balance(*forcing, case.ci, case.hi, years - years[0]))
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
@@ -248,14 +366,3 @@ def _write_balance(
             for name, value in values.items():
                 rows[name].append(value)
     write_table(folder.path, schemas.BALANCE, rows, run=folder.manifest.run)  # type: ignore[arg-type]
-
-
-def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:
-    """Area of a gauge's catchment [m2], from the domain of a run.
-
-    Raises:
-        InputError: the gauge is not in it.
-    """
-    if f"catchment_{code}" not in domain:
-        raise InputError(str(folder), f"gauge {code} is not in this run", "Calibrate with it, or take it off the YAML.")
-    return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())

@@ -24,8 +24,8 @@ from hydrocli.calibration.problem import Problem
 from hydrocli.config import Experiment
 from hydrocli.errors import HydrocliError, Stopped
 from hydrocli.execution.progress import Console
-from hydrocli.experiment.build import Case, Shared, all_ingested
-from hydrocli.experiment.training import Training
+from hydrocli.experiment.setup import Case, Shared, all_ingested
+from hydrocli.experiment.stages import Training
 
 Floats = NDArray[np.float64]
 Answer = tuple[Any, Any, Floats]

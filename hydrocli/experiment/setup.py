@@ -1,4 +1,4 @@
-"""From what was asked (config) to what is computed: plain arguments for the rooms below."""
+"""From what was asked (config) to what is computed: basin, roles of gauges, periods, simulators."""
 
 from __future__ import annotations
 
@@ -13,36 +13,70 @@ from numpy.typing import NDArray
 
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, Progress, open_basin
-from hydrocli.basin.source import inputs_read_once
+from hydrocli.basin.roles import with_role
+from hydrocli.basin.source import ForcingSource, inputs_read_once
 from hydrocli.basin.together import ingest_together
 from hydrocli.config import Experiment
+from hydrocli.config.gauges import Gauges
 from hydrocli.engine.net_forcing import flux_matching, intercept
 from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
 from hydrocli.execution.progress import Console, Task
 from hydrocli.experiment.mappings import mapping_of, scaling_of
-from hydrocli.experiment.maps import Maps
-from hydrocli.experiment.phi1 import Phi1, read_phi1, structure_of
-from hydrocli.experiment.phi2 import Phi2, continued_phi2, maps_from
-from hydrocli.experiment.roles import Roles, roles_of
+from hydrocli.experiment.networks import Maps, Phi1, Phi2, continued_phi2, maps_from, read_phi1, structure_of
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
 from hydrocli.structures.structure import Structure
 
 Floats = NDArray[np.float64]
+Roles = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArray[np.bool_]]) -> Roles:
+    """Codes of the gauges that calibrate, and of those that validate.
+
+    Where a word says which calibrate, the others validate, unless some are named.
+
+    Args:
+        asked: section of the configuration.
+        codes: of all g gauges.
+        catchments: gives those of the gauges, [g, n], where they are needed.
+
+    Raises:
+        ConfigurationError: no gauge has the role.
+    """
+    if isinstance(asked.calibration, tuple):
+        return asked.calibration, asked.validation
+    if asked.calibration is None:
+        return tuple(code for code in codes if code not in asked.validation), asked.validation
+    has_role = with_role(asked.calibration, catchments())
+    chosen = tuple(code for code, has in zip(codes, has_role, strict=True) if has and code not in asked.validation)
+    if not chosen:
+        what = f"no gauge is {asked.calibration}"
+        if asked.validation:
+            what += " but those of gauges.validation"
+        raise ConfigurationError("gauges.calibration", what, "Take another word, or name the gauges.")
+    return chosen, asked.validation or tuple(code for code in codes if code not in chosen)
+
+
 Cells = NDArray[np.intp]
+BLOCK = 512
+"""Steps of forcing that are averaged at once."""
 
 
 def source_of(experiment: Experiment) -> BasinSource:
     """What the basin of an experiment is made from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    demand = forcing.evapotranspiration
-    asked = demand.temperature if demand.kind == "oudin" else demand
+    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
+    temperature_source = None
+    if temperature is not None:
+        numbers = temperature.scale_factor, temperature.add_offset
+        temperature_source = ForcingSource(Path(temperature.path), *numbers)
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -50,18 +84,16 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=Path(forcing.precipitation.path),
-        evapotranspiration=Path(asked.path),
-        evapotranspiration_kind=demand.kind,
+        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        pet_kind=pet.kind,
+        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
+        temperature=temperature_source,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
-        precipitation_factor=forcing.precipitation.factor,
-        evapotranspiration_factor=asked.factor,
-        temperature_offset=demand.temperature.offset if demand.kind == "oudin" else 0.0,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
     )
@@ -239,9 +271,7 @@ class Case:
         if source and not (maps := Maps(source, "domain", self.basin)).lacking:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
-        return flux_matching(
-            basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
-        )
+        return flux_matching(basin.precipitation[:steps], basin.pet[:steps], basin.times[:steps], basin.step)
 
     @cached_property
     def hi(self) -> Floats:
@@ -293,7 +323,7 @@ class Case:
 
     @cached_property
     def phi1(self) -> Phi1:
-        """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        """The network at the start: of the run that is simulated, of `initial_weights.from`, or fresh and near zero."""
         if self.shared:
             return self.shared.phi1
         asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
@@ -327,7 +357,7 @@ class Case:
     ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
         """Order of the sweep over some cells, and what `neutralise` gives for it."""
         order = self._order(cells, steps)
-        forcing = self.basin.precipitation, self.basin.evapotranspiration
+        forcing = self.basin.precipitation, self.basin.pet
         return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
 
     def simulator(
@@ -385,3 +415,20 @@ class Case:
         if value is None and initial.source:
             return Maps(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
+
+
+def catchment_means(case: Case) -> dict[str, Floats]:
+    """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
+    member = np.stack(list(case.catchments.values())).T.astype(np.float64)
+    means = {}
+    for name in FORCINGS:
+        forcing = getattr(case.basin, name)
+        mean = np.full((member.shape[1], len(forcing)), np.nan)
+        for first in range(0, len(forcing), BLOCK):
+            values = np.array(forcing[first : first + BLOCK], np.float64)
+            known = np.isfinite(values)
+            count = known.astype(np.float64) @ member
+            total = np.where(known, values, 0.0) @ member
+            mean[:, first : first + BLOCK] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
+        means[name] = mean
+    return means

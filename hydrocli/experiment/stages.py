@@ -3,6 +3,11 @@
 A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets,
 both with the weights of a network as they are at first, near zero. Each stage starts from the maps and weights with
 which the one before ended.
+
+Mini-batches are sub-periods and gauges that one iteration sees. The calibration period is cut into sub-periods of equal
+length (the last one may overlap the one before it). They are visited in random order, each once before any comes again;
+the gauges are drawn anew in every iteration. Both follow from the seed and the number of the iteration alone, so that a
+resumed calibration sees the same.
 """
 
 from __future__ import annotations
@@ -10,14 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.calibration.adam import Adam
+from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.history import Ending
 from hydrocli.calibration.lbfgsb import LBFGSB
-from hydrocli.calibration.problem import Optimiser, Problem
+from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.recorder import Optimiser
+from hydrocli.calibration.sbs import StepByStep
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.config.mapping import BY_DESCRIPTORS
@@ -26,13 +35,11 @@ from hydrocli.engine.control import Control
 from hydrocli.engine.input_range import InputRange
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.simulator import State
-from hydrocli.experiment.build import Case
-from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.minibatch import MiniBatches, sub_periods
-from hydrocli.experiment.optimisers import optimiser_of
-from hydrocli.experiment.penalty import CurvePoint, corner_of, curve_point, penalty_of, penalty_weights
-from hydrocli.experiment.phi1 import Phi1
-from hydrocli.experiment.phi2 import Phi2
+from hydrocli.engine.windows import Window, Windows
+from hydrocli.errors import ConfigurationError
+from hydrocli.experiment.cost import CurvePoint, calibration_cost, corner_of, curve_point, penalty_of, penalty_weights
+from hydrocli.experiment.networks import Phi1, Phi2
+from hydrocli.experiment.setup import Case
 from hydrocli.mapping.combined import Combined
 from hydrocli.mapping.fixed import Fixed
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
@@ -42,6 +49,93 @@ from hydrocli.names import PARAMETERS
 from hydrocli.score.regularisation import Penalty
 
 Floats = NDArray[np.float64]
+
+
+def optimiser_of(stage: Any, seed: int) -> Optimiser:
+    """An optimiser with the options of a stage.
+
+    Args:
+        stage: as `config` has it.
+        seed: of what is drawn.
+    """
+    if stage.kind == "lbfgsb":
+        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.history_size)
+    if stage.kind == "cmaes":
+        return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
+    if stage.kind == "sbs":
+        return StepByStep(stage.iterations, stage.step, stage.min_step)
+    return Adam(
+        stage.iterations,
+        stage.learning_rate,
+        stage.beta1,
+        stage.beta2,
+        stage.bias_correction,
+        stage.schedule,
+        stage.rate_warmup,
+        stage.final_rate_fraction,
+        stage.weight_decay,
+        stage.max_gradient_norm,
+        stage.patience,
+        stage.cost_tolerance,
+        stage.batches.full_evaluation_every if stage.batches else 1,
+    )
+
+
+class MiniBatches:
+    """Batches of the objective of one stage.
+
+    Args:
+        case: the experiment and its basin.
+        objective: the whole.
+        asked: as `config` has it.
+
+    Raises:
+        ConfigurationError: a sub-period does not fit into the calibration.
+    """
+
+    def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
+        assert asked.length is not None
+        self._windows = sub_periods(case, asked)
+        steps = _in_steps(case, asked.length) + _in_steps(case, asked.spin_up)
+        cells = np.asarray(objective.cells, np.intp)
+        simulator = case.part(cells, case.gauges(case.calibration), steps)
+        self._parts = Windows(objective, simulator, self._windows)
+        self._gauges, self._seed = len(case.calibration), case.experiment.seed
+        self._drawn = min(asked.gauges or self._gauges, self._gauges)
+
+    def __call__(self, iteration: int, anchor: Floats, control: Floats) -> tuple[float, Floats]:
+        """Cost and gradient [m] of the batch of an iteration; see `Problem.batch`."""
+        epoch, place = divmod(iteration, len(self._windows))
+        order = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._windows))
+        drawn = np.random.default_rng([self._seed, 1, iteration]).permutation(self._gauges)[: self._drawn]
+        return self._parts.value_and_gradient(int(order[place]), np.sort(drawn).astype(np.intp), anchor, control)
+
+
+def sub_periods(case: Case, asked: Batches) -> list[Window]:
+    """Windows of equal length whose scored steps cover the calibration period.
+
+    A spin-up that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
+
+    Raises:
+        ConfigurationError: see `MiniBatches`.
+    """
+    assert asked.length is not None
+    length, spin_up = _in_steps(case, asked.length), _in_steps(case, asked.spin_up)
+    window, end = case.experiment.period.calibration, case.calibration_steps
+    assert window is not None
+    begin = int(np.flatnonzero(case.inside(window))[0])
+    for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
+        if steps > there:
+            what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
+            raise ConfigurationError(f"optimiser.batches.{key}", what, "Make it shorter.")
+    scored = [*range(begin, end - length, length), end - length]
+    firsts = [max(0, start - spin_up) for start in scored]
+    return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]
+
+
+def _in_steps(case: Case, duration: int) -> int:
+    return -(-duration // case.basin.step)
+
 
 NETWORKS = ("phi1", "phi2")
 """Groups of controls that are weights: a decay of weights pulls them to zero."""

@@ -1,0 +1,90 @@
+"""Scores of a finished run in the four scenarios.
+
+Where a network corrects fluxes, `extrapolated` tells which share of the cell-steps of each period has inputs that the
+calibration has not seen: there the network says what nobody has taught it.
+
+`nse_events`, `kge_events` ... are the same metrics over the steps of the flood events that `signatures` finds in the
+observations of the period; without an event they are missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hydrocli.config import Experiment, load
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.cost import segmentation
+from hydrocli.experiment.evaluation import Evaluation, Window
+from hydrocli.names import EXTRAPOLATED
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder, page_hint
+from hydrocli.results.write import write_table
+from hydrocli.score.events import find_events
+from hydrocli.score.metrics import METRICS, n_valid
+
+Row = dict[str, Any]
+SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
+
+
+def validate_experiment(experiment: Experiment, console: Console) -> list[Row]:
+    """Write scores.parquet; one row per gauge and period, with every metric, comes back.
+
+    Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
+
+    Raises:
+        InputError: the run is missing or not finished.
+    """
+    evaluation = Evaluation(experiment, console)
+    rows = _validated(evaluation, console)
+    if not evaluation.others:
+        return rows
+    rows = [{"basin": evaluation.experiment.name} | row for row in rows]
+    for other in evaluation.others:
+        rows += [{"basin": other.name} | row for row in _validated(Evaluation(load(other), console), console)]
+    return rows
+
+
+def _validated(evaluation: Evaluation, console: Console) -> list[Row]:
+    """Write the scores of one basin; its rows come back."""
+    rows: list[Row] = []
+    of_events: list[Row] = []
+    for window in evaluation.windows():
+        pairs = window.observed, window.simulated
+        told = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
+        values = {name: metric(*pairs) for name, metric in METRICS.items()}
+        if window.extrapolated is not None:
+            values[EXTRAPOLATED.symbol] = float(np.mean(window.extrapolated))
+        rows.append(told | values | {"n_valid": n_valid(pairs[0])})
+        of_events.append(told | _over_events(window, evaluation.experiment))
+    for part in (rows, of_events):
+        part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
+    for row in rows:
+        if not row["n_valid"]:
+            console.warn(f"gauge {row['gauge']} has no observation in the period {row['period']}")
+    _write(evaluation, [*rows, *of_events])
+    console.note(f"scores are in {evaluation.folder / 'scores.parquet'}; {page_hint(evaluation.folder)}")
+    return rows
+
+
+def _over_events(window: Window, experiment: Experiment) -> Row:
+    """The metrics over the steps of the flood events of a window."""
+    options = segmentation(experiment, window.gauge)
+    inside = np.zeros(window.times.size, np.bool_)
+    for event in find_events(window.observed, window.rain, experiment.period.step, options):
+        inside[event.start : event.end + 1] = True
+    pairs = window.observed[inside], window.simulated[inside]
+    values = {f"{name}_events": metric(*pairs) for name, metric in METRICS.items()}
+    return values | {"n_valid": n_valid(pairs[0])}
+
+
+def _write(evaluation: Evaluation, rows: list[Row]) -> None:
+    metrics = [*METRICS, EXTRAPOLATED.symbol, *(f"{name}_events" for name in METRICS)]
+    long = [(row, metric) for row in rows for metric in metrics if metric in row]
+    columns: dict[str, list[Any]] = {
+        name: [row[name] for row, _ in long] for name in ("gauge", "scenario", "period", "n_valid")
+    }
+    columns |= {"metric": [metric for _, metric in long], "value": [row[metric] for row, metric in long]}
+    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
+        write_table(folder.path, schemas.SCORES, columns, run=folder.manifest.run)

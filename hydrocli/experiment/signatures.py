@@ -1,0 +1,111 @@
+"""Flood events of the observed discharge, signatures of observed and simulated discharge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hydrocli.config import Experiment, load
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.cost import segmentation
+from hydrocli.experiment.evaluation import Evaluation, Window, area_of
+from hydrocli.results import schemas
+from hydrocli.results.folder import RunFolder, page_hint
+from hydrocli.results.write import write_table
+from hydrocli.score.events import Event, find_events, season
+from hydrocli.score.signatures import continuous_signatures, event_signatures, relative_error
+
+Row = dict[str, Any]
+SHOWN = ("Epf", "Erc", "Eff", "Ebf", "Elt")
+"""Event signatures whose median error the terminal shows."""
+
+
+def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]:
+    """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
+
+    Of a regional calibration each basin has its own tables; the name of the basin stands before its rows.
+
+    Raises:
+        InputError: the run is missing or not finished.
+    """
+    evaluation = Evaluation(experiment, console)
+    rows = _compared_run(evaluation, console)
+    if not evaluation.others:
+        return rows
+    rows = [{"basin": evaluation.experiment.name} | row for row in rows]
+    for other in evaluation.others:
+        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(load(other), console), console)]
+    return rows
+
+
+def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
+    """Write the tables of one basin; its summary comes back."""
+    step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
+    events: list[Row] = []
+    rows: list[Row] = []
+    summary = []
+    for window in evaluation.windows():
+        area = area_of(evaluation.folder, domain, window.gauge)
+        found = find_events(window.observed, window.rain, step, segmentation(evaluation.experiment, window.gauge))
+        here = _compared(window, found, area, step)
+        events += [_told(window, number, event) for number, event in enumerate(found, start=1)]
+        rows += here
+        summary.append(_summary(window, len(found), here))
+    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
+        for table, content in ((schemas.EVENTS, events), (schemas.SIGNATURES, rows)):
+            names = [column.name for column in table.columns if column.name != "run"]
+            columns = {name: [row[name] for row in content] for name in names}
+            write_table(folder.path, table, columns, run=folder.manifest.run)
+    for period in dict.fromkeys(row["period"] for row in summary):
+        if quiet := [row["gauge"] for row in summary if row["period"] == period and not row["events"]]:
+            console.note(f"no flood event in {period}: {', '.join(quiet)}")
+    console.note(f"events and signatures are in {evaluation.folder}; {page_hint(evaluation.folder)}")
+    return summary
+
+
+def _told(window: Window, number: int, event: Event) -> Row:
+    times, inside = window.times, slice(event.start, event.end + 1)
+    return {
+        "gauge": window.gauge,
+        "period": window.period,
+        "event": number,
+        "start": times[event.start],
+        "end": times[event.end],
+        "season": season(times[event.peak_discharge]),
+        "rain_peak": times[event.peak_rain],
+        "discharge_peak": times[event.peak_discharge],
+        "observed_peak": window.observed[event.peak_discharge],
+        "simulated_peak": np.nanmax(window.simulated[inside]),
+        "rain": np.nansum(window.rain[inside]),
+        "peaks": event.peaks,
+        "multipeak": event.multipeak,
+    }
+
+
+def _compared(window: Window, events: list[Event], area: float, step: int) -> list[Row]:
+    """Signatures of the whole period and of each event, of both series with the gaps of the observed one."""
+    simulated = np.where(np.isnan(window.observed), np.nan, window.simulated)
+    rows = []
+    for number, event in [(None, None), *enumerate(events, start=1)]:
+        observed_ones, simulated_ones = (
+            continuous_signatures(series, window.rain, area, step)
+            if event is None
+            else event_signatures(series, window.rain, area, step, event)
+            for series in (window.observed, simulated)
+        )
+        for name, observed in observed_ones.items():
+            told = {"gauge": window.gauge, "period": window.period, "event": number, "signature": name}
+            values = {"observed": observed, "simulated": simulated_ones[name]}
+            rows.append(told | values | {"relative_error": relative_error(observed, simulated_ones[name])})
+    return rows
+
+
+def _summary(window: Window, count: int, rows: list[Row]) -> Row:
+    """Number of events, and the median size of the relative errors of some signatures."""
+    told: Row = {"gauge": window.gauge, "scenario": window.scenario, "period": window.period, "events": count}
+    for name in ("Crc", *SHOWN):
+        errors = np.array([abs(row["relative_error"]) for row in rows if row["signature"] == name])
+        errors = errors[np.isfinite(errors)]
+        told[f"{name} error"] = float(np.median(errors)) if errors.size else None
+    return told
