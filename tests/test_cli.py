@@ -27,6 +27,7 @@ from hydrocli.errors import (
     PartialError,
     Stopped,
 )
+from hydrocli.execution.progress import current
 
 COMMANDS = {
     "calibrate",
@@ -140,19 +141,19 @@ def test_usage_errors(arguments: list[str], stand_in: Stand) -> None:
 
 def test_what_calibrate_is_given(stand_in: Stand) -> None:
     given: list[Any] = []
-    stand_in("calibrate", lambda *arguments: given.append(arguments))
+    stand_in("calibrate", lambda *arguments: given.append((*arguments, current())))
     assert call("calibrate").exit_code == 0
     assert (
         call("calibrate", "a.yaml", "--set", "seed=2", "--force", "-q", "--set", "execution.threads=2").exit_code == 0
     )
-    (target, sets, console, force), (other, both, quiet, forced) = given
+    (target, sets, force, console), (other, both, forced, quiet) = given
     assert (target, list(sets), force, console.quiet, console.verbose) == (Path("config.yaml"), [], False, False, False)
     assert (other, both, forced, quiet.quiet) == (Path("a.yaml"), ["seed=2", "execution.threads=2"], True, True)
 
 
 def test_what_sample_is_given(stand_in: Stand) -> None:
     given: dict[str, Any] = {}
-    stand_in("sample", lambda folder, console, options, law: given.update(vars(options), folder=folder))
+    stand_in("sample", lambda folder, options, law: given.update(vars(options), folder=folder))
     assert call("sample", "new", "--step", "15min", "--start", "2020-01-01T02:00+02:00", "--gauges", "3").exit_code == 0
     assert (given["folder"], given["step"], given["temperature_step"], given["gauges"]) == (Path("new"), 900, 86400, 3)
     assert (str(given["start"]), str(given["end"])) == ("2020-01-01T00:00:00", "2020-09-01T00:00:00")

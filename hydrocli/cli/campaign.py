@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hydrocli.cli.ending import told
 from hydrocli.cli.options import AsJson, Quiet, Sets, Verbose, console_of
 from hydrocli.cli.tables import show_rows
-
-if TYPE_CHECKING:
-    from hydrocli.execution.progress import Console
 
 CAMPAIGN = Path("campaign.yaml")
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -49,18 +46,18 @@ def batch(
 ) -> None:
     """Calibrate every catchment with every model; do what is missing, skip what is done."""
     part = _shard(shard) if shard else None
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.campaign.batch import Options
         from hydrocli.campaign.batch import batch as run
         from hydrocli.campaign.slurm import shard_of_environment
 
         options = Options(workers, part or shard_of_environment(), retry, force)
-        rows = run(target, sets, console, options)
+        rows = run(target, sets, options)
         if as_json:
             show_rows(rows, as_json=True)
 
 
-def again(target: Path, sets: list[str], console: Console, step: str, *, as_json: bool) -> bool:
+def again(target: Path, sets: list[str], step: str, *, as_json: bool) -> bool:
     """Do a step that follows a calibration for all runs of a campaign; whether the target is one."""
     from hydrocli.config import is_campaign
 
@@ -70,7 +67,7 @@ def again(target: Path, sets: list[str], console: Console, step: str, *, as_json
     from hydrocli.campaign.batch import batch as run
     from hydrocli.campaign.slurm import shard_of_environment
 
-    rows = run(target, sets, console, Options(shard=shard_of_environment(), steps=(step,)))
+    rows = run(target, sets, Options(shard=shard_of_environment(), steps=(step,)))
     if as_json:
         show_rows(rows, as_json=True)
     return True
@@ -119,10 +116,10 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Write one Parquet data set of all runs that are done: scores, signatures, parameters, discharge."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.campaign.collect import collect as run
 
-        show_rows(run(target, output, console), as_json=as_json)
+        show_rows(run(target, output), as_json=as_json)
 
 
 def slurm_script(target: Campaign = CAMPAIGN, sets: Sets = []) -> None:  # noqa: B006
@@ -142,10 +139,10 @@ def warmup(
     verbose: Verbose = False,
 ) -> None:
     """Compile once what later runs on this machine will need."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.warmup import warmup as run
 
-        show_rows(run(structure or [], precision or [], console))
+        show_rows(run(structure or [], precision or []))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -54,10 +54,10 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Start anew beside a run of another configuration.")] = False,
 ) -> None:
     """Calibrate, and write the run folder; continue where an earlier call was stopped."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.calibrate import calibrate as run
 
-        show_rows(run(target, sets, console, force))
+        show_rows(run(target, sets, force))
 
 
 @app.command()
@@ -69,12 +69,12 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Score a finished run, or all of a campaign: calibration, temporal, spatial, spatio-temporal."""
-    with console_of(quiet, verbose) as console:
-        if again(target, sets, console, "validate", as_json=as_json):
+    with console_of(quiet, verbose):
+        if again(target, sets, "validate", as_json=as_json):
             return
         from hydrocli.commands.validate import validate as run
 
-        show_rows(run(target, sets, console), as_json=as_json)
+        show_rows(run(target, sets), as_json=as_json)
 
 
 @app.command()
@@ -86,12 +86,12 @@ def signatures(
     as_json: AsJson = False,
 ) -> None:
     """Find flood events; compare signatures of observed and simulated discharge; of a run or of all of a campaign."""
-    with console_of(quiet, verbose) as console:
-        if again(target, sets, console, "signatures", as_json=as_json):
+    with console_of(quiet, verbose):
+        if again(target, sets, "signatures", as_json=as_json):
             return
         from hydrocli.commands.signatures import signatures as run
 
-        show_rows(run(target, sets, console), as_json=as_json)
+        show_rows(run(target, sets), as_json=as_json)
 
 
 @app.command()
@@ -109,10 +109,10 @@ def simulate(
     ] = None,
 ) -> None:
     """Run the model once, with the parameters of the YAML or of a run."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.simulate import simulate as run
 
-        run(target, sets, console, output, of)
+        run(target, sets, output, of)
 
 
 @app.command()
@@ -131,23 +131,23 @@ def solvers(
     ] = None,
 ) -> None:
     """Compare schemes in time on a cell of a run: errors beside a tight reference, costs, stability."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.solvers import solvers as run
 
-        show_rows(run(target, sets, console, cell, gauge), as_json=as_json)
+        show_rows(run(target, sets, cell, gauge), as_json=as_json)
 
 
 @app.command()
 def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbose: Verbose = False) -> None:  # noqa: B006
     """Read the data of a basin into its store, or find them there."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.config import is_campaign
 
         if is_campaign(target):
             from hydrocli.campaign.batch import ingest_campaign as run
         else:
             from hydrocli.commands.ingest import ingest as run
-        run(target, sets, console)
+        run(target, sets)
 
 
 @app.command()
@@ -176,10 +176,10 @@ def gradcheck(
     verbose: Verbose = False,
 ) -> None:
     """Test the gradient on this very experiment: dot-products and Taylor remainders."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.gradcheck import gradcheck as run
 
-        rows = run(target, sets, console)
+        rows = run(target, sets)
         show_rows(rows)
         if not all(row["passed"] for row in rows):
             raise typer.Exit(NUMERICS)
@@ -246,7 +246,7 @@ def sample(
     verbose: Verbose = False,
 ) -> None:
     """Write a synthetic basin or region with known truth, and its configuration."""
-    with console_of(quiet, verbose) as console:
+    with console_of(quiet, verbose):
         from hydrocli.commands.sample import sample as run
         from hydrocli.synthetic import SampleOptions, areas_of
 
@@ -264,7 +264,7 @@ def sample(
             areas_of(areas, catchments) if region else (),
             truth,
         )
-        run(folder, console, options, law)
+        run(folder, options, law)
 
 
 @app.command()

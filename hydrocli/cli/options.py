@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hydrocli.cli.ending import told
-
-if TYPE_CHECKING:
-    from hydrocli.execution.progress import Console
 
 Target = Annotated[Path, typer.Argument(help="YAML file, or run folder.", show_default=True)]
 Sets = Annotated[
@@ -27,12 +24,12 @@ CONFIG = Path("config.yaml")
 
 
 @contextmanager
-def console_of(quiet: bool, verbose: bool) -> Iterator[Console]:
-    """The console of a command; what ends the command is told, and a signal ends it cleanly."""
+def console_of(quiet: bool, verbose: bool) -> Iterator[None]:
+    """Show what a command says; what ends the command is told, and a signal ends it cleanly."""
     from hydrocli.execution.progress import Console
     from hydrocli.execution.signals import stopped_at_once
 
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
-    with told(), stopped_at_once(), Console(quiet=quiet, verbose=verbose) as console:
-        yield console
+    with told(), stopped_at_once(), Console(quiet=quiet, verbose=verbose):
+        yield

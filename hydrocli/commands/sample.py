@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import textwrap
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
@@ -28,6 +28,8 @@ from hydrocli.synthetic import (
     write_truth,
 )
 from hydrocli.synthetic.true_models import LAWS, simulate_true_model
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -81,12 +83,11 @@ optimiser: {{kind: lbfgsb}}
 """
 
 
-def sample(folder: Path, console: Console, options: SampleOptions, law: str = "gr") -> None:
+def sample(folder: Path, options: SampleOptions, law: str = "gr") -> None:
     """Write rasters, gauges, discharge and `config.yaml` of a synthetic basin or region into a new folder.
 
     Args:
         folder: new, or empty.
-        console: what is said goes there.
         options: what basin, and what is observed of it.
         law: which makes the discharge, one of `hydrocli.synthetic.true_models.LAWS`.
 
@@ -102,20 +103,20 @@ def sample(folder: Path, console: Console, options: SampleOptions, law: str = "g
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"
         whole.mkdir()
-        _write(whole, options, law, console, Path(scratch) / "store")
+        _write(whole, options, law, Path(scratch) / "store")
         try:
             if folder.exists():
                 folder.rmdir()
             shutil.move(whole, folder)
         except OSError as error:
             raise InputError(str(folder), f"cannot be written: {error.strerror}") from error
-    console.note(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
+    logger.info(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
 
 
-def _write(folder: Path, options: SampleOptions, law: str, console: Console, store: Path) -> None:
-    tell_compilation(console)
+def _write(folder: Path, options: SampleOptions, law: str, store: Path) -> None:
+    tell_compilation()
     terrain = make_region(options) if options.areas else make_terrain(options)
-    console.note(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
+    logger.info(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)
     truth = true_parameters(terrain, options)
     write_truth(terrain, truth, folder)
@@ -124,7 +125,7 @@ def _write(folder: Path, options: SampleOptions, law: str, console: Console, sto
         (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
     blind = experiment.model_copy(update={"gauges": experiment.gauges.model_copy(update={"discharge": None})})
-    case = Case(blind, ingested(blind, console))
+    case = Case(blind, ingested(blind))
     network = case.basin.network
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])

@@ -13,7 +13,6 @@ from hydrocli.config.optimiser import Batches
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.windows import Windows
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import MiniBatches, sub_periods
@@ -27,7 +26,7 @@ BOTH = np.array([0, 1])
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
     experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.initial_std=0.3"])
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +37,14 @@ def objective(case: Case) -> Objective:
     return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
-def cut(case: Case, objective: Objective, length: int, spin_up: int) -> Windows:
-    simulator = case.part(objective.cells, case.gauges(case.calibration), length + spin_up)
-    return Windows(objective, simulator, sub_periods(case, asked(length, spin_up)))
+def cut(case: Case, objective: Objective, length: int, lead: int) -> Windows:
+    simulator = case.part(objective.cells, case.gauges(case.calibration), length + lead)
+    return Windows(objective, simulator, sub_periods(case, asked(length, lead)))
 
 
-def asked(length: int, spin_up: int) -> Batches:
+def asked(length: int, lead: int) -> Batches:
     """So many hours."""
-    return Batches(length=f"{length}h", spin_up=f"{spin_up}h")
+    return Batches(length=f"{length}h", lead=f"{lead}h")
 
 
 def test_sub_periods_cover_the_calibration(case: Case) -> None:
@@ -61,10 +60,10 @@ def test_sub_periods_cover_the_calibration(case: Case) -> None:
     assert sub_periods(case, asked(420, 600))[0].first == 0
 
 
-@pytest.mark.parametrize("spin_up", [0, 36])
-def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, spin_up: int) -> None:
+@pytest.mark.parametrize("lead", [0, 36])
+def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, lead: int) -> None:
     """States, river and forcing of a window are those of the whole run, to the bit: so is the cost of the mixture."""
-    windows, control = cut(case, objective, 100, spin_up), objective.control.first_guess()
+    windows, control = cut(case, objective, 100, lead), objective.control.first_guess()
     whole = objective.value_and_gradient(control)[0]
     for number in (0, 3, 8):
         assert windows.value_and_gradient(number, BOTH, control, control)[0] == whole
@@ -138,12 +137,7 @@ def test_every_sub_period_once_before_any_again(case: Case, objective: Objective
 
 def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     """The lowest whole cost counts; the history has the cost of each batch, and whole costs every few iterations."""
-    adam = {
-        "kind": "adam",
-        "iterations": 9,
-        "learning_rate": 0.02,
-        "batches": {"length": "7d", "full_evaluation_every": 4},
-    }
+    adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     call("calibrate", file)
     history, stages = table(tmp_path / "run", "convergence"), manifest(tmp_path / "run")["stages"]
@@ -157,7 +151,7 @@ def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     assert np.isfinite(table(tmp_path / "run", "control")["gradient"]).all()
 
 
-@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("spin_up", "60d")])
+@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("lead", "60d")])
 def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path: Path) -> None:
     adam = {"kind": "adam", "batches": {"length": "10d"} | {key: value}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
