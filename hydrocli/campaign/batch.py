@@ -324,7 +324,12 @@ def _ended(call: _Call, ending: Ending) -> None:
     call.endings[ending.key] = ending
     if ending.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.after_calibration, ending.reason)
+            mark(
+                call.folder / ending.key,
+                ending.key.replace("/", "-"),
+                call.file.campaign.after_calibration,
+                ending.reason,
+            )
     if ending.status in (0, Stopped.exit_status):
         told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
         logger.debug(f"{ending.key}: {ending.reason or told}")

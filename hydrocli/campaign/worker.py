@@ -110,7 +110,7 @@ def _do(task: Task) -> None:
     from hydrocli.config import experiment_of
     from hydrocli.experiment.calibrate import calibrate_experiment
     from hydrocli.experiment.scores import validate_experiment
-    from hydrocli.experiment.flood_events import signatures_experiment
+    from hydrocli.experiment.signatures import signatures_experiment
     from hydrocli.jit import mark_warm
 
     experiment = experiment_of(task.values)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load
-from hydrocli.experiment.flood_events import signatures_experiment
+from hydrocli.experiment.signatures import signatures_experiment
 
 Row = dict[str, Any]
 

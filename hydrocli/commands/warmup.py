@@ -18,7 +18,7 @@ from hydrocli.execution.progress import Console
 from hydrocli.experiment.calibrate import calibrate_experiment
 from hydrocli.experiment.scores import validate_experiment
 from hydrocli.experiment.setup import tell_compilation
-from hydrocli.experiment.flood_events import signatures_experiment
+from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
 from hydrocli.synthetic import SampleOptions
 

@@ -108,7 +108,9 @@ def _tell_fresh_weights(case: Case) -> None:
     if not case.structure.has_network or not source or asked.initial_weights.source:
         return
     if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
-        logger.info(f"the parameters come from {source}, the network starts fresh: `initial_weights.from` takes its weights")
+        logger.info(
+            f"the parameters come from {source}, the network starts fresh: `initial_weights.from` takes its weights"
+        )
 
 
 def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
