@@ -72,7 +72,7 @@ INITIAL_LEVELS = ("hp", "ht")
 
 FORCINGS = _table(
     Quantity("precipitation", "precipitation", "mm/step"),
-    Quantity("evapotranspiration", "potential evapotranspiration", "mm/step"),
+    Quantity("pet", "potential evapotranspiration", "mm/step"),
 )
 
 NETWORK_INPUTS = ("hp", "ht", "pn", "en")

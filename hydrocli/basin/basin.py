@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 
 Times = NDArray[np.datetime64]
 
@@ -43,18 +43,18 @@ class Basin:
         start: beginning of the first step (UTC, seconds).
         step: length of a step [s].
         precipitation: float32[t, n] [mm/step], NaN where missing; memory-mapped.
-        evapotranspiration: float32[t, n], potential [mm/step], NaN where missing; memory-mapped.
+        pet: float32[t, n], potential evapotranspiration [mm/step], NaN where missing; memory-mapped.
         discharge: float64[g, t], observed [m3/s], NaN where missing.
         descriptors: float64[n] by name, NaN where the raster has none.
         fingerprint: hash of all inputs.
     """
 
-    network: Network
+    network: DrainageNetwork
     gauges: Gauges
     start: np.datetime64
     step: int
     precipitation: NDArray[np.float32]
-    evapotranspiration: NDArray[np.float32]
+    pet: NDArray[np.float32]
     discharge: NDArray[np.float64]
     descriptors: dict[str, NDArray[np.float64]]
     fingerprint: str

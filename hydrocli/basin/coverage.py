@@ -22,7 +22,7 @@ from hydrocli.basin.ingest import (
     read_descriptors,
     uncovered_share,
 )
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.rasters import RasterReader, quick_opening
 from hydrocli.basin.source import BasinSource, Plan, collecting, fingerprint_of, make_plan
 from hydrocli.errors import HydrocliError
@@ -33,7 +33,7 @@ class ForcingCoverage:
     """How a forcing covers period and domain.
 
     Attributes:
-        name: precipitation or evapotranspiration.
+        name: precipitation or pet.
         files: found in the period.
         steps: in the period.
         gaps: first and last stamp of each run of steps without files.
@@ -59,14 +59,14 @@ class Coverage:
         network: the domain.
         gauges: on it, with areas asked and found.
         observed_missing: share of missing observations of each gauge in the period, float64[g].
-        forcings: of precipitation and evapotranspiration.
+        forcings: of precipitation and pet.
         descriptors_missing: by name, share of the cells without a value.
         store: folder of the ingested basin, where there is one.
         notes: sentences worth a warning.
         errors: what ingestion would refuse.
     """
 
-    network: Network | None = None
+    network: DrainageNetwork | None = None
     gauges: Gauges | None = None
     observed_missing: Floats | None = None
     forcings: tuple[ForcingCoverage, ...] = ()

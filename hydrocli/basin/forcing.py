@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from hydrocli.basin.archive import Archive
 from hydrocli.basin.basin import Times
-from hydrocli.basin.evapotranspiration import day_of_step, extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.grid import Floats, Integers
+from hydrocli.basin.pet import day_of_step, extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.rasters import RasterReader, quick_opening
 from hydrocli.errors import InputError
 
@@ -76,7 +76,7 @@ class Conversion:
             return values
         if np.any(values > HOTTEST):
             what = f"has a temperature of {np.nanmax(values):.6g}, degrees C are expected"
-            raise InputError(piece.files[0], what, "Kelvin need an offset of -273.15.")
+            raise InputError(piece.files[0], what, "Kelvin need `add_offset: -273.15`.")
         return oudin(values, extraterrestrial_radiation(self.latitude, piece.day))
 
 

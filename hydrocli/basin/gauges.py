@@ -18,7 +18,7 @@ import numpy as np
 
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.grid import Floats, Integers, crs_to_wkt, transform_points
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 COLUMNS = ("code", "x", "y", "area")
@@ -118,7 +118,7 @@ class Placement:
     area_found: Floats
     errors: tuple[HydrocliError, ...]
 
-    def on(self, network: Network, drainage: Drainage) -> Gauges:
+    def on(self, network: DrainageNetwork, drainage: Drainage) -> Gauges:
         """The gauges as cells of the network that was cut out of the same raster."""
         x, y = drainage.grid.centres(self.row, self.column)
         place = np.full(network.grid.shape, -1, np.int32)

@@ -22,7 +22,7 @@ from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Conversion, Counts, Piece, Target, fill, gaps
 from hydrocli.basin.gauges import Placement, place, read_table
 from hydrocli.basin.grid import Floats, Integers, latitudes
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.rasters import RasterReader, UnreadableError, quick_opening, raster_grid, read_whole
 from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan, options_of, shared
 from hydrocli.errors import Errors, InputError
@@ -67,13 +67,13 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     return stored.basin
 
 
-def make_domain(source: BasinSource) -> tuple[Network, Gauges, list[str]]:
+def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]]:
     """Cut the catchments of the gauges out of the flow directions; sentences worth a warning come with them."""
     drainage, placement = place_gauges(source)
     if placement.errors:
         raise Errors(list(placement.errors))
     cells = zip(placement.row.tolist(), placement.column.tolist(), strict=True)
-    network = Network.from_drainage(drainage, cells)
+    network = DrainageNetwork.from_drainage(drainage, cells)
     return network, placement.on(network, drainage), placement.shared_cells()
 
 
@@ -94,7 +94,7 @@ def read_drainage(source: BasinSource) -> Drainage:
     return Drainage.from_d8(directions, source.encoding, grid, nodata, where)
 
 
-def make_reader(source: BasinSource, network: Network) -> RasterReader:
+def make_reader(source: BasinSource, network: DrainageNetwork) -> RasterReader:
     """What reads rasters at the cells of a network."""
     return RasterReader(network.grid, network.x, network.y, source.crs, source.unreadable_as_missing)
 
@@ -130,7 +130,7 @@ class Draft:
     source: BasinSource
     plan: Plan
     fingerprint: str
-    network: Network
+    network: DrainageNetwork
     gauges: Gauges
     discharge: Floats
     descriptors: dict[str, Floats]
@@ -226,8 +226,9 @@ def _value_notes(name: str, counts: Counts, uncovered: float) -> list[str]:
 
 def _conversions(source: BasinSource, reader: RasterReader) -> dict[str, Conversion]:
     """From the values of the files to millimetres, by the name of the forcing."""
-    evapotranspiration = Conversion(source.evapotranspiration_factor)
-    if source.evapotranspiration_kind == "oudin":
-        latitude = latitudes(reader.grid, reader.x, reader.y)
-        evapotranspiration = Conversion(source.evapotranspiration_factor, source.temperature_offset, latitude)
-    return {"precipitation": Conversion(source.precipitation_factor), "evapotranspiration": evapotranspiration}
+    rain, read = source.precipitation, source.pet_input
+    latitude = latitudes(reader.grid, reader.x, reader.y) if source.pet_kind == "oudin" else None
+    return {
+        "precipitation": Conversion(rain.scale_factor, rain.add_offset),
+        "pet": Conversion(read.scale_factor, read.add_offset, latitude),
+    }

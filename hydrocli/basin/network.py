@@ -71,7 +71,7 @@ class Drainage:
 
 
 @dataclass(frozen=True)
-class Network:
+class DrainageNetwork:
     """n active cells, sorted by (level, row, column), so that every cell comes after all that drain into it.
 
     Attributes:
@@ -106,7 +106,7 @@ class Network:
         grid: Grid,
         outlets: Iterable[tuple[int, int]] | None = None,
         nodata: float | None = None,
-    ) -> Network:
+    ) -> DrainageNetwork:
         """The catchments of the cells `outlets` (row, column); of the whole raster where it is None."""
         drainage = Drainage.from_d8(directions, encoding, grid, nodata)
         if outlets is None:
@@ -115,7 +115,7 @@ class Network:
         return cls.from_drainage(drainage, outlets)
 
     @classmethod
-    def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> Network:
+    def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> DrainageNetwork:
         """The union of the catchments of the cells `outlets` (row, column)."""
         whole = drainage.grid
         cells, depth = _catchments(

@@ -23,29 +23,42 @@ from hydrocli.basin import store
 from hydrocli.basin.archive import Archive, open_archive, open_interannual
 from hydrocli.basin.basin import Times, stamps
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
-from hydrocli.basin.evapotranspiration import DAY, day_of_step
 from hydrocli.basin.forcing import Piece, daily_files, interannual_files, plan_by_day, plan_by_step, subdaily_files
 from hydrocli.basin.gauges import read_table
 from hydrocli.basin.network import ENCODINGS
+from hydrocli.basin.pet import DAY, day_of_step
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 T = TypeVar("T")
 
-PRECIPITATION, EVAPOTRANSPIRATION = "forcing.precipitation.path", "forcing.evapotranspiration.path"
-KINDS = ("interannual", "given", "oudin")
+PRECIPITATION, PET, TEMPERATURE = "forcing.precipitation.path", "forcing.pet.path", "forcing.temperature.path"
+KINDS = ("interannual", "raster", "oudin")
 OF_FORCING = (
     "start",
     "end",
     "step",
     "precipitation",
-    "evapotranspiration",
-    "evapotranspiration_kind",
-    "precipitation_factor",
-    "evapotranspiration_factor",
-    "temperature_offset",
+    "pet_kind",
+    "pet",
+    "temperature",
     "unreadable_as_missing",
 )
 """Options of a source that say which files of forcing are read, and how."""
+
+
+@dataclass(frozen=True)
+class ForcingSource:
+    """Where a forcing is, and what is true of its files.
+
+    Attributes:
+        path: folder tree of GeoTIFF with dates in their names.
+        scale_factor: scale_factor * value + add_offset is in mm, or degrees C.
+        add_offset: see `scale_factor`.
+    """
+
+    path: Path
+    scale_factor: float = 1.0
+    add_offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,18 +72,16 @@ class BasinSource:
         flow_directions: raster of D8 codes; its grid is the grid of the model.
         encoding: of the codes: smash, esri or ldd.
         gauges: table code, x, y, area [km2].
-        precipitation: folder tree of GeoTIFF with dates in their names.
-        evapotranspiration: folder tree likewise; of temperature for the kind oudin.
-        evapotranspiration_kind: interannual (mmdd in the names, mm/day), given (mm/day or mm/step), oudin.
+        precipitation: mm/step.
+        pet_kind: interannual (mmdd in the names, mm/day), raster (mm/day or mm/step), oudin (from the temperature).
+        pet: potential evapotranspiration; None for the kind oudin.
+        temperature: of the air, degrees C; needed for the kind oudin.
         discharge: observations; None where there are none.
         discharge_format: smash or tidy.
         descriptors: raster of each descriptor.
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
         area_tolerance: largest relative difference of a gauge's drained area.
-        precipitation_factor: makes mm/step of the values of the files.
-        evapotranspiration_factor: makes mm, or with the offset degrees C, of the values of the files.
-        temperature_offset: added after the factor; for the kind oudin.
         crs: of rasters that do not tell theirs.
         unreadable_as_missing: a broken raster of forcing counts as missing instead of ending the work.
     """
@@ -81,24 +92,31 @@ class BasinSource:
     flow_directions: Path
     encoding: str
     gauges: Path
-    precipitation: Path
-    evapotranspiration: Path
-    evapotranspiration_kind: str
+    precipitation: ForcingSource
+    pet_kind: str
+    pet: ForcingSource | None = None
+    temperature: ForcingSource | None = None
     discharge: Path | None = None
     discharge_format: str = "smash"
     descriptors: Mapping[str, Path] = field(default_factory=dict)
     gauge_codes: tuple[str, ...] = ()
     gauges_crs: str | None = None
     area_tolerance: float = 0.2
-    precipitation_factor: float = 1.0
-    evapotranspiration_factor: float = 1.0
-    temperature_offset: float = 0.0
     crs: str | None = None
     unreadable_as_missing: bool = False
 
     def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS or self.evapotranspiration_kind not in KINDS:
-            raise ValueError(f"unknown: {self.encoding} or {self.evapotranspiration_kind}")
+        if self.encoding not in ENCODINGS or self.pet_kind not in KINDS:
+            raise ValueError(f"unknown: {self.encoding} or {self.pet_kind}")
+        if (self.temperature if self.pet_kind == "oudin" else self.pet) is None:
+            raise ValueError(f"pet of the kind {self.pet_kind} has no source")
+
+    @property
+    def pet_input(self) -> ForcingSource:
+        """What potential evapotranspiration is read from: itself, or the temperature."""
+        chosen = self.temperature if self.pet_kind == "oudin" else self.pet
+        assert chosen is not None, "checked when the source was made"
+        return chosen
 
     @property
     def times(self) -> Times:
@@ -115,21 +133,21 @@ class ForcingPlan:
     """The files of the forcings of a source, which many basins may share.
 
     Attributes:
-        precipitation, evapotranspiration: pieces, see `Plan`.
+        precipitation, pet: pieces, see `Plan`.
         notes: sentences worth a warning.
         digest: of path, size and time of change of every file; made when first asked for.
         errors: all that is missing or ambiguous.
     """
 
     precipitation: list[Piece]
-    evapotranspiration: list[Piece]
+    pet: list[Piece]
     notes: tuple[str, ...]
     errors: tuple[HydrocliError, ...]
 
     @cached_property
     def digest(self) -> str:
         """See the class."""
-        pieces = {"precipitation": self.precipitation, "evapotranspiration": self.evapotranspiration}
+        pieces = {"precipitation": self.precipitation, "pet": self.pet}
         return _digest((name, path) for name in pieces for piece in pieces[name] for path in piece.files if path)
 
 
@@ -179,7 +197,7 @@ class Plan:
         """Pieces by the name of the forcing."""
         return {
             "precipitation": self.forcing.precipitation,
-            "evapotranspiration": self.forcing.evapotranspiration,
+            "pet": self.forcing.pet,
         }
 
 
@@ -247,23 +265,27 @@ def collecting(errors: list[HydrocliError]) -> Iterator[None]:
 
 def _list_forcing(source: BasinSource) -> ForcingPlan:
     times, errors, notes = source.times, list[HydrocliError](), list[str]()
-    rain, evapotranspiration = list[Piece](), list[Piece]()
+    rain, pet = list[Piece](), list[Piece]()
     with collecting(errors):
-        archive = _archive(source.precipitation, PRECIPITATION, notes)
+        archive = _archive(source.precipitation.path, PRECIPITATION, notes)
         rain = _existing(plan_by_step(archive, times, source.step, PRECIPITATION), PRECIPITATION)
     with collecting(errors):
-        evapotranspiration = _existing(_plan_evapotranspiration(source, times, notes), EVAPOTRANSPIRATION)
-    return ForcingPlan(rain, evapotranspiration, tuple(notes), tuple(errors))
+        pet = _existing(_plan_pet(source, times, notes), _where_pet(source))
+    return ForcingPlan(rain, pet, tuple(notes), tuple(errors))
 
 
-def _plan_evapotranspiration(source: BasinSource, times: Times, notes: list[str]) -> list[Piece]:
-    where, step = EVAPOTRANSPIRATION, source.step
+def _where_pet(source: BasinSource) -> str:
+    return TEMPERATURE if source.pet_kind == "oudin" else PET
+
+
+def _plan_pet(source: BasinSource, times: Times, notes: list[str]) -> list[Piece]:
+    where, step, path = _where_pet(source), source.step, source.pet_input.path
     labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
-    if source.evapotranspiration_kind == "interannual":
-        files = interannual_files(open_interannual(source.evapotranspiration, where))
+    if source.pet_kind == "interannual":
+        files = interannual_files(open_interannual(path, where))
         return plan_by_day(files, labels, times, step)
-    archive = _archive(source.evapotranspiration, where, notes)
-    if source.evapotranspiration_kind == "given":
+    archive = _archive(path, where, notes)
+    if source.pet_kind == "raster":
         if archive.is_daily and step < DAY:
             return plan_by_day(daily_files(archive), labels, times, step)
         return plan_by_step(archive, times, step, where)

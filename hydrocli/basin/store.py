@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from hydrocli.basin.basin import Basin, Gauges
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
-FORCINGS = ("precipitation", "evapotranspiration")
+FORCINGS = ("precipitation", "pet")
 _META = "meta.json"
 _NAME = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.partial)?")
 
@@ -157,7 +157,7 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         return np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None)
 
     grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
-    network = Network(grid, **{name: array(f"network_{name}") for name in NETWORK})
+    network = DrainageNetwork(grid, **{name: array(f"network_{name}") for name in NETWORK})
     gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
     forcings = {name: array(name, mapped=True) for name in FORCINGS}
     discharge, descriptors = array("discharge"), array("descriptors")

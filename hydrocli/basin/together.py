@@ -15,7 +15,7 @@ import numpy as np
 from hydrocli.basin import store
 from hydrocli.basin.grid import Integers
 from hydrocli.basin.ingest import OF_DRAINAGE, Draft, Progress, complete, make_draft, make_reader, read_drainage
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.rasters import UnreadableError
 from hydrocli.basin.source import (
     OF_FORCING,
@@ -100,16 +100,16 @@ def _build_at_once(drafts: list[Draft], store_folder: Path, workers: int, progre
         complete(drafts, folders, cells, reader, workers, progress)
 
 
-def _union(drafts: list[Draft]) -> Network:
+def _union(drafts: list[Draft]) -> DrainageNetwork:
     """All cells of some basins on one raster of flow directions."""
     source = drafts[0].source
     drainage = shared(("drainage", *map(str, options_of(source, OF_DRAINAGE))), lambda: read_drainage(source))
     x, y = (np.concatenate([getattr(draft.gauges, axis) for draft in drafts]) for axis in ("x", "y"))
     row, column = drainage.grid.cells_at(x, y)
-    return Network.from_drainage(drainage, zip(row.tolist(), column.tolist(), strict=True))
+    return DrainageNetwork.from_drainage(drainage, zip(row.tolist(), column.tolist(), strict=True))
 
 
-def _cells_in(union: Network, network: Network) -> Integers:
+def _cells_in(union: DrainageNetwork, network: DrainageNetwork) -> Integers:
     """Index in the union of each cell of a basin."""
     place = np.full(union.grid.shape, -1, np.int64)
     place[union.row, union.column] = np.arange(len(union))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,14 +35,16 @@ from hydrocli.config import (
     table_of,
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
-from hydrocli.execution.progress import Console
 from hydrocli.execution.progress import Task as Progress
+from hydrocli.execution.progress import track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
 from hydrocli.results.write import telling, write_text
+
+logger = logging.getLogger(__name__)
 
 BETWEEN_TABLES = 20.0
 """Seconds between two tables of a campaign that goes on."""
@@ -76,7 +79,6 @@ class _Call:
     file: CampaignFile
     items: list[Item]
     options: Options
-    console: Console
     endings: dict[str, Ending] = field(default_factory=dict)
 
     @property
@@ -98,7 +100,7 @@ class _Call:
         try:
             write_campaign(self.folder, self.rows(), self.file.campaign.name)
         except InputError as error:
-            self.console.warn(str(error))
+            logger.warning(str(error))
 
 
 def items_of_campaign(file: CampaignFile) -> list[Item]:
@@ -111,13 +113,12 @@ def items_of_campaign(file: CampaignFile) -> list[Item]:
     return items_of(file, table, read_catchments(table))
 
 
-def batch(target: Path, overrides: list[str], console: Console, options: Options) -> list[Row]:
+def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
     """Do what is missing of a campaign; the rows of its runs, of this shard, come back when all of them are done.
 
     Args:
         target: YAML file or folder of the campaign.
         overrides: `section.key=value` texts for the campaign.
-        console: what is said goes there.
         options: see there.
 
     Raises:
@@ -127,7 +128,7 @@ def batch(target: Path, overrides: list[str], console: Console, options: Options
         Stopped: a signal came; run again to continue.
     """
     file = load_campaign(target, overrides)
-    call = _Call(file, items_of_campaign(file), options, console)
+    call = _Call(file, items_of_campaign(file), options)
     share = _share(call.items, options.shard)
     _refuse_others(share, options)
     with telling(call.folder, "cannot be made"):
@@ -145,7 +146,7 @@ def batch(target: Path, overrides: list[str], console: Console, options: Options
         lock.release()
 
 
-def ingest_campaign(target: Path, overrides: list[str], console: Console) -> list[Row]:
+def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
 
     Returns:
@@ -158,12 +159,12 @@ def ingest_campaign(target: Path, overrides: list[str], console: Console) -> lis
     file = load_campaign(target, overrides)
     items = items_of_campaign(file)
     workers = file.campaign.execution.workers or usable_cores()
-    sizes = ingest_all(items, console, workers, lambda: None)
+    sizes = ingest_all(items, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
     if wrong:
         what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
-    console.note(f"the data of {len(items)} runs are read")
+    logger.info(f"the data of {len(items)} runs are read")
     return [{"model": item.model, "item": item.code, "state": "ingested"} for item in items]
 
 
@@ -203,12 +204,12 @@ def _another(path: Path, experiment: Experiment) -> HydrocliError:
 def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
     asked = _asked(call, share)
     if not asked:
-        call.console.note(f"{call.folder}: nothing to do")
+        logger.info(f"{call.folder}: nothing to do")
         return
     campaign, options = call.file.campaign, call.options
     workers = options.workers or campaign.execution.workers or usable_cores()
     items = [item for item in share if item.key in asked]
-    sizes = ingest_all(items, call.console, workers, lambda: _stop_now(stop, call))
+    sizes = ingest_all(items, workers, lambda: _stop_now(stop, call))
     tasks = _tasks(call, items, asked, sizes)
     if not tasks:
         return
@@ -291,7 +292,7 @@ def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     call.endings[key] = Ending(key, status, reason)
     with suppress(HydrocliError):
         mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
-    call.console.warn(f"{key}: {reason}")
+    logger.warning(f"{key}: {reason}")
 
 
 def _crew(call: _Call, workers: int) -> Crew:
@@ -303,7 +304,7 @@ def _crew(call: _Call, workers: int) -> Crew:
 
 
 def _run(call: _Call, tasks: list[Task], crew: Crew, limits: Limits, stop: StopFlag) -> None:
-    with call.console.task("campaign", len(tasks)) as progress:
+    with track("campaign", len(tasks)) as progress:
         written = time.monotonic()
 
         def watch(waiting: int, running: int) -> None:
@@ -330,9 +331,9 @@ def _ended(call: _Call, ending: Ending) -> None:
             mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
     if ending.status in (0, Stopped.exit_status):
         told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
-        call.console.detail(f"{ending.key}: {ending.reason or told}")
+        logger.debug(f"{ending.key}: {ending.reason or told}")
     else:
-        call.console.warn(f"{ending.key}: {ending.reason}")
+        logger.warning(f"{ending.key}: {ending.reason}")
 
 
 def _stop_now(stop: StopFlag, call: _Call) -> None:
@@ -349,7 +350,7 @@ def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
     """The rows, or how the call ends where not all is done."""
     rows = call.rows(share)
     counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)
-    call.console.note(f"{call.folder}: {counted}")
+    logger.info(f"{call.folder}: {counted}")
     if stop():
         raise _stopped(stop, call)
     failed = [row for row in rows if row["state"] == "failed"]

@@ -24,8 +24,6 @@ from hydrocli.errors import ConfigurationError, HydrocliError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hydrocli.execution.progress import Console
-
 SECTIONS: dict[str, list[str]] = {
     "Calibration": [],
     "Results": [],
@@ -47,16 +45,14 @@ USUAL_EXIT_CODES = (0, 2, 3, 6)
 
 @dataclass
 class Call:
-    """What every command is given: its shared options, the console it speaks through, and where results go.
+    """What every command is given: its shared options, and where its results go.
 
     Attributes:
-        console: progress and notes, on standard error.
         sets: `section.key=value` texts of `--set`, that of `--threads` included.
         force: archive what is in the way.
         as_json: results as JSON lines.
     """
 
-    console: Console
     sets: list[str] = field(default_factory=list)
     force: bool = False
     as_json: bool = False
@@ -241,9 +237,8 @@ def _called(given: dict[str, Any]) -> Iterator[Call]:
         sets = list(given.get("sets") or [])
         if threads := given.get("threads"):
             sets.append(f"execution.threads={threads}")
-        console = Console(quiet=given.get("quiet", False), verbose=given.get("verbose", False))
-        with stopped_at_once(), console:
-            yield Call(console, sets, given.get("force", False), given.get("json", False))
+        with stopped_at_once(), Console(quiet=given.get("quiet", False), verbose=given.get("verbose", False)):
+            yield Call(sets, given.get("force", False), given.get("json", False))
             sys.stdout.flush()
 
 

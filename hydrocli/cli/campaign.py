@@ -55,7 +55,7 @@ def batch(
     from hydrocli.campaign.slurm import shard_of_environment
 
     asked = Options(workers, shard or shard_of_environment(), retry, call.force)
-    rows = run(target, call.sets, call.console, asked)
+    rows = run(target, call.sets, asked)
     if call.as_json:
         call.show(rows)
 
@@ -70,7 +70,7 @@ def again(call: Call, target: Path, step: str) -> bool:
     from hydrocli.campaign.batch import batch as run
     from hydrocli.campaign.slurm import shard_of_environment
 
-    rows = run(target, call.sets, call.console, Options(shard=shard_of_environment(), steps=(step,)))
+    rows = run(target, call.sets, Options(shard=shard_of_environment(), steps=(step,)))
     if call.as_json:
         call.show(rows)
     return True
@@ -133,7 +133,7 @@ def collect(
     """Write one Parquet data set of all finished runs: scores, signatures, parameters, discharge."""
     from hydrocli.campaign.collect import collect as run
 
-    call.show(run(target, output, call.console))
+    call.show(run(target, output))
 
 
 @command(
@@ -177,4 +177,4 @@ def precompile(
     """Compile the model code that later runs on this machine will need. Takes some minutes, once."""
     from hydrocli.commands.precompile import precompile as run
 
-    call.show(run(structure or [], precision or [], call.console))
+    call.show(run(structure or [], precision or []))

@@ -36,7 +36,7 @@ def calibrate(call: Call, target: Target = CONFIG) -> None:
     """
     from hydrocli.commands.calibrate import calibrate as run
 
-    call.show(run(target, call.sets, call.console, call.force))
+    call.show(run(target, call.sets, call.force))
 
 
 @command(
@@ -54,7 +54,7 @@ def validate(call: Call, target: RunOrCampaign = CONFIG) -> None:
     if not again(call, target, "validate"):
         from hydrocli.commands.validate import validate as run
 
-        call.show(run(target, call.sets, call.console))
+        call.show(run(target, call.sets))
 
 
 @command(
@@ -72,7 +72,7 @@ def signatures(call: Call, target: RunOrCampaign = CONFIG) -> None:
     if not again(call, target, "signatures"):
         from hydrocli.commands.signatures import signatures as run
 
-        call.show(run(target, call.sets, call.console))
+        call.show(run(target, call.sets))
 
 
 @command(
@@ -103,7 +103,7 @@ def simulate(
     """Run the model once, with the parameters of the YAML or of another run."""
     from hydrocli.commands.simulate import simulate as run
 
-    rows = run(target, call.sets, call.console, output, parameters_from)
+    rows = run(target, call.sets, output, parameters_from)
     if call.as_json:
         call.show(rows)
 
@@ -122,7 +122,7 @@ def ingest(call: Call, target: RunOrCampaign = CONFIG) -> None:
         from hydrocli.campaign.batch import ingest_campaign as run
     else:
         from hydrocli.commands.ingest import ingest as run
-    rows = run(target, call.sets, call.console)
+    rows = run(target, call.sets)
     if call.as_json:
         call.show(rows)
 
@@ -157,7 +157,7 @@ def gradcheck(call: Call, target: Target = CONFIG) -> None:
     """Test the gradient on this very experiment: dot-product tests and Taylor remainders."""
     from hydrocli.commands.gradcheck import gradcheck as run
 
-    rows = run(target, call.sets, call.console)
+    rows = run(target, call.sets)
     call.show(rows)
     if not all(row["passed"] for row in rows):
         raise typer.Exit(NumericalError.exit_status)
@@ -188,7 +188,7 @@ def compare_solvers(
     """Compare time-stepping schemes on one cell of a run: error against a tight reference, cost, stability."""
     from hydrocli.commands.compare_solvers import compare_solvers as run
 
-    call.show(run(target, call.sets, call.console, cell, gauge))
+    call.show(run(target, call.sets, cell, gauge))
 
 
 @command(
@@ -278,7 +278,7 @@ def synthetic(
         areas_of(areas, catchments) if region else (),
         truth,
     )
-    run(folder, call.console, asked, true_model)
+    run(folder, asked, true_model)
     if call.as_json:
         call.show([{"folder": folder, "configuration": folder / "config.yaml"}])
 

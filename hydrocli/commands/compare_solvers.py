@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from hydrocli.config import load
 from hydrocli.engine import reference_integrators as schemes
 from hydrocli.errors import ConfigurationError
-from hydrocli.execution.progress import Console
+from hydrocli.execution.progress import track
 from hydrocli.experiment.evaluation import maps_of_run
 from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
@@ -20,21 +21,20 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
 from hydrocli.structures.structure import Structure
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
 
 REFERENCE = "reference"
 EXPLICIT = {"explicit Euler": (schemes.EULER, (1, 2, 4, 16)), "Runge-Kutta 4": (schemes.RK4, (1, 4))}
 
 
-def compare_solvers(
-    target: Path, overrides: list[str], console: Console, cell: int | None, gauge: str | None
-) -> list[Row]:
+def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge: str | None) -> list[Row]:
     """Write solvers.parquet and solver_series.parquet in a run folder; the rows of the first come back.
 
     Args:
         target: run folder, or YAML of a run.
         overrides: `section.key=value` texts; structure.kind=ode compares the equations of a run of gr.
-        console: what is said goes there.
         cell: number of the cell; left out, that of the gauge.
         gauge: code; left out, the first that calibrates.
 
@@ -45,11 +45,11 @@ def compare_solvers(
     experiment = load(target, overrides)
     path = Path(experiment.folder)
     read(path)  # refuses what is no finished run
-    tell_compilation(console)
-    case = Case(experiment, ingested(experiment, console), path, path)
+    tell_compilation()
+    case = Case(experiment, ingested(experiment), path, path)
     number = _chosen(case, cell, gauge)
     followed = _cell_of(case, path, number)
-    with console.task("reference", len(followed.net)) as task:
+    with track("reference", len(followed.net)) as task:
         paths = {REFERENCE: schemes.reference(followed, task.update)}
     paths["implicit Euler"] = schemes.implicit(followed)
     paths["implicit Euler, single"] = schemes.implicit(followed, "single")
@@ -59,7 +59,7 @@ def compare_solvers(
         paths["gr, algebraic"] = schemes.algebraic(followed)
     rows = [_compared(name, path, paths[REFERENCE]) for name, path in paths.items()]
     _write(path, case, number, paths, rows)
-    console.note(f"{case.place(number, 0).rsplit(' at ', 1)[0]}, {followed.structure.kind}: tables are in {path}")
+    logger.info(f"{case.place(number, 0).rsplit(' at ', 1)[0]}, {followed.structure.kind}: tables are in {path}")
     return rows
 
 

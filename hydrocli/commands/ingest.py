@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import ingested
 
+logger = logging.getLogger(__name__)
 
-def ingest(target: Path, overrides: list[str], console: Console) -> list[dict[str, Any]]:
+
+def ingest(target: Path, overrides: list[str]) -> list[dict[str, Any]]:
     """Read the data of a basin into its store, unless they are there.
 
     Returns:
@@ -20,9 +22,9 @@ def ingest(target: Path, overrides: list[str], console: Console) -> list[dict[st
         HydrocliError: everything wrong with the data.
     """
     experiment = load(target, overrides)
-    basin = ingested(experiment, console)
+    basin = ingested(experiment)
     store = Path(experiment.forcing.store) / basin.fingerprint
     size = sum(file.stat().st_size for file in store.iterdir()) / 1e6
     cells, steps, gauges = len(basin.network), len(basin.times), len(basin.gauges.code)
-    console.note(f"{store}: {cells} cells, {steps} steps, {gauges} gauges, {size:.1f} MB")
+    logger.info(f"{store}: {cells} cells, {steps} steps, {gauges} gauges, {size:.1f} MB")
     return [{"store": store, "cells": cells, "steps": steps, "gauges": gauges, "size_mb": size}]

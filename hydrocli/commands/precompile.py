@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,19 +22,20 @@ from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
 from hydrocli.synthetic import SampleOptions
 
+logger = logging.getLogger(__name__)
+
 SPAN = np.datetime64("2019-09-01"), np.datetime64("2019-09-21")
 STRUCTURES = ("gr", "grnn", "ode", "node")
 PRECISIONS = ("double", "single")
 OPTIMISERS = {"gr": "lbfgsb", "ode": "lbfgsb", "grnn": "adam", "node": "adam"}
 
 
-def precompile(structures: Sequence[str], precisions: Sequence[str], console: Console) -> list[dict[str, Any]]:
+def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[str, Any]]:
     """Calibrate, validate and describe a few cells for some days with each structure and precision.
 
     Args:
         structures: which; none: all.
         precisions: which; none: both.
-        console: what is said goes there.
 
     Returns:
         What was compiled, and the seconds that it took; a second call takes a fraction.
@@ -44,22 +46,23 @@ def precompile(structures: Sequence[str], precisions: Sequence[str], console: Co
     for option, asked, known in (("--structure", structures, STRUCTURES), ("--precision", precisions, PRECISIONS)):
         if odd := [name for name in asked if name not in known]:
             raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
-    tell_compilation(console)
-    console.note(f"compiled code is kept in {cache_folder()}")
-    quiet, rows = Console(quiet=True), []
+    tell_compilation()
+    logger.info(f"compiled code is kept in {cache_folder()}")
+    rows = []
     with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
         basin = Path(scratch) / "basin"
-        synthetic(basin, quiet, SampleOptions(*SPAN, cells=50, gauges=2))
+        with Console(quiet=True):
+            synthetic(basin, SampleOptions(*SPAN, cells=50, gauges=2))
         for structure in structures or STRUCTURES:
             for precision in precisions or PRECISIONS:
                 began = time.perf_counter()
-                _run(basin / "config.yaml", structure, precision, quiet)
+                _run(basin / "config.yaml", structure, precision)
                 rows.append({"structure": structure, "precision": precision, "seconds": time.perf_counter() - began})
-                console.detail(f"{structure}, {precision}: {rows[-1]['seconds']:.1f} s")
+                logger.debug(f"{structure}, {precision}: {rows[-1]['seconds']:.1f} s")
     return rows
 
 
-def _run(file: Path, structure: str, precision: str, console: Console) -> None:
+def _run(file: Path, structure: str, precision: str) -> None:
     changes = [
         f"structure={{kind: {structure}}}",
         f"optimiser={{kind: {OPTIMISERS[structure]}, iterations: 1}}",
@@ -67,7 +70,8 @@ def _run(file: Path, structure: str, precision: str, console: Console) -> None:
         f"execution.precision={precision}",
         f"folder=run-{structure}-{precision}",
     ]
-    experiment = load(file, changes)
-    calibrate_experiment(experiment, console)
-    validate_experiment(experiment, console)
-    signatures_experiment(experiment, console)
+    with Console(quiet=True):
+        experiment = load(file, changes)
+        calibrate_experiment(experiment)
+        validate_experiment(experiment)
+        signatures_experiment(experiment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.experiment import HYBRIDS
 from hydrocli.errors import ConfigurationError
-from hydrocli.execution.progress import Console
+from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_mapping, read_phi2
@@ -21,11 +22,12 @@ from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
+logger = logging.getLogger(__name__)
+
 
 def simulate(
     target: Path,
     overrides: list[str],
-    console: Console,
     output: Path | None = None,
     parameters_from: Path | None = None,
 ) -> list[dict[str, Any]]:
@@ -34,7 +36,6 @@ def simulate(
     Args:
         target: YAML file, whose parameters are taken, or run folder, whose calibrated maps are.
         overrides: `section.key=value` texts.
-        console: what is said goes there.
         output: folder to write; left out: that of the YAML.
         parameters_from: run folder whose structure, parameters and networks are transferred to the basin of the YAML.
 
@@ -52,13 +53,12 @@ def simulate(
     if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
     experiment = experiment.model_copy(update={"folder": str(path)})
-    with RunFolder.open(path, experiment.name) as folder:
-        console.sink = lambda fields: folder.log(**fields)
+    with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        tell_compilation(console)
+        tell_compilation()
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment, console), run, run)
+            case = Case(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": case.basin.fingerprint})
         with folder.timed("results"):
             cells = len(case.basin.network)
@@ -71,7 +71,7 @@ def simulate(
         folder.finish(
             f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
         )
-        console.note(f"{folder.path}: {folder.manifest.ending}")
+        logger.info(f"{folder.path}: {folder.manifest.ending}")
     return [{"gauge": code, "nse": score} for code, score in scores.items()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import textwrap
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import Case, ingested, tell_compilation
 from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
@@ -28,6 +28,8 @@ from hydrocli.synthetic import (
     write_truth,
 )
 from hydrocli.synthetic.true_models import LAWS, simulate_true_model
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -70,8 +72,9 @@ gauges:
   calibration: [{calibration}]
   validation: [{validation}]
 forcing:
-  precipitation: {{path: prcp, format: geotiff, factor: 0.1}}
-  evapotranspiration: {{kind: oudin, temperature: {{path: temperature}}}}
+  precipitation: {{path: prcp, format: geotiff, scale_factor: 0.1}}
+  temperature: {{path: temperature}}
+  pet: {{kind: oudin}}
 structure: {{kind: gr}}
 mapping: {{kind: uniform}}
 initial: {{hp: {{value: 0.3}}, ht: {{value: 0.2}}}}
@@ -80,12 +83,11 @@ optimiser: {{kind: lbfgsb}}
 """
 
 
-def synthetic(folder: Path, console: Console, options: SampleOptions, true_model: str = "gr") -> None:
+def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> None:
     """Write rasters, gauges, discharge and `config.yaml` of a synthetic basin or region into a new folder.
 
     Args:
         folder: new, or empty.
-        console: what is said goes there.
         options: what basin, and what is observed of it.
         true_model: that makes the discharge, one of `hydrocli.synthetic.true_models.LAWS`.
 
@@ -101,20 +103,20 @@ def synthetic(folder: Path, console: Console, options: SampleOptions, true_model
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"
         whole.mkdir()
-        _write(whole, options, true_model, console, Path(scratch) / "store")
+        _write(whole, options, true_model, Path(scratch) / "store")
         try:
             if folder.exists():
                 folder.rmdir()
             shutil.move(whole, folder)
         except OSError as error:
             raise InputError(str(folder), f"cannot be written: {error.strerror}") from error
-    console.note(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
+    logger.info(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
 
 
-def _write(folder: Path, options: SampleOptions, true_model: str, console: Console, store: Path) -> None:
-    tell_compilation(console)
+def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:
+    tell_compilation()
     terrain = make_region(options) if options.areas else make_terrain(options)
-    console.note(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
+    logger.info(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)
     truth = true_parameters(terrain, options)
     write_truth(terrain, truth, folder)
@@ -123,7 +125,7 @@ def _write(folder: Path, options: SampleOptions, true_model: str, console: Conso
         (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
     blind = experiment.model_copy(update={"gauges": experiment.gauges.model_copy(update={"discharge": None})})
-    case = Case(blind, ingested(blind, console))
+    case = Case(blind, ingested(blind))
     network = case.basin.network
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])
@@ -139,7 +141,7 @@ def _discharge(case: Case, true_model: str, parameters: Floats, gauges: NDArray[
         return simulator.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))[0]
     return simulate_true_model(
         true_model,
-        (basin.precipitation, basin.evapotranspiration),
+        (basin.precipitation, basin.pet),
         (case.ci, case.hi),
         parameters,
         case.state.levels,

@@ -27,7 +27,7 @@ SHOWN = {
     "gauges.discharge",
     "gauges.calibration",
     "gauges.validation",
-    "forcing.precipitation.factor",
+    "forcing.precipitation.scale_factor",
     "structure.kind",
     "mapping.kind",
     "objective.metric",

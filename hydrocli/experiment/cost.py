@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError
@@ -151,7 +151,7 @@ def penalty_to_check(case: Case, first: Floats) -> Penalty | None:
     return penalty_of(case, case.experiment.mapping.kind, first, weight) if weight else None
 
 
-def _pairs(network: Network, cells: NDArray[np.intp], between: str) -> NDArray[np.intp]:
+def _pairs(network: DrainageNetwork, cells: NDArray[np.intp], between: str) -> NDArray[np.intp]:
     """Pairs [2, p] of some cells that should be alike, numbered among these."""
     number = np.full(len(network) + 1, -1)
     number[cells] = np.arange(cells.size)

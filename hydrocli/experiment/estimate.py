@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydrocli.basin.basin import Gauges
-from hydrocli.basin.network import Network
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 
 SECONDS = {
@@ -57,7 +57,7 @@ def seconds_of(experiment: Experiment) -> tuple[float, float]:
     return SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
 
 
-def estimate(experiment: Experiment, network: Network, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
+def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
     """Cost of a calibration at the gauges wanted; its sweep ends with the calibration, over their catchments only."""
     period, guess = experiment.period, experiment.first_guess
     assert period.calibration is not None

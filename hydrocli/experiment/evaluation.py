@@ -7,6 +7,7 @@ parameters.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,6 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.together import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.networks import maps_from, read_phi2
 from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
 from hydrocli.experiment.simulation import write_outcome
@@ -27,6 +27,8 @@ from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Period = tuple[datetime, datetime]
@@ -62,7 +64,7 @@ class Evaluation:
         others: folders of the basins that were calibrated together with it.
     """
 
-    def __init__(self, now: Experiment, console: Console) -> None:
+    def __init__(self, now: Experiment) -> None:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
         stored = load(self.folder / CONFIG)
@@ -75,8 +77,8 @@ class Evaluation:
             )
         self.experiment = _as_now(stored, now, self.run, self._origin)
         if self._lacking():
-            console.note(f"simulating again: {self._lacking()}")
-            self._simulate_again(console)
+            logger.info(f"simulating again: {self._lacking()}")
+            self._simulate_again()
             self.run = read(self.folder)
 
     def windows(self) -> Iterator[Window]:
@@ -118,13 +120,13 @@ class Evaluation:
         parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
         return " and ".join(part for part in parts if part)
 
-    def _simulate_again(self, console: Console) -> None:
+    def _simulate_again(self) -> None:
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment, console), trained=self.folder)
+        case = Case(experiment, ingested(experiment), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
             write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)

@@ -23,7 +23,6 @@ from hydrocli.calibration.history import Ending
 from hydrocli.calibration.problem import Problem
 from hydrocli.config import Experiment
 from hydrocli.errors import HydrocliError, Stopped
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import Case, Shared, all_ingested
 from hydrocli.experiment.stages import Training
 
@@ -93,7 +92,7 @@ class Seat:
 
     def group(self) -> Group:
         """The basins, read from their stores."""
-        basins = all_ingested(self.experiments, Console(quiet=True))
+        basins = all_ingested(self.experiments)
         pairs = zip(self.experiments, basins, strict=True)
         return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
 

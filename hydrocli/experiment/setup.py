@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, Progress, open_basin
 from hydrocli.basin.roles import with_role
-from hydrocli.basin.source import inputs_read_once
+from hydrocli.basin.source import ForcingSource, inputs_read_once
 from hydrocli.basin.together import ingest_together
 from hydrocli.config import Experiment
 from hydrocli.config.gauges import Gauges
@@ -23,7 +24,7 @@ from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Console, Task
+from hydrocli.execution.progress import Task, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import Maps, Phi1, Phi2, continued_phi2, maps_from, read_phi1, structure_of
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
@@ -32,6 +33,8 @@ from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.rows import ParameterRow
 from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
 from hydrocli.structures.structure import Structure
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Roles = tuple[tuple[str, ...], tuple[str, ...]]
@@ -72,8 +75,11 @@ BLOCK = 512
 def source_of(experiment: Experiment) -> BasinSource:
     """What the basin of an experiment is made from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    demand = forcing.evapotranspiration
-    asked = demand.temperature if demand.kind == "oudin" else demand
+    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
+    temperature_source = None
+    if temperature is not None:
+        numbers = temperature.scale_factor, temperature.add_offset
+        temperature_source = ForcingSource(Path(temperature.path), *numbers)
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -81,18 +87,16 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=Path(forcing.precipitation.path),
-        evapotranspiration=Path(asked.path),
-        evapotranspiration_kind=demand.kind,
+        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        pet_kind=pet.kind,
+        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
+        temperature=temperature_source,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
-        precipitation_factor=forcing.precipitation.factor,
-        evapotranspiration_factor=asked.factor,
-        temperature_offset=demand.temperature.offset if demand.kind == "oudin" else 0.0,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
     )
@@ -103,15 +107,13 @@ def stamp(time: object) -> np.datetime64:
     return np.datetime64(time, "s")  # type: ignore[call-overload]
 
 
-def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
+def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
     """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
-    with _reading(console, stopping) as told:
+    with reading(stopping) as told:
         return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
 
 
-def all_ingested(
-    experiments: Sequence[Experiment], console: Console, stopping: Callable[[], None] = lambda: None
-) -> list[Basin]:
+def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None) -> list[Basin]:
     """The basins of several experiments; those that share archives are read in one pass over them.
 
     Raises:
@@ -121,36 +123,36 @@ def all_ingested(
         errors: list[HydrocliError] = []
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
-            with _reading(console, stopping) as told:
+            with reading(stopping) as told:
                 found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, told)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
-        return [ingested(experiment, console, stopping) for experiment in experiments]
+        return [ingested(experiment, stopping) for experiment in experiments]
 
 
 @contextmanager
-def _reading(console: Console, stopping: Callable[[], None]) -> Iterator[Progress]:
-    """What ingestion tells its progress to."""
+def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
+    """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
         running: dict[str, Task] = {}
 
         def told(name: str, done: int, total: int) -> None:
             stopping()
-            if name not in running:
+            if name not in running or done < running[name].done:
                 tasks.close()
-                running[name] = tasks.enter_context(console.task(f"reading {name}", total))
+                running[name] = tasks.enter_context(track(f"reading {name}", total))
             running[name].update(done, total)
 
         yield told
 
 
-def tell_compilation(console: Console) -> None:
+def tell_compilation() -> None:
     """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
     if asked := replaced_cache():
-        console.warn(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+        logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
     if not is_compiled():
-        console.note("compiling the model, once on this machine: some ten seconds")
+        logger.info("compiling the model, once on this machine: some ten seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,9 +272,7 @@ class Case:
         if source and not (maps := Maps(source, "domain", self.basin)).lacking:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
-        return flux_matching(
-            basin.precipitation[:steps], basin.evapotranspiration[:steps], basin.times[:steps], basin.step
-        )
+        return flux_matching(basin.precipitation[:steps], basin.pet[:steps], basin.times[:steps], basin.step)
 
     @cached_property
     def hi(self) -> Floats:
@@ -358,7 +358,7 @@ class Case:
     ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
         """Order of the sweep over some cells, and what `neutralise` gives for it."""
         order = self._order(cells, steps)
-        forcing = self.basin.precipitation, self.basin.evapotranspiration
+        forcing = self.basin.precipitation, self.basin.pet
         return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
 
     def simulator(

@@ -167,7 +167,7 @@ class Internals:
 
     def _add_interception(self, observe: OutputRecorder) -> None:
         basin = self.case.basin
-        observe.add_interception(basin.precipitation, basin.evapotranspiration, self.case.ci, self.case.hi)
+        observe.add_interception(basin.precipitation, basin.pet, self.case.ci, self.case.hi)
 
 
 logger = logging.getLogger(__name__)
@@ -348,7 +348,7 @@ def _write_balance(
     folder: RunFolder, case: Case, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
 ) -> None:
     basin = case.basin
-    forcing = basin.precipitation, basin.evapotranspiration
+    forcing = basin.precipitation, basin.pet
     balance = in_cells.balance(interception_balance(*forcing, case.ci, case.hi, years - years[0]))
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})

@@ -217,6 +217,10 @@ class RunFolder:
         """Add a line to `log.jsonl`."""
         log.append(self.path / LOG, event, level, **fields)
 
+    def record(self, fields: dict[str, Any]) -> None:
+        """Add a line of fields, `event` and `level` among them, to `log.jsonl`."""
+        self.log(**fields)
+
     def begin_again(self) -> Path:
         """Set the folder aside as `<name>.1` (or the next free number) and start an empty one; returns the old path.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyflwdir.dem import fill_depressions
 
 from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.synthetic.options import SampleOptions
 
 CELL = 1000.0
@@ -133,7 +133,7 @@ def carved_land(generator: np.random.Generator, side: int) -> tuple[Floats, Code
     surface = relief * (fractal(generator, grid.shape, 2.6) + tilted)
     for _ in range(ROUNDS):
         surface, directions = _fill(surface, generator, relief)
-        surface = _carve(surface, Network.from_d8(directions, "esri", grid, nodata=NO_DATA))
+        surface = _carve(surface, DrainageNetwork.from_d8(directions, "esri", grid, nodata=NO_DATA))
     return *_fill(surface, generator, relief), grid
 
 
@@ -143,7 +143,7 @@ def _fill(surface: Floats, generator: np.random.Generator, relief: float) -> tup
     return fill_depressions(filled + ROUGHNESS * relief * fractal(generator, surface.shape, 0.7))
 
 
-def _carve(surface: Floats, network: Network) -> Floats:
+def _carve(surface: Floats, network: DrainageNetwork) -> Floats:
     """One implicit step of the stream-power law, from the mouths upwards."""
     height = surface[network.row, network.column]
     pull = EROSION * np.sqrt(network.drained_area) / CELL
@@ -158,17 +158,17 @@ def _carve(surface: Floats, network: Network) -> Floats:
     return carved
 
 
-def _compact_catchment(drainage: Drainage, cells: int) -> Network:
+def _compact_catchment(drainage: Drainage, cells: int) -> DrainageNetwork:
     """Of the catchments nearest in size to `cells` and clear of the land's edge, the one in the smallest rectangle."""
     count = drainage.drained_area / CELL**2
     apart = np.where(unlike_neighbours(count), np.abs(count - cells), np.inf)
     nearest = np.argsort(apart, axis=None, kind="stable").tolist()
-    catchments = (Network.from_drainage(drainage, [divmod(outlet, drainage.grid.width)]) for outlet in nearest)
+    catchments = (DrainageNetwork.from_drainage(drainage, [divmod(outlet, drainage.grid.width)]) for outlet in nearest)
     inside = (network for network in catchments if _is_clear(network, drainage.grid))
     return min(islice(inside, CANDIDATES), key=lambda network: network.grid.height * network.grid.width / len(network))
 
 
-def _is_clear(network: Network, land: Grid) -> bool:
+def _is_clear(network: DrainageNetwork, land: Grid) -> bool:
     row, column = land.cells_at(network.x, network.y)
     near, height, width = MARGIN, land.height - MARGIN, land.width - MARGIN
     return bool(row.min() >= near and column.min() >= near and row.max() < height and column.max() < width)
@@ -216,5 +216,5 @@ def gauge_sites(drainage: Drainage, basin: Mask, wanted: int, code: str) -> tupl
 
 def catchment_of(drainage: Drainage, cell: tuple[int, int]) -> tuple[Integers, Integers]:
     """Rows and columns of the cells that drain through a cell."""
-    catchment = Network.from_drainage(drainage, [cell])
+    catchment = DrainageNetwork.from_drainage(drainage, [cell])
     return drainage.grid.cells_at(catchment.x, catchment.y)

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from hydrocli.basin.ingest import BasinSource
+from hydrocli.basin.source import ForcingSource
 
 LAMBERT = "EPSG:2154"
 CORNER = (800_000.0, 6_450_000.0)
@@ -78,10 +79,9 @@ def source(tmp_path: Path) -> BasinSource:
         flow_directions=flow,
         encoding="smash",
         gauges=table,
-        precipitation=folder / "rain",
-        precipitation_factor=0.1,
-        evapotranspiration=folder / "pet",
-        evapotranspiration_kind="interannual",
+        precipitation=ForcingSource(folder / "rain", 0.1),
+        pet=ForcingSource(folder / "pet"),
+        pet_kind="interannual",
         discharge=folder / "discharge",
         descriptors={"slope": folder / "slope.tif"},
     )

@@ -10,7 +10,7 @@ import pytest
 
 from hydrocli.basin.gauges import GaugeTable, place, read_table
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import Errors, InputError
 
 GRID = Grid(pyproj.CRS("EPSG:2154").to_wkt(), (1000.0, 0.0, 800000.0, 0.0, -1000.0, 6450000.0), 4, 4)
@@ -106,7 +106,7 @@ def test_gauges_on_one_cell_are_told() -> None:
 
 def test_gauges_are_cells_of_the_network() -> None:
     placement = place(table(("A", 801500, 6446500, 11), ("B", 801500, 6448500, 7)), DRAINAGE, 0.2)
-    network = Network.from_drainage(DRAINAGE, [(3, 1)])
+    network = DrainageNetwork.from_drainage(DRAINAGE, [(3, 1)])
     gauges = placement.on(network, DRAINAGE)
     assert gauges.code == ("A", "B")
     np.testing.assert_array_equal(network.y[gauges.cell], [6446500, 6448500])

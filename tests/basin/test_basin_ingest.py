@@ -16,10 +16,10 @@ import pytest
 from hydrocli.basin import forcing, ingest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.coverage import inspect
-from hydrocli.basin.evapotranspiration import HOURLY_WEIGHTS, extraterrestrial_radiation, oudin
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.ingest import BasinSource, open_basin
-from hydrocli.basin.source import make_plan
+from hydrocli.basin.pet import HOURLY_WEIGHTS, extraterrestrial_radiation, oudin
+from hydrocli.basin.source import ForcingSource, make_plan
 from hydrocli.errors import Errors, InputError
 
 Writer = Callable[..., Path]
@@ -41,7 +41,7 @@ def number(basin: Basin) -> np.ndarray:
 def rain_of_hour(source: BasinSource, hour: int) -> Path:
     stamp = str(source.start + np.timedelta64(hour, "h"))
     digits = "".join(filter(str.isdigit, stamp))[:12]
-    return next(source.precipitation.rglob(f"*{digits}*"))
+    return next(source.precipitation.path.rglob(f"*{digits}*"))
 
 
 def test_every_part_of_a_basin(source: BasinSource, store: Path) -> None:
@@ -54,7 +54,7 @@ def test_every_part_of_a_basin(source: BasinSource, store: Path) -> None:
     assert basin.times[-1] == source.end
     expected = np.arange(1, 37)[:, None] + number(basin) / 100
     np.testing.assert_allclose(basin.precipitation, expected, rtol=SINGLE)
-    assert basin.precipitation.dtype == basin.evapotranspiration.dtype == np.float32
+    assert basin.precipitation.dtype == basin.pet.dtype == np.float32
     assert isinstance(basin.precipitation, np.memmap)
     np.testing.assert_array_equal(basin.discharge, [100.0 + np.arange(1, 37), 50.0 + np.arange(1, 37)])
     slope = number(basin)
@@ -66,37 +66,37 @@ def test_days_after_february_keep_their_own_files(source: BasinSource, store: Pa
     """2019 is no leap year: the peer reads 29 February (99 mm here) on 1 March, and every later day one too early."""
     basin = open_basin(source, store)
     daily = np.concatenate([2.0 * DAYLIGHT, 3.0 * DAYLIGHT[:12]])
-    np.testing.assert_allclose(basin.evapotranspiration, np.tile(daily[:, None], 11), rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet, np.tile(daily[:, None], 11), rtol=SINGLE)
 
 
-def days_of_evapotranspiration(source: BasinSource) -> list[str]:
+def days_of_pet(source: BasinSource) -> list[str]:
     """Names of the files for 28 February 2020 and the day after."""
     start = np.datetime64("2020-02-28T00:00")
-    for path in source.precipitation.rglob("*.tif"):
+    for path in source.precipitation.path.rglob("*.tif"):
         path.rename(path.with_name(path.name.replace("_2019", "_2020")))
     plan = make_plan(replace(source, start=start, end=start + np.timedelta64(36, "h")))
-    return [Path(piece.files[0]).name[:4] for piece in plan.forcings["evapotranspiration"]]
+    return [Path(piece.files[0]).name[:4] for piece in plan.forcings["pet"]]
 
 
 def test_a_leap_day_has_its_own_file(source: BasinSource) -> None:
-    assert days_of_evapotranspiration(source) == ["0228", "0229"]
+    assert days_of_pet(source) == ["0228", "0229"]
 
 
 def test_a_leap_day_without_a_file_has_that_of_the_day_before(source: BasinSource) -> None:
-    (source.evapotranspiration / "0229_PET.tif").unlink()
-    assert days_of_evapotranspiration(source) == ["0228", "0228"]
+    (source.pet.path / "0229_PET.tif").unlink()
+    assert days_of_pet(source) == ["0228", "0228"]
 
 
 def test_gaps_are_missing_and_told(source: BasinSource, store: Path, caplog: pytest.LogCaptureFixture) -> None:
     for hour in (3, 4, 9):
         rain_of_hour(source, hour).unlink()
-    (source.evapotranspiration / "0301_PET.tif").unlink()
+    (source.pet.path / "0301_PET.tif").unlink()
     basin = open_basin(source, store)
     missing = np.isnan(basin.precipitation)
     np.testing.assert_array_equal(np.flatnonzero(missing.any(axis=1)), [2, 3, 8])
     np.testing.assert_array_equal(missing.any(axis=1), missing.all(axis=1))
-    assert np.isnan(basin.evapotranspiration[24:]).all()
-    assert not np.isnan(basin.evapotranspiration[:24]).any()
+    assert np.isnan(basin.pet[24:]).all()
+    assert not np.isnan(basin.pet[:24]).any()
     told = "precipitation has no file at 3 of 36 steps: 2019-02-28T03:00:00 to 2019-02-28T04:00:00, 2019-02-28T09:00:00"
     assert told in caplog.messages
     caplog.clear()
@@ -120,7 +120,7 @@ def test_negative_rain_is_missing_and_counted(
 def test_part_of_the_domain_without_rain_data_is_told(
     source: BasinSource, store: Path, write_raster: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for path in source.precipitation.rglob("*.tif"):
+    for path in source.precipitation.path.rglob("*.tif"):
         write_raster(path, np.ones((4, 3)))
     basin = open_basin(source, store)
     np.testing.assert_array_equal(np.isnan(basin.precipitation[0]), basin.network.column == 3)
@@ -134,9 +134,9 @@ def test_several_processes_give_the_same(source: BasinSource, tmp_path: Path, mo
     told: list[tuple[str, int, int]] = []
     together = open_basin(source, tmp_path / "two", 2, lambda *progress: told.append(progress))
     np.testing.assert_array_equal(together.precipitation, alone.precipitation)
-    np.testing.assert_array_equal(together.evapotranspiration, alone.evapotranspiration)
+    np.testing.assert_array_equal(together.pet, alone.pet)
     assert ("precipitation", 36, 36) in told
-    assert told[-1][0] == "evapotranspiration"
+    assert told[-1][0] == "pet"
     rain_of_hour(source, 30).write_bytes(b"II*\0broken")
     with pytest.raises(InputError, match=r"201903010600\.tif: cannot be read"):
         open_basin(source, tmp_path / "three", 2)
@@ -193,24 +193,23 @@ def test_a_file_that_vanishes_after_listing_is_named(
     assert not list(store.iterdir())
 
 
-def test_given_evapotranspiration_of_each_step(source: BasinSource, store: Path) -> None:
+def test_given_pet_of_each_step(source: BasinSource, store: Path) -> None:
     given = replace(
         source,
-        evapotranspiration=source.precipitation,
-        evapotranspiration_kind="given",
-        evapotranspiration_factor=0.01,
+        pet=replace(source.precipitation, scale_factor=0.01),
+        pet_kind="raster",
     )
     basin = open_basin(given, store)
-    np.testing.assert_allclose(basin.evapotranspiration, basin.precipitation / 10, rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet, basin.precipitation / 10, rtol=SINGLE)
 
 
-def test_given_evapotranspiration_of_days_is_split(source: BasinSource, store: Path, write_raster: Writer) -> None:
+def test_given_pet_of_days_is_split(source: BasinSource, store: Path, write_raster: Writer) -> None:
     folder = source.flow_directions.parent / "given"
     for day, amount in (("20190228", 4.0), ("20190301", 6.0)):
         write_raster(folder / f"{day}.tif", np.full((4, 4), amount))
-    basin = open_basin(replace(source, evapotranspiration=folder, evapotranspiration_kind="given"), store)
+    basin = open_basin(replace(source, pet=ForcingSource(folder), pet_kind="raster"), store)
     daily = np.concatenate([4.0 * DAYLIGHT, 6.0 * DAYLIGHT[:12]])
-    np.testing.assert_allclose(basin.evapotranspiration, np.tile(daily[:, None], 11), rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet, np.tile(daily[:, None], 11), rtol=SINGLE)
 
 
 def oudin_of(basin: Basin, temperature: float, day: str) -> np.ndarray:
@@ -222,14 +221,14 @@ def test_oudin_from_daily_temperature(source: BasinSource, store: Path, write_ra
     folder = source.flow_directions.parent / "temperature"
     for day, kelvin in (("20190228", 283.15), ("20190301", 263.15)):
         write_raster(folder / f"{day}.tif", np.full((4, 4), kelvin))
-    kelvin = replace(source, evapotranspiration=folder, evapotranspiration_kind="oudin")
-    with pytest.raises(InputError, match=r"temperature of 283.15, degrees C are expected\n.*offset of -273.15"):
+    kelvin = replace(source, pet=None, temperature=ForcingSource(folder), pet_kind="oudin")
+    with pytest.raises(InputError, match=r"temperature of 283.15, degrees C are expected\n.*add_offset: -273.15"):
         open_basin(kelvin, store)
-    basin = open_basin(replace(kelvin, temperature_offset=-273.15), store)
+    basin = open_basin(replace(kelvin, temperature=ForcingSource(folder, add_offset=-273.15)), store)
     expected = np.outer(DAYLIGHT, oudin_of(basin, 10.0, "2019-02-28"))
-    np.testing.assert_allclose(basin.evapotranspiration[:24], expected, rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet[:24], expected, rtol=SINGLE)
     assert expected.sum(axis=0).min() > 1  # mm on a mild day of late winter
-    np.testing.assert_array_equal(basin.evapotranspiration[24:], 0)
+    np.testing.assert_array_equal(basin.pet[24:], 0)
 
 
 def test_oudin_from_hourly_temperature_is_that_of_the_mean_of_the_day(
@@ -240,11 +239,11 @@ def test_oudin_from_hourly_temperature_is_that_of_the_mean_of_the_day(
     for hour in [*range(1, 25), *range(25, 36)]:
         stamp = "".join(filter(str.isdigit, str(source.start + np.timedelta64(hour, "h"))))
         write_raster(folder / f"T_{stamp}.tif", np.full((4, 4), 8.0 + (24.0 if hour == 24 else 0.0)))
-    hourly = replace(source, evapotranspiration=folder, evapotranspiration_kind="oudin")
+    hourly = replace(source, pet=None, temperature=ForcingSource(folder), pet_kind="oudin")
     basin = open_basin(hourly, store)
     expected = np.outer(DAYLIGHT, oudin_of(basin, 9.0, "2019-02-28"))
-    np.testing.assert_allclose(basin.evapotranspiration[:24], expected, rtol=SINGLE)
-    assert np.isnan(basin.evapotranspiration[24:]).all()
+    np.testing.assert_allclose(basin.pet[:24], expected, rtol=SINGLE)
+    assert np.isnan(basin.pet[24:]).all()
 
 
 def test_daily_steps_take_files_by_their_dates(source: BasinSource, store: Path, write_raster: Writer) -> None:
@@ -256,15 +255,14 @@ def test_daily_steps_take_files_by_their_dates(source: BasinSource, store: Path,
         start=np.datetime64("2019-02-28T00:00"),
         end=np.datetime64("2019-03-03T00:00"),
         step=86400,
-        precipitation=folder,
-        precipitation_factor=1.0,
-        evapotranspiration=folder,
-        evapotranspiration_kind="given",
+        precipitation=ForcingSource(folder),
+        pet=ForcingSource(folder),
+        pet_kind="raster",
         discharge=None,
     )
     basin = open_basin(daily, store)
     np.testing.assert_array_equal(basin.precipitation[:, 0], [1, 2, 3])
-    np.testing.assert_array_equal(basin.evapotranspiration[:, 0], [1, 2, 3])
+    np.testing.assert_array_equal(basin.pet[:, 0], [1, 2, 3])
     assert np.isnan(basin.discharge).all()
 
 
@@ -286,8 +284,8 @@ def test_all_that_is_missing_is_told_at_once(source: BasinSource, store: Path) -
     broken = replace(
         source,
         flow_directions=nowhere / "flow.tif",
-        precipitation=nowhere,
-        evapotranspiration=nowhere,
+        precipitation=ForcingSource(nowhere),
+        pet=ForcingSource(nowhere),
         discharge=nowhere,
         descriptors={"dd": nowhere / "dd.tif"},
         gauge_codes=("A1", "Z9"),
@@ -298,7 +296,7 @@ def test_all_that_is_missing_is_told_at_once(source: BasinSource, store: Path) -
         "no gauge Z9",
         "gauges.discharge.path: /nowhere does not exist",
         "forcing.precipitation.path: /nowhere does not exist",
-        "forcing.evapotranspiration.path: /nowhere does not exist",
+        "forcing.pet.path: /nowhere does not exist",
         "basin.flow_directions.path: /nowhere/flow.tif does not exist",
         "basin.descriptors.dd: /nowhere/dd.tif does not exist",
     ):
@@ -335,10 +333,10 @@ def test_a_look_at_the_files_and_a_look_at_the_store_tell_the_same(source: Basin
         assert coverage.observed_missing is not None
         assert coverage.observed_missing.tolist() == [0, 1]
         assert coverage.descriptors_missing == {"slope": pytest.approx(1 / 11)}
-        rain, evapotranspiration = coverage.forcings
+        rain, pet = coverage.forcings
         third = np.datetime64("2019-02-28T03:00")
         assert (rain.files, rain.steps, rain.steps_without_files, rain.gaps) == (35, 36, 1, ((third, third),))
-        assert (evapotranspiration.files, evapotranspiration.gaps, evapotranspiration.uncovered) == (2, (), 0)
+        assert (pet.files, pet.gaps, pet.uncovered) == (2, (), 0)
         assert "gauge B2 has no file of discharge" in coverage.notes
     assert before.forcings[0].missing is None
     assert after.forcings[0].missing == pytest.approx(1 / 36)
@@ -346,10 +344,10 @@ def test_a_look_at_the_files_and_a_look_at_the_store_tell_the_same(source: Basin
 
 def test_a_look_collects_all_problems(source: BasinSource, write_raster: Writer) -> None:
     source.gauges.write_text("code,x,y,area\nA1,801500,6446500,30\n")
-    (source.evapotranspiration / "0228_PET.tif").unlink()
-    (source.evapotranspiration / "0301_PET.tif").unlink()
+    (source.pet.path / "0228_PET.tif").unlink()
+    (source.pet.path / "0301_PET.tif").unlink()
     coverage = inspect(source)
     assert [str(error).splitlines()[0] for error in coverage.errors] == [
-        "forcing.evapotranspiration.path: has no file in the period",
+        "forcing.pet.path: has no file in the period",
         "gauges.table: drained areas differ by more than 20%: A1 30 km2 asked, 11 found",
     ]

@@ -10,7 +10,7 @@ import pyproj
 import pytest
 
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.rasters import raster_grid, read_whole
 from hydrocli.errors import InputError
 
@@ -77,7 +77,7 @@ def test_network_is_the_union_of_catchments_in_order() -> None:
     whole = Drainage.from_d8(encode(directions, "esri"), "esri", grid(30, 40))
     ranking = np.argsort(whole.drained_area.ravel())[::-1]
     outlets = [divmod(int(cell), 40) for cell in ranking[[0, 3, 40]]]
-    network = Network.from_drainage(whole, outlets)
+    network = DrainageNetwork.from_drainage(whole, outlets)
     expected = {
         (row, column) for row, column in np.ndindex(30, 40) if set(walk(directions, row, column)) & set(outlets)
     }
@@ -99,7 +99,7 @@ def test_network_is_the_union_of_catchments_in_order() -> None:
 def test_catchment_of_a_cell() -> None:
     directions = terrain(20, 20, 3)
     whole = grid(20, 20)
-    network = Network.from_d8(encode(directions, "smash"), "smash", whole)
+    network = DrainageNetwork.from_d8(encode(directions, "smash"), "smash", whole)
     row, column = whole.cells_at(network.x, network.y)
     for cell in range(0, 400, 7):
         inside = network.catchment(cell)
@@ -116,7 +116,7 @@ def test_water_that_leaves_the_raster_or_enters_nodata_ends_there() -> None:
 
 def test_network_in_degrees_has_cells_of_true_size() -> None:
     degrees = Grid(pyproj.CRS("EPSG:4326").to_wkt(), (0.01, 0.0, 4.0, 0.0, -0.01, 45.0), 2, 1)
-    network = Network.from_d8(np.array([[5], [5]]), "smash", degrees)
+    network = DrainageNetwork.from_d8(np.array([[5], [5]]), "smash", degrees)
     # 0.01 degrees at 45 north: 788.5 m (parallel, 111.4 km cos 45 a/N) by 1111.3 m (meridian).
     np.testing.assert_allclose(network.cell_area, 788.5 * 1111.3, rtol=2e-3)
     np.testing.assert_allclose(network.cell_width**2, network.cell_area)
@@ -156,6 +156,6 @@ def test_a_whole_country_takes_less_than_two_seconds(peer_data: Path) -> None:
     begin = time.perf_counter()
     directions, nodata = read_whole(path)
     drainage = Drainage.from_d8(directions, "smash", raster_grid(path, None), nodata)
-    network = Network.from_drainage(drainage, [(667, 765)])
+    network = DrainageNetwork.from_drainage(drainage, [(667, 765)])
     assert time.perf_counter() - begin < 2.0
     assert len(network) == 383

@@ -14,6 +14,7 @@ import pytest
 
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.basin.source import ForcingSource
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 SINGLE = 2.5e-7
@@ -63,10 +64,9 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
         flow_directions=cance_data.parent / "France_flwdir.tif",
         encoding="smash",
         gauges=cance_data / "gauge_attributes.csv",
-        precipitation=cance_data / "prcp",
-        precipitation_factor=0.1,
-        evapotranspiration=cance_data / "pet",
-        evapotranspiration_kind="interannual",
+        precipitation=ForcingSource(cance_data / "prcp", 0.1),
+        pet=ForcingSource(cance_data / "pet"),
+        pet_kind="interannual",
         discharge=cance_data / "qobs",
         descriptors={name: cance_data / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
     )
@@ -77,7 +77,7 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
     check_rain_and_discharge(basin, smash.model)
     # 2014 is no leap year, so that smash reads the file of the day before: its second day is our first.
     evapotranspiration = at_cells(smash.model.atmos_data.pet, basin)
-    np.testing.assert_allclose(basin.evapotranspiration[:-24], evapotranspiration[24:], rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet[:-24], evapotranspiration[24:], rtol=SINGLE)
     descriptors = at_cells(smash.model.physio_data.descriptor, basin)
     np.testing.assert_allclose([basin.descriptors["slope"], basin.descriptors["dd"]], descriptors, rtol=SINGLE)
 
@@ -92,9 +92,9 @@ def test_lez(lez_data: Path, tmp_path: Path) -> None:
         flow_directions=lez_data.parent / "France_flwdir.tif",
         encoding="smash",
         gauges=lez_data / "gauge_attributes.csv",
-        precipitation=lez_data / "prcp",
-        evapotranspiration=lez_data / "pet",
-        evapotranspiration_kind="given",
+        precipitation=ForcingSource(lez_data / "prcp"),
+        pet=ForcingSource(lez_data / "pet"),
+        pet_kind="raster",
         discharge=lez_data / "qobs",
         descriptors={name: lez_data / "descriptor" / f"{name}.tif" for name in names},
         crs="EPSG:2154",
@@ -104,6 +104,6 @@ def test_lez(lez_data: Path, tmp_path: Path) -> None:
     check_domain(basin, smash.mesh)
     check_rain_and_discharge(basin, smash.model)
     evapotranspiration = at_cells(smash.model.atmos_data.pet, basin)
-    np.testing.assert_allclose(basin.evapotranspiration, evapotranspiration, rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet, evapotranspiration, rtol=SINGLE)
     descriptors = at_cells(smash.model.physio_data.descriptor, basin)
     np.testing.assert_allclose([basin.descriptors[name] for name in names], descriptors, rtol=SINGLE)

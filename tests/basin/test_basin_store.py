@@ -33,17 +33,18 @@ def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, m
         array, again = getattr(first.network, name), getattr(second.network, name)
         np.testing.assert_array_equal(again, array)
         assert again.dtype == array.dtype
-    for name in ("precipitation", "evapotranspiration", "discharge", "times"):
+    for name in ("precipitation", "pet", "discharge", "times"):
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
     np.testing.assert_array_equal(second.descriptors["slope"], first.descriptors["slope"])
     with pytest.raises(AssertionError):
-        open_basin(replace(source, precipitation_factor=0.2), tmp_path / "store")
+        open_basin(replace(source, precipitation=replace(source.precipitation, scale_factor=0.2)), tmp_path / "store")
 
 
-@pytest.mark.parametrize("part", ["precipitation", "evapotranspiration", "discharge", "gauges", "flow_directions"])
+@pytest.mark.parametrize("part", ["precipitation", "pet", "discharge", "gauges", "flow_directions"])
 def test_a_touched_file_makes_another_fingerprint(source: BasinSource, tmp_path: Path, part: str) -> None:
     before = open_basin(source, tmp_path / "store").fingerprint
     path = getattr(source, part)
+    path = getattr(path, "path", path)
     file = path if path.is_file() else sorted(path.rglob("*[0-9A-Z].*"))[0]
     os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
     assert open_basin(source, tmp_path / "store").fingerprint != before
@@ -67,7 +68,7 @@ def test_a_broken_store_is_built_anew(
         array = folder / "precipitation.npy"
         array.write_bytes(array.read_bytes()[:-100])
     elif damage == "json":
-        (folder / "meta.json").write_text('{"format": 1, "finger')
+        (folder / "meta.json").write_text('{"format": 2, "finger')
     elif damage == "lost":
         (folder / "network_level.npy").unlink()
     else:
@@ -90,7 +91,7 @@ def test_what_a_killed_process_left_is_no_store(source: BasinSource, tmp_path: P
 
 
 def test_a_failure_leaves_nothing(source: BasinSource, tmp_path: Path) -> None:
-    next(source.precipitation.rglob("*0100.tif")).write_bytes(b"broken")
+    next(source.precipitation.path.rglob("*0100.tif")).write_bytes(b"broken")
     with pytest.raises(InputError):
         open_basin(source, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []

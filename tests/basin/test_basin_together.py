@@ -63,7 +63,7 @@ def test_what_is_wrong_with_one_stays_with_it(
     """Rain of 9 m outside the inner catchment, a gauge that is not there, and a sound one."""
     values = np.ones((4, 4))
     values[2, 1] = 1e5
-    write_raster(next(source.precipitation.rglob("*201902280500*")), values)
+    write_raster(next(source.precipitation.path.rglob("*201902280500*")), values)
     outer, inner, unknown = ingest_together([*catchments, replace(source, gauge_codes=("C3",))], tmp_path)
     assert isinstance(outer, InputError)
     assert "more than was ever measured" in outer.what
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_one_stays_with_it(
 
 
 def test_a_broken_raster_is_told_for_all(catchments: list[BasinSource], source: BasinSource, tmp_path: Path) -> None:
-    broken = next(source.precipitation.rglob("*201902280500*"))
+    broken = next(source.precipitation.path.rglob("*201902280500*"))
     broken.write_bytes(b"II*\0")
     found = ingest_together(catchments, tmp_path / "store")
     assert [error.where for error in found if isinstance(error, InputError)] == [str(broken)] * 2
@@ -84,5 +84,8 @@ def test_an_archive_is_listed_once_within_the_block_only(source: BasinSource) ->
     with inputs_read_once():
         first = make_plan(source).forcing
         assert make_plan(replace(source, gauge_codes=("B2",))).forcing is first
-        assert make_plan(replace(source, precipitation_factor=1.0)).forcing is not first
+        assert (
+            make_plan(replace(source, precipitation=replace(source.precipitation, scale_factor=1.0))).forcing
+            is not first
+        )
     assert make_plan(source).forcing is not make_plan(source).forcing

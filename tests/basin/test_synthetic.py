@@ -11,7 +11,7 @@ import rasterio
 
 from hydrocli import names
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.network import Drainage, Network
+from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import ConfigurationError, Errors
 from hydrocli.synthetic import (
     SampleOptions,
@@ -52,7 +52,7 @@ def test_rivers_drain_the_area_asked_through_nested_gauges(cells, gauges, seed):
     options = replace(OPTIONS, cells=cells, gauges=gauges, seed=seed)
     terrain = make_terrain(options)
     drainage = Drainage.from_d8(terrain.directions, "esri", terrain.grid)
-    network = Network.from_drainage(drainage, [(terrain.gauges[0].row, terrain.gauges[0].column)])
+    network = DrainageNetwork.from_drainage(drainage, [(terrain.gauges[0].row, terrain.gauges[0].column)])
     assert len(network) == terrain.basin.sum() == pytest.approx(cells, rel=0.1)
     assert [site.area for site in terrain.gauges] == [drainage.drained_area[g.row, g.column] for g in terrain.gauges]
     assert all(terrain.basin[site.row, site.column] for site in terrain.gauges)
@@ -66,7 +66,7 @@ def test_rivers_drain_the_area_asked_through_nested_gauges(cells, gauges, seed):
 
 
 def test_water_never_runs_uphill(terrain):
-    network = Network.from_d8(terrain.directions, "esri", terrain.grid)
+    network = DrainageNetwork.from_d8(terrain.directions, "esri", terrain.grid)
     height = terrain.elevation[network.row, network.column]
     inside = network.downstream >= 0
     assert np.all(height[network.downstream[inside]] <= height[inside])
@@ -98,7 +98,7 @@ def region():
 
 def test_catchments_of_a_region_are_apart_and_of_the_areas_asked(region):
     drainage = Drainage.from_d8(region.directions, "esri", region.grid)
-    catchments = [Network.from_drainage(drainage, [(site.row, site.column)]) for site in region.outlets]
+    catchments = [DrainageNetwork.from_drainage(drainage, [(site.row, site.column)]) for site in region.outlets]
     places = [set(zip(network.x.tolist(), network.y.tolist(), strict=True)) for network in catchments]
     assert len(set.union(*places)) == sum(map(len, places)) == region.basin.sum()
     assert [len(place) for place in places] == [site.cells for site in region.outlets]
@@ -113,7 +113,7 @@ def test_gauges_inside_a_catchment_of_a_region_name_its_outlet(region):
     for outlet in region.outlets:
         sites = [site for site in region.gauges if site.outlet == outlet.code]
         assert len(sites) == (2 if outlet.cells >= 24 else 1)
-        network = Network.from_drainage(drainage, [(outlet.row, outlet.column)])
+        network = DrainageNetwork.from_drainage(drainage, [(outlet.row, outlet.column)])
         inside = set(zip(network.x.tolist(), network.y.tolist(), strict=True))
         assert all((site.x, site.y) in inside for site in sites)
         assert [site.cells for site in sites] == [drainage.drained_area[s.row, s.column] / 1e6 for s in sites]

@@ -144,7 +144,7 @@ class HydrocliReading:
             return {"steps": len(basin.times), "cells": len(basin.network)}
 
     def _source(self, end: str):
-        from hydrocli.basin.ingest import BasinSource
+        from hydrocli.basin.source import BasinSource, ForcingSource
 
         folder = self.folder
         return BasinSource(
@@ -154,10 +154,9 @@ class HydrocliReading:
             flow_directions=folder.parent / "France_flwdir.tif",
             encoding="smash",
             gauges=folder / "gauge_attributes.csv",
-            precipitation=folder / "prcp",
-            precipitation_factor=0.1,
-            evapotranspiration=folder / "pet",
-            evapotranspiration_kind="interannual",
+            precipitation=ForcingSource(folder / "prcp", 0.1),
+            pet=ForcingSource(folder / "pet"),
+            pet_kind="interannual",
             discharge=folder / "qobs",
             descriptors={name: folder / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
         )

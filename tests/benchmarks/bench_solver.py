@@ -55,9 +55,9 @@ def solver(console: Console) -> dict[str, object]:
 
 def _corners(basin: str, folder: Path) -> dict[str, Figures]:
     """Counts of every structure and precision over all corners of cp, ct and kexc, and all networks."""
-    with Quiet(quiet=True) as quiet:
+    with Quiet(quiet=True):
         experiment = load(ROOT / "configs" / f"{basin}.yaml", [f"forcing.store={folder / 'store'}"])
-        case = Case(experiment, ingested(experiment, quiet))
+        case = Case(experiment, ingested(experiment))
     network, found = case.basin.network, {}
     steps, gauges = len(case.basin.times), np.arange(len(case.basin.gauges.code))
     base, _, _ = case.simulator(np.arange(len(network)), gauges, steps, "double")

@@ -29,6 +29,7 @@ from hydrocli.errors import (
     PartialError,
     Stopped,
 )
+from hydrocli.execution.progress import current
 
 COMMANDS = sorted(
     [
@@ -182,17 +183,17 @@ def test_keys_of_the_configuration_are_completed() -> None:
 
 def test_what_calibrate_is_given(stand_in: Stand) -> None:
     given: list[Any] = []
-    stand_in("calibrate", lambda *arguments: given.append(arguments))
+    stand_in("calibrate", lambda *arguments: given.append((*arguments, current())))
     assert call("calibrate").exit_code == 0
     assert call("calibrate", "a.yaml", "--set", "seed=2", "--force", "-q", "--threads", "2").exit_code == 0
-    (target, sets, console, force), (other, both, quiet, forced) = given
+    (target, sets, force, console), (other, both, forced, quiet) = given
     assert (target, list(sets), force, console.quiet, console.verbose) == (Path("config.yaml"), [], False, False, False)
     assert (other, both, forced, quiet.quiet) == (Path("a.yaml"), ["seed=2", "execution.threads=2"], True, True)
 
 
 def test_what_sample_is_given(stand_in: Stand) -> None:
     given: dict[str, Any] = {}
-    stand_in("synthetic", lambda folder, console, options, true_model: given.update(vars(options), folder=folder))
+    stand_in("synthetic", lambda folder, options, true_model: given.update(vars(options), folder=folder))
     assert (
         call("synthetic", "new", "--step", "15min", "--start", "2020-01-01T02:00+02:00", "--gauges", "3").exit_code == 0
     )

@@ -24,8 +24,8 @@ gauges:
   calibration: [A, B]
   validation: [C]
 forcing:
-  precipitation: {path: prcp, format: geotiff, factor: 0.1}
-  evapotranspiration: {kind: interannual, path: pet}
+  precipitation: {path: prcp, format: geotiff, scale_factor: 0.1}
+  pet: {kind: interannual, path: pet}
 """
 
 

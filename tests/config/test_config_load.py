@@ -141,7 +141,7 @@ def test_paths_start_from_the_file(read: Read, minimal: str, tmp_path: Path) -> 
     assert experiment.folder == tmp_path / "runs/small"
     assert experiment.forcing.store == tmp_path / ".hydrocli/store"
     assert experiment.gauges.table == tmp_path.parent / "gauges.csv"
-    assert experiment.forcing.evapotranspiration.path == Path("/pet")
+    assert experiment.forcing.pet.path == Path("/pet")
 
 
 def test_paths_start_from_the_file_and_not_from_where_one_stands(read: Read, minimal: str, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_variables(read: Read, minimal: str, monkeypatch: pytest.MonkeyPatch, tm
     assert experiment.forcing.precipitation.path == Path("/archive/prcp")
     assert experiment.gauges.table == Path("/archive/g.csv")
     assert experiment.execution.threads == 3
-    assert experiment.forcing.evapotranspiration.path == tmp_path / "${DATA}-x, factor: 7}\nseed: 9"
+    assert experiment.forcing.pet.path == tmp_path / "${DATA}-x, factor: 7}\nseed: 9"
     assert experiment.seed == 1
     assert read(resolved(experiment)) == experiment
 
@@ -221,15 +221,13 @@ def test_overrides(read: Read, minimal: str) -> None:
         "gauges.calibration.1=Z",
         "period.validation.p3=[2014-12-01, 2014-12-02]",
     ]
-    experiment = read(
-        minimal + stages, *sets, "gauges.discharge=", "forcing.evapotranspiration={kind: given, path: e=t}"
-    )
+    experiment = read(minimal + stages, *sets, "gauges.discharge=", "forcing.pet={kind: raster, path: e=t}")
     assert experiment.execution.threads == 2
     assert [stage.kind for stage in experiment.optimiser] == ["cmaes", "lbfgsb"]
     assert experiment.gauges.calibration == ("A", "Z")
     assert sorted(experiment.period.validation) == ["p2", "p3"]
     assert experiment.gauges.discharge is None
-    assert experiment.forcing.evapotranspiration.path.name == "e=t"
+    assert experiment.forcing.pet.path.name == "e=t"
 
 
 def test_needs_of_a_command(write: Callable[[str], Path], minimal: str) -> None:
@@ -276,7 +274,7 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         "mapping: {kind: distributed}\nfirst_guess: {kind: given}\n"
         "optimiser: [{kind: cmaes, mapping: uniform}, {kind: lbfgsb, mapping: uniform}, {kind: lbfgsb}]\n"
     )
-    oudin = "{kind: oudin, temperature: {path: 'tas # 1', offset: -273.15}}"
+    oudin = "{kind: oudin}\n  temperature: {path: 'tas # 1', add_offset: -273.15}"
     experiment = read(minimal.replace("{kind: interannual, path: pet}", oudin) + more)
     text = resolved(experiment)
     (tmp_path / "elsewhere").mkdir()
@@ -304,7 +302,7 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         ("execution.precision=single", ["execution.precision"]),
         ("seed=2", ["seed"]),
         ("gauges.calibration=[B, A]", ["gauges.calibration"]),
-        ("forcing.precipitation.factor=0.2", ["forcing.precipitation.factor"]),
+        ("forcing.precipitation.scale_factor=0.2", ["forcing.precipitation.scale_factor"]),
         ("parameters.cp.bounds=[1, 500]", ["parameters.cp.bounds"]),
         ("optimiser.iterations=7", ["optimiser.0.iterations"]),
         ("optimiser=[{kind: lbfgsb}, {kind: lbfgsb, iterations: 7}]", ["optimiser.1."]),

@@ -41,27 +41,32 @@ WRONG = {
         "kind: interannual",
         "kind: interanual",
         [
-            "config.yaml:17: forcing.evapotranspiration.kind: 'interanual' is not possible",
+            "config.yaml:17: forcing.pet.kind: 'interanual' is not possible",
             "did you mean `interannual`?",
         ],
     ),
     "variant left out": (
         "kind: interannual, ",
         "",
-        ["config.yaml:17: forcing.evapotranspiration.kind: is required\n  one of: interannual, given, oudin"],
+        ["config.yaml:17: forcing.pet.kind: is required\n  one of: interannual, raster, oudin"],
     ),
     "key of another variant": (
         "path: pet",
         "temperature: {path: tas}",
         [
-            "config.yaml:17: forcing.evapotranspiration.temperature: is not a known key\n  one of: kind, path, factor",
-            "config.yaml:17: forcing.evapotranspiration.path: is required",
+            "config.yaml:17: forcing.pet.temperature: is not a known key\n  one of: kind, path, format, scale_factor",
+            "config.yaml:17: forcing.pet.path: is required",
         ],
     ),
     "inside a variant": (
         "{kind: interannual, path: pet}",
-        "{kind: oudin, temperature: {path: tas, ofset: 1}}",
-        ["config.yaml:17: forcing.evapotranspiration.temperature.ofset: is not", "did you mean `offset`?"],
+        "{kind: oudin}\n  temperature: {path: tas, offset: 1}",
+        ["config.yaml:18: forcing.temperature.offset: is not", "did you mean `add_offset`?"],
+    ),
+    "oudin without temperature": (
+        "{kind: interannual, path: pet}",
+        "{kind: oudin}",
+        ["config.yaml:17: forcing.pet.kind: oudin computes it from the air", "add forcing.temperature"],
     ),
     "structure that is none": (
         "forcing:",
@@ -313,15 +318,15 @@ WRONG = {
     "text for a number": (
         "factor: 0.1",
         "factor: tenth",
-        ["forcing.precipitation.factor: a number is expected, found 'tenth'"],
+        ["forcing.precipitation.scale_factor: a number is expected, found 'tenth'"],
     ),
     "yes is no switch": (
         "forcing:",
         "parameters: {cp: {calibrated: yes}}\nforcing:",
         ["config.yaml:15: parameters.cp.calibrated: true or false is expected, found 'yes'"],
     ),
-    "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.factor: a finite number is expected"]),
-    "negative factor": ("factor: 0.1", "factor: -1", ["forcing.precipitation.factor: must be above 0, found -1"]),
+    "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.scale_factor: a finite number is expected"]),
+    "negative factor": ("factor: 0.1", "factor: -1", ["forcing.precipitation.scale_factor: must be above 0, found -1"]),
     "fractional seed": (
         "name: small",
         "name: small\nseed: 1.5",
@@ -502,14 +507,18 @@ def test_says_where_what_and_what_to_do(case: str, minimal: str, complaint: Comp
 
 
 def test_all_errors_at_once_in_the_order_of_the_file(minimal: str, complaint: Complaint) -> None:
-    text = minimal.replace("step: 1h", "step: 7h").replace("[C]", "[B]").replace("factor: 0.1", "factr: ${UNSET_NAME}")
+    text = (
+        minimal.replace("step: 1h", "step: 7h")
+        .replace("[C]", "[B]")
+        .replace("scale_factor: 0.1", "scale_factr: ${UNSET_NAME}")
+    )
     message = complaint(text + "mapping: {kind: distributed}\noptimiser: {kind: cmaes}\n", "execution.threads=0")
     found = re.findall(r"^\S*?config\.yaml:(\d+): (\S+):|^--set (\S+):", message, re.MULTILINE)
     assert found == [
         ("", "", "execution.threads"),
         ("3", "period.step", ""),
         ("14", "gauges.validation", ""),
-        ("16", "forcing.precipitation.factr", ""),
+        ("16", "forcing.precipitation.scale_factr", ""),
         ("19", "optimiser.kind", ""),
     ]
 

@@ -88,7 +88,7 @@ def write_run(
     write_text(folder / "config.yaml", yaml.safe_dump(configuration(size, structure, mapping)))
     _write_maps(folder, size, run, random)
     rain, observed, simulated = _series(size, random)
-    means = {"precipitation": rain, "evapotranspiration": np.full_like(rain, 0.1)}
+    means = {"precipitation": rain, "pet": np.full_like(rain, 0.1)}
     symbols = () if structure == "gr" else INSIDE
     means |= {symbol: _inside(symbol, rain, random) for symbol in symbols}
     table = schemas.catchments([LOOKED_AT[symbol] for symbol in symbols])

@@ -48,8 +48,9 @@ BASE: dict[str, Any] = {
         "validation": ["S0002", "S0004"],
     },
     "forcing": {
-        "precipitation": {"path": "prcp", "format": "geotiff", "factor": 0.1},
-        "evapotranspiration": {"kind": "oudin", "temperature": {"path": "temperature"}},
+        "precipitation": {"path": "prcp", "format": "geotiff", "scale_factor": 0.1},
+        "temperature": {"path": "temperature"},
+        "pet": {"kind": "oudin"},
     },
     "initial": {"hp": {"value": 0.3}, "ht": {"value": 0.2}},
     "first_guess": {"kind": "screening", "samples": 16, "descents": 2, "iterations": 4},
@@ -82,7 +83,7 @@ def configuration(
         (values["gauges"], "table"),
         (values["gauges"].get("discharge", {}), "path"),
         (values["forcing"]["precipitation"], "path"),
-        (values["forcing"]["evapotranspiration"]["temperature"], "path"),
+        (values["forcing"]["temperature"], "path"),
     ):
         if key in section:
             section[key] = str(data / section[key])

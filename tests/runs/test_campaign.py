@@ -27,7 +27,6 @@ from hydrocli.campaign.batch import Options, _Call, items_of_campaign
 from hydrocli.campaign.worker import Ending, Task, perform
 from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
-from hydrocli.execution.progress import Console
 from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
@@ -318,7 +317,7 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
 
 def test_what_another_process_did_meanwhile_has_not_failed(done: Path) -> None:
     file = load_campaign(done)
-    call = _Call(file, items_of_campaign(file), Options(), Console(quiet=True))
+    call = _Call(file, items_of_campaign(file), Options())
     call.endings["few/S0004"] = Ending("few/S0004", HELD, "held by another process")
     assert {row["state"] for row in call.rows()} == {"done"}
     call.endings["few/S0004"] = Ending("few/S0004", 1, "a bug")

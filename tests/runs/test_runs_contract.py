@@ -40,7 +40,7 @@ COLUMNS = {
     "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES},
     "domain": {"area": "m2", "downstream": "", "level": "", "calibrated": "", "ci": "mm", "slope": "as given"}
     | {f"catchment_S000{n}": "" for n in (1, 2, 3, 4)},
-    "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "evapotranspiration": "mm/step"} | LOOKED_AT,
+    "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "pet": "mm/step"} | LOOKED_AT,
     "means": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
     "uncertainty": {"name": "", "value": "see unit", "standard_error": "see unit", "lower_95": "see unit"}
     | {"upper_95": "see unit", "unit": "", "state": ""},

@@ -51,7 +51,7 @@ def test_what_the_run_has_not_simulated_is_simulated(mapping: str, store: Path, 
     more |= {"period.validation": {"later": [CALIBRATED, END], "last": [END, LATER]}}
     file = configuration(tmp_path / "run.yaml", store, changes=more)
     assert "nothing to do" in call("calibrate", file).stderr
-    more["forcing.precipitation.factor"] = 0.2  # the run has its own
+    more["forcing.precipitation.scale_factor"] = 0.2  # the run has its own
     file = configuration(tmp_path / "run.yaml", store, changes=more)
     result = call("validate", file, "--json")
     assert "simulating again: gauges S0004 and periods last" in result.stderr

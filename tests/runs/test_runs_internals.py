@@ -164,7 +164,7 @@ def test_nothing_asked_nothing_written(finished: Path, store: Path, tmp_path: Pa
     call("simulate", file)
     assert not (tmp_path / "bare" / "means.parquet").exists()
     assert set(table(tmp_path / "bare", "catchments")) == {
-        "run", "gauge", "time", "precipitation", "evapotranspiration",
+        "run", "gauge", "time", "precipitation", "pet",
     }  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from hydrocli.config.optimiser import Batches
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.windows import Windows
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import MiniBatches, sub_periods
@@ -27,7 +26,7 @@ BOTH = np.array([0, 1])
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
     experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.deviation=0.3"])
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from runs_harness import assert_same_bits, call, configuration, manifest, proces
 from test_runs_resume import STOPPED, disturbed
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.score.metrics import nse
@@ -46,7 +45,7 @@ def simulated(folder: Path) -> np.ndarray:
 
 def cost_of(file: Path) -> Any:
     experiment = load(file)
-    return calibration_cost(Case(experiment, ingested(experiment, Console(quiet=True))))
+    return calibration_cost(Case(experiment, ingested(experiment)))
 
 
 @pytest.mark.parametrize("between", ["neighbours", "downstream"])

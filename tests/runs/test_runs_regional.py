@@ -25,7 +25,6 @@ from runs_harness import (
 )
 
 from hydrocli.config import load, together
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.regional import Region, _dealt
 from hydrocli.experiment.setup import Case, Shared, ingested
 from hydrocli.experiment.stages import Training
@@ -75,8 +74,7 @@ def written(folder: Path, store: Path, name: str, changes: dict[str, Any] | None
 
 
 def cases(file: Path) -> Sequence[Case]:
-    console = Console(quiet=True)
-    return [Case(member, ingested(member, console)) for member in together(load(file))]
+    return [Case(member, ingested(member)) for member in together(load(file))]
 
 
 def assert_same_region(one: Path, other: Path) -> None:

@@ -24,7 +24,6 @@ from hydrocli.calibration.stages import run_stages
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import Training
@@ -48,7 +47,7 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
 
 def case_of(file: Path, store: Path, **more: Any) -> Case:
     experiment = load(configuration(file, store, changes=SHORT | more))
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from runs_harness import call, configuration, manifest, table
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.uncertainty import sensitivities
@@ -23,7 +22,7 @@ from hydrocli.mapping.uniform import Uniform
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("uncertainty") / "run.yaml", store)
     experiment = load(file, ["parameters.cp.value=150", "parameters.ct.value=90", "parameters.kexc.value=-0.4"])
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 def objective_of(case: Case) -> Objective:

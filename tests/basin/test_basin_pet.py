@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hydrocli.basin.basin import stamps
-from hydrocli.basin.evapotranspiration import (
+from hydrocli.basin.pet import (
     HOURLY_WEIGHTS,
     day_of_step,
     extraterrestrial_radiation,
