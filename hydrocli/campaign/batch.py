@@ -88,7 +88,7 @@ class _Call:
     def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
         """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
         wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
-        rows = rows_of(wanted, self.file.campaign.then)
+        rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             ending = self.endings.get(f"{row['model']}/{row['item']}")
             if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
@@ -225,7 +225,7 @@ def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
 def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
-    then = call.file.campaign.then
+    then = call.file.campaign.after_calibration
     for item, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
             call.endings[item.key] = Ending(item.key, HeldError.exit_status, row["reason"])
@@ -291,7 +291,7 @@ def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
     call.endings[key] = Ending(key, status, reason)
     with suppress(HydrocliError):
-        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.after_calibration, reason, started=False)
     logger.warning(f"{key}: {reason}")
 
 
@@ -328,7 +328,12 @@ def _ended(call: _Call, ending: Ending) -> None:
     call.endings[ending.key] = ending
     if ending.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
+            mark(
+                call.folder / ending.key,
+                ending.key.replace("/", "-"),
+                call.file.campaign.after_calibration,
+                ending.reason,
+            )
     if ending.status in (0, Stopped.exit_status):
         told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
         logger.debug(f"{ending.key}: {ending.reason or told}")

@@ -25,7 +25,7 @@ def test_calibrate_validate_signatures(tmp_path: Path) -> None:
         call(command, file)
     folder = tmp_path / "smoke"
     assert manifest(folder)["state"] == "finished"
-    costs = table(folder, "history")["cost"]
+    costs = table(folder, "convergence")["cost"]
     assert costs[-1] < costs[0]
     scores = table(folder, "scores")
     nse = scores["metric"] == "nse"
