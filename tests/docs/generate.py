@@ -12,14 +12,14 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-import click
 import typer
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 import hydrocli
-from hydrocli import errors
+from hydrocli import errors, names
 from hydrocli.cli import app
 from hydrocli.config.campaign import Campaign
 from hydrocli.config.experiment import Experiment
@@ -50,108 +50,108 @@ def campaign_configuration() -> str:
     return "\n".join(_sections(Campaign))
 
 
-def _sections(model: type[Any]) -> Iterator[str]:
-    plain = [(name, field) for name, field in _fields(model) if not _models(field.annotation)]
+def _sections(model: type[BaseModel]) -> Iterator[str]:
+    single = [(name, field) for name, field in _fields(model) if not _models(field.annotation)]
     yield "### Keys without a section\n"
-    yield _keys(model, plain)
+    yield table(COLUMNS, [row for name, field in single for row in _rows(model, name, field)])
     for name, field in _fields(model):
-        if not (models := _models(field.annotation)):
-            continue
-        yield f"### `{name}`\n"
-        required = " Required." if field.is_required() else ""
-        yield f"{_sentence(field.description)}{required}\n"
-        yield from _tables(name, models)
+        if models := _models(field.annotation):
+            yield f"### `{name}`\n"
+            yield _sentence(field.description) + (" This section is required." if field.is_required() else "") + "\n"
+            yield from _tables(name, models)
 
 
-def _tables(prefix: str, models: list[type[Any]]) -> Iterator[str]:
-    """One table for a section; for several kinds of a section, one for each."""
+def _tables(prefix: str, models: list[type[BaseModel]]) -> Iterator[str]:
+    """The table of a section, or one for each kind of it; then those of sections in it that have kinds."""
     for model in models:
-        kind = _kind(model)
-        if kind:
-            yield f"`{prefix}: {{kind: {kind}}}` - {model.model_fields['kind'].description.partition(': ')[2] or model.model_fields['kind'].description}\n"
-        keys = [(name, field) for name, field in _fields(model) if name != "kind"]
-        if keys:
-            yield _keys(model, keys)
-        for name, field in keys:
-            if nested := [inner for inner in _models(field.annotation) if not _is_setting(inner)]:
+        fields = [(name, field) for name, field in _fields(model) if name != "kind"]
+        if kind := _kind(model):
+            words = str(model.model_fields["kind"].description)
+            yield f"`{prefix}.kind: {kind}`: {words.removeprefix(f'{kind}: ')}\n"
+        if fields:
+            yield table(COLUMNS, [row for name, field in fields for row in _rows(model, name, field)])
+        for name, field in fields:
+            if len(nested := _models(field.annotation)) > 1:
                 yield from _tables(f"{prefix}.{name}", nested)
 
 
-def _keys(model: type[Any], fields: list[tuple[str, FieldInfo]]) -> str:
+def _rows(model: type[BaseModel], name: str, field: FieldInfo) -> Iterator[tuple[str, ...]]:
+    """The row of a key, then those of the section that it holds, if there is one."""
     schema = model.model_json_schema()
-    rows = []
-    for name, field in fields:
-        node = schema["properties"].get(name, {})
-        rows.append((f"`{name}`", _type(node, schema), _default(field), field.description or ""))
-    return table(("key", "value", "default", "meaning"), rows)
+    node = schema["properties"].get(name.rpartition(".")[2], {})
+    nested = _models(field.annotation)
+    setting = bool(nested) and "value" in nested[0].model_fields
+    values = f"`{{{', '.join(nested[0].model_fields)}}}`" if setting else _type(node, schema)
+    yield f"`{name}`", values, "" if setting else _default(field), field.description or ""
+    if len(nested) == 1 and not setting:
+        for inner, inner_field in _fields(nested[0]):
+            for key, *rest in _rows(nested[0], inner, inner_field):
+                yield f"`{name}.{key.strip('`')}`", *rest
 
 
-def _fields(model: type[Any]) -> list[tuple[str, FieldInfo]]:
+COLUMNS = ("key", "value", "default", "meaning")
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
     return [(field.alias or name, field) for name, field in model.model_fields.items()]
 
 
-def _models(annotation: Any) -> list[type[Any]]:
+def _models(annotation: Any) -> list[type[BaseModel]]:
     """Sections that a key may hold."""
-    if isinstance(annotation, type):
-        return [annotation] if hasattr(annotation, "model_fields") else []
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
-def _kind(model: type[Any]) -> str:
+def _kind(model: type[BaseModel]) -> str:
     kind = model.model_fields.get("kind")
     return str(get_args(kind.annotation)[0]) if kind is not None else ""
-
-
-def _is_setting(model: type[Any]) -> bool:
-    """Whether a section is that of one parameter or state: value, bounds, calibrated."""
-    return "value" in model.model_fields
 
 
 def _type(node: dict[str, Any], schema: dict[str, Any]) -> str:
     """What a key takes, in a few words."""
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-        if set(node.get("properties", ())) & {"value", "bounds"}:
-            return "`" + ", ".join(f"{key}: ..." for key in node["properties"]) + "`"
     if "const" in node:
         return f"`{node['const']}`"
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     variants = [part for part in (*node.get("anyOf", ()), *node.get("oneOf", ())) if part.get("type") != "null"]
+    if [part.get("type") for part in variants] == ["string", "integer"]:
+        return {900: "time step", 16_000_000: "memory", 0: "duration"}[variants[1]["minimum"]]
     if variants:
         return " or ".join(dict.fromkeys(_type(part, schema) for part in variants))
-    if node.get("type") == "array":
+    kind = node.get("type", "object")
+    kind = next(part for part in kind if part != "null") if isinstance(kind, list) else kind
+    if kind == "array":
         parts = node.get("prefixItems") or [node.get("items", {})]
         return "list of " + " and ".join(dict.fromkeys(_type(part, schema) for part in parts))
-    kind = node.get("type", "section")
-    kind = next((part for part in kind if part != "null"), "") if isinstance(kind, list) else kind
-    words = {"string": "text", "number": "number", "integer": "integer", "boolean": "`true`, `false`"}
-    if kind == "string" and node.get("format"):
-        return {"path": "path", "date-time": "time"}.get(node["format"], "text")
-    return words.get(kind, "section") + _range(node)
+    if kind == "string":
+        return {"path": "path", "date-time": "time"}.get(node.get("format", ""), "text")
+    return {"boolean": "`true`, `false`", "object": "section"}.get(kind, kind) + _range(node)
+
+
+LIMITS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
 
 
 def _range(node: dict[str, Any]) -> str:
-    lower = next((f"{mark} {node[key]:g}" for key, mark in _LOWER.items() if key in node), "")
-    upper = next((f"{mark} {node[key]:g}" for key, mark in _UPPER.items() if key in node), "")
-    return " " + ", ".join(filter(None, (lower, upper))) if lower or upper else ""
-
-
-_LOWER = {"minimum": ">=", "exclusiveMinimum": ">"}
-_UPPER = {"maximum": "<=", "exclusiveMaximum": "<"}
+    found = [f"{mark} {node[key]:g}" for key, mark in LIMITS if key in node and node[key] < 2**62]
+    return " " + ", ".join(found) if found else ""
 
 
 def _default(field: FieldInfo) -> str:
+    """The default as the YAML writes it; none where the description says what is done without the key."""
     if field.is_required():
-        return "required" if not _models(field.annotation) or not all(map(_is_setting, _models(field.annotation))) else ""
+        return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or hasattr(value, "model_fields") or (value and hasattr(value[0] if isinstance(value, tuple) else 0, "model_fields")):
+    if value is None or _models(field.annotation):
         return ""
-    return f"`{_yaml(value)}`"
+    kept = TypeAdapter(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation)
+    return f"`{_yaml(kept.dump_python(value, mode='json'))}`"
 
 
 def _yaml(value: Any) -> str:
-    if isinstance(value, tuple | list):
+    if isinstance(value, list):
         return "[" + ", ".join(map(_yaml, value)) + "]"
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -166,12 +166,32 @@ def _sentence(text: str | None) -> str:
 
 def run_folder() -> str:
     """All tables of a run folder, then the columns of each."""
-    files = [(f"`{t.file}`", f"`{t.command}`", t.words) for t in schemas.TABLES.values()]
+    files = [(f"`{t.file}`", f"`{t.command}`", t.description) for t in schemas.TABLES.values()]
     parts = [table(("file", "written by", "holds"), files)]
     for entry in schemas.TABLES.values():
-        rows = [(f"`{c.name}`", c.kind, c.unit, c.words, c.null) for c in entry.columns]
+        rows = [(f"`{c.name}`", c.kind, c.unit, c.description, c.null) for c in entry.columns]
         parts += [f"### `{entry.file}`\n", table(("column", "type", "unit", "meaning", "a missing value means"), rows)]
     return "\n".join(parts)
+
+
+def quantities() -> str:
+    """States and fluxes that `outputs` may name."""
+    return table(
+        ("symbol", "meaning", "unit"), [(f"`{q.symbol}`", q.long_name, q.unit) for q in names.LOOKED_AT.values()]
+    )
+
+
+def parameters() -> str:
+    """Parameters and states, with defaults and bounds."""
+    rows = [
+        (f"`{q.symbol}`", q.long_name, q.unit, *(_number(value) for value in (q.default, q.lower, q.upper)), q.source)
+        for q in (*names.PARAMETERS.values(), *names.STATES.values())
+    ]
+    return table(("symbol", "meaning", "unit", "default", "lower", "upper", "source"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -179,8 +199,7 @@ def run_folder() -> str:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    group: Any = typer.main.get_command(app)
     parts = []
     for name, command in sorted(group.commands.items()):
         arguments = [part for part in command.params if part.param_type_name == "argument"]
@@ -195,7 +214,7 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-def _argument(part: click.Parameter) -> str:
+def _argument(part: Any) -> str:
     name = (part.metavar or part.name or "").strip("[]")
     return name if part.required else f"[{name}]"
 
@@ -204,23 +223,8 @@ def _argument(part: click.Parameter) -> str:
 
 
 def exit_codes() -> str:
-    """Exit codes of the command, from the classes of errors."""
-    found = [(0, "done, or nothing left to do")]
-    for error in _subclasses(errors.HydrocliError):
-        if "exit_status" in vars(error):
-            found.append((error.exit_status, (error.__doc__ or "").strip().splitlines()[0].rstrip(".")))
-    found.append((1, "a bug of hydrocli: please report the traceback"))
-    return table(("exit code", "meaning"), [(f"{code}", _lower(words)) for code, words in sorted(found)])
-
-
-def _subclasses(root: type[Any]) -> Iterator[type[Any]]:
-    for child in root.__subclasses__():
-        yield child
-        yield from _subclasses(child)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    """Exit codes of the command."""
+    return table(("exit code", "meaning"), [(f"{code}", words) for code, words in errors.EXIT_CODES.items()])
 
 
 def packages() -> str:
@@ -240,6 +244,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "packages": packages,
+    "parameters": parameters,
+    "quantities": quantities,
     "run-folder": run_folder,
 }
 
