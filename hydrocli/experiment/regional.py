@@ -22,8 +22,8 @@ from hydrocli.calibration.problem import Problem
 from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.dask_seats import DaskSeats
-from hydrocli.experiment.regional_workers import Child, Crew, Dealt, Group, Seat
+from hydrocli.execution.pool import RemoteWorker, WorkerLost, WorkerPool, executor_of
+from hydrocli.experiment.regional_workers import Group, GroupServer, GroupSpec, PerBasin, worker_lost
 from hydrocli.experiment.setup import Case, Shared
 from hydrocli.experiment.simulation import unsolved, write_outcome
 from hydrocli.experiment.stages import Training
@@ -66,7 +66,7 @@ class Region:
         self._cases = [_lean(case, shared, len(cases)) for case in cases]
         self.case = self._cases[0]
         self._own = Training(self._cases[0])
-        self._crew = self._crew_of(cases[0].experiment, shared)
+        self._groups, self._pool = self._start(cases[0].experiment, shared)
         gauges = np.array([len(case.calibration) for case in cases], np.float64)
         self._shares = gauges / gauges.sum()
         self.codes, self.notes, self.iterations = _codes(cases), self._own.notes, self._own.iterations
@@ -76,20 +76,49 @@ class Region:
             for number, stage in enumerate(self._own.stages)
         ]
 
-    def _crew_of(self, experiment: Experiment, shared: Shared) -> Crew:
+    def _start(self, experiment: Experiment, shared: Shared) -> tuple[list[list[int]], WorkerPool]:
+        """Numbers of the basins of each group, that of this process first, and whoever computes them."""
         execution = experiment.execution
         sizes, threads = [case.size for case in self._cases], execution.threads
-        dask = DaskSeats(execution.cluster, execution.workers) if execution.cluster != "none" else None
-        places = _dealt(sizes, min(dask.size if dask else execution.workers, len(sizes)))
-        if dask:
-            places = [[], *places]  # where this process runs may be no place to compute
-        seats = [Seat(tuple(self._cases[i].experiment for i in numbers), shared, threads) for numbers in places[1:]]
-        here = [Training(self._cases[number]) if number else self._own for number in places[0]]
-        return Crew(Group(here, threads), dask.take(seats) if dask else [Child(seat) for seat in seats], places)
+        executor = executor_of(execution.cluster, execution.workers)
+        groups = partition(sizes, min(executor.n_workers, len(sizes)))
+        if execution.cluster != "none":
+            groups = [[], *groups]  # where this process runs may be no place to compute
+        specs = [
+            GroupSpec(tuple(self._cases[i].experiment for i in numbers), shared, threads) for numbers in groups[1:]
+        ]
+        here = Group([Training(self._cases[number]) if number else self._own for number in groups[0]], threads)
+        try:
+            workers: list[RemoteWorker] = executor.start_workers([GroupServer(spec) for spec in specs])
+        except WorkerLost as lost:
+            raise worker_lost() from lost
+        return groups, WorkerPool(here.handle, workers)
 
     def close(self) -> None:
         """End the processes."""
-        self._crew.close()
+        self._pool.close()
+
+    def _call_all(self, method: str, *arguments: Any) -> list[Any]:
+        """Answers of all basins, by number, to a method of `Group`; a `PerBasin` among the arguments is shared out.
+
+        Raises:
+            HydrocliError: as a basin raised it, the first in the order of the groups.
+            Stopped: a worker has ended without an answer.
+        """
+        requests = [
+            (method, tuple([a.items[i] for i in numbers] if isinstance(a, PerBasin) else a for a in arguments))
+            for numbers in self._groups
+        ]
+        try:
+            answers = self._pool.call_all(requests)
+        except WorkerLost as lost:
+            raise worker_lost() from lost
+        by_number = {
+            number: one
+            for numbers, answer in zip(self._groups, answers, strict=True)
+            for number, one in zip(numbers, answer, strict=True)
+        }
+        return [by_number[number] for number in sorted(by_number)]
 
     def control(self, endings: Sequence[Ending]) -> Control:
         """As `Training.control`; names of controls are those of the first basin."""
@@ -106,7 +135,7 @@ class Region:
 
     def _problem(self, number: int, own: Callable[[Sequence[Ending]], Problem], endings: Sequence[Ending]) -> Problem:
         problem = own(endings)
-        for case, bounds in zip(self._cases, self._crew.ask("begin", number, list(endings)), strict=True):
+        for case, bounds in zip(self._cases, self._call_all("begin", number, list(endings)), strict=True):
             if not all(map(np.array_equal, bounds, (problem.lower, problem.upper))):
                 what = f"the controls of {case.experiment.name} are not those of {self.case.experiment.name}"
                 raise ConfigurationError("regional.basins", what, "Calibrate the same levels in `initial` of both.")
@@ -126,7 +155,7 @@ class Region:
 
         def batch(iteration: int, anchor: Floats, x: Floats) -> tuple[float, Floats]:
             chosen = np.random.default_rng([seed, BASINS, iteration]).permutation(basins) < drawn
-            answers = self._crew.ask("batches", iteration, anchor, x, Dealt(chosen.tolist()))
+            answers = self._call_all("batches", iteration, anchor, x, PerBasin(chosen.tolist()))
             cost, gradient, total = 0.0, np.zeros(x.size), self._shares[chosen].sum()
             for share, answer in zip(self._shares / total, answers, strict=True):
                 if answer is not None:
@@ -136,14 +165,14 @@ class Region:
         return batch
 
     def _value_and_gradient(self, x: Floats) -> tuple[float, Floats]:
-        cost, gradient, answers = 0.0, np.zeros(x.size), self._crew.ask("gradients", x)
+        cost, gradient, answers = 0.0, np.zeros(x.size), self._call_all("gradients", x)
         for share, (value, slope, _) in zip(self._shares, answers, strict=True):
             cost, gradient = cost + share * value, gradient + share * slope
         self.scores = np.concatenate([scores for *_, scores in answers])
         return float(cost), gradient
 
     def _values(self, points: Floats) -> Floats:
-        costs, answers = np.zeros(len(points)), self._crew.ask("values", points)
+        costs, answers = np.zeros(len(points)), self._call_all("values", points)
         for share, (values, *_) in zip(self._shares, answers, strict=True):
             costs = costs + share * values
         self.scores = np.concatenate([scores for *_, scores in answers])
@@ -176,7 +205,7 @@ def _lean(case: Case, shared: Shared, basins: int) -> Case:
     return replace(case, experiment=case.experiment.model_copy(update={"execution": alone}), shared=shared)
 
 
-def _dealt(sizes: Sequence[int], groups: int) -> list[list[int]]:
+def partition(sizes: Sequence[int], groups: int) -> list[list[int]]:
     """Numbers of the items of each group, so that sums are about equal; the largest first, number 0 in the first."""
     order = [0, *sorted(range(1, len(sizes)), key=lambda number: -sizes[number])]
     places, loads = [list[int]() for _ in range(groups)], [0] * groups

@@ -199,7 +199,8 @@ def test_what_basins_cannot_have_in_common_is_refused(store: Path, tmp_path: Pat
 def worker_of(process: int) -> int:
     """The one process that computes basins for another."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    (worker,) = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    (worker,) = [pid for pid, line in lines.items() if b"hydrocli.execution.worker" in line]
     return worker
 
 
