@@ -22,7 +22,7 @@ class CMAES:
     Attributes:
         iterations: generations at most.
         population: control vectors in a generation, 4 or more; None for 4 + 3 log(controls).
-        spread: standard deviation of the first generation, in widths of the box.
+        sigma0: standard deviation of the first generation, in widths of the box.
         ftol: stop when the best costs of the last `patience` generations lie within it.
         patience: see `ftol`.
         seed: of the draws.
@@ -30,7 +30,7 @@ class CMAES:
 
     iterations: int = 300
     population: int | None = None
-    spread: float = 0.2
+    sigma0: float = 0.2
     ftol: float = 1e-8
     patience: int = 20
     seed: int = 1
@@ -47,7 +47,7 @@ class CMAES:
         width = problem.upper - problem.lower
         search = CMA(
             (problem.starts[0] - problem.lower) / width,
-            self.spread,
+            self.sigma0,
             bounds=np.tile([0.0, 1.0], (width.size, 1)),
             seed=self.seed,
             population_size=self.population,

@@ -35,13 +35,13 @@ class LBFGSB:
         ftol: stop when five iterations together lower the cost by no more than this. (One alone may be short by
             accident, in the middle of the way.)
         gtol: stop when no component of the gradient, cut at the bounds, is above this.
-        corrections: pairs of steps and gradient changes that stand for the curvature.
+        history_size: pairs of steps and gradient changes that stand for the curvature.
     """
 
     iterations: int = 200
     ftol: float = 1e-8
     gtol: float = 1e-6
-    corrections: int = 10
+    history_size: int = 10
 
     def minimise(self, recorder: Recorder) -> Ending:
         """Descend from the first of the problem's starts.
@@ -60,7 +60,7 @@ class LBFGSB:
                 bounds=Bounds(problem.lower, problem.upper),
                 callback=descent.iterated,
                 options={
-                    "maxcor": self.corrections,
+                    "maxcor": self.history_size,
                     "maxiter": UNLIMITED,
                     "maxfun": UNLIMITED,
                     "ftol": 0.0,

@@ -90,7 +90,7 @@ class _Call:
     def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
         """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
         wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
-        rows = rows_of(wanted, self.file.campaign.then)
+        rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             result = self.results.get(f"{row['model']}/{row['item']}")
             if result and result.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
@@ -223,7 +223,7 @@ def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
 def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
-    then = call.file.campaign.then
+    then = call.file.campaign.after_calibration
     for item, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
             call.results[item.key] = TaskResult(item.key, HeldError.exit_status, row["reason"])
@@ -289,7 +289,7 @@ def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
     call.results[key] = TaskResult(key, status, reason)
     with suppress(HydrocliError):
-        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.after_calibration, reason, started=False)
     logger.warning(f"{key}: {reason}")
 
 
@@ -325,7 +325,12 @@ def _on_result(call: _Call, result: TaskResult) -> None:
     call.results[result.key] = result
     if result.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / result.key, result.key.replace("/", "-"), call.file.campaign.then, result.reason)
+            mark(
+                call.folder / result.key,
+                result.key.replace("/", "-"),
+                call.file.campaign.after_calibration,
+                result.reason,
+            )
     if result.status in (0, Stopped.exit_status):
         told = f"{result.seconds:.1f} s, memory of its worker {result.peak / 1e6:.0f} MB"
         logger.debug(f"{result.key}: {result.reason or told}")

@@ -28,7 +28,7 @@ def collect(target: Path, output: Path | None) -> list[dict[str, Any]]:
     campaign = load_campaign(target).campaign
     folder = Path(campaign.folder)
     there = places(folder)
-    rows = rows_of(there, campaign.then)
+    rows = rows_of(there, campaign.after_calibration)
     done = [place for place, row in zip(there, rows, strict=True) if row["state"] == "done"]
     if not done:
         raise InputError(str(folder), "no run of this campaign is done", "`hydrocli status` shows how far it is.")

@@ -71,7 +71,7 @@ def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
 def _sources(experiment: Experiment) -> list[str]:
     """What is wrong with the runs that this one starts from."""
     problems = []
-    for section in ("parameters", "initial", "network"):
+    for section in ("parameters", "initial", "initial_weights"):
         source = getattr(experiment, section).source
         if source:
             try:

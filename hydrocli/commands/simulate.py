@@ -96,6 +96,6 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         "mapping": carried_mapping(theirs),
         "parameters": theirs.parameters.model_copy(update={"source": source, **settings}),
         "initial": experiment.initial.model_copy(update=levels),
-        "network": experiment.network.model_copy(update={"source": source if has_network else None}),
+        "initial_weights": experiment.initial_weights.model_copy(update={"source": source if has_network else None}),
     }
     return experiment.model_copy(update=update)

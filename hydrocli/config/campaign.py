@@ -95,7 +95,9 @@ class Campaign(Section):
         description="name: sections laid over the base; one that names its kind, and a list, takes the place of all",
         examples=[{"gr_u": {"structure": {"kind": "gr"}}, "grnn_u": {"structure": {"kind": "grnn"}}}],
     )
-    then: tuple[Step, ...] = Field(("validate",), description="what follows a calibration: validate, signatures")
+    after_calibration: tuple[Step, ...] = Field(
+        ("validate",), description="what follows a calibration: validate, signatures"
+    )
     execution: CampaignExecution = Field(default_factory=CampaignExecution, description="how the runs are shared out")
     slurm: Slurm = Field(default_factory=Slurm, description="what is asked of SLURM")
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
+from hydrocli.config.flood_events import FloodEvents
 from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
@@ -23,8 +24,7 @@ from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
 from hydrocli.config.regional import Regional
 from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
-from hydrocli.config.signatures import Signatures
-from hydrocli.config.structure import Gr, Structure, Weights
+from hydrocli.config.structure import Gr, InitialWeights, Structure
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 HYBRIDS = ("grnn", "node")
@@ -33,7 +33,7 @@ HYBRIDS = ("grnn", "node")
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that search a box."""
 
-PRECALIBRATION = {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["parameters"]}
+PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
 """First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
 
 
@@ -75,7 +75,9 @@ class Experiment(Section):
     initial: Initial = Field(
         default_factory=lambda: Initial.model_validate({}), description="levels of the stores at the start"
     )
-    network: Weights = Field(default_factory=Weights, description="weights of the network of `structure`")
+    initial_weights: InitialWeights = Field(
+        default_factory=InitialWeights, description="weights of the network of `structure`"
+    )
     objective: Objective = Field(default_factory=Objective, description="what a calibration makes small")
     first_guess: FirstGuess = Field(
         Screening(kind="screening"), description="uniform parameters that the first stage starts from"
@@ -85,7 +87,7 @@ class Experiment(Section):
         description="one stage, or a list of stages, each from the end of the one before; left out: lbfgsb, "
         "or adam where there is a network",
     )
-    signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
+    flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes that are written")
     regional: Regional = Field(default_factory=Regional, description="basins that calibrate together with this one")
     execution: Execution = Field(default_factory=Execution, description="how it is computed")
@@ -119,18 +121,21 @@ class Experiment(Section):
         if not known:
             problems.append((("kind",), f"{mapping.kind} needs descriptors", "name files in basin.descriptors"))
         asked: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
-        asked |= {("descriptors_of", symbol): names for symbol, names in getattr(mapping, "descriptors_of", {}).items()}
+        asked |= {
+            ("descriptors_by_parameter", symbol): names
+            for symbol, names in getattr(mapping, "descriptors_by_parameter", {}).items()
+        }
         for location, names in asked.items():
             absent = [name for name in names if name not in known]
             problems += [(location, f"{name} is not among basin.descriptors", "") for name in absent if known]
-        for symbol in set(mapping.uniform) & set(getattr(mapping, "descriptors_of", {})):
-            problems.append((("descriptors_of", symbol), "is also in mapping.uniform", ""))
+        for symbol in set(mapping.uniform_parameters) & set(getattr(mapping, "descriptors_by_parameter", {})):
+            problems.append((("descriptors_by_parameter", symbol), "is also in mapping.uniform_parameters", ""))
         refuse(problems)
         return mapping
 
-    @field_validator("network")
+    @field_validator("initial_weights")
     @classmethod
-    def _weights_need_a_network(cls, network: Weights, info: ValidationInfo) -> Weights:
+    def _weights_need_a_network(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
         structure = info.data.get("structure")
         if network.source and structure and structure.kind not in HYBRIDS:
             refuse(
@@ -147,19 +152,23 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _penalties_have_something_to_move(self) -> Experiment:
-        penalty, last = self.objective.penalty, self.optimiser[-1]
+        regularisation, last = self.objective.regularisation, self.optimiser[-1]
         problems: list[tuple[Location, str, str]] = []
-        if penalty and not penalty.prior and self.mapping.kind == "uniform":
+        if regularisation and not regularisation.prior and self.mapping.kind == "uniform":
             what = "uniform parameters are smooth: there is nothing to pay for"
             problems.append(
-                (("objective", "penalty", "smoothing"), what, "give prior a share, or take another mapping")
+                (("objective", "regularisation", "smoothing"), what, "give prior a share, or take another mapping")
             )
-        if penalty and penalty.weight == "lcurve" and last.free == ("network",):
+        if regularisation and regularisation.weight == "lcurve" and last.train == ("network",):
             what = "the last stage, which runs with each weight, leaves the parameters as they are"
-            problems.append((("objective", "penalty", "weight"), what, "let a stage with parameters be the last"))
-        if penalty and penalty.weight == "lcurve" and self.regional.basins:
+            problems.append(
+                (("objective", "regularisation", "weight"), what, "let a stage with parameters be the last")
+            )
+        if regularisation and regularisation.weight == "lcurve" and self.regional.basins:
             what = "several basins have no common corner"
-            problems.append((("objective", "penalty", "weight"), what, "find a weight with one of them, and give it"))
+            problems.append(
+                (("objective", "regularisation", "weight"), what, "find a weight with one of them, and give it")
+            )
         refuse(problems)
         return self
 
@@ -201,7 +210,7 @@ class Experiment(Section):
             if kind not in ("uniform", final) and index < len(stages) - 1:
                 what = f"a stage calibrates uniform parameters or, as mapping.kind says, {final} ones"
                 problems.append(((index, "mapping"), what, "to go on from another mapping: `parameters: {from: RUN}`"))
-            problems += [((index, "free"), *problem) for problem in _not_free(stage, kind, info.data)]
+            problems += [((index, "train"), *problem) for problem in _not_free(stage, kind, info.data)]
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
@@ -213,7 +222,7 @@ class Experiment(Section):
         problems: list[tuple[Location, str, str]] = []
         calibrated = [symbol for symbol in PARAMETERS if self.parameters[symbol].calibrated]
         calibrated += [symbol for symbol in INITIAL_LEVELS if self.initial[symbol].calibrated]
-        for key in ("uniform", "descriptors_of"):
+        for key in ("uniform_parameters", "descriptors_by_parameter"):
             idle = [symbol for symbol in getattr(self.mapping, key, ()) if symbol not in calibrated]
             if idle:
                 problems.append(
@@ -225,7 +234,7 @@ class Experiment(Section):
 
 def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a stage cannot change, with remedies."""
-    asked = stage.free or ()
+    asked = stage.train or ()
     if "network" in asked and data["structure"].kind not in HYBRIDS:
         yield f"the structure {data['structure'].kind} has no network", ""
     elif "network" in asked and stage.kind in WITHOUT_GRADIENT:

@@ -19,7 +19,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("period", "validation"),
     ("gauges", "validation"),
     ("forcing", "store"),
-    ("signatures",),
+    ("flood_events",),
     ("outputs",),
     ("regional", "basins"),
     ("execution", "threads"),
@@ -47,7 +47,7 @@ def _numbers(experiment: Experiment) -> dict[Location, Any]:
     if not isinstance(experiment.gauges.calibration, tuple):  # then none of `validation` calibrates
         ignored.remove(("gauges", "validation"))
     if any(term.signature for term in experiment.objective.all_terms):  # then events are found before the calibration
-        ignored.remove(("signatures",))
+        ignored.remove(("flood_events",))
     leaves = _leaves(plain(experiment), ())
     numbers = {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
     for member in together(experiment)[1:]:

@@ -47,9 +47,9 @@ Of = Annotated[
         examples=[{"cp": ["slope"]}],
     ),
 ]
-Beyond = Annotated[
-    Literal["extrapolate", "hold"],
-    Field(description="descriptors outside their range in the calibrated catchments: extrapolate, or hold at its ends"),
+Extrapolation = Annotated[
+    Literal["allow", "clamp"],
+    Field(description="descriptors outside their range in the calibrated catchments: allow, or clamp to that range"),
 ]
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_layers)]
 
@@ -64,7 +64,7 @@ class Distributed(Section):
     """One value per parameter and cell."""
 
     kind: Literal["distributed"] = Field(description="distributed: one value per parameter and cell")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
 
 
 class Multilinear(Section):
@@ -73,10 +73,10 @@ class Multilinear(Section):
     kind: Literal["multilinear"] = Field(
         description="multilinear: scaled sigmoid of a constant and slopes times descriptors"
     )
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
-    descriptors_of: Of = Field({})
+    extrapolation: Extrapolation = "allow"
+    descriptors_by_parameter: Of = Field({})
 
 
 class Multipower(Section):
@@ -85,19 +85,19 @@ class Multipower(Section):
     kind: Literal["multipower"] = Field(
         description="multipower: the same with powers of the descriptors, exponents calibrated in [0.5, 2]"
     )
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
-    descriptors_of: Of = Field({})
+    extrapolation: Extrapolation = "allow"
+    descriptors_by_parameter: Of = Field({})
 
 
 class Mlp(Section):
     """A network of the descriptors of the cell."""
 
     kind: Literal["mlp"] = Field(description="mlp: scaled sigmoid of a network of the descriptors of the cell")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
+    extrapolation: Extrapolation = "allow"
     hidden: Layers = Field((96, 48, 16), description="units of the hidden layers", examples=[[96, 48, 16]])
     activation: Activation = Field("relu", description=ACTIVATION)
     initialisation: Initialisation = Field("glorot", description=INITIALISATION)
@@ -107,9 +107,9 @@ class Cnn(Section):
     """A convolutional network of the maps of descriptors."""
 
     kind: Literal["cnn"] = Field(description="cnn: scaled sigmoid of convolutions of the maps of descriptors")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
+    extrapolation: Extrapolation = "allow"
     channels: Layers = Field((16, 8), description="units of the convolutions", examples=[[16, 8]])
     width: Literal[1, 3, 5, 7] = Field(3, description="rows and columns that a convolution reads: 1, 3, 5 or 7")
     activation: Activation = Field("relu", description=ACTIVATION)

@@ -69,12 +69,12 @@ class Term(Section):
         return self
 
 
-class Penalty(Section):
+class Regularisation(Section):
     """On maps that leave the first guess or are rough; parameters count between their bounds, as 0 to 1."""
 
     prior: Share = Field(0.0, description="share of the mean squared distance to the maps that the stages start from")
     smoothing: Share = Field(0.0, description="share of the mean squared difference between cells side by side")
-    between: Literal["neighbours", "downstream"] = Field(
+    smoothing_pairs: Literal["neighbours", "downstream"] = Field(
         "neighbours", description="smoothing: neighbours (four sides of a cell), or a cell and the one it drains into"
     )
     weight: PenaltyWeight = Field(
@@ -85,7 +85,7 @@ class Penalty(Section):
     )
 
     @model_validator(mode="after")
-    def _something_to_pay_for(self) -> Penalty:
+    def _something_to_pay_for(self) -> Regularisation:
         if self.prior == self.smoothing == 0:
             refuse([((), "has neither prior nor smoothing", "give one of them a share, as smoothing: 1")])
         return self
@@ -101,7 +101,9 @@ class Objective(Section):
         examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
     )
 
-    penalty: Penalty | None = Field(None, description="on the parameter maps, added to the cost of the discharge")
+    regularisation: Regularisation | None = Field(
+        None, description="on the parameter maps, added to the cost of the discharge"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -124,5 +126,5 @@ class Objective(Section):
     @property
     def repeats(self) -> int:
         """How often the last stage runs: with each weight of an L-curve and at its corner, else once."""
-        penalty = self.penalty
-        return len(set(penalty.weights)) + 1 if penalty and penalty.weight == "lcurve" else 1
+        regularisation = self.regularisation
+        return len(set(regularisation.weights)) + 1 if regularisation and regularisation.weight == "lcurve" else 1

@@ -45,7 +45,9 @@ class Outputs(Section):
         (), description="x, y (CRS of the flow directions) of cells whose series are written too"
     )
     maps: Maps | None = Field(None, description="maps at chosen times")
-    limit: Memory = Field(10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ...")
+    max_memory: Memory = Field(
+        10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ..."
+    )
 
     def symbols(self, structure: str) -> tuple[str, ...]:
         """Quantities of the series, or the usual ones of a structure."""

@@ -56,8 +56,8 @@ def equations_of(structure: Structure, weights: Floats) -> tuple[Any, ...]:
     scaled = structure.scaled(weights) if structure.has_network else weights
     activation = {"silu": SILU, "leaky_relu": LEAKY_RELU}[structure.activation]
     work = workspace(structure.widths, np.float64, 2)
-    room = 0.0 if structure.kind == "grnn" and structure.limits == "physical" else UNLIMITED
-    highest = float(HIGHEST_LEVEL[structure.limits])
+    room = 0.0 if structure.kind == "grnn" and structure.flux_limits == "conservative" else UNLIMITED
+    highest = float(HIGHEST_LEVEL[structure.flux_limits])
     return (
         (seen if structure.has_network else UNCORRECTED, scaled, structure.widths, activation, work),
         (structure.is_differential, structure.has_solver, structure.substeps, room, LOWEST_LEVEL, highest),

@@ -83,7 +83,11 @@ class Evaluation:
 
     def windows(self) -> Iterator[Window]:
         """Every gauge in every period, the calibration first."""
-        periods, discharge, means = self._periods(), self.run.arrays("discharge"), self.run.arrays("catchments")
+        periods, discharge, means = (
+            self._periods(),
+            self.run.arrays("discharge"),
+            self.run.arrays("catchment_timeseries"),
+        )
         rows = {code: discharge["gauge"] == code for code in self._codes()}
         for code in self._codes():
             times = discharge["time"][rows[code]].astype("datetime64[s]")
@@ -204,7 +208,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
-    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
+    update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}
     return stored.model_copy(update=update)
 
 

@@ -105,10 +105,12 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
 def _tell_fresh_weights(case: Case) -> None:
     """Say that parameters come from a run whose weights stay behind."""
     source, asked = case.experiment.parameters.source, case.experiment
-    if not case.structure.has_network or not source or asked.network.source:
+    if not case.structure.has_network or not source or asked.initial_weights.source:
         return
     if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
-        logger.info(f"the parameters come from {source}, the network starts fresh: `network.from` takes its weights")
+        logger.info(
+            f"the parameters come from {source}, the network starts fresh: `initial_weights.from` takes its weights"
+        )
 
 
 def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
@@ -160,7 +162,7 @@ def _optimised(
 def _write_calibration(
     folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
 ) -> None:
-    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
+    """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
     control, last = training.control(endings), endings[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
@@ -172,7 +174,7 @@ def _write_calibration(
     write_table(folder.path, schemas.CONTROL, columns, run=folder.manifest.run)
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
-    write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
+    write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
     if isinstance(training, Training) and (points := training.curve(endings)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}

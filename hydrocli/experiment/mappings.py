@@ -66,13 +66,13 @@ def descriptor_mapping(
 ) -> DescriptorMapping:
     """The mapping of the configuration, of the calibrated rows; the others stay as they are."""
     asked = experiment.mapping
-    descriptors = scaling.scaled(basin.descriptors, getattr(asked, "beyond", "") == "hold")
+    descriptors = scaling.scaled(basin.descriptors, getattr(asked, "extrapolation", "") == "clamp")
     if asked.kind == "multilinear" or asked.kind == "multipower":
         kind = Multilinear if asked.kind == "multilinear" else Multipower
-        seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_of
+        seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_by_parameter
         return kind(rows, cells, descriptors, scaling.names, seen)
     assert asked.kind == "mlp" or asked.kind == "cnn"
-    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform", "descriptors", "beyond"})
+    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform_parameters", "descriptors", "extrapolation"})
     if asked.kind == "mlp":
         return Mlp(rows, cells, descriptors, **options, seed=experiment.seed)
     place = basin.network.row, basin.network.column
@@ -95,10 +95,10 @@ def descriptors_of(experiment: Experiment, known: Sequence[str]) -> tuple[str, .
     if asked.kind not in BY_DESCRIPTORS:
         return ()
     names = dict.fromkeys(getattr(asked, "descriptors", None) or known)
-    for more in getattr(asked, "descriptors_of", {}).values():
+    for more in getattr(asked, "descriptors_by_parameter", {}).values():
         names |= dict.fromkeys(more)
     return tuple(names)
 
 
 def _single(experiment: Experiment) -> tuple[str, ...]:
-    return getattr(experiment.mapping, "uniform", ())
+    return getattr(experiment.mapping, "uniform_parameters", ())

@@ -111,7 +111,7 @@ def structure_of(experiment: Experiment, scale: Floats) -> Structure:
 
 
 def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
-    """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
+    """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
     rows = list[tuple[Any, ...]]()
     for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
         rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
@@ -139,7 +139,7 @@ def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
             told = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
             what = f"its network has structure.network.{key} {told[0]}, asked for is {told[1]}"
             raise InputError(str(folder), what, "Ask for the same.")
-    table = run.arrays("network")
+    table = run.arrays("network_weights")
     here = table["network"] == PHI1
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
     of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
@@ -171,7 +171,7 @@ class Phi2:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
+        """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
         names, ends = self.scaling.names, [(array, getattr(self.scaling, array)) for array in RANGES]
         return [
             *((0, array, d, None, None, name, end[d]) for array, end in ends for d, name in enumerate(names)),
@@ -194,17 +194,17 @@ def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, 
     if not cells:
         return counts, ""
     names = ", ".join(name for name, flags in found.items() if flags.any())
-    held = getattr(experiment.mapping, "beyond", "") == "hold"
-    told = "sees the ends of that range" if held else "extrapolates (mapping.beyond: hold does not)"
+    held = getattr(experiment.mapping, "extrapolation", "") == "clamp"
+    told = "sees the ends of that range" if held else "extrapolates (mapping.extrapolation: clamp does not)"
     where = f"outside their range in the calibrated catchments in {cells / len(basin.network):.0%} of the cells"
     return counts, f"{names} lie {where}: there the mapping {told}"
 
 
 def read_phi2(folder: Path) -> Phi2 | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network.parquet").exists():
+    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
         return None
-    table = read(folder).arrays("network")
+    table = read(folder).arrays("network_weights")
     here = table["network"] == PHI2
     if not here.any():
         return None
@@ -239,7 +239,7 @@ def carried_mapping(experiment: Experiment) -> Any:
 
 def mapped_rows(experiment: Experiment) -> list[str]:
     """Symbols of the rows of theta that the mapping of a configuration gives, beside those of one value."""
-    single = getattr(experiment.mapping, "uniform", ())
+    single = getattr(experiment.mapping, "uniform_parameters", ())
     return [symbol for symbol in ROWS if symbol not in single and _setting(experiment, symbol).calibrated]
 
 

@@ -324,21 +324,21 @@ class Case:
 
     @cached_property
     def phi1(self) -> Phi1:
-        """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        """The network at the start: of the run that is simulated, of `initial_weights.from`, or fresh and near zero."""
         if self.shared:
             return self.shared.phi1
-        asked, source = self.experiment.structure, self.trained or self.experiment.network.source
+        asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
         if asked.kind != "grnn" and asked.kind != "node":
             return Phi1()
         if source:
             return read_phi1(Path(source), self.experiment)
         fresh = Phi1()
-        if asked.network.inputs == "scaled":
+        if asked.network.input_scaling == "max":
             net = self._intercepted(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
             fresh = Phi1(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
         structure = structure_of(self.experiment, fresh.scale)
-        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.deviation))
+        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.initial_std))
 
     @cached_property
     def structure(self) -> Structure:

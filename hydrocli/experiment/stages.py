@@ -59,25 +59,25 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
         seed: of what is drawn.
     """
     if stage.kind == "lbfgsb":
-        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
+        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.history_size)
     if stage.kind == "cmaes":
-        return CMAES(stage.iterations, stage.population, stage.spread, stage.cost_tolerance, stage.patience, seed)
+        return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
     if stage.kind == "sbs":
-        return StepByStep(stage.iterations, stage.pace, stage.smallest_pace)
+        return StepByStep(stage.iterations, stage.step, stage.min_step)
     return Adam(
         stage.iterations,
-        stage.rate,
+        stage.learning_rate,
         stage.beta1,
         stage.beta2,
         stage.bias_correction,
         stage.schedule,
-        stage.warm_up,
-        stage.final_share,
+        stage.rate_warmup,
+        stage.final_rate_fraction,
         stage.weight_decay,
-        stage.gradient_limit,
+        stage.max_gradient_norm,
         stage.patience,
         stage.cost_tolerance,
-        stage.batches.refresh if stage.batches else 1,
+        stage.batches.full_evaluation_every if stage.batches else 1,
     )
 
 
@@ -96,7 +96,7 @@ class MiniBatches:
     def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
         assert asked.length is not None
         self._windows = sub_periods(case, asked)
-        steps = _in_steps(case, asked.length) + _in_steps(case, asked.lead)
+        steps = _in_steps(case, asked.length) + _in_steps(case, asked.spin_up)
         cells = np.asarray(objective.cells, np.intp)
         simulator = case.part(cells, case.gauges(case.calibration), steps)
         self._parts = Windows(objective, simulator, self._windows)
@@ -114,22 +114,22 @@ class MiniBatches:
 def sub_periods(case: Case, asked: Batches) -> list[Window]:
     """Windows of equal length whose scored steps cover the calibration period.
 
-    A lead that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
+    A spin-up that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
 
     Raises:
         ConfigurationError: see `MiniBatches`.
     """
     assert asked.length is not None
-    length, lead = _in_steps(case, asked.length), _in_steps(case, asked.lead)
+    length, spin_up = _in_steps(case, asked.length), _in_steps(case, asked.spin_up)
     window, end = case.experiment.period.calibration, case.calibration_steps
     assert window is not None
     begin = int(np.flatnonzero(case.inside(window))[0])
-    for key, steps, there in (("length", length, end - begin), ("lead", length + lead, end)):
+    for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
         if steps > there:
             what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
             raise ConfigurationError(f"optimiser.batches.{key}", what, "Make it shorter.")
     scored = [*range(begin, end - length, length), end - length]
-    firsts = [max(0, start - lead) for start in scored]
+    firsts = [max(0, start - spin_up) for start in scored]
     return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]
 
 
@@ -273,7 +273,7 @@ class Training:
         return stages
 
     def _freed(self, stage: AnyStage, kind: str) -> Free:
-        asked = stage.free or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+        asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
         only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
         weights = "network" in asked and self.case.structure.has_network
         return Free(kind if only or "parameters" in asked else None, weights, only)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from hydrocli.report import style
 from hydrocli.report.tables import Columns, Floats, Times, envelope
 
-GAINS = {"rain": style.SKY, "network_source": style.PURPLE}
+GAINS = {"rain": style.SKY, "correction_source": style.PURPLE}
 LOSSES = {"evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage_change": style.ORANGE}
 EXCHANGE = style.VERMILION
 FLUXES = {

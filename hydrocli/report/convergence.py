@@ -22,7 +22,7 @@ class Stage:
 
 
 def stages(history: Columns) -> list[Stage]:
-    """The stages of `history.parquet` in their order."""
+    """The stages of `convergence.parquet` in their order."""
     found = []
     for name in dict.fromkeys(history["stage"].tolist()):
         here = history.where(history["stage"] == name)

@@ -150,7 +150,7 @@ class Surface:
 
 
 def surfaces(response: Columns) -> list[Surface]:
-    """The surfaces of `response.parquet`."""
+    """The surfaces of `response_surfaces.parquet`."""
     found = []
     for flux in dict.fromkeys(response["flux"].tolist()):
         here = response.where(response["flux"] == flux)

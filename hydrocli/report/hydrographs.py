@@ -56,7 +56,7 @@ def hydrograph(
 
     Args:
         discharge: its rows of discharge.parquet.
-        catchment: its rows of catchments.parquet.
+        catchment: its rows of catchment_timeseries.parquet.
         name: of the run.
         others: its rows of discharge.parquet of other runs; steps that these have not simulated are left empty.
     """

@@ -1,7 +1,7 @@
 """All runs of a campaign as one data set: a folder of Parquet files, partitioned by model, that can be given away.
 
     scores/model=gr_u/data.parquet ...   the tables of all runs, with the code of the catchment in the column `item`
-    means.parquet                        mean over the catchment of each parameter, one row per run
+    parameter_means.parquet              mean over the catchment of each parameter, one row per run
     summary.parquet, summary.csv         median, mean and deviation of these over the catchments (P1, Table B1)
     campaign.parquet                     the runs and their states
     README.md, metadata.json             how to read it, what it was made from and with
@@ -232,7 +232,7 @@ def _write_means(folder: Path, means: Sequence[Row]) -> None:
         Column("item", "text", "code of the catchment"),
         *(Column(s, "float", f"mean over the catchment: {PARAMETERS[s].words}", PARAMETERS[s].unit) for s in symbols),
     )
-    table = Table("means", "mean of each parameter over each catchment", columns, "collect")
+    table = Table("parameter_means", "mean of each parameter over each catchment", columns, "collect")
     values = {column.name: [row[column.name] for row in means] for column in columns[1:]}
     write_table(folder, table, values, run="all")
 
@@ -271,7 +271,7 @@ def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collect
     shown = f"{', '.join(missing[:20])}{' ...' if len(missing) > 20 else ''}"
     listing = [f"* `{table}/`: {TABLES[table].words} ({count} rows)" for table, count in made.rows.items()]
     listing += [
-        "* `means.parquet`: mean of each parameter over each catchment",
+        "* `parameter_means.parquet`: mean of each parameter over each catchment",
         "* `summary.parquet`, `summary.csv`: median, mean and standard deviation of these over the catchments",
         "* `campaign.parquet`: all runs of the campaign and how they ended",
     ]

@@ -46,27 +46,27 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, lcurve, uncertainty, correlations, network, states, domain,
-            catchments, means, cells, without_network, response, balance, events, signatures, solvers,
-            solver_series: the tables, as DataFrames.
+        discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
+            domain, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces, balance, events,
+            signatures, solvers, solver_series: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
     scores = _Lazy()
     parameters = _Lazy()
     control = _Lazy()
-    history = _Lazy()
+    convergence = _Lazy()
     uncertainty = _Lazy()
     correlations = _Lazy()
     lcurve = _Lazy()
-    network = _Lazy()
+    network_weights = _Lazy()
     states = _Lazy()
     domain = _Lazy()
-    catchments = _Lazy()
-    means = _Lazy()
-    cells = _Lazy()
-    without_network = _Lazy()
-    response = _Lazy()
+    catchment_timeseries = _Lazy()
+    mean_maps = _Lazy()
+    cell_timeseries = _Lazy()
+    no_correction = _Lazy()
+    response_surfaces = _Lazy()
     balance = _Lazy()
     events = _Lazy()
     signatures = _Lazy()

@@ -39,7 +39,7 @@ class Segmentation:
         peak_quantile: a peak reaches at least this quantile of the discharge.
         peak_discharge: and at least this discharge [m3/s].
         separation: a peak this near to a higher one is not counted [h].
-        longest: longest event before merging [h].
+        max_duration: longest event before merging [h].
         onset_search: how long before the peak onsets are looked for [h].
         onset_quantile: an onset reaches at least this quantile of the rain gradient.
         energy_window: duration whose rain counts for an onset [h].
@@ -50,7 +50,7 @@ class Segmentation:
     peak_quantile: float = 0.995
     peak_discharge: float = 0.0
     separation: float = 0.0
-    longest: float = 240.0
+    max_duration: float = 240.0
     onset_search: float = 72.0
     onset_quantile: float = 0.8
     energy_window: float = 24.0
@@ -154,7 +154,7 @@ def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int
 def _end(flow: Series, start: int, peak: int, clock: _Clock, options: Segmentation) -> int:
     window = clock.steps(options.end_window)
     earliest = max(peak, clock.lead())
-    latest = max(start + clock.steps(options.longest), earliest)
+    latest = max(start + clock.steps(options.max_duration), earliest)
     searched = flow[earliest - clock.lead() : latest - clock.lead() + window]
     if searched.size < window:
         return peak

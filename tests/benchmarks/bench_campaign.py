@@ -110,7 +110,7 @@ def _kill(running: subprocess.Popen[bytes], kills: int) -> None:
 
 def _told(call: Call, one: Call) -> dict[str, Any]:
     folders = [(call.folder / r["model"] / r["item"], one.folder / r["model"] / r["item"]) for r in call.rows]
-    evaluations = sum(pq.read_table(f / "history.parquet")["seconds"].to_pylist()[-1] for f, _ in folders)
+    evaluations = sum(pq.read_table(f / "convergence.parquet")["seconds"].to_pylist()[-1] for f, _ in folders)
     same = all(
         pq.read_table(f / f"{t}.parquet")
         .drop_columns("run")

@@ -20,15 +20,15 @@ START = np.array([[-1.2, 1.0]])
 
 
 def sbs(function: Rosenbrock) -> Sequence[Stage]:
-    return [Stage("sbs", StepByStep(smallest_pace=0.02), lambda _: function.problem(START))]
+    return [Stage("sbs", StepByStep(min_step=0.02), lambda _: function.problem(START))]
 
 
 def test_finds_the_minimum_at_a_bound(path: Path) -> None:
-    """The pace ends below 1e-4: so near is the minimum, in a space whose steps are at most half as long in z."""
-    outcome = solve(path, StepByStep(smallest_pace=1e-4), QUADRATIC)
+    """The step ends below 1e-4: so near is the minimum, in a space whose steps are at most half as long in z."""
+    outcome = solve(path, StepByStep(min_step=1e-4), QUADRATIC)
     ending, costs = outcome.endings[0], [iteration.cost for iteration in outcome.history]
     np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-4)
-    assert ending.reason == "The pace has come below 0.0001."
+    assert ending.reason == "The step has come below 0.0001."
     assert costs == sorted(costs, reverse=True)
     assert (costs[0], costs[-1]) == (QUADRATIC.values(QUADRATIC.starts)[0], ending.cost)
 

@@ -126,6 +126,7 @@ calibrate(Path(sys.argv[2]), screening_then_descents, Dying())
 
 
 @pytest.mark.parametrize("death", [3, 17])
+@pytest.mark.slow
 def test_a_process_that_dies_without_a_word(death: int, tmp_path: Path) -> None:
     whole = calibrate(tmp_path / "whole", screening_then_descents)
     path = tmp_path / "journal"

@@ -107,7 +107,7 @@ def test_tables_that_cannot_be_used(table: str, words: str) -> None:
     ("line", "words"),
     [
         ("execution: {cluster: slrum}", "execution.cluster: 'slrum' is not possible"),
-        ("then: [validate, sing]", "then.1: 'sing' is not possible"),
+        ("after_calibration: [validate, sing]", "after_calibration.1: 'sing' is not possible"),
         ("model: {}", "model: is not a known key\n  did you mean `models`"),
         ("slurm: {time: soon}", "slurm.time"),
     ],

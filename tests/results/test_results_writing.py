@@ -59,6 +59,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path, spawn: Spawn) -> None:
     """A writer is killed 36 times, each killed one taken over by the next; every final name is readable each time."""
     import rasterio

@@ -96,7 +96,7 @@ def test_every_run_is_done_and_the_table_says_so(done: Path) -> None:
     assert [row["cells"] for row in rows] == [12, 7, 12, 7]
     for row in rows:
         folder = done.parent / "trial" / row["model"] / row["item"]
-        assert row["cost"] == pq.read_table(folder / "history.parquet")["cost"].to_pylist()[-1]
+        assert row["cost"] == pq.read_table(folder / "convergence.parquet")["cost"].to_pylist()[-1]
         assert row["cost"] == pytest.approx(1 - row["nse"])
         assert (folder / "scores.parquet").exists()
     shown = call("status", done, "--json")

@@ -24,7 +24,7 @@ FIRST: dict[str, Any] = {
     "gauges.calibration": ["S0001"],
     "gauges.validation": [],
     "regional": {"basins": ["b2.yaml", "b3.yaml"]},
-    "structure": {"kind": "grnn", "network": {"hidden": [4], "inputs": "scaled"}},
+    "structure": {"kind": "grnn", "network": {"hidden": [4], "input_scaling": "max"}},
     "mapping": {"kind": "mlp", "hidden": [4]},
     "first_guess": {"kind": "given"},
     "optimiser": {"kind": "adam", "iterations": 60, "batches": {"basins": 2}},

@@ -87,7 +87,7 @@ def test_single_precision_is_near(store: Path, tmp_path: Path) -> None:
     for gauge in ("S0001", "S0004"):
         double, single = (series(tmp_path / f"simulated-{p}", gauge)[1] for p in ("double", "single"))
         assert 0 < np.max(np.abs(double - single)) < 1e-5 * double.max()
-    double, single = (table(tmp_path / precision, "history")["cost"] for precision in ("double", "single"))
+    double, single = (table(tmp_path / precision, "convergence")["cost"] for precision in ("double", "single"))
     assert abs(double[0] - single[0]) < 1e-5
 
 
@@ -229,7 +229,7 @@ def test_other_steps(step: str, end: str, steps: int, tmp_path: Path) -> None:
     assert manifest(folder)["counts"]["steps"] == steps
     times = series(folder, "S0001")[0]
     assert set(np.diff(times).astype(int)) == {load(file).period.step}
-    history = table(folder, "history")["cost"]
+    history = table(folder, "convergence")["cost"]
     assert history[-1] < 0.7 * history[0]
     assert np.abs(table(folder, "balance")["closure_error"]).max() < 1e-6
 
@@ -251,7 +251,7 @@ def test_a_twin_gives_its_parameters_back(store: Path, tmp_path: Path) -> None:
         "optimiser": {"kind": "lbfgsb", "iterations": 300, "cost_tolerance": 1e-16, "gradient_tolerance": 1e-10},
     }
     call("calibrate", configuration(tmp_path / "twin.yaml", store, changes=changes))
-    found, history = table(tmp_path / "twin", "parameters"), table(tmp_path / "twin", "history")
+    found, history = table(tmp_path / "twin", "parameters"), table(tmp_path / "twin", "convergence")
     assert history["cost"][-1] < 1e-7
     for symbol, value in truth.items():
         np.testing.assert_allclose(found[symbol], value, rtol=0.01, err_msg=symbol)
@@ -290,7 +290,7 @@ def test_every_shipped_configuration_runs(
         printed = rows(call(name, here, *few, "--json"))
         assert {row["gauge"] for row in printed} == gauges
     assert manifest(folder)["state"] == "finished"
-    history = table(folder, "history")["cost"]
+    history = table(folder, "convergence")["cost"]
     assert history[-1] < history[0]
 
 

@@ -25,7 +25,7 @@ BOTH = np.array([0, 1])
 @pytest.fixture(scope="module")
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
-    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.deviation=0.3"])
+    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.initial_std=0.3"])
     return Case(experiment, ingested(experiment))
 
 
@@ -140,7 +140,7 @@ def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     call("calibrate", file)
-    history, stages = table(tmp_path / "run", "history"), manifest(tmp_path / "run")["stages"]
+    history, stages = table(tmp_path / "run", "convergence"), manifest(tmp_path / "run")["stages"]
     own = history["stage"] == "1 uniform adam"
     assert np.isfinite(history["batch_cost"][own]).tolist() == [True] * 9 + [False]
     assert np.isnan(history["batch_cost"][~own]).all()

@@ -20,7 +20,7 @@ VALUES = {f"parameters.{symbol}": {"value": value} for symbol, value in (("cp", 
 @pytest.mark.parametrize("kind", ["ode", "node", "gr"])
 def test_errors_follow_the_order_of_a_scheme(kind: str, store: Path, tmp_path: Path) -> None:
     """Euler's error halves with its step, that of Runge-Kutta is far smaller, and no equation is solved by accident."""
-    structure = {"kind": kind} | ({"network": {"deviation": 0.3}} if kind == "node" else {})
+    structure = {"kind": kind} | ({"network": {"initial_std": 0.3}} if kind == "node" else {})
     file = configuration(tmp_path / "run.yaml", store, changes=SHORT | VALUES | {"structure": structure})
     call("simulate", file)
     found = {row["scheme"]: row for row in rows(call("solvers", tmp_path / "run", "--gauge", "S0001", "--json"))}

@@ -39,9 +39,9 @@ SHORT: dict[str, Any] = {
 }
 OPTIMISERS: dict[str, dict[str, Any]] = {
     "lbfgsb": {},
-    "adam": {"rate": 0.03, "iterations": 350, "schedule": "cosine", "beta2": 0.99},
-    "cmaes": {"iterations": 80, "spread": 0.05},
-    "sbs": {"smallest_pace": 2e-5},
+    "adam": {"learning_rate": 0.03, "iterations": 350, "schedule": "cosine", "beta2": 0.99},
+    "cmaes": {"iterations": 80, "sigma0": 0.05},
+    "sbs": {"min_step": 2e-5},
 }
 
 

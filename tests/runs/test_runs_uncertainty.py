@@ -111,11 +111,11 @@ def test_coefficients_of_descriptors_and_a_penalty(store: Path, tmp_path: Path) 
 
     A prior of weight 1e6 alone makes the cost: the coefficients then scatter by much less than without it.
     """
-    mapping = {"kind": "multilinear", "descriptors": ["slope"], "uniform": ["akw", "bkw", "kexc"]}
+    mapping = {"kind": "multilinear", "descriptors": ["slope"], "uniform_parameters": ["akw", "bkw", "kexc"]}
     changes = {"mapping": mapping, "optimiser": {"kind": "lbfgsb", "iterations": 3}, "first_guess": {"kind": "given"}}
     errors = []
     for name, penalty in (("free", None), ("held", {"prior": 1.0, "weight": 1e6})):
-        objective = {"metric": "nse"} | ({"penalty": penalty} if penalty else {})
+        objective = {"metric": "nse"} | ({"regularisation": penalty} if penalty else {})
         call("calibrate", configuration(tmp_path / f"{name}.yaml", store, changes=changes | {"objective": objective}))
         found = table(tmp_path / name, "uncertainty")
         assert sorted(found["name"]) == ["akw", "bkw", "cp", "cp[slope]", "ct", "ct[slope]", "kexc"]

@@ -1,4 +1,4 @@
-"""Section `signatures`: how flood events are told apart (Huynh et al. 2023). Lengths in hours."""
+"""Section `flood_events`: how flood events are told apart (Huynh et al. 2023). Lengths in hours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Hours = Annotated[Number, Field(gt=0)]
 
 
-class Signatures(Section):
+class FloodEvents(Section):
     """Options of the search for flood events."""
 
     peak_quantile: Share = Field(0.995, description="a peak reaches at least this quantile of the discharge")
@@ -25,7 +25,7 @@ class Signatures(Section):
     separation: Annotated[Number, Field(ge=0)] = Field(
         0.0, description="of peaks that lie nearer to one another than this, only the highest counts [h]"
     )
-    longest: Hours = Field(240.0, description="longest event, before overlapping ones are merged [h]")
+    max_duration: Hours = Field(240.0, description="longest event, before overlapping ones are merged [h]")
     onset_search: Hours = Field(72.0, description="how long before its peak an event may start [h]")
     onset_quantile: Share = Field(
         0.8, description="an onset reaches at least this quantile of the gradient of the rain"
