@@ -25,7 +25,7 @@ from runs_harness import (
 )
 
 from hydrocli.config import load, together
-from hydrocli.experiment.regional import Region, _dealt
+from hydrocli.experiment.regional import Region, partition
 from hydrocli.experiment.setup import Case, Shared, ingested
 from hydrocli.experiment.stages import Training
 
@@ -226,4 +226,4 @@ def test_killed_processes_and_stopped_parents_lose_nothing(region: Path, store: 
 
 def test_basins_are_dealt_by_their_size() -> None:
     """The first basin stays in the first group; each next largest goes where least is: 55 and 45."""
-    assert _dealt([5, 40, 1, 30, 20, 4], 2) == [[3, 4, 0], [1, 5, 2]]
+    assert partition([5, 40, 1, 30, 20, 4], 2) == [[3, 4, 0], [1, 5, 2]]
