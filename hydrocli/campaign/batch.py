@@ -148,8 +148,11 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
         lock.release()
 
 
-def ingest_campaign(target: Path, overrides: list[str]) -> None:
+def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
+
+    Returns:
+        A row for each run.
 
     Raises:
         Errors: everything that is wrong with any configuration.
@@ -164,6 +167,7 @@ def ingest_campaign(target: Path, overrides: list[str]) -> None:
         what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
     logger.info(f"the data of {len(items)} runs are read")
+    return [{"model": item.model, "item": item.code, "state": "ingested"} for item in items]
 
 
 def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,22 +25,30 @@ from hydrocli.results.write import write_text
 logger = logging.getLogger(__name__)
 
 
-def simulate(target: Path, overrides: list[str], output: Path | None = None, of: Path | None = None) -> None:
+def simulate(
+    target: Path,
+    overrides: list[str],
+    output: Path | None = None,
+    parameters_from: Path | None = None,
+) -> list[dict[str, Any]]:
     """Simulate the whole period and write a run folder of it.
 
     Args:
         target: YAML file, whose parameters are taken, or run folder, whose calibrated maps are.
         overrides: `section.key=value` texts.
         output: folder to write; left out: that of the YAML.
-        of: run folder whose structure, parameters and networks are carried to the basin of the YAML.
+        parameters_from: run folder whose structure, parameters and networks are transferred to the basin of the YAML.
+
+    Returns:
+        A row for each calibration gauge with its NSE; none without observations.
 
     Raises:
         ConfigurationError: the folder to write holds a calibration; the YAML lacks descriptors of the mapping.
         InputError: cells that the run does not have, and maps that follow no descriptors.
     """
-    experiment, run = load(target, overrides), of or _run_of(target)
-    if of:
-        experiment = _carried(experiment, of)
+    experiment, run = load(target, overrides), parameters_from or _run_of(target)
+    if parameters_from:
+        experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
     if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
@@ -63,6 +72,7 @@ def simulate(target: Path, overrides: list[str], output: Path | None = None, of:
             f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
         )
         logger.info(f"{folder.path}: {folder.manifest.ending}")
+    return [{"gauge": code, "nse": score} for code, score in scores.items()]
 
 
 def _run_of(target: Path) -> Path | None:

@@ -296,7 +296,7 @@ SOLVERS = Table(
         Column("volume_error", "float", "relative error of the sum of the runoff", "-", "not finite"),
         Column("held", "integer", "steps in which a level left its limits and was held there"),
     ),
-    "solvers",
+    "compare-solvers",
 )
 SOLVER_SERIES = Table(
     "solver_series",
@@ -307,7 +307,7 @@ SOLVER_SERIES = Table(
         TIME,
         *(of_quantity(LOOKED_AT[symbol], null="not finite") for symbol in ("hp", "ht", "qt")),
     ),
-    "solvers",
+    "compare-solvers",
 )
 
 COMPARISON = Table(

@@ -46,7 +46,7 @@ def mappings(console: Console) -> dict[str, object]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "twin"
-        _command("sample", str(clone), "--quiet", *SAMPLE)
+        _command("synthetic", str(clone), "--quiet", *SAMPLE)
         for name, (mapping, optimiser) in MAPPINGS.items():
             run = Path(folder) / name.replace(" ", "-")
             options = {"folder": run, "mapping": mapping, "optimiser": optimiser}

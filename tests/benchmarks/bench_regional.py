@@ -92,7 +92,7 @@ def _sampled(there: Path | None, *options: str):
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sample"
-        command = [sys.executable, "-m", "hydrocli", "sample", str(folder), "--quiet", *options]
+        command = [sys.executable, "-m", "hydrocli", "synthetic", str(folder), "--quiet", *options]
         subprocess.run(command, cwd=ROOT, check=True)
         yield folder
 

@@ -36,7 +36,7 @@ def twins(console: Console) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         for law, (classical, hybrid) in TWINS.items():
             folder = Path(name) / law
-            _command("sample", str(folder), "--law", law, *OPTIONS)
+            _command("synthetic", str(folder), "--true-model", law, *OPTIONS)
             first = _run(folder, classical)
             second = _run(
                 folder,

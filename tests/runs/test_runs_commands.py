@@ -172,7 +172,7 @@ def test_ingest_and_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def noise_free(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample") / "basin"
     options = ("--cells", "50", "--gauges", "2", "--seed", "3", "--noise", "0", "--gaps", "0", "--encoding", "ldd")
-    call("sample", folder, *options, "--start", "2019-10-01", "--end", "2019-10-21")
+    call("synthetic", folder, *options, "--start", "2019-10-01", "--end", "2019-10-21")
     return folder
 
 
@@ -198,13 +198,13 @@ def test_a_sample_runs(noise_free: Path) -> None:
     scores = {row["scenario"]: row["nse"] for row in rows(call("validate", file, "--json"))}
     assert scores["calibration"] > 0.8
     call("signatures", file)
-    assert "not empty" in call("sample", noise_free, status=2).stderr
+    assert "not empty" in call("synthetic", noise_free, status=2).stderr
 
 
 def test_a_region_runs(tmp_path: Path) -> None:
     """All catchments in one sweep; three in four calibrate, the others validate."""
-    options = ("--region", "--catchments", "8", "--areas", "6-40", "--truth", "uniform", "--law", "infiltration")
-    call("sample", tmp_path / "r", *options, "--end", "2019-09-21", "--noise", "0")
+    options = ("--region", "--catchments", "8", "--areas", "6-40", "--truth", "uniform", "--true-model", "infiltration")
+    call("synthetic", tmp_path / "r", *options, "--end", "2019-09-21", "--noise", "0")
     listed = (tmp_path / "r" / "catchments.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in listed] == ["code", *(f"C000{number}" for number in range(1, 9))]
     file = tmp_path / "r" / "config.yaml"
@@ -213,14 +213,14 @@ def test_a_region_runs(tmp_path: Path) -> None:
     assert [code for code, scenario in scores.items() if "spatio" in scenario] == ["C0004", "C0008"]
     campaign = load_campaign(tmp_path / "r" / "campaign.yaml").campaign
     assert campaign.catchments.table == tmp_path / "r" / "catchments.csv"
-    assert "must be one of" in call("sample", tmp_path / "s", "--law", "darcy", status=2).stderr
+    assert "is not one of" in call("synthetic", tmp_path / "s", "--true-model", "darcy", status=2).stderr
 
 
 @pytest.mark.parametrize(
     ("step", "end", "steps"), [("15min", "2019-09-07", 576), ("1d", "2020-03-01", 182), ("3h", "2019-10-01", 240)]
 )
 def test_other_steps(step: str, end: str, steps: int, tmp_path: Path) -> None:
-    call("sample", tmp_path / "s", "--cells", "50", "--gauges", "2", "--end", end, "--step", step)
+    call("synthetic", tmp_path / "s", "--cells", "50", "--gauges", "2", "--end", end, "--step", step)
     file = tmp_path / "s" / "config.yaml"
     call("calibrate", file, *sets("first_guess={kind: given}", "optimiser.iterations=15"))
     folder = tmp_path / "s" / "runs" / "sample"

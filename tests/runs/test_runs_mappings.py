@@ -105,7 +105,7 @@ def test_a_trained_mapping_makes_the_same_maps_elsewhere(
     """In the same basin to the bit; gauges validate as in the run, and nothing is refused or recalibrated."""
     run = calibrated["grnn", kind].with_suffix("")
     plain = configuration(tmp_path / "other.yaml", store, changes={"period.calibration": None})
-    call("simulate", plain, "--of", run)
+    call("simulate", plain, "--parameters-from", run)
     tables = ["discharge", "states", "parameters", "balance", "network_weights"]
     assert_same_bits(run, tmp_path / "other", tables)
     scores = rows(call("validate", plain, "--json"))
@@ -121,7 +121,7 @@ def test_a_mapping_reaches_beyond_the_domain_of_its_run(kind: str, store: Path, 
     changes = GIVEN | UPSTREAM | {"mapping": MAPPINGS[kind], "optimiser": PAPERS}
     call("calibrate", configuration(tmp_path / "small.yaml", store, changes=changes))
     whole = configuration(tmp_path / "whole.yaml", store)
-    printed = call("simulate", whole, "--of", tmp_path / "small").stderr
+    printed = call("simulate", whole, "--parameters-from", tmp_path / "small").stderr
     for said in (printed, " ".join(manifest(tmp_path / "whole")["warnings"])):
         assert "slope, forest lie outside their range in the calibrated catchments" in said
     small, large = table(tmp_path / "small", "parameters"), table(tmp_path / "whole", "parameters")
@@ -247,7 +247,8 @@ def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) 
         "check", tmp_path / "forest.yaml", status=3
     ).stderr.replace("\n", " ")
     few = configuration(tmp_path / "few.yaml", store, changes={"basin.descriptors": {"slope": "descriptor/slope.tif"}})
-    assert "basin.descriptors: forest not there" in call("simulate", few, "--of", tmp_path / "run", status=2).stderr
+    refused = call("simulate", few, "--parameters-from", tmp_path / "run", status=2).stderr
+    assert "basin.descriptors: forest not there" in refused
 
 
 # A structure meets a mapping only where maps meet cells, so each is examined with one or two of the others.

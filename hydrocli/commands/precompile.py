@@ -1,4 +1,4 @@
-"""`hydrocli warmup`: compile once what later runs on this machine will need, by doing a very small one of each kind."""
+"""`hydrocli precompile`: compile the code that later runs on this machine need, by a very small run of each kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.commands.sample import sample
+from hydrocli.commands.synthetic import synthetic
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
@@ -30,7 +30,7 @@ PRECISIONS = ("double", "single")
 OPTIMISERS = {"gr": "lbfgsb", "ode": "lbfgsb", "grnn": "adam", "node": "adam"}
 
 
-def warmup(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[str, Any]]:
+def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[str, Any]]:
     """Calibrate, validate and describe a few cells for some days with each structure and precision.
 
     Args:
@@ -52,7 +52,7 @@ def warmup(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[st
     with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
         basin = Path(scratch) / "basin"
         with Console(quiet=True):
-            sample(basin, SampleOptions(*SPAN, cells=50, gauges=2))
+            synthetic(basin, SampleOptions(*SPAN, cells=50, gauges=2))
         for structure in structures or STRUCTURES:
             for precision in precisions or PRECISIONS:
                 began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""`hydrocli solvers`: a cell of a run integrated by several schemes in time, errors beside costs."""
+"""`hydrocli compare-solvers`: a cell of a run integrated by several schemes in time, errors beside costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFERENCE = "reference"
 EXPLICIT = {"explicit Euler": (schemes.EULER, (1, 2, 4, 16)), "Runge-Kutta 4": (schemes.RK4, (1, 4))}
 
 
-def solvers(target: Path, overrides: list[str], cell: int | None, gauge: str | None) -> list[Row]:
+def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge: str | None) -> list[Row]:
     """Write solvers.parquet and solver_series.parquet in a run folder; the rows of the first come back.
 
     Args:

@@ -1,4 +1,4 @@
-"""`hydrocli sample`: a synthetic basin with known truth, and its configuration, ready to calibrate."""
+"""`hydrocli synthetic`: a synthetic basin with known truth, and its configuration, ready to calibrate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WARM_UP, CALIBRATED = 0.2, 0.6
 
 YAML = """\
 # A synthetic {what}: {cells} cells of 1 km, {steps} steps, seed {seed}.
-# truth/*.tif are the parameters that made the discharge{law}.
+# truth/*.tif are the parameters that made the discharge{model}.
 #
 #   hydrocli calibrate config.yaml
 #   hydrocli validate config.yaml
@@ -83,19 +83,19 @@ optimiser: {{kind: lbfgsb}}
 """
 
 
-def sample(folder: Path, options: SampleOptions, law: str = "gr") -> None:
+def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> None:
     """Write rasters, gauges, discharge and `config.yaml` of a synthetic basin or region into a new folder.
 
     Args:
         folder: new, or empty.
         options: what basin, and what is observed of it.
-        law: which makes the discharge, one of `hydrocli.synthetic.true_models.LAWS`.
+        true_model: that makes the discharge, one of `hydrocli.synthetic.true_models.LAWS`.
 
     Raises:
-        ConfigurationError: no such law, or a folder that is not empty.
+        ConfigurationError: no such model, or a folder that is not empty.
     """
-    if law not in LAWS:
-        raise ConfigurationError("sample.law", f"{law} must be one of {', '.join(LAWS)}")
+    if true_model not in LAWS:
+        raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(LAWS)}")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(str(folder), "is not empty", "Name a new folder.")
@@ -103,7 +103,7 @@ def sample(folder: Path, options: SampleOptions, law: str = "gr") -> None:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"
         whole.mkdir()
-        _write(whole, options, law, Path(scratch) / "store")
+        _write(whole, options, true_model, Path(scratch) / "store")
         try:
             if folder.exists():
                 folder.rmdir()
@@ -113,14 +113,14 @@ def sample(folder: Path, options: SampleOptions, law: str = "gr") -> None:
     logger.info(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
 
 
-def _write(folder: Path, options: SampleOptions, law: str, store: Path) -> None:
+def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:
     tell_compilation()
     terrain = make_region(options) if options.areas else make_terrain(options)
     logger.info(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)
     truth = true_parameters(terrain, options)
     write_truth(terrain, truth, folder)
-    (folder / "config.yaml").write_text(_configuration(folder, terrain, options, law), encoding="utf-8")
+    (folder / "config.yaml").write_text(_configuration(folder, terrain, options, true_model), encoding="utf-8")
     if options.areas:
         (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
@@ -130,17 +130,17 @@ def _write(folder: Path, options: SampleOptions, law: str, store: Path) -> None:
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])
     gauges = case.gauges([site.code for site in terrain.gauges])
-    write_discharge(terrain, options, observe(_discharge(case, law, parameters, gauges), options), folder)
+    write_discharge(terrain, options, observe(_discharge(case, true_model, parameters, gauges), options), folder)
 
 
-def _discharge(case: Case, law: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:
+def _discharge(case: Case, true_model: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:
     """True discharge [g, t]."""
     basin, network = case.basin, case.basin.network
-    if law == "gr":
+    if true_model == "gr":
         simulator, _, _ = case.simulator(np.arange(len(network)), gauges, len(basin.times))
         return simulator.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))[0]
     return simulate_true_model(
-        law,
+        true_model,
         (basin.precipitation, basin.pet),
         (case.ci, case.hi),
         parameters,
@@ -151,7 +151,7 @@ def _discharge(case: Case, law: str, parameters: Floats, gauges: NDArray[np.intp
     )
 
 
-def _configuration(folder: Path, terrain: Terrain, options: SampleOptions, law: str) -> str:
+def _configuration(folder: Path, terrain: Terrain, options: SampleOptions, true_model: str) -> str:
     """The YAML: every second gauge of a basin calibrates, or three catchments in four of a region."""
     roles: tuple[list[str], list[str]] = [], []
     outlets = [site.code for site in terrain.outlets]
@@ -165,7 +165,7 @@ def _configuration(folder: Path, terrain: Terrain, options: SampleOptions, law: 
     return YAML.format(
         name="region" if options.areas else "sample",
         what=what,
-        law="" if law == "gr" else f", under the law `{law}`",
+        model="" if true_model == "gr" else f", of the model `{true_model}`",
         cells=terrain.basin.sum(),
         steps=len(options.times),
         seed=options.seed,
