@@ -25,15 +25,15 @@ from hydrocli.campaign.worker import RunService, RunTask
 from hydrocli.config import (
     CampaignFile,
     Experiment,
-    Item,
+    RunSpec,
+    catchment_table,
     differing_keys,
-    items_of,
     load,
     load_campaign,
     numbers_hash,
-    plain,
     resolved_campaign,
-    table_of,
+    run_specs,
+    to_dict,
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
 from hydrocli.execution.pool import Executor, TaskResult, executor_of
@@ -44,7 +44,7 @@ from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import telling, write_text
+from hydrocli.results.write import os_errors_as_input_errors, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class _Call:
     """One call: its runs, and how those that it has tried have ended."""
 
     file: CampaignFile
-    items: list[Item]
+    items: list[RunSpec]
     options: Options
     results: dict[str, TaskResult] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class _Call:
     def folder(self) -> Path:
         return Path(self.file.campaign.folder)
 
-    def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
+    def rows(self, items: Sequence[RunSpec] | None = None) -> list[Row]:
         """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
         wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
         rows = rows_of(wanted, self.file.campaign.after_calibration)
@@ -105,14 +105,14 @@ class _Call:
             logger.warning(str(error))
 
 
-def items_of_campaign(file: CampaignFile) -> list[Item]:
+def campaign_run_specs(file: CampaignFile) -> list[RunSpec]:
     """All runs of a campaign.
 
     Raises:
         HydrocliError: everything wrong with the configuration of any of them, or with the table of catchments.
     """
-    table = table_of(file)
-    return items_of(file, table, read_catchments(table))
+    table = catchment_table(file)
+    return run_specs(file, table, read_catchments(table))
 
 
 def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
@@ -130,10 +130,10 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
         Stopped: a signal came; run again to continue.
     """
     file = load_campaign(target, overrides)
-    call = _Call(file, items_of_campaign(file), options)
+    call = _Call(file, campaign_run_specs(file), options)
     share = _share(call.items, options.shard)
     _refuse_others(share, options)
-    with telling(call.folder, "cannot be made"):
+    with os_errors_as_input_errors(call.folder, "cannot be made"):
         call.folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(call.folder / "lock{}.json".format("-{}-of-{}".format(*options.shard) if options.shard[1] > 1 else ""))
     lock.acquire()
@@ -159,7 +159,7 @@ def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
         PartialError: the data of some runs are wrong.
     """
     file = load_campaign(target, overrides)
-    items = items_of_campaign(file)
+    items = campaign_run_specs(file)
     workers = file.campaign.execution.workers or usable_cores()
     sizes = ingest_all(items, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
@@ -170,14 +170,14 @@ def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     return [{"model": item.model, "item": item.code, "state": "ingested"} for item in items]
 
 
-def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
+def _share(items: Sequence[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
     """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
     number, shards = shard
     place = {code: n for n, code in enumerate(dict.fromkeys(item.code for item in items))}
     return [item for item in items if place[item.code] % shards == number - 1]
 
 
-def _refuse_others(items: Sequence[Item], options: Options) -> None:
+def _refuse_others(items: Sequence[RunSpec], options: Options) -> None:
     """Refuse folders that hold calibrations of another configuration."""
     problems: list[HydrocliError] = []
     for item in items:
@@ -203,7 +203,7 @@ def _another(path: Path, experiment: Experiment) -> HydrocliError:
     return ConfigurationError(str(path), what, "Name another folder, or use --force to set the earlier runs aside.")
 
 
-def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
+def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
     asked = _asked(call, share)
     if not asked:
         logger.info(f"{call.folder}: nothing to do")
@@ -224,7 +224,7 @@ def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
         executor.close()
 
 
-def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
+def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
     then = call.file.campaign.after_calibration
@@ -245,7 +245,7 @@ def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     return asked
 
 
-def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
+def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
     """What the executor is given; runs whose data are wrong have failed already."""
     tasks = []
     for item in items:
@@ -254,7 +254,7 @@ def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]]
             _fail(call, item.key, found.exit_status, str(found))
             continue
         experiment, steps = item.experiment, asked[item.key]
-        values = plain(experiment)
+        values = to_dict(experiment)
         told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
         tasks.append(
             RunTask(
@@ -352,7 +352,7 @@ def _stopped(stop: StopFlag, call: _Call) -> Stopped:
     return Stopped(str(call.folder), what, "Run again to continue.")
 
 
-def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
+def _told(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
     """The rows, or how the call ends where not all is done."""
     rows = call.rows(share)
     counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)

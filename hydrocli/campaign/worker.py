@@ -68,13 +68,13 @@ def perform(task: RunTask) -> TaskResult:
 
 
 def _do(task: RunTask) -> None:
-    from hydrocli.config import experiment_of
+    from hydrocli.config import experiment_from_dict
     from hydrocli.experiment.calibrate import calibrate_experiment
     from hydrocli.experiment.scores import validate_experiment
     from hydrocli.experiment.signatures import signatures_experiment
     from hydrocli.jit import mark_warm
 
-    experiment = experiment_of(task.values)
+    experiment = experiment_from_dict(task.values)
     if "calibrate" in task.steps:
         calibrate_experiment(experiment, task.force and _holds_another(task, experiment))
         mark_warm(task.kind)

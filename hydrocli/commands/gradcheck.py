@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
@@ -21,7 +21,6 @@ from hydrocli.execution.progress import track
 from hydrocli.experiment.cost import calibration_cost, penalty_to_check
 from hydrocli.experiment.setup import Case, ingested, tell_compilation
 
-Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 DIRECTIONS = 3

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
@@ -31,7 +32,6 @@ from hydrocli.synthetic.true_models import LAWS, simulate_true_model
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 
 CAMPAIGN = """\
 # Each catchment alone, with two models: `hydrocli batch campaign.yaml`.

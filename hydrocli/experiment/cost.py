@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
@@ -21,8 +22,6 @@ from hydrocli.experiment.setup import Case, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.events import Segmentation
 from hydrocli.score.regularisation import Penalty, corner
-
-Floats = NDArray[np.float64]
 
 
 def calibration_cost(case: Case) -> Cost:

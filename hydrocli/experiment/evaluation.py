@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import Experiment, load, resolved
-from hydrocli.config.together import FOLDER
+from hydrocli.config.regional import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.experiment.networks import maps_from, read_phi2
@@ -30,7 +31,6 @@ from hydrocli.results.write import write_text
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 Period = tuple[datetime, datetime]
 
 SIMULATION = "simulation"

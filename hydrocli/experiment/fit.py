@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.problem import Iteration, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
-from hydrocli.config import Experiment, load, together
+from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
@@ -51,7 +51,7 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
 
     tell_compilation()
     with folder.timed("ingestion"):
-        members = together(experiment)
+        members = regional_members(experiment)
         cases = [Case(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
         for case in cases:
             schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
@@ -71,29 +71,29 @@ def _calibrated(folder: RunFolder, training: Training | Region, fingerprint: str
         folder.warn(note)
         logger.warning(note)
     iterations: list[Iteration] = []
-    endings = _optimised(folder, training, fingerprint, stop, iterations)
-    if not endings[-1].finished:
+    results = _optimised(folder, training, fingerprint, stop, iterations)
+    if not results[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        _write_calibration(folder, training, endings, iterations)
+        _write_calibration(folder, training, results, iterations)
         if isinstance(training, Training):
-            write_uncertainty(folder, training, endings)
+            write_uncertainty(folder, training, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
         cells = int(training.case.calibrated_cells.sum())
         folder.update(
-            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": cells},
-            stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
+            counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
+            stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = write_outcome(folder, training.case, *training.found(endings))
+        scores = write_outcome(folder, training.case, *training.found(results))
         if isinstance(training, Region):
-            scores |= write_others(training, endings)
-        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
+            scores |= write_others(training, results)
+        found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
-    sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
-    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
+    sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
+    folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
     told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    logger.info(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}{unsolved(folder)}")
+    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {told}. {results[-1].reason}{unsolved(folder)}")
     logger.info(page_hint(folder.path))
     return scores
 
@@ -131,7 +131,7 @@ def _optimised(
     fingerprint: str,
     stop: StopFlag,
     iterations: list[Iteration],
-) -> list[Ending]:
+) -> list[StageResult]:
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
     with (
         folder.timed("calibration"),
@@ -160,10 +160,10 @@ def _optimised(
 
 
 def _write_calibration(
-    folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
+    folder: RunFolder, training: Training | Region, results: Sequence[StageResult], iterations: Sequence[Iteration]
 ) -> None:
     """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
-    control, last = training.control(endings), endings[-1]
+    control, last = training.control(results), results[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
         "value": last.x,
@@ -175,7 +175,7 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
-    if isinstance(training, Training) and (points := training.curve(endings)):
+    if isinstance(training, Training) and (points := training.curve(results)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
         curve["corner"] = np.arange(len(points)) == corner_of(points)

@@ -12,17 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Problem
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment
 from hydrocli.errors import Stopped
 from hydrocli.experiment.setup import Case, Shared, all_ingested
 from hydrocli.experiment.stages import Training
 
-Floats = NDArray[np.float64]
 Answer = tuple[Any, Any, Floats]
 """Of a basin: cost and gradient [m], or costs [k] and nothing; scores of its gauges [g]."""
 Part = tuple[float, Floats]
@@ -48,9 +44,9 @@ class Group:
         method, arguments = request
         return getattr(self, method)(*arguments)
 
-    def begin(self, stage: int, endings: Sequence[Ending]) -> list[tuple[Floats, Floats]]:
+    def begin(self, stage: int, results: Sequence[StageResult]) -> list[tuple[Floats, Floats]]:
         """Enter a stage; the bounds of the controls of each basin."""
-        self._problems = [training.stages[stage].problem(endings) for training in self.trainings]
+        self._problems = [training.stages[stage].problem(results) for training in self.trainings]
         return [(problem.lower, problem.upper) for problem in self._problems]
 
     def gradients(self, x: Floats) -> list[Answer]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import BasinSource, Progress, open_basin
 from hydrocli.basin.roles import with_role
@@ -30,13 +31,12 @@ from hydrocli.experiment.networks import Maps, Phi1, Phi2, continued_phi2, maps_
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
-from hydrocli.mapping.rows import ParameterRow
+from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
 from hydrocli.structures.structure import Structure
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 Roles = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -289,7 +289,7 @@ class Case:
         return State(levels, maps.whole("discharge"), maps.whole("lateral_inflow"))
 
     @cached_property
-    def rows(self) -> list[ParameterRow]:
+    def rows(self) -> list[ParameterSpec]:
         """Rows of the maps: values or first guesses, bounds, what is calibrated."""
         parameters, initial = self.experiment.parameters, self.experiment.initial
         maps = maps_from(Path(parameters.source), self.basin) if parameters.source else {}
@@ -302,7 +302,7 @@ class Case:
                 value = maps[symbol]
             else:
                 value = setting.value if setting.value is not None else np.nan
-            rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
+            rows.append(ParameterSpec(symbol, *setting.bounds, value, setting.calibrated))
         return rows
 
     @cached_property
@@ -318,7 +318,7 @@ class Case:
             return self.shared.scaling
         return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin, self.calibrated_cells)
 
-    def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
+    def mapping(self, kind: str, rows: Sequence[ParameterSpec]) -> Mapping:
         """The mapping of some rows, `uniform` or as the configuration has it."""
         return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
 

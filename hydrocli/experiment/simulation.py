@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
 from hydrocli.engine.input_range import Extrapolation
 from hydrocli.engine.objective import ROWS, broken_run
@@ -34,9 +35,6 @@ from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
-
-Floats = NDArray[np.float64]
-
 
 BOOKED = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
@@ -270,7 +268,7 @@ def _all(watches: Sequence[Observer | None]) -> Observer:
 
 
 def unsolved(folder: RunFolder) -> str:
-    """A sentence for the ending of a run in which Newton's method has failed; empty where it has not."""
+    """A sentence for the result of a run in which Newton's method has failed; empty where it has not."""
     steps = int(folder.manifest.counts.get("newton_unsolved", 0))
     return f" Newton's method found no solution in {steps} cell-steps." if steps else ""
 

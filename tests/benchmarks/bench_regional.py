@@ -141,12 +141,12 @@ def _bits(cost: float, gradient: np.ndarray) -> str:
 
 
 def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
-    from hydrocli.config import load, together
+    from hydrocli.config import load, regional_members
     from hydrocli.experiment.regional import Region
     from hydrocli.experiment.setup import Case, all_ingested
 
     sets = [f"execution.workers={workers}", f"execution.threads={threads}"]
-    members = together(load(file, sets))
+    members = regional_members(load(file, sets))
     basins = all_ingested(members)
     region = Region([Case(*pair) for pair in zip(members, basins, strict=True)])
     problem = region.stages[0].problem([])

@@ -24,7 +24,7 @@ import yaml
 from runs_harness import ROOT, SAMPLE, assert_readable, assert_same_bits, call, command, configuration, manifest
 
 from hydrocli.campaign import worker
-from hydrocli.campaign.batch import Options, _Call, items_of_campaign
+from hydrocli.campaign.batch import Options, _Call, campaign_run_specs
 from hydrocli.campaign.worker import RunService, RunTask, perform
 from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
@@ -269,9 +269,9 @@ def test_force_sets_another_run_aside_but_not_its_own_start(done: Path, tmp_path
 
 
 def plain_task(done: Path, folder: Path, *steps: str) -> RunTask:
-    from hydrocli.config import load, plain
+    from hydrocli.config import load, to_dict
 
-    values = plain(load(folders(done)["few/S0004"])) | {"folder": str(folder)}
+    values = to_dict(load(folders(done)["few/S0004"])) | {"folder": str(folder)}
     return RunTask("few/S0004", str(folder), values, steps)
 
 
@@ -320,7 +320,7 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
 
 def test_what_another_process_did_meanwhile_has_not_failed(done: Path) -> None:
     file = load_campaign(done)
-    call = _Call(file, items_of_campaign(file), Options())
+    call = _Call(file, campaign_run_specs(file), Options())
     call.results["few/S0004"] = TaskResult("few/S0004", HELD, "held by another process")
     assert {row["state"] for row in call.rows()} == {"done"}
     call.results["few/S0004"] = TaskResult("few/S0004", 1, "a bug")

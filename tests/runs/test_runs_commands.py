@@ -68,7 +68,7 @@ def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
 def test_threads_and_memory_change_no_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 cells give threads something to share, and 64 kB hold a few rows of states only."""
     monkeypatch.setattr(order, "CHUNK", 16)
-    monkeypatch.setattr("hydrocli.config.section.LEAST_MEMORY", 1)
+    monkeypatch.setattr("hydrocli.config.base.LEAST_MEMORY", 1)
     for threads, memory in ((1, 2 * 10**9), (2, 2 * 10**9), (1, 65536), (3, 65536)):
         changes = DISTRIBUTED | {"execution": {"threads": threads, "memory": memory}}
         call("calibrate", configuration(tmp_path / f"{threads}-{memory}.yaml", store, changes=changes))

@@ -16,7 +16,7 @@ from hydrocli.engine.windows import Windows
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import MiniBatches, sub_periods
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.direct import Uniform
 from hydrocli.score.regularisation import Penalty
 
 BOTH = np.array([0, 1])

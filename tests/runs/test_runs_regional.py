@@ -24,7 +24,7 @@ from runs_harness import (
     table,
 )
 
-from hydrocli.config import load, together
+from hydrocli.config import load, regional_members
 from hydrocli.experiment.regional import Region, partition
 from hydrocli.experiment.setup import Case, Shared, ingested
 from hydrocli.experiment.stages import Training
@@ -74,7 +74,7 @@ def written(folder: Path, store: Path, name: str, changes: dict[str, Any] | None
 
 
 def cases(file: Path) -> Sequence[Case]:
-    return [Case(member, ingested(member)) for member in together(load(file))]
+    return [Case(member, ingested(member)) for member in regional_members(load(file))]
 
 
 def assert_same_region(one: Path, other: Path) -> None:

@@ -15,7 +15,7 @@ from hydrocli.engine.objective import Objective
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.uncertainty import sensitivities
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.direct import Uniform
 
 
 @pytest.fixture(scope="module")
