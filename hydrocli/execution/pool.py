@@ -27,6 +27,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import Pipe
@@ -59,6 +60,10 @@ class Service(Protocol):
     @property
     def is_spent(self) -> bool:
         """Whether its process should end after the last answer, as nobody knows what that has left behind."""
+        ...
+
+    def session(self) -> AbstractContextManager[object]:
+        """A context that a process enters before the first request and leaves after the last."""
         ...
 
     def handle(self, request: Any) -> Any:
