@@ -1,4 +1,4 @@
-"""What tests of several packages share: the quick selection, work done once for all processes, runs, data of the peer."""
+"""What several packages share: the quick selection, work done once for all processes, runs, data of the peer."""
 
 from __future__ import annotations
 
