@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,15 +108,15 @@ class RunService:
 
     def __init__(self) -> None:
         self.is_spent = False
-        self._entered: ExitStack | None = None
+
+    def session(self) -> AbstractContextManager[object]:
+        """Lists of the archives are kept from run to run."""
+        from hydrocli.basin.source import inputs_read_once
+
+        return inputs_read_once()
 
     def handle(self, request: RunTask) -> TaskResult:
         """Do a task; after a bug the process is spent."""
-        if self._entered is None:
-            from hydrocli.basin.source import inputs_read_once
-
-            self._entered = ExitStack()
-            self._entered.enter_context(inputs_read_once())
         result = perform(request)
         self.is_spent = result.status == BUG
         return result

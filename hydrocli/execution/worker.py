@@ -28,12 +28,13 @@ def serve(connection: Connection) -> None:
         return
     if service.ignores_signals:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for request in _requests(connection, service):
-        answer = service.handle(pickle.loads(request))
-        with suppress(OSError):  # whoever asked is gone
-            connection.send(answer)
-        if service.is_spent:
-            return
+    with service.session():
+        for request in _requests(connection, service):
+            answer = service.handle(pickle.loads(request))
+            with suppress(OSError):  # the parent has ended
+                connection.send(answer)
+            if service.is_spent:
+                return
 
 
 def _requests(connection: Connection, service: Service) -> Iterator[bytes]:

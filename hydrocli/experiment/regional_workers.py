@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,8 @@ from hydrocli.arrays import Floats
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment
 from hydrocli.errors import Stopped
-from hydrocli.experiment.setup import Case, Shared, all_ingested
-from hydrocli.experiment.stages import Training
+from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, all_ingested
+from hydrocli.experiment.stages import StagePlan
 
 Answer = tuple[Any, Any, Floats]
 """Of a basin: cost and gradient [m], or costs [k] and nothing; scores of its gauges [g]."""
@@ -34,10 +35,10 @@ class Group:
         threads: how many are computed at once.
     """
 
-    def __init__(self, trainings: Sequence[Training], threads: int) -> None:
-        self.trainings = trainings
+    def __init__(self, plans: Sequence[StagePlan], threads: int) -> None:
+        self.plans = plans
         self._problems: list[Problem] = []
-        self._pool = ThreadPoolExecutor(min(threads, len(trainings))) if threads > 1 and len(trainings) > 1 else None
+        self._pool = ThreadPoolExecutor(min(threads, len(plans))) if threads > 1 and len(plans) > 1 else None
 
     def handle(self, request: Request) -> Any:
         """What a method returns."""
@@ -46,14 +47,14 @@ class Group:
 
     def begin(self, stage: int, results: Sequence[StageResult]) -> list[tuple[Floats, Floats]]:
         """Enter a stage; the bounds of the controls of each basin."""
-        self._problems = [training.stages[stage].problem(results) for training in self.trainings]
+        self._problems = [plan.stages[stage].problem(results) for plan in self.plans]
         return [(problem.lower, problem.upper) for problem in self._problems]
 
     def gradients(self, x: Floats) -> list[Answer]:
         """Cost, gradient and scores of each basin."""
 
         def one(number: int) -> Answer:
-            return *self._problems[number].value_and_gradient(x), self.trainings[number].scores
+            return *self._problems[number].value_and_gradient(x), self.plans[number].scores
 
         return self._each(one)
 
@@ -61,7 +62,7 @@ class Group:
         """Costs [k] and scores of each basin at points [k, m]."""
 
         def one(number: int) -> Answer:
-            return self._problems[number].values(points), None, self.trainings[number].scores
+            return self._problems[number].values(points), None, self.plans[number].scores
 
         return self._each(one)
 
@@ -86,13 +87,15 @@ class GroupSpec:
     """What a process needs to compute basins: their experiments, what all share, its threads."""
 
     experiments: tuple[Experiment, ...]
-    shared: Shared
+    regional_scaling: RegionalScaling
     threads: int
 
     def group(self) -> Group:
         """The basins, read from their stores."""
         pairs = zip(self.experiments, all_ingested(self.experiments), strict=True)
-        return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
+        return Group(
+            [StagePlan(CalibrationSetup(*pair, regional_scaling=self.regional_scaling)) for pair in pairs], self.threads
+        )
 
 
 class GroupServer:
@@ -104,6 +107,10 @@ class GroupServer:
     def __init__(self, spec: GroupSpec) -> None:
         self._spec = spec
         self._group: Group | None = None
+
+    def session(self) -> AbstractContextManager[object]:
+        """Nothing to enter."""
+        return nullcontext()
 
     def handle(self, request: Request) -> Any:
         """What a method of the group returns, or what it raises, for the one that asks to raise."""
@@ -123,5 +130,5 @@ class PerBasin:
 
 def worker_lost() -> Stopped:
     """What is said of a worker that has ended without an answer."""
-    what = "a process that computes basins has ended without a word: killed, or out of memory?"
+    what = "a process that computes basins ended without an error message: killed, or out of memory?"
     return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")

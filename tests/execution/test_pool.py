@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ class Echo:
     ignores_signals: bool = False
     count: int = 0
     is_spent: bool = False
+
+    def session(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def handle(self, request: Any) -> Any:
         self.count += 1
