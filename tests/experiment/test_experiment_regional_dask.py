@@ -15,8 +15,8 @@ from runs_harness import ROOT, Dask, assert_same_bits, call, command, configurat
 
 from hydrocli.config import load, numbers_hash, regional_members
 from hydrocli.errors import NumericalError
-from hydrocli.experiment.regional import Region
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.regional import RegionalCalibration
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 
 pytest.importorskip("distributed")
 
@@ -57,7 +57,7 @@ def test_the_same_bits_whatever_dies_on_the_way(dask: Dask, store: Path, tmp_pat
     killing.start()
     told = call("calibrate", file, "--set", f"execution.cluster={dask.address}", status=75)
     killing.join()
-    assert "has ended without a word" in told.stderr
+    assert "ended without an error message" in told.stderr
     local = ["--set", "execution.cluster=local", "--set", "execution.workers=2"]
     with subprocess.Popen(command("calibrate", file, *local), stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
         victim_of(journal, running, signal.SIGTERM)
@@ -75,7 +75,9 @@ def test_errors_of_a_basin_come_out_as_they_are(dask: Dask, store: Path, tmp_pat
     file = region(tmp_path, store, "run")
     experiment = load(file, [f"execution.cluster={dask.address}"])
     assert numbers_hash(experiment) == numbers_hash(load(file))
-    several = Region([Case(member, ingested(member)) for member in regional_members(experiment)])
+    several = RegionalCalibration(
+        [CalibrationSetup(member, ingested(member)) for member in regional_members(experiment)]
+    )
     try:
         problem = several.stages[0].problem([])
         with pytest.raises(NumericalError):
