@@ -33,6 +33,7 @@ check: $(VENV)/.check  ## style, types, architecture, packaging
 	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel . >/dev/null
 	$(BIN)/python -m pip install --quiet --no-index --no-deps --target build/wheel/installed build/wheel/*.whl
 	cd build/wheel && PYTHONPATH=installed ../../$(BIN)/python -m hydrocli --version
+	cd build/wheel && PYTHONPATH=installed ../../$(BIN)/python -m hydrocli docs tutorial >/dev/null
 
 docs: $(VENV)/.test  ## the generated parts of the pages
 	$(BIN)/python tests/docs/generate.py

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("tests")
 
-QUICK = ("config", "results", "mapping", "score", "calibration", "docs")
+QUICK = ("calibration", "cli", "config", "docs", "execution", "mapping", "results", "score")
 """Folders whose tests compile little and calibrate nothing."""
 NOT_QUICK = ("peer", "slow")
 """Marks of tests in those folders that are left out."""
