@@ -17,9 +17,9 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError
+from hydrocli.experiment.roles import segmentation
 from hydrocli.experiment.setup import Case, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
-from hydrocli.score.events import Segmentation
 from hydrocli.score.regularisation import Penalty, corner
 
 Floats = NDArray[np.float64]
@@ -44,15 +44,6 @@ def calibration_cost(case: Case) -> Cost:
         _weights(case),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
         _catchments(case) if any(term.signature for term in terms) else None,
-    )
-
-
-def segmentation(experiment: Experiment, code: str) -> Segmentation:
-    """Options of the search for flood events at a gauge; its threshold, if it has one, stands for the quantile."""
-    options = experiment.flood_events.model_dump()
-    threshold = options.pop("thresholds").get(code)
-    return Segmentation(
-        **options if threshold is None else options | {"peak_quantile": 0.0, "peak_discharge": threshold}
     )
 
 

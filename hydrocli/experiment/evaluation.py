@@ -12,23 +12,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.together import FOLDER
-from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.experiment.networks import maps_from, read_phi2
-from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
-from hydrocli.experiment.simulation import write_outcome
+from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from hydrocli.experiment.setup import Case
 
 Floats = NDArray[np.float64]
 Period = tuple[datetime, datetime]
@@ -125,6 +126,11 @@ class Evaluation:
         return " and ".join(part for part in parts if part)
 
     def _simulate_again(self) -> None:
+        # What needs the model loads it; to read what a run has simulated takes a fraction of that time.
+        from hydrocli.experiment.networks import read_phi2
+        from hydrocli.experiment.setup import Case, ingested
+        from hydrocli.experiment.simulation import write_outcome
+
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
@@ -218,6 +224,9 @@ def maps_of_run(folder: Path, case: Case) -> Floats:
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
+    from hydrocli.engine.objective import ROWS
+    from hydrocli.experiment.networks import maps_from
+
     maps = maps_from(folder, case.basin)
     if case.experiment.initial.source:  # then the levels are the final ones of that run
         maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
