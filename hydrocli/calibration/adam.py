@@ -19,12 +19,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import StageResult
 from hydrocli.calibration.recorder import Recorder
-
-Array = NDArray[np.float64]
 
 EPSILON = 1e-8
 
@@ -63,8 +61,8 @@ class Adam:
     ftol: float = 0.0
     full_evaluation_every: int = 10
 
-    def minimise(self, recorder: Recorder) -> Ending:
-        """Descend from the first of the problem's starts; the best point of the way is the ending.
+    def minimise(self, recorder: Recorder) -> StageResult:
+        """Descend from the first of the problem's starts; the best point of the way is the result.
 
         Raises:
             NumericalError: the cost or its gradient is not finite somewhere on the way.
@@ -84,7 +82,7 @@ class Adam:
             gradient = way.look(iteration, x)
             if way.reason:
                 break
-        return way.ending()
+        return way.result()
 
     def share(self, iteration: int) -> float:
         """The share of `learning_rate` in an iteration, counted from 1."""
@@ -95,7 +93,7 @@ class Adam:
             return self.final_rate_fraction + (1.0 - self.final_rate_fraction) * (1.0 + math.cos(math.pi * done)) / 2.0
         return self.final_rate_fraction**done if self.schedule == "exponential" else 1.0
 
-    def _limited(self, gradient: Array) -> Array:
+    def _limited(self, gradient: Floats) -> Floats:
         length = math.sqrt(float(gradient @ gradient))
         if self.max_gradient_norm is None or length <= self.max_gradient_norm:
             return gradient
@@ -115,14 +113,14 @@ class _Way:
         self.best, self.best_iteration = (recorder.problem.starts[0], np.inf, nothing), 0
         self._settled, self._settled_at = np.inf, 0
 
-    def look(self, iteration: int, x: Array) -> Array:
+    def look(self, iteration: int, x: Floats) -> Floats:
         """The gradient that leads on from `x`."""
         cost, gradient = self.recorder.value_and_gradient(x)
         self.judge(iteration, x, cost, gradient)
         self.recorder.report(*self.best)
         return gradient
 
-    def judge(self, iteration: int, x: Array, cost: float, gradient: Array) -> None:
+    def judge(self, iteration: int, x: Floats, cost: float, gradient: Floats) -> None:
         """Keep the best; say whether patience has ended."""
         if cost < self.best[1]:
             self.best, self.best_iteration = (x, cost, gradient), iteration
@@ -133,10 +131,10 @@ class _Way:
             by = f" by more than {self.options.ftol:g}" if self.options.ftol else ""
             self.reason = f"{patience} iterations have not lowered the cost{by}; {self._lowest()}"
 
-    def ending(self) -> Ending:
+    def result(self) -> StageResult:
         """The best point, and why it is the last."""
         done = f"All {self.options.iterations} iterations are done; {self._lowest()}"
-        return self.recorder.ending(self.reason or done)
+        return self.recorder.result(self.reason or done)
 
     def _lowest(self) -> str:
         return f"that of the lowest cost is {self.best_iteration}."
@@ -145,7 +143,7 @@ class _Way:
 class _Batches(_Way):
     """One batch per iteration; every `full_evaluation_every` iterations the cost over all data."""
 
-    def look(self, iteration: int, x: Array) -> Array:
+    def look(self, iteration: int, x: Floats) -> Floats:
         """The gradient that leads on from `x`; at the end, that of the whole cost at the best point."""
         options, recorder = self.options, self.recorder
         last = iteration == options.iterations

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from cmaes import CMA
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.errors import NumericalError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class CMAES:
     patience: int = 20
     seed: int = 1
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Search around the first of the problem's starts.
 
         Raises:
@@ -67,7 +64,7 @@ class CMAES:
                 best, best_cost = points[int(np.argmin(costs))], lowest[-1]
             recorder.report(best, best_cost)
             reason = self._reason(search, lowest)
-        return recorder.ending(reason)
+        return recorder.result(reason)
 
     def _reason(self, search: CMA, lowest: list[float]) -> str:
         if len(lowest) >= self.patience and np.ptp(lowest[-self.patience :]) <= self.ftol:

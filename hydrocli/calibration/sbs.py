@@ -14,14 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Problem
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.errors import NumericalError
-
-Array = NDArray[np.float64]
 
 FORGETTING = 0.7
 """What is left of the mean step after m iterations."""
@@ -43,7 +40,7 @@ class StepByStep:
     step: float = 0.64
     min_step: float = 0.001
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Search from the first of the problem's starts.
 
         Raises:
@@ -54,9 +51,9 @@ class StepByStep:
         search = _Search(recorder, self.step)
         for _ in range(self.iterations):
             if search.step_size < self.min_step:
-                return recorder.ending(f"The step has come below {self.min_step:g}.")
+                return recorder.result(f"The step has come below {self.min_step:g}.")
             search.step()
-        return recorder.ending(f"The limit of {self.iterations} iterations is reached.")
+        return recorder.result(f"The limit of {self.iterations} iterations is reached.")
 
 
 class _Search:
@@ -90,14 +87,14 @@ class _Search:
             self._moved(_inside(self._y + self._mean_step)[np.newaxis])
         self._recorder.report(self._x, self._cost)
 
-    def _neighbours(self) -> Array:
+    def _neighbours(self) -> Floats:
         """One step to either side in every control, less where the search has just come from."""
         steps = self.step_size * np.eye(self._y.size)
         points = _inside(np.concatenate([self._y + steps, self._y - steps]))
         known = (points == self._y).all(axis=1) | (points == self._before).all(axis=1)
         return points[~known]
 
-    def _moved(self, points: Array) -> bool:
+    def _moved(self, points: Floats) -> bool:
         """Go to the best of the points, if it is better than the present one."""
         if not len(points):  # a single control, between a bound and where it came from
             return False
@@ -111,15 +108,15 @@ class _Search:
         return True
 
 
-def _transformed(problem: Problem, x: Array) -> Array:
+def _transformed(problem: Problem, x: Floats) -> Floats:
     with np.errstate(divide="ignore"):  # a bound is at infinity
         return _inside(np.arctanh(2.0 * (x - problem.lower) / (problem.upper - problem.lower) - 1.0))
 
 
-def _controls(problem: Problem, points: Array) -> Array:
+def _controls(problem: Problem, points: Floats) -> Floats:
     share = (1.0 + np.tanh(points)) / 2.0
     return np.clip(problem.lower + (problem.upper - problem.lower) * share, problem.lower, problem.upper)
 
 
-def _inside(y: Array) -> Array:
+def _inside(y: Floats) -> Floats:
     return y.clip(-LIMIT, LIMIT)

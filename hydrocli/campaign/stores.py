@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hydrocli.basin import store
 from hydrocli.basin.together import ingest_together
-from hydrocli.config import Item
+from hydrocli.config import RunSpec
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.experiment.estimate import Estimate, estimate
 from hydrocli.experiment.setup import reading, source_of
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import telling
+from hydrocli.results.write import os_errors_as_input_errors
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ PAUSE = 1.0
 LOCK = "ingestion.json"
 
 
-def ingest_all(items: Sequence[Item], workers: int, stopping: Callable[[], None]) -> Sizes:
+def ingest_all(items: Sequence[RunSpec], workers: int, stopping: Callable[[], None]) -> Sizes:
     """Build the stores that are missing; what is wrong with the data of one run does not keep the others from theirs.
 
     Args:
@@ -44,7 +44,7 @@ def ingest_all(items: Sequence[Item], workers: int, stopping: Callable[[], None]
 
 
 def _ingested(
-    items: Sequence[Item], folder: Path, workers: int, stopping: Callable[[], None]
+    items: Sequence[RunSpec], folder: Path, workers: int, stopping: Callable[[], None]
 ) -> list[str | HydrocliError]:
     with _alone(folder, stopping), reading(stopping) as told:
         return ingest_together([source_of(item.experiment) for item in items], folder, workers, told)
@@ -53,7 +53,7 @@ def _ingested(
 @contextmanager
 def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
     """Wait for another process that reads data into the same folder: they may be the same data."""
-    with telling(folder, "cannot be made"):
+    with os_errors_as_input_errors(folder, "cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
     told = False
     while True:
@@ -73,7 +73,7 @@ def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def _size(item: Item, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
+def _size(item: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
     stored = store.load(folder, fingerprint)
     if stored is None:
         return InputError(str(folder / fingerprint), "cannot be read back", "Is the disk sound?")

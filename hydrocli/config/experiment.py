@@ -11,19 +11,26 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from hydrocli.config.base import (
+    InputPath,
+    Integer,
+    Location,
+    Name,
+    Section,
+    folder_of_file,
+    raise_validation_errors,
+    validation_error,
+)
 from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
-from hydrocli.config.flood_events import FloodEvents
 from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
-from hydrocli.config.objective import Objective
+from hydrocli.config.objective import FloodEvents, Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
-from hydrocli.config.regional import Regional
-from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
 from hydrocli.config.structure import Gr, InitialWeights, Structure
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
@@ -45,12 +52,27 @@ def run_folder(value: Any, info: ValidationInfo) -> Any:
     text = re.sub(r"\{now:([^{}]+)\}", lambda match: now.strftime(match[1]), value)
     text = text.replace("{name}", info.data.get("name", "name"))
     if "{" in text or "}" in text:
-        raise refusal(f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in")
+        raise validation_error(
+            f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in"
+        )
     home = folder_of_file(info)
     folder = Path(os.path.normpath(home / text))
     if not Path(text).is_absolute() and (folder == home or folder in home.parents):
-        raise refusal(f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own")
+        raise validation_error(
+            f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own"
+        )
     return text
+
+
+class Regional(Section):
+    """Basins of other rasters, archives or periods; gauges of one raster need none of it."""
+
+    basins: tuple[InputPath, ...] = Field(
+        (),
+        description="YAML files of further basins: their period, basin, gauges, forcing and initial levels; all else "
+        "from here",
+        examples=[["lez.yaml"]],
+    )
 
 
 class Experiment(Section):
@@ -94,7 +116,7 @@ class Experiment(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_run_is_a_guess(cls, data: Any) -> Any:
+    def _parent_run_as_first_guess(cls, data: Any) -> Any:
         """Maps of another run are the first guess, unless something else is asked for."""
         parameters = data.get("parameters") if isinstance(data, dict) else None
         if isinstance(parameters, dict) and parameters.get("from") and data.get("first_guess") is None:
@@ -103,7 +125,7 @@ class Experiment(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _networks_are_trained_by_adam(cls, data: Any) -> Any:
+    def _default_stages_of_networks(cls, data: Any) -> Any:
         """Where no optimiser is asked for: as the papers do, phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
             return data
@@ -114,7 +136,7 @@ class Experiment(Section):
 
     @field_validator("mapping")
     @classmethod
-    def _descriptors_are_there(cls, mapping: Any, info: ValidationInfo) -> Any:
+    def _check_descriptors(cls, mapping: Any, info: ValidationInfo) -> Any:
         if mapping.kind not in BY_DESCRIPTORS or "basin" not in info.data:
             return mapping
         known, problems = info.data["basin"].descriptors, list[tuple[Location, str, str]]()
@@ -130,28 +152,28 @@ class Experiment(Section):
             problems += [(location, f"{name} is not among basin.descriptors", "") for name in absent if known]
         for symbol in set(mapping.uniform_parameters) & set(getattr(mapping, "descriptors_by_parameter", {})):
             problems.append((("descriptors_by_parameter", symbol), "is also in mapping.uniform_parameters", ""))
-        refuse(problems)
+        raise_validation_errors(problems)
         return mapping
 
     @field_validator("initial_weights")
     @classmethod
-    def _weights_need_a_network(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
+    def _check_initial_weights(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
         structure = info.data.get("structure")
         if network.source and structure and structure.kind not in HYBRIDS:
-            refuse(
+            raise_validation_errors(
                 [(("from",), f"the structure {structure.kind} has no network", "take grnn or node, or leave it out")]
             )
         return network
 
     @field_validator("outputs")
     @classmethod
-    def _outputs_of_the_structure(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
+    def _check_outputs(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
         if structure := info.data.get("structure"):
-            refuse(outputs.unknown_to(structure.kind))
+            raise_validation_errors(outputs.unknown_to(structure.kind))
         return outputs
 
     @model_validator(mode="after")
-    def _penalties_have_something_to_move(self) -> Experiment:
+    def _check_regularisation(self) -> Experiment:
         regularisation, last = self.objective.regularisation, self.optimiser[-1]
         problems: list[tuple[Location, str, str]] = []
         if regularisation and not regularisation.prior and self.mapping.kind == "uniform":
@@ -169,14 +191,14 @@ class Experiment(Section):
             problems.append(
                 (("objective", "regularisation", "weight"), what, "find a weight with one of them, and give it")
             )
-        refuse(problems)
+        raise_validation_errors(problems)
         return self
 
     @model_validator(mode="after")
-    def _batches_of_basins_need_basins(self) -> Experiment:
+    def _check_batches_of_basins(self) -> Experiment:
         alone = () if self.regional.basins else tuple(enumerate(self.optimiser))
         what, remedy = "there is one basin only", "name others in regional.basins, or leave it out"
-        refuse(
+        raise_validation_errors(
             [
                 (("optimiser", number, "batches", "basins"), what, remedy)
                 for number, stage in alone
@@ -187,15 +209,17 @@ class Experiment(Section):
 
     @field_validator("execution")
     @classmethod
-    def _clusters_share_basins(cls, execution: Execution, info: ValidationInfo) -> Execution:
+    def _check_cluster(cls, execution: Execution, info: ValidationInfo) -> Execution:
         if execution.cluster != "none" and "regional" in info.data and not info.data["regional"].basins:
             what = "there is one basin, and Dask shares out those of regional.basins"
-            refuse([(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")])
+            raise_validation_errors(
+                [(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")]
+            )
         return execution
 
     @field_validator("optimiser")
     @classmethod
-    def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
+    def _check_stage_mappings(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
         if not {"mapping", "structure"} <= set(info.data):
             return stages
         final = info.data["mapping"].kind
@@ -210,15 +234,15 @@ class Experiment(Section):
             if kind not in ("uniform", final) and index < len(stages) - 1:
                 what = f"a stage calibrates uniform parameters or, as mapping.kind says, {final} ones"
                 problems.append(((index, "mapping"), what, "to go on from another mapping: `parameters: {from: RUN}`"))
-            problems += [((index, "train"), *problem) for problem in _not_free(stage, kind, info.data)]
+            problems += [((index, "train"), *problem) for problem in _untrainable(stage, kind, info.data)]
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
-        refuse(problems)
+        raise_validation_errors(problems)
         return stages
 
     @model_validator(mode="after")
-    def _mapping_names_what_is_calibrated(self) -> Experiment:
+    def _check_mapped_parameters(self) -> Experiment:
         problems: list[tuple[Location, str, str]] = []
         calibrated = [symbol for symbol in PARAMETERS if self.parameters[symbol].calibrated]
         calibrated += [symbol for symbol in INITIAL_LEVELS if self.initial[symbol].calibrated]
@@ -228,11 +252,11 @@ class Experiment(Section):
                 problems.append(
                     (("mapping", key), f"not calibrated: {', '.join(idle)}", "take it off, or calibrate it")
                 )
-        refuse(problems)
+        raise_validation_errors(problems)
         return self
 
 
-def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a stage cannot change, with remedies."""
     asked = stage.train or ()
     if "network" in asked and data["structure"].kind not in HYBRIDS:

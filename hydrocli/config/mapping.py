@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hydrocli.config.section import Integer, Name, Section, refusal
+from hydrocli.config.base import Integer, Name, Section, validation_error
 
 Symbol = Literal["cp", "ct", "kexc", "akw", "bkw", "hp", "ht"]
 Width = Annotated[Integer, Field(ge=1, le=1024)]
@@ -19,26 +19,28 @@ SINGLE = "symbols that keep one value each, whatever the kind"
 DESCRIPTORS = "names of the descriptors that it sees; left out: all of basin.descriptors"
 
 
-def _distinct(value: Any) -> Any:
+def _check_distinct(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(set(map(str, value))) < len(value):
-        raise refusal("holds something twice")
+        raise validation_error("holds something twice")
     return value
 
 
-def _some(value: Any) -> Any:
+def _check_not_empty(value: Any) -> Any:
     if isinstance(value, list | tuple) and not value:
-        raise refusal("holds nothing", "leave it out for all descriptors")
-    return _distinct(value)
+        raise validation_error("holds nothing", "leave it out for all descriptors")
+    return _check_distinct(value)
 
 
-def _layers(value: Any) -> Any:
+def _check_layers(value: Any) -> Any:
     if isinstance(value, list | tuple) and not 1 <= len(value) <= 8:
-        raise refusal(f"has {len(value)} layers", "one to eight are possible, as [96, 48, 16]")
+        raise validation_error(f"has {len(value)} layers", "one to eight are possible, as [96, 48, 16]")
     return value
 
 
-Single = Annotated[tuple[Symbol, ...], BeforeValidator(_distinct), Field(description=SINGLE, examples=[["akw", "bkw"]])]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_some)]
+Single = Annotated[
+    tuple[Symbol, ...], BeforeValidator(_check_distinct), Field(description=SINGLE, examples=[["akw", "bkw"]])
+]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_check_not_empty)]
 Descriptors = Annotated[Names | None, Field(description=DESCRIPTORS, examples=[["slope", "dd"]])]
 Of = Annotated[
     dict[Symbol, Names],
@@ -51,7 +53,7 @@ Extrapolation = Annotated[
     Literal["allow", "clamp"],
     Field(description="descriptors outside their range in the calibrated catchments: allow, or clamp to that range"),
 ]
-Layers = Annotated[tuple[Width, ...], BeforeValidator(_layers)]
+Layers = Annotated[tuple[Width, ...], BeforeValidator(_check_layers)]
 
 
 class Uniform(Section):

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hydrocli.config.section import Duration, Integer, Number, OneOrMore, Section, listed, refusal, refuse
+from hydrocli.config.base import (
+    Duration,
+    Integer,
+    Number,
+    OneOrMore,
+    Section,
+    listed,
+    raise_validation_errors,
+    validation_error,
+)
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -43,22 +52,22 @@ Mapped = Annotated[
 ]
 
 
-def _some(value: Any) -> Any:
+def _check_trainable_names(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     if not value or len(set(map(str, value))) < len(value):
-        raise refusal("holds nothing, or something twice", "write [parameters], [network] or both")
+        raise validation_error("holds nothing, or something twice", "write [parameters], [network] or both")
     known = ("parameters", "network", *PARAMETERS, *INITIAL_LEVELS)
     if unknown := [item for item in value if item not in known]:
-        raise refusal(f"'{unknown[0]}' cannot be freed", f"choose among {', '.join(known)}")
+        raise validation_error(f"'{unknown[0]}' cannot be freed", f"choose among {', '.join(known)}")
     if "parameters" in value and set(value) - {"parameters", "network"}:
-        raise refusal("names all parameters and single ones", "write `parameters`, or the single ones")
+        raise validation_error("names all parameters and single ones", "write `parameters`, or the single ones")
     return value
 
 
 Train = Annotated[
     tuple[str, ...] | None,
-    BeforeValidator(_some),
+    BeforeValidator(_check_trainable_names),
     Field(
         description="what changes: parameters (or single ones of those that are calibrated: cp, ct ...), weights of "
         "the network; left out: all there is",
@@ -106,9 +115,11 @@ class Batches(Section):
     )
 
     @model_validator(mode="after")
-    def _of_what(self) -> Batches:
+    def _check_batch_length(self) -> Batches:
         if self.length is None and (self.basins is None or self.gauges or self.spin_up):
-            refuse([(("length",), "is needed", "leave it out only where batches consist of whole basins (`basins`)")])
+            raise_validation_errors(
+                [(("length",), "is needed", "leave it out only where batches consist of whole basins (`basins`)")]
+            )
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hydrocli.config.section import InputPath, Integer, Number, Section, refusal, refuse
+from hydrocli.config.base import InputPath, Integer, Number, Section, raise_validation_errors, validation_error
 
 Width = Annotated[Integer, Field(ge=1, le=256)]
 FluxLimits = Literal["conservative", "as_published"]
@@ -14,16 +14,16 @@ Tolerance = Annotated[Number, Field(ge=1e-14, le=1e-2)]
 TOLERANCE = "relative step at which Newton's method has converged"
 
 
-def _layers(value: Any) -> Any:
+def _check_layers(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(value) not in (1, 2):
-        raise refusal(f"has {len(value)} hidden layers", "one or two are possible, as [16] or [32, 16]")
+        raise validation_error(f"has {len(value)} hidden layers", "one or two are possible, as [16] or [32, 16]")
     return value
 
 
-class Network(Section):
+class FluxNetworkOptions(Section):
     """phi1, the network that corrects fluxes from hp, ht, pn and en; one set of weights for all cells and times."""
 
-    hidden: Annotated[tuple[Width, ...], BeforeValidator(_layers)] = Field(
+    hidden: Annotated[tuple[Width, ...], BeforeValidator(_check_layers)] = Field(
         (16,), description="units of the hidden layers, one or two of them", examples=[[16]]
     )
     activation: Literal["silu", "leaky_relu"] = Field("silu", description="of the hidden layers: silu or leaky_relu")
@@ -45,7 +45,9 @@ class Grnn(Section):
     """Hybrid of GR."""
 
     kind: Literal["grnn"] = Field(description="grnn: gr with fluxes that a network corrects")
-    network: Network = Field(default_factory=Network, description="the network that corrects fluxes")
+    network: FluxNetworkOptions = Field(
+        default_factory=FluxNetworkOptions, description="the network that corrects fluxes"
+    )
     flux_limits: FluxLimits = Field(
         "conservative", description="conservative: a flux takes no more than the store has; as_published: it may"
     )
@@ -69,7 +71,9 @@ class Node(Section):
     """Neural differential equations."""
 
     kind: Literal["node"] = Field(description="node: ode with fluxes that a network corrects")
-    network: Network = Field(default_factory=Network, description="the network that corrects fluxes")
+    network: FluxNetworkOptions = Field(
+        default_factory=FluxNetworkOptions, description="the network that corrects fluxes"
+    )
     network_coupling: Literal["implicit", "lagged"] = Field(
         "implicit", description="levels that the network sees: implicit: at the end of a step; previous: before it"
     )
@@ -79,10 +83,10 @@ class Node(Section):
     tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
 
     @model_validator(mode="after")
-    def _newton_needs_no_kink(self) -> Node:
+    def _check_smooth_activation(self) -> Node:
         if self.network_coupling == "implicit" and self.network.activation == "leaky_relu":
             what = "leaky_relu has a kink, which Newton's method does not pass where the network is implicit"
-            refuse([(("network", "activation"), what, "take silu, or network_coupling: lagged")])
+            raise_validation_errors([(("network", "activation"), what, "take silu, or network_coupling: lagged")])
         return self
 
 

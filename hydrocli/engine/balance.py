@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
 from hydrocli.engine.net_forcing import intercept_row
 from hydrocli.engine.order import WavefrontOrder
@@ -30,8 +31,6 @@ from hydrocli.engine.simulator import NO_WEIGHTS, Rows, Simulator
 from hydrocli.jit import loop
 from hydrocli.structures.network import STRIP
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
-
-Floats = NDArray[np.float64]
 
 TERMS = ("evapotranspiration", "exchange", "correction_source", "clamped", "runoff", "storage_change")
 ES, EXCHANGE, SOURCE, CLAMPED = (FLUXES.index(name) for name in ("es", "exchange", "source", "clamped"))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.rows import inputs_of
 from hydrocli.jit import loop
 from hydrocli.structures.grnn import UNLIMITED
@@ -34,8 +35,6 @@ from hydrocli.water.production import percolation, production
 from hydrocli.water.state_space import state_space_rates
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff, transfer
 from hydrocli.water.vector_math import maximum, minimum
-
-Floats = NDArray[np.float64]
 
 FLUXES = (
     "pn", "en", "ps", "es", "pr", "perc", "exchange", "qr", "qd", "f1", "f2", "f3", "f4", "source", "clamped",

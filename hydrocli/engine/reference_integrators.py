@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import equations_of
 from hydrocli.engine.order import order_forcing, wavefront_order
 from hydrocli.engine.simulator import Rows, Simulator, State
@@ -24,8 +25,6 @@ from hydrocli.structures.network import network
 from hydrocli.structures.structure import HIGHEST_LEVEL, Structure
 from hydrocli.water.state_space import state_space_rates, state_space_runoff
 from hydrocli.water.transfer import LOWEST_LEVEL
-
-Floats = NDArray[np.float64]
 
 EULER = np.zeros((1, 1)), np.ones(1)
 RK4 = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1.0, 0]]), np.array([1, 2, 2, 1]) / 6

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import Columns, Floats
+from hydrocli.report.tables import Columns
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import Period
-from hydrocli.report.tables import Columns, Floats, Times, envelope, highest, runs_of
+from hydrocli.report.tables import Columns, Times, envelope, highest, runs_of
 
 CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.names import FLUXES
 from hydrocli.report import balance, corrections, hydrographs, maps
 from hydrocli.report.page import Block, Picture, Section, sheet
 from hydrocli.report.sections import on_cells
 from hydrocli.report.source import Source
-from hydrocli.report.tables import Columns, Floats, Times
+from hydrocli.report.tables import Columns, Times
 
 LEVELS = {"hp": "production store hp", "ht": "transfer store ht"}
 MEANS = ("aet", "exchange", "qt", "storage", "ps", "es", "pr", "perc", "pn", "en", "qr", "qd")

@@ -18,7 +18,7 @@ from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.results.write import telling
+from hydrocli.results.write import os_errors_as_input_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ class _Lazy:
 
     def __set_name__(self, owner: type[Run], name: str) -> None:
         self.name = name
-        self.__doc__ = TABLES[name].words
+        self.__doc__ = TABLES[name].description
 
     def __get__(self, run: Run | None, owner: type[Run]) -> Any:
         if run is None:
@@ -109,7 +109,7 @@ class Run:
         """
         path = self.folder / file
         try:
-            with telling(path, "cannot be read"):
+            with os_errors_as_input_errors(path, "cannot be read"):
                 return path.read_text(encoding="utf-8") if path.exists() else ""
         except UnicodeDecodeError as error:
             raise InputError(str(path), "is no text in UTF-8", "Put it back.") from error
@@ -152,7 +152,7 @@ class Run:
         if not path.exists():
             raise InputError(str(path), "is not there", command)
         try:
-            with telling(path, "cannot be read"):
+            with os_errors_as_input_errors(path, "cannot be read"):
                 arrow = pq.ParquetFile(path).read()  # read_table would load pandas
         except pa.ArrowException as error:
             raise InputError(str(path), f"is broken: {error}", command) from error

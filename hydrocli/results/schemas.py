@@ -28,7 +28,7 @@ class Column:
 
     name: str
     kind: Kind
-    words: str
+    description: str
     unit: str = ""
     null: str = ""
 
@@ -38,7 +38,7 @@ class Table:
     """One file `<name>.parquet`; `command` is the one that writes it, `is_map` says that x and y are in it."""
 
     name: str
-    words: str
+    description: str
     columns: tuple[Column, ...]
     command: str = "calibrate"
     is_map: bool = False
@@ -65,7 +65,7 @@ PLACE = (
 
 def of_quantity(quantity: Quantity, null: str = "") -> Column:
     """The column of a quantity of `hydrocli.names`."""
-    return Column(quantity.symbol, "float", quantity.words, quantity.unit, null)
+    return Column(quantity.symbol, "float", quantity.long_name, quantity.unit, null)
 
 
 DISCHARGE = Table(
@@ -443,14 +443,14 @@ def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
             column.name,
             arrow_type(column.kind),
             nullable=bool(column.null),
-            metadata={"unit": column.unit, "description": column.words, "null": column.null},
+            metadata={"unit": column.unit, "description": column.description, "null": column.null},
         )
         for column in table.columns
     ]
     metadata = {
         "hydrocli": hydrocli.__version__,
         "run": run,
-        "description": table.words,
+        "description": table.description,
         "units": json.dumps({column.name: column.unit for column in table.columns if column.unit}),
         **({"crs": crs_wkt} if table.is_map else {}),
     }

@@ -23,11 +23,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hydrocli.arrays import Floats
 from hydrocli.score.baseflow import baseflow
 
-Series = NDArray[np.float64]
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 
@@ -123,13 +123,13 @@ def season(time: np.datetime64) -> str:
     return SEASONS[(month + 1) % 12 // 3]
 
 
-def _local_maxima(series: Series, least: float) -> list[int]:
+def _local_maxima(series: Floats, least: float) -> list[int]:
     """Indices of local maxima of at least `least`, the first of equal ones; never the ends, nor beside a NaN."""
     inner, before, after = series[1:-1], series[:-2], series[2:]
     return [int(i) + 1 for i in np.flatnonzero((inner > before) & (inner >= after) & (inner >= least))]
 
 
-def _apart(peaks: list[int], flow: Series, distance: float) -> list[int]:
+def _apart(peaks: list[int], flow: Floats, distance: float) -> list[int]:
     """The peaks that no higher one (no earlier one as high) has nearer than a distance in steps."""
     kept: list[int] = []
     for peak in sorted(peaks, key=lambda at: (-flow[at], at)):
@@ -138,7 +138,7 @@ def _apart(peaks: list[int], flow: Series, distance: float) -> list[int]:
     return sorted(kept)
 
 
-def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int:
+def _start(rain: Floats, peak: int, clock: _Clock, options: Segmentation) -> int:
     begin = max(peak - clock.steps(options.onset_search), 0)
     searched = rain[begin : max(peak + 1 - clock.lead(), begin)]
     if searched.size < 2:
@@ -151,7 +151,7 @@ def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int
     return begin + (onsets[strong[0]] if strong.size else int(np.argmax(gradient)))
 
 
-def _end(flow: Series, start: int, peak: int, clock: _Clock, options: Segmentation) -> int:
+def _end(flow: Floats, start: int, peak: int, clock: _Clock, options: Segmentation) -> int:
     window = clock.steps(options.end_window)
     earliest = max(peak, clock.lead())
     latest = max(start + clock.steps(options.max_duration), earliest)
@@ -162,7 +162,7 @@ def _end(flow: Series, start: int, peak: int, clock: _Clock, options: Segmentati
     return peak if np.isnan(quick).all() else earliest + int(np.nanargmin(quick))
 
 
-def _merged(events: Iterable[Event], flow: Series, rain: Series) -> list[Event]:
+def _merged(events: Iterable[Event], flow: Floats, rain: Floats) -> list[Event]:
     merged: list[Event] = []
     for event in sorted(events, key=lambda event: event.start):
         if not merged or merged[-1].end < event.start:

@@ -73,10 +73,10 @@ def test_steps_of_the_constant_correction(path: Path, iteration: int, ratio: flo
 
 def test_walks_the_valley(path: Path) -> None:
     outcome = solve(path, Adam(iterations=4000, learning_rate=0.02), Rosenbrock().problem(START))
-    ending = outcome.endings[0]
-    np.testing.assert_allclose(ending.x, 1.0, atol=1e-3)
-    assert ending.finished
-    assert (ending.iterations, ending.evaluations) == (4000, 4001)
+    result = outcome.results[0]
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-3)
+    assert result.finished
+    assert (result.iterations, result.evaluations) == (4000, 4001)
     assert [iteration.iteration for iteration in outcome.history] == list(range(4001))
 
 
@@ -94,22 +94,22 @@ def test_returns_the_best_of_its_way(path: Path) -> None:
     )
     best = min(computed)
     assert computed[-1] > best
-    ending, costs = outcome.endings[0], [iteration.cost for iteration in outcome.history]
-    assert (ending.cost, ending.x.tobytes()) == best
-    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    result, costs = outcome.results[0], [iteration.cost for iteration in outcome.history]
+    assert (result.cost, result.x.tobytes()) == best
+    np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert costs == sorted(costs, reverse=True)
-    assert ending.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
+    assert result.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
 
 
 def test_is_cut_at_the_bounds(path: Path) -> None:
     """The minimum of a paraboloid lies outside in two of three directions: x ends on these bounds, and never beyond."""
     centre, lower, upper = np.array([3.0, -4.0, 0.0]), np.array([-1.5, -2.0, -np.inf]), np.array([0.5, np.inf, np.inf])
     problem, points = recording(lambda x: (float(np.sum((x - centre) ** 2)), 2 * (x - centre)), lower, upper)
-    ending = solve(path, Adam(iterations=300, learning_rate=0.05), problem).endings[0]
+    result = solve(path, Adam(iterations=300, learning_rate=0.05), problem).results[0]
     assert ((np.array(points) >= lower) & (np.array(points) <= upper)).all()
-    np.testing.assert_array_equal(ending.x[:2], [0.5, -2.0])
-    np.testing.assert_allclose(ending.x[2], 0.0, atol=1e-3)
-    np.testing.assert_array_equal(problem.free_gradient(ending.x, ending.gradient)[:2], 0.0)
+    np.testing.assert_array_equal(result.x[:2], [0.5, -2.0])
+    np.testing.assert_allclose(result.x[2], 0.0, atol=1e-3)
+    np.testing.assert_array_equal(problem.free_gradient(result.x, result.gradient)[:2], 0.0)
 
 
 def test_a_number_that_is_none_stops_with_the_place(path: Path) -> None:
@@ -149,9 +149,9 @@ def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None
     while True:
         function = Rosenbrock()
         outcome = calibrate(path, adam, function, should_stop=lambda function=function: function.computed == 1)
-        if outcome.endings[-1].finished:
+        if outcome.results[-1].finished:
             break
-        assert outcome.endings[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
         stops += 1
     assert stops == 17
     assert outcome.bits == whole.bits
@@ -201,10 +201,10 @@ def test_a_long_gradient_is_shortened(path: Path) -> None:
 def test_patience_ends_it(path: Path) -> None:
     """The cost is that of a slope which ends: after iteration 10 nothing is lower by more than the tolerance."""
     problem, points = recording(lambda x: (-float(min(len(points), 11)) - 1e-3 * len(points), np.ones(3)), -OPEN, OPEN)
-    ending = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).endings[0]
-    assert ending.iterations == 17
-    assert ending.finished
-    assert ending.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
+    result = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).results[0]
+    assert result.iterations == 17
+    assert result.finished
+    assert result.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
 
 
 PARTS = 4
@@ -224,16 +224,16 @@ def batches(function: Rosenbrock) -> Sequence[Stage]:
 
 def test_batches_are_judged_by_the_whole_cost(path: Path) -> None:
     outcome = calibrate(path, batches)
-    ending, history = outcome.endings[0], outcome.history
+    result, history = outcome.results[0], outcome.history
     assert [i.iteration for i in history] == list(range(23))
     changes = [i for i in range(1, 23) if history[i].cost != history[i - 1].cost]
     assert changes
     assert set(changes) <= {5, 10, 15, 20, 22}
-    assert ending.cost == Rosenbrock().values(ending.x[np.newaxis])[0]
-    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    assert result.cost == Rosenbrock().values(result.x[np.newaxis])[0]
+    np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert np.isfinite([i.batch_cost for i in history[:-1]]).all()
     assert np.isnan(history[-1].batch_cost)
-    assert ending.evaluations == 22 + 6 + 1  # batches, whole costs, the gradient at the end
+    assert result.evaluations == 22 + 6 + 1  # batches, whole costs, the gradient at the end
 
 
 def test_batches_killed_at_every_evaluation(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from runs_harness import (
 
 from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.names import PARAMETERS
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
@@ -68,7 +68,7 @@ def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
 def test_threads_and_memory_change_no_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 cells give threads something to share, and 64 kB hold a few rows of states only."""
     monkeypatch.setattr(order, "CHUNK", 16)
-    monkeypatch.setattr("hydrocli.config.section.LEAST_MEMORY", 1)
+    monkeypatch.setattr("hydrocli.config.base.LEAST_MEMORY", 1)
     for threads, memory in ((1, 2 * 10**9), (2, 2 * 10**9), (1, 65536), (3, 65536)):
         changes = DISTRIBUTED | {"execution": {"threads": threads, "memory": memory}}
         call("calibrate", configuration(tmp_path / f"{threads}-{memory}.yaml", store, changes=changes))
@@ -179,7 +179,7 @@ def noise_free(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_noise_free_sample_is_its_truth(noise_free: Path) -> None:
     """The discharge that was written is that of the true maps, to the digits of the file."""
     experiment = load(noise_free / "config.yaml")
-    case = Case(experiment, ingested(experiment))
+    case = CalibrationSetup(experiment, ingested(experiment))
     network, maps = case.basin.network, []
     for symbol in PARAMETERS:
         with rasterio.open(noise_free / "truth" / f"{symbol}.tif") as raster:

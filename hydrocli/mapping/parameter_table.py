@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.errors import ConfigurationError, Errors
-from hydrocli.mapping.bounds import unsquashed
-
-Array = NDArray[np.float64]
+from hydrocli.mapping.bounds import scaled_logit
 
 ROUNDING = 1e-9
 """How far outside its bounds, in units of their width, a value may lie: what a chain of mappings rounds."""
 
 
 @dataclass(frozen=True, eq=False)
-class ParameterRow:
+class ParameterSpec:
     """One parameter, or one initial level.
 
     Attributes:
@@ -32,11 +31,11 @@ class ParameterRow:
     symbol: str
     lower: float
     upper: float
-    value: float | Array
+    value: float | Floats
     calibrated: bool = True
 
 
-def continued(rows: Sequence[ParameterRow], parameters: Array) -> list[ParameterRow]:
+def with_values(rows: Sequence[ParameterSpec], parameters: Floats) -> list[ParameterSpec]:
     """The same rows with the maps, [p, n], that another mapping ended with: how one stage goes on from another.
 
     A uniform mapping of these rows starts from the means, a distributed one from the maps; cells and rows that it does
@@ -46,7 +45,7 @@ def continued(rows: Sequence[ParameterRow], parameters: Array) -> list[Parameter
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ParameterTable:
     """All rows stacked; what all mappings share.
 
     Attributes:
@@ -58,13 +57,13 @@ class Rows:
     """
 
     symbols: tuple[str, ...]
-    values: Array
-    lower: Array
-    upper: Array
+    values: Floats
+    lower: Floats
+    upper: Floats
     calibrated: NDArray[np.intp]
 
     @classmethod
-    def stack(cls, rows: Sequence[ParameterRow], n_cells: int) -> Rows:
+    def stack(cls, rows: Sequence[ParameterSpec], n_cells: int) -> ParameterTable:
         """Check and stack the rows over `n_cells` cells.
 
         Raises:
@@ -91,22 +90,22 @@ class Rows:
         return tuple(self.symbols[k] for k in self.calibrated)
 
     @property
-    def free_lower(self) -> Array:
+    def free_lower(self) -> Floats:
         """Lower bounds of the calibrated rows, [k, 1]."""
         return self.lower[self.calibrated]
 
     @property
-    def free_upper(self) -> Array:
+    def free_upper(self) -> Floats:
         """Upper bounds of the calibrated rows, [k, 1]."""
         return self.upper[self.calibrated]
 
-    def with_free(self, values: Array) -> Array:
+    def with_free(self, values: Floats) -> Floats:
         """Theta, [p, n]: values, [k, n], in the calibrated rows, and the fixed ones."""
         theta = self.values.astype(values.dtype)
         theta[self.calibrated] = values
         return theta
 
-    def unsquashed_values(self, cells: NDArray[np.bool_]) -> Array:
+    def logit_values(self, cells: NDArray[np.bool_]) -> Floats:
         """S^-1, [k], of the calibrated rows' values, which are to be the same in all cells that are seen.
 
         Raises:
@@ -123,7 +122,7 @@ class Rows:
         ]
         if problems:
             raise Errors([*problems])
-        return unsquashed(seen.mean(axis=1, keepdims=True), self.free_lower, self.free_upper)[:, 0]
+        return scaled_logit(seen.mean(axis=1, keepdims=True), self.free_lower, self.free_upper)[:, 0]
 
     def _check(self) -> None:
         margin = ROUNDING * (self.upper - self.lower)
@@ -132,7 +131,7 @@ class Rows:
         if problems:
             raise Errors([*problems])
 
-    def _outside(self, k: int, field: Array, inside: NDArray[np.bool_]) -> ConfigurationError:
+    def _outside(self, k: int, field: Floats, inside: NDArray[np.bool_]) -> ConfigurationError:
         cell = int(np.argmin(inside))
         place = "" if np.ptp(field) == 0 else f" in cell {cell}"
         return ConfigurationError(
@@ -142,7 +141,7 @@ class Rows:
         )
 
 
-def _bounds_problem(row: ParameterRow) -> ConfigurationError | None:
+def _bounds_problem(row: ParameterSpec) -> ConfigurationError | None:
     if not row.calibrated or (np.isfinite([row.lower, row.upper]).all() and row.lower < row.upper):
         return None
     return ConfigurationError(

@@ -15,11 +15,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from hydrocli.config.base import Location
 from hydrocli.config.campaign import Campaign
 from hydrocli.config.document import Document, Dumper, dotted, escaped, parse
 from hydrocli.config.experiment import Experiment
 from hydrocli.config.load import read_document, validated
-from hydrocli.config.section import Location
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError
 
 CODE = re.compile(r"\w[\w.\-]*", re.ASCII)
@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Item:
+class RunSpec:
     """One run of a campaign; `attributes` are the columns of the table that are no keys."""
 
     model: str
@@ -81,7 +81,7 @@ def load_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignFile:
     return CampaignFile(campaign, document, read_document(campaign.base))
 
 
-def table_of(file: CampaignFile) -> Path:
+def catchment_table(file: CampaignFile) -> Path:
     """The table of the catchments: that of the campaign, else that of the gauges of the base.
 
     Raises:
@@ -96,7 +96,7 @@ def table_of(file: CampaignFile) -> Path:
     return (Path(file.base.source).absolute().parent / gauges["table"]).resolve()
 
 
-def items_of(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[Item]:
+def run_specs(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[RunSpec]:
     """Every run of a campaign, models in the order of the file, catchments in that of the table.
 
     Args:
@@ -109,7 +109,7 @@ def items_of(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[Item]
     """
     problems = [*file.base.in_order(), *_odd_codes(table, rows)]
     chosen = _chosen(file, table, rows, problems)
-    items: list[Item] = []
+    items: list[RunSpec] = []
     refused: dict[tuple[str, ...], list[HydrocliError]] = {}
     for model in file.campaign.models:
         modelled = _modelled(file, model)
@@ -121,7 +121,7 @@ def items_of(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[Item]
             experiment = validated(document, Experiment)
             problem_list = document.in_order() + _needed(document, experiment)
             if experiment is not None and not problem_list:
-                items.append(Item(model, code, experiment, attributes))
+                items.append(RunSpec(model, code, experiment, attributes))
             for location, error in [*document.problems.items()] or [((), error) for error in problem_list]:
                 refused.setdefault((dotted(location), error.what, error.remedy), []).append(error)
     problems += [_once(errors) for errors in refused.values()]
@@ -130,8 +130,8 @@ def items_of(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[Item]
     return items
 
 
-def experiment_of(values: Any) -> Experiment:
-    """The experiment of plain values that `hydrocli.config.plain` has made.
+def experiment_from_dict(values: Any) -> Experiment:
+    """The experiment of plain values that `hydrocli.config.to_dict` has made.
 
     Raises:
         ConfigurationError: they are not.
@@ -181,7 +181,7 @@ def _modelled(file: CampaignFile, model: str) -> Document:
     for location, value in _leaves(file.campaign.models[model] or {}, ()):
         place: Location = ("models", model, *location)
         line = file.document.where(place).removesuffix(dotted(place)).rstrip(": ")
-        document.lay(location, value, f"{line}: models.{model}")
+        document.overlay(location, value, f"{line}: models.{model}")
     return document
 
 
@@ -208,9 +208,9 @@ def _lay_row(document: Document, row: Row, where: str) -> Row:
         elif value is not None and value != "":
             location = tuple(column.split("."))
             given = _cell(value) if isinstance(value, str) else Document(where, _plain(value))
-            document.lay(location, deepcopy(given.values), where)
+            document.overlay(location, deepcopy(given.values), where)
             for problem in given.problems.values():
-                document.refuse(location, problem.what, problem.remedy)
+                document.add_problem(location, problem.what, problem.remedy)
     return attributes
 
 
@@ -233,11 +233,11 @@ def _lay_identity(document: Document, file: CampaignFile, name: str, code: str, 
     """What makes the run that of one catchment and one model: its name, its folder, its gauge."""
     given = {location for location, line in document.lines.items() if isinstance(line, str)}
     where = file.document.source
-    document.lay(("name",), name, where)
-    document.lay(("folder",), str(Path(file.campaign.folder) / model / code), where)
+    document.overlay(("name",), name, where)
+    document.overlay(("folder",), str(Path(file.campaign.folder) / model / code), where)
     for key, value in (("calibration", [code]), ("validation", []), ("weights", None)):
         if ("gauges", key) not in given:
-            document.lay(("gauges", key), value, where)
+            document.overlay(("gauges", key), value, where)
 
 
 def _needed(document: Document, experiment: Experiment | None) -> list[HydrocliError]:

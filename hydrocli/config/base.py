@@ -1,7 +1,7 @@
-"""What the sections of the configuration are made of: their base, and the kinds of values that the YAML writes as text.
+"""Base class of the sections, and the types of values that the YAML writes as text.
 
-A validator refuses with `refusal` (one value) or `refuse` (several keys at once), whose words reach the user unchanged;
-the words for what pydantic itself refuses stand in `wording`.
+A validator reports with `validation_error` (one value) or `raise_validation_errors` (several keys at once); their text
+reaches the user unchanged. Messages for what pydantic itself rejects are in `load`.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ Location = tuple[str | int, ...]
 """Path of a key: names of keys, indices of lists."""
 
 
-def refusal(what: str, remedy: str = "") -> PydanticCustomError:
+def validation_error(what: str, remedy: str = "") -> PydanticCustomError:
     """The error of one value, to be raised by its validator."""
     return PydanticCustomError("refused", "{what}", {"what": what, "remedy": remedy})
 
 
-def refuse(problems: list[tuple[Location, str, str]]) -> None:
+def raise_validation_errors(problems: list[tuple[Location, str, str]]) -> None:
     """Raise the problems (key within the section, what, remedy) together; none: go on."""
     if problems:
         details = [
-            InitErrorDetails(type=refusal(what, remedy), loc=location, input=None)
+            InitErrorDetails(type=validation_error(what, remedy), loc=location, input=None)
             for location, what, remedy in problems
         ]
         raise ValidationError.from_exception_data("refused", details)
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value found, as a message names it."""
     if value is None:
         return "nothing"
@@ -71,7 +71,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_empty(cls, value: Any) -> Any:
+    def _drop_empty_keys(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return {} if value is None else value
         known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -97,7 +97,7 @@ class OneOrMore:
 def listed(value: Any) -> Any:
     """The list of a value that stands alone; an empty one is refused."""
     if value == []:
-        raise refusal("holds nothing", "leave it out for the default, or name one or several")
+        raise validation_error("holds nothing", "leave it out for the default, or name one or several")
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -108,13 +108,13 @@ def utc(value: Any) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError as error:
-            raise refusal(f"'{value}' is not a time", expected) from error
+            raise validation_error(f"'{value}' is not a time", expected) from error
     if not isinstance(value, datetime):
-        raise refusal(f"{shown(value)} is not a time", expected)
+        raise validation_error(f"{quoted(value)} is not a time", expected)
     if value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
     if value.microsecond:
-        raise refusal(f"'{value}' has fractions of a second", expected)
+        raise validation_error(f"'{value}' has fractions of a second", expected)
     return value
 
 
@@ -130,9 +130,9 @@ def step_seconds(value: Any) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         seconds = value
     else:
-        raise refusal(f"{shown(value)} is not a time step", expected)
+        raise validation_error(f"{quoted(value)} is not a time step", expected)
     if not SHORTEST_STEP <= seconds <= DAY or DAY % seconds:
-        raise refusal(f"a step of {shown(value)} cannot be used", expected)
+        raise validation_error(f"a step of {quoted(value)} cannot be used", expected)
     return seconds
 
 
@@ -140,7 +140,9 @@ def _duration(value: Any) -> int:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
         value = int(match[1]) * STEP_UNITS[match[2]]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise refusal(f"{shown(value)} is not a duration", "write it as 10d, 36h, 90min ... or a number of seconds")
+        raise validation_error(
+            f"{quoted(value)} is not a duration", "write it as 10d, 36h, 90min ... or a number of seconds"
+        )
     return value
 
 
@@ -153,7 +155,7 @@ def _memory(value: Any) -> int:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([TGM]i?B)", value.strip(), re.ASCII)):
         value = int(float(match[1]) * MEMORY_UNITS[match[2]])
     if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_MEMORY:
-        raise refusal(f"{shown(value)} is not an amount of memory", expected)
+        raise validation_error(f"{quoted(value)} is not an amount of memory", expected)
     return value
 
 
@@ -164,7 +166,9 @@ def _memory_text(size: int) -> str | int:
 def _path(value: Any, info: ValidationInfo) -> str:
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
-        raise refusal(f"{shown(value)} is not a path", "write the path of a file or folder, relative to the YAML file")
+        raise validation_error(
+            f"{quoted(value)} is not a path", "write the path of a file or folder, relative to the YAML file"
+        )
     path = Path(text).expanduser() if text.startswith("~/") else Path(text)
     return os.path.normpath(folder_of_file(info) / path)
 
@@ -178,7 +182,9 @@ def _code(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
-        raise refusal(f"{shown(value)} is not a gauge code", "write the code as in the gauge table, in quotes")
+        raise validation_error(
+            f"{quoted(value)} is not a gauge code", "write the code as in the gauge table, in quotes"
+        )
     return value
 
 
