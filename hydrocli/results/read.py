@@ -19,6 +19,7 @@ from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
 from hydrocli.results.write import os_errors_as_input_errors
+from hydrocli.run_format import RUN_FORMAT, other_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,6 +157,9 @@ class Run:
                 arrow = pq.ParquetFile(path).read()  # read_table would load pandas
         except pa.ArrowException as error:
             raise InputError(str(path), f"is broken: {error}", command) from error
+        found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
+        if found.isdecimal() and found != str(RUN_FORMAT):
+            raise other_format(path, found)
         lacking = {column.name for column in table.columns} - set(arrow.column_names)
         if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
             what = f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: not written by this version"
