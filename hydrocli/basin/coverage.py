@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Piece, gaps
-from hydrocli.basin.grid import Floats
 from hydrocli.basin.ingest import (
     make_domain,
     make_reader,

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 WHERE = "gauges.discharge.path"

@@ -25,9 +25,9 @@ from threading import Thread
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.archive import Archive
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats, Integers
 from hydrocli.basin.pet import day_of_step, extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.rasters import RasterReader, quick_opening
 from hydrocli.errors import InputError

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Conversion, Counts, Piece, Target, fill, gaps
 from hydrocli.basin.gauges import Placement, place, read_table
-from hydrocli.basin.grid import Floats, Integers, latitudes
+from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.rasters import RasterReader, UnreadableError, quick_opening, raster_grid, read_whole
 from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan, options_of, shared

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.basin.grid import Floats, Grid, Integers, describe
+from hydrocli.arrays import Floats, Integers
+from hydrocli.basin.grid import Grid, describe
 from hydrocli.errors import InputError
 
 OUTLET, NO_CELL = -1, -2

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats
 
 DAY = 86400
 SOLAR_CONSTANT = 0.0820

@@ -22,7 +22,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
+from hydrocli.arrays import Floats, Integers
+from hydrocli.basin.grid import Grid, crs_to_wkt
 from hydrocli.errors import InputError
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}

@@ -14,9 +14,8 @@ catchment of another. Gauges on one cell have the same catchment and are not ups
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Flags = NDArray[np.bool_]
+from hydrocli.arrays import Flags
 
 
 def with_role(role: str, catchments: Flags) -> Flags:

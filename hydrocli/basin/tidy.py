@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
 from hydrocli.basin.discharge import MISSING
-from hydrocli.basin.grid import Floats
 from hydrocli.errors import InputError
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hydrocli.arrays import Integers
 from hydrocli.basin import store
-from hydrocli.basin.grid import Integers
 from hydrocli.basin.ingest import OF_DRAINAGE, Draft, Progress, complete, make_draft, make_reader, read_drainage
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.rasters import UnreadableError

@@ -1,8 +1,8 @@
 """`hydrocli batch`: every run of a campaign that is not done yet.
 
-A call looks at the run folders, does what is missing, and leaves what is done; so it may be called every night, be
-stopped at any moment, and be called on many nodes at once, each with its own share. What happened to each run stands
-in its folder, and in the table that is made of all of them.
+A call reads the states of the run folders and does what is missing. So it can be started every night, be stopped at any
+moment, and run on many nodes at once, each with its own share. The state of each run is kept in its folder, and in the
+table of all runs.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hydrocli.basin.catchments import read_catchments
-from hydrocli.campaign.processes import Crew, Processes
 from hydrocli.campaign.schedule import Limits, Queue, need
+from hydrocli.campaign.slurm import slurm_cluster
 from hydrocli.campaign.stores import Sizes, ingest_all
-from hydrocli.campaign.worker import Ending, Task
+from hydrocli.campaign.worker import RunService, RunTask
 from hydrocli.config import (
     CampaignFile,
     Experiment,
-    Item,
+    RunSpec,
+    catchment_table,
     differing_keys,
-    items_of,
     load,
     load_campaign,
     numbers_hash,
-    plain,
     resolved_campaign,
-    table_of,
+    run_specs,
+    to_dict,
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
+from hydrocli.execution.pool import Executor, TaskResult, executor_of
 from hydrocli.execution.progress import Task as Progress
 from hydrocli.execution.progress import track
 from hydrocli.execution.resources import usable_cores, usable_memory
@@ -42,15 +44,15 @@ from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import telling, write_text
+from hydrocli.results.write import os_errors_as_input_errors, write_text
 
 logger = logging.getLogger(__name__)
 
 BETWEEN_TABLES = 20.0
-"""Seconds between two tables of a campaign that goes on."""
+"""Seconds between two tables while a campaign is running."""
 CALIBRATE = "calibrate"
 NO_FAILURE = 0, Stopped.exit_status, HeldError.exit_status
-"""Endings of which the folder tells more: who held it may have done the run meanwhile."""
+"""Results for which the folder decides: another process may have done the run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -77,40 +79,40 @@ class _Call:
     """One call: its runs, and how those that it has tried have ended."""
 
     file: CampaignFile
-    items: list[Item]
+    specs: list[RunSpec]
     options: Options
-    endings: dict[str, Ending] = field(default_factory=dict)
+    results: dict[str, TaskResult] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return Path(self.file.campaign.folder)
 
-    def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
-        """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
-        wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
-        rows = rows_of(wanted, self.file.campaign.then)
+    def rows(self, specs: Sequence[RunSpec] | None = None) -> list[Row]:
+        """The table; the results of this call count where a folder could not be written, on a full disk for example."""
+        wanted = [Place(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
+        rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
-            ending = self.endings.get(f"{row['model']}/{row['item']}")
-            if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
-                row |= {"state": "failed", "reason": ending.reason}
+            result = self.results.get(f"{row['model']}/{row['item']}")
+            if result and result.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
+                row |= {"state": "failed", "reason": result.reason}
         return rows
 
     def write(self) -> None:
-        """Write the table of all runs; that it cannot be written must not end them."""
+        """Write the table of all runs; a failure to write it must not end them."""
         try:
             write_campaign(self.folder, self.rows(), self.file.campaign.name)
         except InputError as error:
             logger.warning(str(error))
 
 
-def items_of_campaign(file: CampaignFile) -> list[Item]:
+def campaign_run_specs(file: CampaignFile) -> list[RunSpec]:
     """All runs of a campaign.
 
     Raises:
         HydrocliError: everything wrong with the configuration of any of them, or with the table of catchments.
     """
-    table = table_of(file)
-    return items_of(file, table, read_catchments(table))
+    table = catchment_table(file)
+    return run_specs(file, table, read_catchments(table))
 
 
 def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
@@ -128,10 +130,10 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
         Stopped: a signal came; run again to continue.
     """
     file = load_campaign(target, overrides)
-    call = _Call(file, items_of_campaign(file), options)
-    share = _share(call.items, options.shard)
+    call = _Call(file, campaign_run_specs(file), options)
+    share = _share(call.specs, options.shard)
     _refuse_others(share, options)
-    with telling(call.folder, "cannot be made"):
+    with os_errors_as_input_errors(call.folder, "cannot be made"):
         call.folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(call.folder / "lock{}.json".format("-{}-of-{}".format(*options.shard) if options.shard[1] > 1 else ""))
     lock.acquire()
@@ -141,46 +143,50 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
             call.write()
             _work(call, share, stop)
             call.write()
-            return _told(call, share, stop)
+            return _final_rows(call, share, stop)
     finally:
         lock.release()
 
 
-def ingest_campaign(target: Path, overrides: list[str]) -> None:
+def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
+
+    Returns:
+        A row for each run.
 
     Raises:
         Errors: everything that is wrong with any configuration.
         PartialError: the data of some runs are wrong.
     """
     file = load_campaign(target, overrides)
-    items = items_of_campaign(file)
+    specs = campaign_run_specs(file)
     workers = file.campaign.execution.workers or usable_cores()
-    sizes = ingest_all(items, workers, lambda: None)
+    sizes = ingest_all(specs, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
     if wrong:
         what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
-    logger.info(f"the data of {len(items)} runs are read")
+    logger.info(f"the data of {len(specs)} runs are read")
+    return [{"model": spec.model, "item": spec.code, "state": "ingested"} for spec in specs]
 
 
-def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
+def _share(specs: Sequence[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
     """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
     number, shards = shard
-    place = {code: n for n, code in enumerate(dict.fromkeys(item.code for item in items))}
-    return [item for item in items if place[item.code] % shards == number - 1]
+    place = {code: n for n, code in enumerate(dict.fromkeys(spec.code for spec in specs))}
+    return [spec for spec in specs if place[spec.code] % shards == number - 1]
 
 
-def _refuse_others(items: Sequence[Item], options: Options) -> None:
+def _refuse_others(specs: Sequence[RunSpec], options: Options) -> None:
     """Refuse folders that hold calibrations of another configuration."""
     problems: list[HydrocliError] = []
-    for item in items:
-        path = Path(item.experiment.folder)
+    for spec in specs:
+        path = Path(spec.experiment.folder)
         if options.force or not (path / MANIFEST).exists():
             continue
         found = read_manifest(path)
-        if found.identity != numbers_hash(item.experiment) and _binds(path, found.state):
-            problems.append(_another(path, item.experiment))
+        if found.identity != numbers_hash(spec.experiment) and _binds(path, found.state):
+            problems.append(_another(path, spec.experiment))
     if problems:
         raise Errors(problems)
 
@@ -197,66 +203,66 @@ def _another(path: Path, experiment: Experiment) -> HydrocliError:
     return ConfigurationError(str(path), what, "Name another folder, or use --force to set the earlier runs aside.")
 
 
-def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
+def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
     asked = _asked(call, share)
     if not asked:
         logger.info(f"{call.folder}: nothing to do")
         return
     campaign, options = call.file.campaign, call.options
     workers = options.workers or campaign.execution.workers or usable_cores()
-    items = [item for item in share if item.key in asked]
-    sizes = ingest_all(items, workers, lambda: _stop_now(stop, call))
-    tasks = _tasks(call, items, asked, sizes)
+    specs = [spec for spec in share if spec.key in asked]
+    sizes = ingest_all(specs, workers, lambda: _stop_now(stop, call))
+    tasks = _tasks(call, specs, asked, sizes)
     if not tasks:
         return
     limits = Limits(_memory(call), campaign.execution.attempts)
     tasks = [task for task in tasks if _could_fit(call, task, limits)]
-    crew = _crew(call, min(workers, sum(task.threads for task in tasks)))
+    executor = _executor(call, min(workers, sum(task.threads for task in tasks)))
     try:
-        _run(call, tasks, crew, limits, stop)
+        _run(call, tasks, executor, limits, stop)
     finally:
-        crew.close()
+        executor.close()
 
 
-def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
+def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
-    then = call.file.campaign.then
-    for item, row in zip(share, call.rows(share), strict=True):
+    then = call.file.campaign.after_calibration
+    for spec, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
-            call.endings[item.key] = Ending(item.key, HeldError.exit_status, row["reason"])
+            call.results[spec.key] = TaskResult(spec.key, HeldError.exit_status, row["reason"])
             continue
-        path = Path(item.experiment.folder)
+        path = Path(spec.experiment.folder)
         calibrated = (path / MANIFEST).exists() and read_manifest(path).state == "finished"
-        anew = options.force and calibrated and read_manifest(path).identity != numbers_hash(item.experiment)
+        anew = options.force and calibrated and read_manifest(path).identity != numbers_hash(spec.experiment)
         if options.steps:
             if calibrated:
-                asked[item.key] = options.steps
+                asked[spec.key] = options.steps
         elif row["state"] != "done" and (row["state"] != "failed" or options.retry):
-            asked[item.key] = tuple(steps_lacking(path, then)) if calibrated else (CALIBRATE, *then)
+            asked[spec.key] = tuple(steps_lacking(path, then)) if calibrated else (CALIBRATE, *then)
         if anew:
-            asked[item.key] = (CALIBRATE, *then)
+            asked[spec.key] = (CALIBRATE, *then)
     return asked
 
 
-def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[Task]:
-    """What the crew is given; runs whose data are wrong have failed already."""
+def _tasks(call: _Call, specs: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
+    """What the executor is given; runs whose data are wrong have failed already."""
     tasks = []
-    for item in items:
-        found = sizes[item.key]
+    for spec in specs:
+        found = sizes[spec.key]
         if isinstance(found, HydrocliError):
-            _fail(call, item.key, found.exit_status, str(found))
+            _fail(call, spec.key, found.exit_status, str(found))
             continue
-        experiment, steps = item.experiment, asked[item.key]
-        values = plain(experiment)
-        told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
+        experiment, steps = spec.experiment, asked[spec.key]
+        values = to_dict(experiment)
+        code = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
         tasks.append(
-            Task(
-                item.key,
+            RunTask(
+                spec.key,
                 str(experiment.folder),
                 values,
                 steps,
-                hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if CALIBRATE in steps else "",
+                hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16] if CALIBRATE in steps else "",
                 call.options.force and CALIBRATE in steps,
                 found.seconds if CALIBRATE in steps else 1.0,
                 found.bytes,
@@ -273,63 +279,67 @@ def _memory(call: _Call) -> float:
     return float("inf")
 
 
-def _could_fit(call: _Call, task: Task, limits: Limits) -> bool:
+def _could_fit(call: _Call, task: RunTask, limits: Limits) -> bool:
     slurm = call.file.campaign.slurm
-    room = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
-    if need(task) <= room:
+    available = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
+    if need(task) <= available:
         return True
-    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {room / 1e9:.1f} GB are there"
+    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available"
     _fail(call, task.key, InputError.exit_status, f"{what}: lower execution.memory of the run")
     return False
 
 
 def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
-    call.endings[key] = Ending(key, status, reason)
+    call.results[key] = TaskResult(key, status, reason)
     with suppress(HydrocliError):
-        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.after_calibration, reason, started=False)
     logger.warning(f"{key}: {reason}")
 
 
-def _crew(call: _Call, workers: int) -> Crew:
-    if call.file.campaign.execution.cluster == "none":
-        return Processes(workers)
-    from hydrocli.campaign.dask_crew import DaskCrew
+def _executor(call: _Call, workers: int) -> Executor:
+    campaign = call.file.campaign
+    cluster = campaign.execution.cluster
+    start = partial(slurm_cluster, campaign.slurm) if cluster == "slurm" else None
+    return executor_of(cluster, workers, RunService(), start)
 
-    return DaskCrew(call.file.campaign, workers)
 
-
-def _run(call: _Call, tasks: list[Task], crew: Crew, limits: Limits, stop: StopFlag) -> None:
+def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, stop: StopFlag) -> None:
     with track("campaign", len(tasks)) as progress:
         written = time.monotonic()
 
-        def watch(waiting: int, running: int) -> None:
+        def on_progress(waiting: int, running: int) -> None:
             nonlocal written
-            failed = sum(ending.status not in (0, Stopped.exit_status) for ending in call.endings.values())
+            failed = sum(result.status not in (0, Stopped.exit_status) for result in call.results.values())
             progress.update(len(tasks) - waiting - running, running=running, failed=failed)
             if time.monotonic() - written > BETWEEN_TABLES:
                 written = time.monotonic()
                 call.write()
 
-        Queue(tasks, crew, limits, lambda ending: _ended(call, ending)).work(stop, watch)
+        Queue(tasks, executor, limits, lambda result: _on_result(call, result)).work(stop, on_progress)
         _finish(progress, tasks, call)
 
 
-def _finish(progress: Progress, tasks: list[Task], call: _Call) -> None:
-    done = [call.endings[task.key].status == 0 for task in tasks if task.key in call.endings]
+def _finish(progress: Progress, tasks: list[RunTask], call: _Call) -> None:
+    done = [call.results[task.key].status == 0 for task in tasks if task.key in call.results]
     progress.update(sum(done), running=0, failed=len(done) - sum(done))
 
 
-def _ended(call: _Call, ending: Ending) -> None:
-    call.endings[ending.key] = ending
-    if ending.status < 0:
+def _on_result(call: _Call, result: TaskResult) -> None:
+    call.results[result.key] = result
+    if result.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
-    if ending.status in (0, Stopped.exit_status):
-        told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
-        logger.debug(f"{ending.key}: {ending.reason or told}")
+            mark(
+                call.folder / result.key,
+                result.key.replace("/", "-"),
+                call.file.campaign.after_calibration,
+                result.reason,
+            )
+    if result.status in (0, Stopped.exit_status):
+        used = f"{result.seconds:.1f} s, memory of its worker {result.peak / 1e6:.0f} MB"
+        logger.debug(f"{result.key}: {result.reason or used}")
     else:
-        logger.warning(f"{ending.key}: {ending.reason}")
+        logger.warning(f"{result.key}: {result.reason}")
 
 
 def _stop_now(stop: StopFlag, call: _Call) -> None:
@@ -342,7 +352,7 @@ def _stopped(stop: StopFlag, call: _Call) -> Stopped:
     return Stopped(str(call.folder), what, "Run again to continue.")
 
 
-def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
+def _final_rows(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
     """The rows, or how the call ends where not all is done."""
     rows = call.rows(share)
     counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)
@@ -353,9 +363,13 @@ def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
     if failed:
         reasons = [f"{row['model']}/{row['item']}: {row['reason']}" for row in failed]
         what = f"{len(failed)} of {len(rows)} runs have failed"
-        raise PartialError(str(call.folder), "\n  ".join([what, *reasons]), "Mend what they tell, then: batch --retry")
+        raise PartialError(
+            str(call.folder),
+            "\n  ".join([what, *reasons]),
+            "Correct the errors listed above, then run `hydrocli batch --retry`.",
+        )
     left = {f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"}
-    if held := [k for k, ending in call.endings.items() if ending.status == HeldError.exit_status and k in left]:
+    if held := [k for k, result in call.results.items() if result.status == HeldError.exit_status and k in left]:
         what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
         raise HeldError(str(call.folder), what, "Wait for it; `hydrocli status` shows it.")
     return rows

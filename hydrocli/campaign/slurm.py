@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydrocli.config import load_campaign
+from hydrocli.config.campaign import Slurm
 from hydrocli.errors import ConfigurationError
+from hydrocli.execution.pool import INSTALL, WHERE
 
 NOTICE = 300
 """Seconds between the signal and the end of the wall time; a run needs one evaluation of its gradient to stop."""
@@ -17,7 +20,7 @@ SCRIPT = """\
 #!/bin/bash
 # The campaign {name} as an array of {jobs} jobs, each with its share of the catchments. Submit it with
 #
-#   hydrocli warmup                          # once, on a node of the kind that computes: compiles the model
+#   hydrocli precompile                       # once, on a node of the kind that computes: compiles the model
 #   hydrocli ingest {target}
 #                                            # once: reads the rasters, so that the jobs need not
 #   sbatch campaign.sh
@@ -54,7 +57,7 @@ done
 if [ "$status" -eq 75 ]; then           # stopped with everything saved
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
-exit "$status"                          # 5: some runs failed, `hydrocli status` tells which and why
+exit "$status"                          # 5: some runs failed, `hydrocli status` shows which and why
 """
 
 
@@ -75,8 +78,8 @@ def shard_of_environment() -> tuple[int, int]:
         if not 1 <= place <= count:
             raise ValueError
     except ValueError:
-        told = ", ".join(f"{name}={os.environ[name]}" for name in names)
-        raise ConfigurationError("--shard", f"{told}: no part of an array", "Give --shard I/N.") from None
+        found = ", ".join(f"{name}={os.environ[name]}" for name in names)
+        raise ConfigurationError("--shard", f"{found} is no part of an array", "Give --shard I/N.") from None
     return place, count
 
 
@@ -105,3 +108,27 @@ def slurm_script(target: Path, overrides: list[str]) -> str:
         target=shlex.quote(str(target.absolute())),
         sets="".join(f" --set {shlex.quote(text)}" for text in overrides),
     )
+
+
+def slurm_cluster(asked: Slurm) -> Any:
+    """A cluster of Dask whose workers are jobs of SLURM.
+
+    Raises:
+        ConfigurationError: dask-jobqueue is not installed.
+    """
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError:
+        raise ConfigurationError(WHERE, "dask-jobqueue is not installed", INSTALL) from None
+    options: dict[str, Any] = {"queue": asked.partition, "account": asked.account}
+    cluster = SLURMCluster(
+        cores=asked.cores,
+        processes=asked.cores,
+        memory=f"{asked.memory // 10**6}MB",
+        walltime=asked.time,
+        job_extra_directives=[*asked.options, "--signal=B:TERM@120"],
+        job_script_prologue=list(asked.setup),
+        **{name: value for name, value in options.items() if value},
+    )
+    cluster.scale(jobs=asked.jobs)
+    return cluster

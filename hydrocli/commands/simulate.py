@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.networks import carried_mapping, read_phi2
-from hydrocli.experiment.setup import Case, ingested, tell_compilation
-from hydrocli.experiment.simulation import unsolved, write_outcome
+from hydrocli.experiment.networks import carried_mapping, read_regionalisation
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
@@ -24,22 +25,30 @@ from hydrocli.results.write import write_text
 logger = logging.getLogger(__name__)
 
 
-def simulate(target: Path, overrides: list[str], output: Path | None = None, of: Path | None = None) -> None:
+def simulate(
+    target: Path,
+    overrides: list[str],
+    output: Path | None = None,
+    parameters_from: Path | None = None,
+) -> list[dict[str, Any]]:
     """Simulate the whole period and write a run folder of it.
 
     Args:
         target: YAML file, whose parameters are taken, or run folder, whose calibrated maps are.
         overrides: `section.key=value` texts.
         output: folder to write; left out: that of the YAML.
-        of: run folder whose structure, parameters and networks are carried to the basin of the YAML.
+        parameters_from: run folder whose structure, parameters and networks are transferred to the basin of the YAML.
+
+    Returns:
+        A row for each calibration gauge with its NSE; none without observations.
 
     Raises:
         ConfigurationError: the folder to write holds a calibration; the YAML lacks descriptors of the mapping.
         InputError: cells that the run does not have, and maps that follow no descriptors.
     """
-    experiment, run = load(target, overrides), of or _run_of(target)
-    if of:
-        experiment = _carried(experiment, of)
+    experiment, run = load(target, overrides), parameters_from or _run_of(target)
+    if parameters_from:
+        experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
     if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
@@ -47,22 +56,25 @@ def simulate(target: Path, overrides: list[str], output: Path | None = None, of:
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        tell_compilation()
+        announce_compilation()
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment), run, run)
-        folder.update(inputs={"basin": case.basin.fingerprint})
+            setup = CalibrationSetup(experiment, ingested(experiment), run, run)
+        folder.update(inputs={"basin": setup.basin.fingerprint})
         with folder.timed("results"):
-            cells = len(case.basin.network)
+            cells = len(setup.basin.network)
             if run:
-                maps = maps_of_run(run, case)
+                maps = maps_of_run(run, setup)
             else:
-                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
-            scores = write_outcome(folder, case, maps, case.phi1, read_phi2(run) if run else None)
+                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows])
+            scores = final_simulation(
+                folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None
+            )
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(
-            f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
+            f"Simulated {len(setup.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
         )
         logger.info(f"{folder.path}: {folder.manifest.ending}")
+    return [{"gauge": code, "nse": score} for code, score in scores.items()]
 
 
 def _run_of(target: Path) -> Path | None:
@@ -96,6 +108,6 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         "mapping": carried_mapping(theirs),
         "parameters": theirs.parameters.model_copy(update={"source": source, **settings}),
         "initial": experiment.initial.model_copy(update=levels),
-        "network": experiment.network.model_copy(update={"source": source if has_network else None}),
+        "initial_weights": experiment.initial_weights.model_copy(update={"source": source if has_network else None}),
     }
     return experiment.model_copy(update=update)

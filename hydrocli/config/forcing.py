@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hydrocli.config.section import InputPath, Number, Section, Switch, refuse
+from hydrocli.config.base import InputPath, Number, Section, Switch, raise_validation_errors
 
 Factor = Annotated[Number, Field(gt=0)]
 
@@ -85,5 +85,5 @@ class Forcing(Section):
     def _oudin_needs_temperature(self) -> Forcing:
         if self.pet.kind == "oudin" and self.temperature is None:
             what, remedy = "oudin computes it from the air temperature, which is not given", "add forcing.temperature"
-            refuse([(("pet", "kind"), what, remedy)])
+            raise_validation_errors([(("pet", "kind"), what, remedy)])
         return self

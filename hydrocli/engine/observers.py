@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.net_forcing import interception_by_year, interception_steps
 from hydrocli.engine.routing import gather_upstream
 from hydrocli.engine.simulator import NO_WEIGHTS, Simulator
@@ -22,8 +23,6 @@ from hydrocli.names import NEWTON_ITERATIONS
 from hydrocli.structures.rows import STRIP
 from hydrocli.structures.structure import BALANCE_TERMS
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
-
-Floats = NDArray[np.float64]
 
 
 class StripObserver:

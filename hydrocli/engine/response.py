@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.simulator import Simulator
 from hydrocli.jit import bind, unrolled
 from hydrocli.structures.rows import STRIP, cut
-
-Floats = NDArray[np.float64]
 
 POINTS = 25
 SURFACES = {

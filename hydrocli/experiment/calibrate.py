@@ -18,7 +18,11 @@ from hydrocli.results.write import write_text
 
 logger = logging.getLogger(__name__)
 
-SOURCES = {"parameters": ("parameters", "network"), "initial": ("states",), "network": ("network",)}
+SOURCES = {
+    "parameters": ("parameters", "network_weights"),
+    "initial": ("states",),
+    "initial_weights": ("network_weights",),
+}
 """Sections that may name another run, and its tables that are taken."""
 
 

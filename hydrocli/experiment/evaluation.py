@@ -12,25 +12,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import Experiment, load, resolved
-from hydrocli.config.together import FOLDER
-from hydrocli.engine.objective import ROWS
+from hydrocli.config.regional import FOLDER
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.experiment.networks import maps_from, read_phi2
-from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
-from hydrocli.experiment.simulation import write_outcome
+from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
+if TYPE_CHECKING:
+    from hydrocli.experiment.setup import CalibrationSetup
+
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 Period = tuple[datetime, datetime]
 
 SIMULATION = "simulation"
@@ -83,7 +84,11 @@ class Evaluation:
 
     def windows(self) -> Iterator[Window]:
         """Every gauge in every period, the calibration first."""
-        periods, discharge, means = self._periods(), self.run.arrays("discharge"), self.run.arrays("catchments")
+        periods, discharge, means = (
+            self._periods(),
+            self.run.arrays("discharge"),
+            self.run.arrays("catchment_timeseries"),
+        )
         rows = {code: discharge["gauge"] == code for code in self._codes()}
         for code in self._codes():
             times = discharge["time"][rows[code]].astype("datetime64[s]")
@@ -121,15 +126,22 @@ class Evaluation:
         return " and ".join(part for part in parts if part)
 
     def _simulate_again(self) -> None:
+        # What needs the model loads it; to read what a run has simulated takes a fraction of that time.
+        from hydrocli.experiment.networks import read_regionalisation
+        from hydrocli.experiment.setup import CalibrationSetup, ingested
+        from hydrocli.experiment.simulation import final_simulation
+
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment), trained=self.folder)
-        maps = maps_of_run(self.folder, case)
+        setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
+        maps = maps_of_run(self.folder, setup)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
+            final_simulation(
+                folder, setup, maps, setup.flux_network, read_regionalisation(self.folder), self._require_same
+            )
             write_text(folder.path / CONFIG, resolved(experiment))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
@@ -204,21 +216,24 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
-    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
+    update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}
     return stored.model_copy(update=update)
 
 
-def maps_of_run(folder: Path, case: Case) -> Floats:
-    """Maps [7, n] of a run on the cells of a case; on cells that the run does not have, see `maps_from`.
+def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
+    """Maps [7, n] of a run on the cells of a setup; on cells that the run does not have, see `maps_from`.
 
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
-    maps = maps_from(folder, case.basin)
-    if case.experiment.initial.source:  # then the levels are the final ones of that run
+    from hydrocli.engine.objective import ROWS
+    from hydrocli.experiment.networks import maps_from
+
+    maps = maps_from(folder, setup.basin)
+    if setup.experiment.initial.source:  # then the levels are the final ones of that run
         maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
-    cells = len(case.basin.network)
-    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
+    cells = len(setup.basin.network)
+    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows}
     return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])
 
 

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags, Floats
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
-from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import StageResult
 from hydrocli.engine.objective import ROWS, Objective
-from hydrocli.experiment.stages import NETWORKS, Training, group
+from hydrocli.experiment.stages import NETWORKS, StagePlan, group
 from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 MOST = 60
 """So many controls are few."""
@@ -46,9 +44,9 @@ PENALISED = (
 )
 
 
-def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[Ending]) -> None:
+def write_uncertainty(folder: RunFolder, plan: StagePlan, results: Sequence[StageResult]) -> None:
     """uncertainty.parquet and correlations.parquet where controls are few; norms of the gradient in the manifest."""
-    objective, last = training.final_objective(endings), endings[-1]
+    objective, last = plan.final_objective(results), results[-1]
     names = objective.control.names
     groups = list(dict.fromkeys(map(group, names)))
     if np.isfinite(last.gradient).all():
@@ -58,7 +56,7 @@ def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[E
     if not names or len(names) > MOST or set(groups) & set(NETWORKS):
         return
     inside = _inside(objective, last.x)
-    residuals = [Residuals.of(series) for series in training.residuals(objective.simulate(last.x))]
+    residuals = [Residuals.of(series) for series in plan.residuals(objective.simulate(last.x))]
     penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
     found = covariance(*sensitivities(objective, last.x, inside), residuals, penalty)
     _write_tables(folder, objective, last.x, inside, found)
@@ -69,7 +67,7 @@ def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[E
             "autocorrelation": series.correlation,
             "effective_observations": series.effective_number,
         }
-        for code, series in zip(training.case.calibration, residuals, strict=True)
+        for code, series in zip(plan.setup.calibration, residuals, strict=True)
     }
     flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
     assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")
@@ -122,9 +120,9 @@ def _inside(objective: Objective, control: Floats) -> Flags:
     return (control > lower + AT_BOUND) & (control < upper - AT_BOUND)
 
 
-def _free_gradient(objective: Objective, ending: Ending) -> Floats:
-    lower, upper = ending.x - objective.control.upper, ending.x - objective.control.lower
-    return np.clip(ending.gradient, lower, upper)
+def _free_gradient(objective: Objective, result: StageResult) -> Floats:
+    lower, upper = result.x - objective.control.upper, result.x - objective.control.lower
+    return np.clip(result.gradient, lower, upper)
 
 
 def _write_tables(folder: RunFolder, objective: Objective, control: Floats, inside: Flags, found: Covariance) -> None:

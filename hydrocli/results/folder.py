@@ -31,17 +31,15 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 import hydrocli
+from hydrocli import run_format
 from hydrocli.errors import HydrocliError, InputError, Stopped
 from hydrocli.results import log
 from hydrocli.results.lock import Lock, Owner, holder
-from hydrocli.results.write import PARTIAL, remove_partials, telling, write_json
+from hydrocli.results.write import PARTIAL, os_errors_as_input_errors, remove_partials, write_json
 
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
-FORMAT = "hydrocli run folder 1"
-CONFIG = "config.yaml"
-MANIFEST = "manifest.json"
-JOURNAL = "journal.bin"
+CONFIG, MANIFEST, JOURNAL = run_format.CONFIG, run_format.MANIFEST, "journal.bin"
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"
@@ -89,7 +87,7 @@ class Manifest:
     """
 
     run: str
-    format: str = FORMAT
+    format: int = run_format.RUN_FORMAT
     state: State = "created"
     ending: str = ""
     identity: str = ""
@@ -144,14 +142,14 @@ class RunFolder:
             InputError: it holds something else than a run, or cannot be written.
         """
         path = Path(path).absolute()
-        with telling(path, "cannot be made"):
+        with os_errors_as_input_errors(path, "cannot be made"):
             path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
         lock = Lock(path / LOCK)
         lock.acquire()
         try:
             remove_partials(path)
-            log.mend(path / LOG)
+            log.repair_last_line(path / LOG)
             return cls(path, lock, _found_or_new(path, run))
         except BaseException:
             lock.release()
@@ -232,7 +230,7 @@ class RunFolder:
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
         self._lock.stop_beating()
-        with telling(self.path, f"cannot be renamed to {aside.name}"):
+        with os_errors_as_input_errors(self.path, f"cannot be renamed to {aside.name}"):
             self.path.rename(aside)
             (aside / LOCK).unlink()
             self.path.mkdir(exist_ok=True)
@@ -260,19 +258,21 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder.
 
     Raises:
-        InputError: there is no folder or no manifest, or it is not one of hydrocli's.
+        InputError: there is no folder or no manifest, or it is not one of hydrocli's, or of another format.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
         raise InputError(str(folder), "there is no such run folder", "Run `hydrocli calibrate` first.")
     if not path.exists():
         raise InputError(str(folder), f"is not a run folder: it holds no {MANIFEST}", "Run `hydrocli calibrate` first.")
-    with telling(path, "cannot be read"):
+    with os_errors_as_input_errors(path, "cannot be read"):
         content = path.read_bytes()
     try:
         values = json.loads(content)
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
+        if run_format.is_other_format(found := values["format"]):
+            raise run_format.other_format(folder, found)
+        if found != run_format.RUN_FORMAT:
+            raise ValueError(f"its format is {found!r}")
         if values["state"] not in get_args(State):
             raise ValueError(f"its state is {values['state']!r}")
         # What an older version did not tell yet is told by its default.

@@ -24,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 import hydrocli
 from hydrocli.errors import InputError
 from hydrocli.names import LOOKED_AT, PARAMETERS, STATES
-from hydrocli.results.schemas import Column, Table, arrow_schema, arrow_type
+from hydrocli.results.arrow import from_numpy
+from hydrocli.results.schemas import Table, arrow_schema, arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,7 @@ REMEDIES = {
 
 
 @contextmanager
-def telling(path: Path, what: str = "cannot be written") -> Iterator[None]:
+def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
     """Turn errors of the system into an InputError that names the path."""
     try:
         yield
@@ -55,7 +56,7 @@ def telling(path: Path, what: str = "cannot be written") -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends well, and nothing when it does not.
 
     Raises:
@@ -63,7 +64,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with telling(path):
+    with os_errors_as_input_errors(path):
         try:
             with partial.open("wb") as file:
                 yield file
@@ -77,7 +78,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8)."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 
@@ -156,21 +157,21 @@ def write_maps(
         prefix: of the file names, as `mean_`.
         bands: what is added to the description of each band, as its time.
     """
-    with telling(folder / place):
+    with os_errors_as_input_errors(folder / place):
         (folder / place).mkdir(exist_ok=True)
     known = PARAMETERS | STATES | LOOKED_AT
     for symbol, cells in values.items():
         raster = np.full((len(bands), grid.height, grid.width), np.nan)
         raster[:, row, column] = cells
-        words = [f"{symbol}: {known[symbol].words}{band and f', {band}'}" for band in bands]
+        words = [f"{symbol}: {known[symbol].long_name}{band and f', {band}'}" for band in bands]
         encoded = _geotiff(grid, raster, words, known[symbol].unit, run)
-        with replacing(folder / place / f"{prefix}{symbol}.tif") as file:
+        with atomic_write(folder / place / f"{prefix}{symbol}.tif") as file:
             file.write(encoded)
 
 
 def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in a run folder; only its owner may."""
-    with telling(folder, "cannot be cleaned"):
+    with os_errors_as_input_errors(folder, "cannot be cleaned"):
         for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):
                 partial.unlink(missing_ok=True)
@@ -213,7 +214,7 @@ def _write_batches(
         if column.kind not in kinds
     }
     with (
-        replacing(folder / table.file) as file,
+        atomic_write(folder / table.file) as file,
         pq.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=kinds["text"], column_encoding=encodings
         ) as writer,
@@ -225,25 +226,15 @@ def _write_batches(
 def _arrow_table(table: Table, schema: pa.Schema, columns: Mapping[str, ArrayLike], run: str) -> pa.Table:
     import pyarrow as pa
 
-    arrays = {column.name: _arrow_array(column, columns[column.name]) for column in table.columns[1:]}
+    arrays = {column.name: from_numpy(columns[column.name], arrow_type(column.kind)) for column in table.columns[1:]}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of {table.file} differ in length: {lengths}")
     for column in table.columns[1:]:
         if not column.null and (nulls := arrays[column.name].null_count):
             raise ValueError(f"{nulls} values of {column.name!r} in {table.file} are missing, and none may be")
-    names = pa.repeat(pa.scalar(run), next(iter(lengths.values())))
+    names = from_numpy([run] * next(iter(lengths.values())), pa.string())
     return pa.Table.from_arrays([names, *arrays.values()], schema=schema)
-
-
-def _arrow_array(column: Column, values: ArrayLike) -> pa.Array:
-    import pyarrow as pa
-
-    if column.kind == "time":
-        values = np.asarray(values, "datetime64[us]")
-    elif column.kind == "float":
-        values = np.asarray(values, np.float64)
-    return pa.array(values, type=arrow_type(column.kind), from_pandas=True)
 
 
 def _geotiff(grid: Grid, raster: NDArray[np.float64], words: Sequence[str], unit: str, run: str) -> bytes:

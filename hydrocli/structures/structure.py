@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.names import Quantity
-
-Floats = NDArray[np.float64]
 
 HYDROLOGICAL_FORCINGS = ("net",)
 """Net rain less net evapotranspiration: what interception leaves, computed once before all simulations."""

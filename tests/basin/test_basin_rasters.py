@@ -9,8 +9,9 @@ import numpy as np
 import pyproj
 import pytest
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.archive import open_archive, open_interannual
-from hydrocli.basin.grid import Floats, Grid
+from hydrocli.basin.grid import Grid
 from hydrocli.basin.rasters import RasterReader, quick_opening, raster_grid, read_whole
 from hydrocli.errors import InputError
 

@@ -47,7 +47,7 @@ STRUCTURES = (
     Structure("grnn"),
     Structure("ode"),
     Structure("ode", scheme="explicit", substeps=2),
-    Structure("node", network_state="previous"),
+    Structure("node", network_coupling="lagged"),
     Structure("node", (6,)),
 )
 
