@@ -73,19 +73,10 @@ CORRECTIONS = _table(
 )
 NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")
 
-INITIAL_LEVELS = ("hp", "ht")
-"""States whose initial values may be calibrated."""
-
 FORCINGS = _table(
     Quantity("precipitation", "precipitation", "mm/step"),
     Quantity("pet", "potential evapotranspiration", "mm/step"),
 )
-
-NETWORK_INPUTS = ("hp", "ht", "pn", "en")
-"""Inputs of phi1, the network that corrects fluxes: levels of the stores, neutralised rain and evapotranspiration."""
-
-LOOKED_AT = {symbol: STATES[symbol] for symbol in INITIAL_LEVELS} | FLUXES | CORRECTIONS | _table(NEWTON_ITERATIONS)
-"""States and fluxes that a run writes where they are asked for."""
 
 EXTRAPOLATED = Quantity(
     "extrapolated", "share of the cells with an input of phi1 outside its range in calibration", "-"

@@ -16,6 +16,7 @@ from hydrocli.engine.order import WavefrontOrder, order_forcing
 from hydrocli.jit import loop
 from hydrocli.names import INTERCEPTION_CAPACITY
 from hydrocli.water.interception import interception
+from hydrocli.water.snow import liquid_fraction
 
 DAY = 86400
 DAILY_CAPACITY = 1e-6
@@ -125,6 +126,15 @@ def net_forcing(
         _intercept(rain, demand, ci, hi, missing, net)
         order_forcing(net, first, order, ordered)
     return ordered, hi, missing
+
+
+def rainfall(precipitation: NDArray[np.float32], temperature: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The part of precipitation [t, n] that falls as rain at a temperature [t, n]; NaN where either is missing."""
+    rain = np.empty(precipitation.shape, np.float32)
+    for first in range(0, len(rain), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        rain[rows] = liquid_fraction.py_func(np.asarray(temperature[rows], np.float64)) * precipitation[rows]  # type: ignore[attr-defined]
+    return rain
 
 
 def meteorological_forcing(

@@ -17,7 +17,7 @@ from hydrocli.arrays import Floats
 from hydrocli.engine.net_forcing import interception_by_year, interception_steps
 from hydrocli.engine.routing import gather_upstream
 from hydrocli.engine.simulator import NO_WEIGHTS, Simulator
-from hydrocli.engine.tiles import StateBuffer, observer_of, quantities
+from hydrocli.engine.tiles import StateBuffer, observer_of
 from hydrocli.jit import loop
 from hydrocli.names import NEWTON_ITERATIONS
 from hydrocli.structures.rows import STRIP
@@ -39,11 +39,10 @@ class StripObserver:
         self, simulator: Simulator, parameters: Floats, weights: Floats, name: str, record: Any, kept: Any
     ) -> None:
         assert simulator.real is np.float64
-        model = simulator.structure.model
         self.simulator, self.kept = simulator, kept
-        self._loop = observer_of(model, name, record)
+        self._loop = observer_of(simulator.structure, name, record)
         self._cells, self._workspace = simulator.cells(parameters), simulator.workspace(weights)
-        self._values = np.zeros((len(quantities(model)), STRIP))
+        self._values = np.zeros((len(simulator.structure.quantities), STRIP))
 
     def __call__(self, buffer: StateBuffer, start: int, count: int) -> None:
         """See `simulator.Observer`."""
@@ -113,7 +112,7 @@ class CellBalance(StripObserver):
         self, simulator: Simulator, parameters: Floats, years: NDArray[np.int64], weights: Floats = NO_WEIGHTS
     ) -> None:
         model = simulator.structure.model
-        names = quantities(model)
+        names = simulator.structure.quantities
         of_term = dict(model.balance) | {"runoff": ("qt",), "storage_change": ("storage_change",)}
         self.has_interception = "precipitation" in names
         if self.has_interception:
@@ -194,7 +193,7 @@ class OutputRequest:
     """States and fluxes that are wanted of a simulation.
 
     Attributes:
-        quantities: some of those of the structure (`tiles.quantities`), or newton_iterations; q of them.
+        quantities: some of those of the structure (`Structure.quantities`), or newton_iterations; q of them.
         catchments: bool[g, n] cells of each catchment.
         area: [n] of the cells, the weights of a mean over a catchment.
         cells: cells that are followed one by one.
@@ -275,7 +274,7 @@ class OutputRecorder(StripObserver):
 
     def __init__(self, simulator: Simulator, parameters: Floats, weights: Floats, request: OutputRequest) -> None:
         order, n, q = simulator.order, request.area.size, len(request.quantities)
-        names = quantities(simulator.structure.model)
+        names = simulator.structure.quantities
         self.request = request
         # Cells of the same catchments are summed together: nested catchments cost no more than one.
         patterns, zone = np.unique(request.catchments, axis=1, return_inverse=True)
@@ -304,7 +303,7 @@ class OutputRecorder(StripObserver):
         """
         request, kept = self.request, self.kept
         columns = [request.quantities.index(name) for name in ("aet", "storage") if name in request.quantities]
-        if not columns or "precipitation" in quantities(self.simulator.structure.model):
+        if not columns or "precipitation" in self.simulator.structure.quantities:
             return
         member = (np.arange(kept.zones.shape[0])[:, np.newaxis] == kept.zone) * request.area
         for first, both in interception_steps(precipitation, pet, ci, hi):
@@ -373,7 +372,7 @@ def _record_range(kept, order, buffer, k, wave, s, e, values):
 def _input_rows(simulator: Simulator) -> NDArray[np.int64]:
     """Where the inputs of the network are found, see `_input`."""
     structure = simulator.structure
-    names, states = quantities(structure.model), structure.states
+    names, states = structure.quantities, structure.states
     before = not structure.model.corrects_new_levels
     return np.array(
         [-1 - states.index(one) if before and one in states else names.index(one) for one in structure.network_inputs],

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.engine.simulator import Simulator
@@ -17,15 +16,6 @@ from hydrocli.jit import bind, unrolled
 from hydrocli.structures.rows import STRIP, cut
 
 POINTS = 25
-SURFACES = {
-    "infiltration": ("ps", "hp", 1.0),
-    "evaporation": ("es", "hp", -1.0),
-    "exchange": ("exchange", "ht", 1.0),
-    "outflow": ("qr", "ht", 1.0),
-}
-"""Flux, the level that varies, and the sign of pn - en that varies with it."""
-
-
 diagnose: Any = None
 cut_parameters: Any = None
 rows_to: Any = None
@@ -52,9 +42,7 @@ def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: 
     columns: dict[str, list[Any]] = {
         name: [] for name in ("flux", "level", "level_value", "forcing", "forcing_value", "classical", "corrected")
     }
-    for name, (flux, level, sign) in SURFACES.items():
-        if flux not in structure.fluxes or level not in structure.states:
-            continue
+    for name, (flux, level, sign) in structure.model.surfaces.items():
         # Rain is seldom near its largest: points crowd at the small values.
         forcing = largest[sign] * np.linspace(0.0, 1.0, POINTS) ** 2
         values, amounts = (grid.ravel() for grid in np.meshgrid(np.linspace(0.0, 1.0, POINTS), forcing, indexing="ij"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.engine.order import window
 from hydrocli.jit import bind, expression, loop, unrolled
 from hydrocli.structures.rows import STRIP, cut, cut_row, rows_of, set_at, values_at
-from hydrocli.structures.structure import CellModel
+from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, CellModel, Structure
 
 Array = NDArray[np.floating]
 
@@ -163,7 +163,7 @@ def reverse(order, tile, forcing, cells, buffer, bars, workspace, weights_bar):
 def observe(order, wave, count, forcing, cells, buffer, workspace, values, observer):
     """Show `count` waves from `wave`, which are rows 1 to `count` of a buffer, to an observer, strip after strip.
 
-    values: [rows, STRIP], filled with the quantities of `quantities`. observer: what `record` keeps; it gets it, the
+    values: [rows, STRIP], filled with `Structure.quantities`. observer: what `record` keeps; it gets it, the
     order, the buffer, the row k + 1 after the step, the wave, the slots s..e and the values.
     """
     for k in range(count):
@@ -182,7 +182,7 @@ def observe(order, wave, count, forcing, cells, buffer, workspace, values, obser
 
 
 def complete(forcing, p, states, new_states, runoff, to_discharge, values):
-    """The rows of `quantities` that follow the fluxes."""
+    """The rows of `Structure.quantities` that follow the fluxes."""
     after = state_rows(values[FLUXES:])
     qt, aet, storage, change = values[FLUXES + STATES], values[AET], values[STORAGE], values[STORAGE + 1]
     for c in range(runoff.size):
@@ -197,15 +197,6 @@ def complete(forcing, p, states, new_states, runoff, to_discharge, values):
         pn, en = values[STORAGE + 2], values[STORAGE + 3]
         for c in range(runoff.size):
             pn[c], en[c] = max(net[c], 0.0), max(-net[c], 0.0)
-
-
-def quantities(model: CellModel) -> tuple[str, ...]:
-    """Rows of the values that observers see: fluxes, corrections, new states, qt, aet, storage, its change, pn, en."""
-    corrections = (f"f{k}" for k in range(1, len(model.corrections) + 1))
-    states = (state.quantity.symbol for state in model.states)
-    net = ("pn", "en") if model.forcings == ("net",) else ()
-    fluxes = (flux.symbol for flux in model.fluxes)
-    return (*fluxes, *corrections, *states, "qt", "aet", "storage", "storage_change", *net)
 
 
 class Loops(NamedTuple):
@@ -235,15 +226,15 @@ def loops_of(model: CellModel) -> Loops:
 
 
 @cache
-def observer_of(model: CellModel, name: str, record: Any) -> Any:
+def observer_of(structure: Structure, name: str, record: Any) -> Any:
     """The observer loop of a structure, for an observer whose `record` keeps what it wants.
 
     Args:
-        model: the structure.
+        structure: that is observed.
         name: of the observer, for its compiled code.
         record: compiled function of what it keeps, order, buffer, row k, wave, slots s, e and values.
     """
-    names, states = quantities(model), len(model.states)
+    model, names, states = structure.model, structure.quantities, len(structure.states)
     capacities = [state.capacity for state in model.states]
     stored = [
         f"p[{model.row_names.index(capacity)}][c] * {{level}}" if capacity else "{level}" for capacity in capacities
@@ -255,7 +246,7 @@ def observer_of(model: CellModel, name: str, record: Any) -> Any:
         complete, model.name, state_rows=rows_of(states), set_states=set_at(states), states_at=values_at(states),
         storage_at=expression(after, "p, new, c"), change_at=expression(change, "p, old, new, c"),
         aet_at=expression(" + ".join(f"values[{row}, c]" for row in aet), "values, c"),
-        NET=model.forcings == ("net",), FLUXES=names.index(model.states[0].quantity.symbol), STATES=states,
+        NET=model.forcings == HYDROLOGICAL_FORCINGS, FLUXES=names.index(model.states[0].quantity.symbol), STATES=states,
         AET=names.index("aet"), STORAGE=names.index("storage"),
     )  # fmt: skip
     parts = _cuts(model) | {"diagnose": model.diagnose, "complete_values": completed, "record": record}

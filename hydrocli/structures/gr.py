@@ -92,7 +92,7 @@ def step_adjoint(forcing, parameters, states, states_bar, qt_bar):
     ct_bar = ct_bar - inverse_ct_bar * inverse_ct * inverse_ct
     return (
         (pn_bar + effective_bar, en_bar),
-        (cp_bar, ct_bar) + coefficients_bar,
+        (cp_bar, ct_bar) + coefficients_bar,  # noqa: RUF005
         (filled_bar + hp_more, ht_bar + ht_exchange_bar),
     )
 
@@ -118,6 +118,13 @@ DECLARED: dict[str, Any] = {
     "balance": {"evapotranspiration": ("es",), "exchange": ("exchange",), "clamped": ("clamped",)},
     "prepare": prepare,
     "constants": lambda structure, step: (inverse_beta(step),),
+    "surfaces": {
+        "infiltration": ("ps", "hp", 1.0),
+        "evaporation": ("es", "hp", -1.0),
+        "exchange": ("exchange", "ht", 1.0),
+        "outflow": ("qr", "ht", 1.0),
+    },
+    "seconds": (30e-9, 10e-9),
 }
 """What all classical structures of this family declare alike."""
 

@@ -111,7 +111,7 @@ def step_adjoint(forcing, parameters, states, corrections, states_bar, qt_bar):
     ct_bar = ct_bar - inverse_ct_bar * inverse_ct * inverse_ct
     return (
         (pn_bar + pn_more + effective_bar, en_bar + en_more),
-        (cp_bar, ct_bar) + coefficients_bar,
+        (cp_bar, ct_bar) + coefficients_bar,  # noqa: RUF005
         (filled_bar + hp_more + cp * (stored_bar - free_bar), ht_bar + ht_exchange_bar),
         (f1_bar, f2_bar, f3_bar, f4_bar),
     )
@@ -125,6 +125,7 @@ DECLARED: dict[str, Any] = gr.DECLARED | {
     "constants": _constants,
     "corrections": ("infiltration", "evaporation", "split of the branches", "exchange"),
     "options": ("network", "flux_limits"),
+    "seconds": (145e-9, 47e-9),
 }
 """What all corrected structures of this family declare alike."""
 

@@ -129,7 +129,7 @@ def implicit_adjoint(workspace, p, states, new_states, to_discharge, runoff_bar,
     """
     net, system = workspace.network, workspace.system
     x, f, df_dhp, df_dht, f_bar = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1], net.bars[-1]
-    cp, inverse_cp, ct, inverse_ct, kexc = p
+    inverse_cp, ct, inverse_ct, kexc = p[1:]
     hp, ht, ht0 = new_states[0], new_states[1], states[1]
     hp_bar, ht_bar, cp_bar, ct_bar, kexc_bar = states_bar[0], states_bar[1], p_bar[0], p_bar[1], p_bar[2]
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
@@ -227,6 +227,7 @@ DECLARED: dict[str, Any] = ode.DECLARED | {
     "workspace": _workspace,
     "options": ("network", "flux_limits", "network_coupling", "tolerance"),
     "iterates": True,
+    "seconds": (165e-9, 54e-9),
 }
 NODE_LAGGED = CellModel(
     name="node_lagged",
@@ -245,6 +246,6 @@ NODE_IMPLICIT = CellModel(
     advance_adjoint_to_forcing=advance_implicit_adjoint,
     diagnose=diagnose_implicit,
     corrects_new_levels=True,
-    **DECLARED,
+    **DECLARED | {"seconds": (290e-9, 160e-9)},
 )
 register("node", lambda options: NODE_IMPLICIT if options.network_coupling == "implicit" else NODE_LAGGED)

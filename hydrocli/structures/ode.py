@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hydrocli.jit import loop
 from hydrocli.names import FLUXES, PARAMETERS
+from hydrocli.structures import gr
 from hydrocli.structures.gr import LEVELS, prepare
 from hydrocli.structures.implicit_euler import Limits, lagged_adjoint, limits_of, runoff_of, solve_lagged
 from hydrocli.structures.rows import STRIP, ZERO_F32
@@ -118,6 +119,8 @@ DECLARED: dict[str, Any] = {
     "prepare": prepare,
     "constants": lambda structure, step: (),
     "strip": STRIP,
+    "surfaces": gr.DECLARED["surfaces"],
+    "seconds": (46e-9, 14e-9),
 }
 """What all structures of differential equations declare alike."""
 

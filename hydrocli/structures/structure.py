@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
-from hydrocli.names import Quantity
+from hydrocli.names import (
+    CORRECTIONS,
+    FLUXES,
+    NEWTON_ITERATIONS,
+    PARAMETERS,
+    ROUTING_PARAMETERS,
+    STATES,
+    Quantity,
+)
 
 HYDROLOGICAL_FORCINGS = ("net",)
 """Net rain less net evapotranspiration: what interception leaves, computed once before all simulations."""
@@ -66,7 +74,10 @@ class CellModel:
         workspace: what these get last, from the structure, its weights and `real`; for one thread.
         forcings: `HYDROLOGICAL_FORCINGS` or `METEOROLOGICAL_FORCINGS`.
         attributes: rows that the kernels get before the others and that no calibration changes.
-        options: names of the options of `Structure` that matter to it.
+        options: names of the options of `Structure` that matter to it; "network": those of the network.
+        surfaces: response surfaces by name: the flux, the state that varies, and the sign of pn - en that varies with it.
+        seconds: of a gradient and of a simulation per cell and step, one thread of a current server, double precision,
+            a network of 16 units: for estimates only.
         strip: cells that the compiled functions take at once.
         iterates: whether a step is solved by iteration, whose counts are results.
         corrects_new_levels: whether the network sees the levels after the step.
@@ -89,6 +100,8 @@ class CellModel:
     forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
     attributes: tuple[Quantity, ...] = ()
     options: tuple[str, ...] = ()
+    surfaces: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    seconds: tuple[float, float] = (60e-9, 20e-9)
     strip: int = 128
     iterates: bool = False
     corrects_new_levels: bool = False
@@ -162,6 +175,35 @@ class Structure:
         return tuple(one.quantity.symbol for one in self.model.states if one.calibrated)
 
     @property
+    def all_parameters(self) -> tuple[str, ...]:
+        """Symbols of the rows of parameters: those of a cell, then those of the routing."""
+        return (*self.parameters, *ROUTING_PARAMETERS)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Symbols of the rows of the maps that a mapping gives: parameters, then initial states that may be calibrated."""
+        return (*self.all_parameters, *self.calibrated_states)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Rows that observers see: fluxes, corrections, new states, qt, aet, storage, its change, and pn, en if net."""
+        net = ("pn", "en") if self.model.forcings == HYDROLOGICAL_FORCINGS else ()
+        return (*self.fluxes, *self.states, "qt", "aet", "storage", "storage_change", *net)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What of a simulation may be written."""
+        iterations = (NEWTON_ITERATIONS.symbol,) if self.model.iterates else ()
+        return tuple(one for one in (*self.quantities, *iterations) if one in output_quantities())
+
+    @property
+    def usual_outputs(self) -> tuple[str, ...]:
+        """What is written where nothing is asked for."""
+        corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
+        wanted = (*self.states, "aet", "exchange", "qt", "storage", *corrections)
+        return tuple(one for one in wanted if one in self.quantities)
+
+    @property
     def fluxes(self) -> tuple[str, ...]:
         """Symbols of the rows that `diagnose` fills: fluxes, then corrections."""
         corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
@@ -224,3 +266,43 @@ def kinds() -> dict[str, Callable[[Structure], CellModel]]:
 
 GR = Structure()
 """The classical structure."""
+
+
+@cache
+def variants() -> tuple[CellModel, ...]:
+    """Every declaration, without snow and with it."""
+    from hydrocli.structures.snow import with_snow
+
+    options = [
+        Structure(kind, network_coupling=coupling, scheme=scheme)
+        for kind in kinds()
+        for coupling in ("implicit", "lagged")
+        for scheme in ("implicit", "explicit")
+    ]
+    cores = dict.fromkeys(one.core for one in options)
+    return (*cores, *(with_snow(core) for core in cores))
+
+
+@cache
+def parameter_quantities() -> dict[str, Quantity]:
+    """Parameters of all structures by symbol, those of the routing last."""
+    declared = {one.symbol: one for model in variants() for one in model.parameters}
+    known = {symbol: declared.pop(symbol) for symbol in PARAMETERS}
+    return known | declared | ROUTING_PARAMETERS
+
+
+@cache
+def state_quantities() -> dict[str, Quantity]:
+    """States of all structures by symbol, then those of the river."""
+    declared = {state.quantity.symbol: state.quantity for model in variants() for state in model.states}
+    known = {symbol: STATES[symbol] for symbol in ("hi", "hp", "ht")}
+    return known | declared | {symbol: STATES[symbol] for symbol in ("discharge", "lateral_inflow")}
+
+
+@cache
+def output_quantities() -> dict[str, Quantity]:
+    """States, fluxes and corrections of all structures by symbol: what a run can write."""
+    river = ("discharge", "lateral_inflow")
+    states = {symbol: one for symbol, one in state_quantities().items() if symbol not in river}
+    fluxes = {one.symbol: one for model in variants() for one in model.fluxes}
+    return states | FLUXES | fluxes | CORRECTIONS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}
