@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydrocli.basin.catchments import read_catchments
+from hydrocli.basin.tables import read_catchments
 from hydrocli.campaign.processes import Crew, Processes
 from hydrocli.campaign.schedule import Limits, Queue, need
 from hydrocli.campaign.stores import Sizes, ingest_all

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hydrocli.basin import store
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import ingest_batch
 from hydrocli.config import Item
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.execution.progress import Console, Task
@@ -55,7 +55,7 @@ def _ingested(
                 running[name] = tasks.enter_context(console.task(f"reading {name}", total))
             running[name].update(done, total)
 
-        return ingest_together([source_of(item.experiment) for item in items], folder, workers, told)
+        return ingest_batch([source_of(item.experiment) for item in items], folder, workers, told)
 
 
 @contextmanager

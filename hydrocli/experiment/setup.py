@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.basin.basin import Basin
-from hydrocli.basin.ingest import BasinSource, Progress, open_basin
-from hydrocli.basin.roles import with_role
-from hydrocli.basin.source import ForcingSource, inputs_read_once
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
+from hydrocli.basin.network import with_role
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
 from hydrocli.config.gauges import Gauges
 from hydrocli.engine.net_forcing import flux_matching, intercept
@@ -123,7 +123,7 @@ def all_ingested(
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
             with _reading(console, stopping) as told:
-                found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, told)
+                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, told)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hydrocli.basin.catchments import read_catchments
+from hydrocli.basin.tables import read_catchments
 from hydrocli.config import Item, is_campaign, items_of, load, load_campaign, numbers_hash, resolved_campaign, table_of
 from hydrocli.errors import Errors, InputError
 
