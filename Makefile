@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEER_DATA := data/smash/Cance/gauge_attributes.csv
 
-.PHONY: run cance test check bench clean
+.PHONY: run cance test quick check bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run  ## install, then calibrate, validate and look at floods on the embedded sample
@@ -17,8 +17,12 @@ cance: $(VENV)/.run $(PEER_DATA)  ## the same on real radar rainfall (fetches th
 	$(BIN)/hydrocli validate configs/cance.yaml
 	$(BIN)/hydrocli signatures configs/cance.yaml
 
-test: $(VENV)/.test  ## all tests
-	$(BIN)/python -m pytest -q
+# Tests that steal work from each other keep all cores busy although some take a minute and most a millisecond.
+test: $(VENV)/.test  ## all tests, on all cores
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+
+quick: $(VENV)/.test  ## what a change is tried with: about a minute, one model compiled
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m quick $(ARGS)
 
 check: $(VENV)/.check  ## style, types, architecture, packaging
 	$(BIN)/ruff check

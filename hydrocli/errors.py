@@ -15,6 +15,21 @@ Everything a user can cause or mend is raised as one of these and printed withou
 
 from __future__ import annotations
 
+EXIT_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 130, 141
+EXIT_CODES = {
+    0: "done",
+    EXIT_BUG: "a bug in hydrocli",
+    2: "usage or configuration",
+    3: "input data",
+    4: "numerical failure",
+    5: "some basins failed",
+    6: "run folder held by another process",
+    75: "stopped by a signal with a checkpoint: run again to continue",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C) without a checkpoint",
+    EXIT_BROKEN_PIPE: "the reader of the output has closed it",
+}
+"""Every code that `hydrocli` ends with, and what it means."""
+
 
 class HydrocliError(Exception):
     """A message for the user.

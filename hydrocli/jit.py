@@ -24,13 +24,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import platform
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -125,7 +127,7 @@ def is_compiled() -> bool:
 
 @cache
 def _numba():
-    """Numba with our settings; imported at the first decoration: commands that compute nothing never pay for it."""
+    """Numba with our settings, imported when something compiled is first called."""
     import llvmlite.binding as llvm
     import numba
 
@@ -138,6 +140,16 @@ def _numba():
         config.CPU_NAME = llvm.get_host_cpu_name()
         config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
     _take_features(config.CPU_FEATURES)
+
+    from numba.core import types
+    from numba.extending import typeof_impl
+
+    @typeof_impl.register(Compiled)
+    def _dispatcher_of(value, _context):
+        return types.Dispatcher(value.dispatcher)
+
+    for module in _implementations:
+        importlib.import_module(module)
     return numba
 
 
@@ -154,6 +166,12 @@ def _take_features(features: str | None) -> None:
         context._internal_codegen = JITCPUCodegen("numba.exec")
 
 
+def _has(wanted: Any, given: Any) -> bool:
+    """Whether a type of Numba is another one, or a tuple with it."""
+    return given == wanted or any(_has(wanted, part) for part in getattr(given, "types", ()))
+
+
+@cache
 def _kernel_compiler():
     """Numba's compiler with one more pass: float literals become float32 where an argument is float32."""
     import numpy as np
@@ -170,7 +188,7 @@ def _kernel_compiler():
             FunctionPass.__init__(self)
 
         def run_pass(self, state) -> bool:
-            if types.float32 not in state.args:
+            if not any(_has(types.float32, argument) for argument in state.args):
                 return False
             for block in state.func_ir.blocks.values():
                 for statement in block.find_insts(ir.Assign):
@@ -189,30 +207,71 @@ def _kernel_compiler():
     return KernelCompiler
 
 
-@cache
-def _compiler():
-    return _numba(), _kernel_compiler()
+class Compiled:
+    """A function that is compiled when it is first called, so that importing a module never loads Numba.
+
+    Compiled functions that name it see its dispatcher (see `_numba`).
+
+    Attributes:
+        py_func: the Python function.
+        flags: options of Numba's decorator.
+        cached: whether compiled code is kept between processes.
+    """
+
+    def __init__(self, function: Callable[..., Any], cached: bool, **flags: Any) -> None:
+        self.py_func, self.cached, self.flags = function, cached, FLAGS | flags
+        self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's own object."""
+        flags = dict(self.flags)
+        if flags.get("forceinline"):
+            flags["pipeline_class"] = _kernel_compiler()
+        compiled = _numba().njit(self.py_func, **flags)
+        if self.cached:
+            compiled._cache = _forgiving_cache()(self.py_func)
+        return compiled
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it; the first call with arguments of new types compiles, or finds the code in the cache."""
+        return self.dispatcher(*arguments)
 
 
 def kernel(function: Function) -> Function:
     """Compile a scalar function of one cell and one step, always inlined, with literals of its arguments' precision."""
-    numba, compiler = _compiler()
-    return numba.njit(function, pipeline_class=compiler, forceinline=True, **FLAGS)
+    return Compiled(function, cached=False, forceinline=True)  # type: ignore[return-value]
 
 
 def loop(function: Function) -> Function:
     """Compile a function of arrays; compiled code is kept between processes, a damaged cache is compiled again."""
-    numba = _numba()
-    compiled = numba.njit(function, **FLAGS)
-    compiled._cache = _forgiving_cache()(function)
-    return compiled
+    return Compiled(function, cached=True)  # type: ignore[return-value]
 
 
 def reduction(function: Function) -> Function:
     """Compile a sum over cells; its terms may be added in another, but always the same, order: else it is not SIMD."""
-    numba = _numba()
-    flags = {**FLAGS, "fastmath": FLAGS["fastmath"] | {"reassoc"}}
-    return numba.njit(function, **flags)
+    return Compiled(function, cached=False, fastmath=FLAGS["fastmath"] | {"reassoc"})  # type: ignore[return-value]
+
+
+def bind(template: Callable[..., Any], name: str, *, inlined: bool = False, **parts: Any) -> Any:
+    """A compiled copy of `template` in which the globals named by `parts` are these parts.
+
+    Numba does not find in its cache a function that receives other functions or closes over them. It does find one
+    whose globals are other functions, and the folder of the cache is named by a hash of all compiled sources, so a
+    global never goes stale. The copy has a name of its own, under which its code is kept.
+
+    Args:
+        template: a plain function.
+        name: what the copy is for, unique among the copies of the template.
+        inlined: compile it as a `kernel`; otherwise as a `loop`.
+        parts: values of globals.
+    """
+    unknown = parts.keys() - set(template.__code__.co_names)
+    assert not unknown, f"{template.__name__} has no {unknown}"
+    copy = FunctionType(template.__code__, template.__globals__ | parts, template.__name__)
+    copy.__module__, copy.__doc__ = template.__module__, template.__doc__
+    copy.__qualname__ = copy.__name__ = f"{template.__name__}_{name}"
+    return kernel(copy) if inlined else loop(copy)
 
 
 @cache
@@ -236,16 +295,23 @@ def _forgiving_cache():
     return ForgivingCache
 
 
+def implemented_by(module: str) -> None:
+    """Import `module`, which holds what Numba compiles in place of Python functions, once Numba is loaded."""
+    _implementations.append(module)
+    if _numba.cache_info().currsize:
+        importlib.import_module(module)
+
+
+_implementations: list[str] = []
+
+
 def by_precision(function: Function, double: Function, single: Function) -> None:
     """Compiled calls of `function` become `double` or `single` by the type of the first argument, inlined.
 
     Interpreted, `function` stays what it is: plain NumPy, which also takes complex numbers.
     """
-    numba = _numba()
     from numba.core import types
     from numba.extending import overload
-
-    del numba
 
     def choose(x, *others):
         return {types.float64: double, types.float32: single}.get(x)

@@ -1,4 +1,4 @@
-"""The table of everything the model names: symbol, words, unit, default, bounds, source.
+"""The table of everything the model names: symbol, long name, unit, default, bounds, source.
 
 Configuration checks, Parquet columns and their metadata, plots and documentation read it, so a name is spelled once.
 P1: Huynh et al. (2025), GRNN. P2: Huynh et al. (2026), neural ODE.
@@ -14,7 +14,7 @@ class Quantity:
     """One named quantity; `default`, `lower` and `upper` are None where the notion does not apply."""
 
     symbol: str
-    words: str
+    long_name: str
     unit: str
     default: float | None = None
     lower: float | None = None

@@ -1,11 +1,55 @@
-"""What tests of several rooms share: the real data inside the installed peer."""
+"""What tests of several packages share: the quick selection, work done once for all processes, the peer's real data."""
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples in every run and every process; a busy machine may take its time for one.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None, max_examples=60)
+hypothesis.settings.load_profile("tests")
+
+QUICK = ("config", "results", "mapping", "score", "calibration", "docs")
+"""Folders whose tests compile little and calibrate nothing."""
+NOT_QUICK = ("peer", "slow")
+"""Marks of tests in those folders that are left out."""
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `quick` what `make quick` runs; single tests elsewhere carry the mark themselves."""
+    for item in items:
+        if item.path.parent.name in QUICK and not any(item.get_closest_marker(name) for name in NOT_QUICK):
+            item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Makes a folder by name once for all processes of pytest-xdist; tests only read it.
+
+    The function that fills the folder runs in the process that asks first, and the others wait for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base if worker_id == "master" else base.parent
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = root / f"shared-{name}"
+        with (root / f"shared-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            finished = root / f"shared-{name}.finished"
+            if not finished.exists():
+                folder.mkdir()  # fails again in every process where the first one has failed
+                fill(folder)
+                finished.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

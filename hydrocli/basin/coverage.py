@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Making, Piece, make, read_fields
-from hydrocli.basin.grid import Floats
 from hydrocli.basin.ingest import first_readable, make_domain, making_of, points_of, read_descriptors
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.readers import Points, Sampler, reader_of

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats
-from hydrocli.basin.tables import MISSING, number, read_columns, read_text
+from hydrocli.basin.tables import MISSING, Columns, number, read_columns, read_text
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 if TYPE_CHECKING:
@@ -168,49 +168,51 @@ def _read_tidy(path: Path, codes: Sequence[str], times: Times, discharge: Floats
     Raises:
         InputError: for what is no number or time, two values of a gauge at one time, times between the stamps.
     """
-    table, others = read_columns(path, COLUMNS, "gauge,time,discharge")
-    notes = [f"{path}: columns that are not read: {', '.join(others)}"] if others else []
-    table["gauge"] = table["gauge"].astype("string").str.strip()
-    wanted = table[table["gauge"].isin(codes)]
+    table = read_columns(path, COLUMNS, "gauge,time,discharge")
+    notes = [f"{path}: columns that are not read: {', '.join(table.others)}"] if table.others else []
+    frame = table.frame
+    frame["gauge"] = frame["gauge"].astype("string").str.strip()
+    wanted = frame[frame["gauge"].isin(codes)]
     if wanted.empty:
-        there = ", ".join(table["gauge"].dropna().unique().tolist()[:5])
+        there = ", ".join(frame["gauge"].dropna().unique().tolist()[:5])
         return [*notes, f"{path} has none of the gauges; it has {there or 'no row'}"]
-    when = _utc_times(path, wanted["time"])
-    values = _discharges(path, wanted["discharge"])
+    when = _utc_times(table, wanted["time"])
+    values = _discharges(table, wanted["discharge"])
     keys = wanted[["gauge"]].assign(time=when)
     repeated = keys[keys.duplicated().to_numpy()]
     if len(repeated):
-        line, row = repeated.index[0], repeated.iloc[0]
+        row = repeated.iloc[0]
         what = f"gauge {row['gauge']} has two values at {row['time']} ({len(repeated)} duplicates)"
-        raise InputError(f"{path}:{line}", what, "Keep one.")
+        raise InputError(table.where(repeated.index[0]), what, "Keep one.")
     within = (when >= times[0]) & (when <= times[-1])
     place = np.searchsorted(times, when[within])
     stray = np.flatnonzero(times[place] != when[within])
     if stray.size:
-        line = wanted.index[within][stray[0]]
         what = f"has a value at {when[within][stray[0]]}, which is no stamp of the step"
-        raise InputError(f"{path}:{line}", what, "Bring the series to the step of the model first.")
+        where = table.where(wanted.index[within][stray[0]])
+        raise InputError(where, what, "Bring the series to the step of the model first.")
     number_of = {code: g for g, code in enumerate(codes)}
     gauge = wanted["gauge"][within].map(number_of).to_numpy(np.int64)
     discharge[gauge, place] = np.where(values[within] < 0, np.nan, values[within])
     return notes
 
 
-def _utc_times(path: Path, column: pd.Series[str]) -> Times:
-    """Times in UTC, datetime64[s]."""
+def _utc_times(table: Columns, column: pd.Series[str]) -> Times:
+    """Times of a column in UTC, datetime64[s]."""
     import pandas as pd
 
     is_text = pd.api.types.is_string_dtype(column)
-    utc = pd.to_datetime(column, utc=True, format="ISO8601" if is_text else None, errors="coerce").dt.tz_localize(None)
+    text = column.str.strip() if is_text else column
+    utc = pd.to_datetime(text, utc=True, format="ISO8601" if is_text else None, errors="coerce").dt.tz_localize(None)
     if utc.isna().any():
-        line, found = column.index[utc.isna()][0], column[utc.isna()].iloc[0]
+        row, found = column.index[utc.isna()][0], column[utc.isna()].iloc[0]
         is_empty = pd.isna(found) or not str(found).strip()
         what = "has no time" if is_empty else f"invalid time stamp {str(found)!r}"
-        raise InputError(f"{path}:{line}", what, "Use ISO 8601, for example 2014-09-15T01:00Z.")
+        raise InputError(table.where(row), what, "Use ISO 8601, for example 2014-09-15T01:00Z.")
     return utc.to_numpy("datetime64[s]")
 
 
-def _discharges(path: Path, column: pd.Series[str]) -> Floats:
+def _discharges(table: Columns, column: pd.Series[str]) -> Floats:
     """Numbers of a column, with decimal points or commas, NaN where missing."""
     import pandas as pd
 
@@ -222,7 +224,6 @@ def _discharges(path: Path, column: pd.Series[str]) -> Floats:
         commas, odd = odd[is_decimal_comma], odd[~is_decimal_comma]
         values[commas] = text.iloc[commas].str.replace(",", ".", regex=False).astype(np.float64)
     if odd.size:
-        line, found = column.index[odd[0]], column.iloc[odd[0]]
         remedy = "Write a number, or leave it empty where missing."
-        raise InputError(f"{path}:{line}", f"{str(found)!r} is not a discharge", remedy)
+        raise InputError(table.where(column.index[odd[0]]), f"{str(column.iloc[odd[0]])!r} is not a discharge", remedy)
     return values

@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import DAY, Times, day_of_step
-from hydrocli.basin.grid import Floats, Integers
 from hydrocli.basin.pet import extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.readers import Archive, Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion

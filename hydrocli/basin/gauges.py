@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Gauges
-from hydrocli.basin.grid import Floats, Integers, crs_to_wkt, transform_points
+from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.tables import read_table
 from hydrocli.errors import Errors, HydrocliError, InputError

@@ -17,10 +17,8 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.errors import InputError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 SAME_PLACE = 0.01
 """Two CRS are taken for one where they put the cells within this share of a cell of each other."""

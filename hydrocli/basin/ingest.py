@@ -21,14 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Counts, Making, Target, fill
 from hydrocli.basin.gauges import Placement, place, read_gauges
-from hydrocli.basin.grid import Floats, Integers, latitudes
+from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.readers import Flags, Layer, Points, Sampler, UnreadableError, reader_of
+from hydrocli.basin.readers import Layer, Points, Sampler, UnreadableError, reader_of
 from hydrocli.basin.readers.geotiff import RasterSampler, raster_grid, read_whole
 from hydrocli.basin.source import (
     OF_FORCING,

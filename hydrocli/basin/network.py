@@ -30,15 +30,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.basin.grid import Floats, Grid, Integers, describe
+from hydrocli.arrays import Flags, Floats, Integers
+from hydrocli.basin.grid import Grid, describe
 from hydrocli.errors import InputError
 
-Flags = NDArray[np.bool_]
 OUTLET, NO_CELL = -1, -2
 
 _CLOCKWISE = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # row, column steps from north
@@ -61,12 +62,14 @@ class Drainage:
 
     Attributes:
         grid: the raster's grid.
-        flow: `pyflwdir.FlwdirRaster` of its cells.
+        below: int32[cells], flat index of the cell downstream as pyflwdir has it: itself at an outlet, -1 for no cell.
+        order: int32[k], flat indices of the k cells, each after the one that it drains to.
         drained_area: float64[height, width] [m2], the cell itself included; 0 where there is no cell.
     """
 
     grid: Grid
-    flow: Any
+    below: NDArray[np.integer]
+    order: NDArray[np.integer]
     drained_area: Floats
 
     @classmethod
@@ -84,22 +87,23 @@ class Drainage:
             raise _code_error(np.unique(directions[codes == _UNKNOWN]), directions, encoding, nodata, where)
         if (codes == _NO_CODE).all():
             raise InputError(where, "has no cell with a direction", "Is its nodata value right?")
-        flow = _flow(codes)
-        in_cycle = _cells_in_cycles(flow)
+        below, order = _flow(codes)
+        in_cycle = _cells_in_cycles(below, order)
         if in_cycle.size:
-            raise _cycle_error(in_cycle, flow, directions, encoding, nodata, grid, where)
-        present = flow.idxs_ds.reshape(grid.shape) >= 0
-        area = np.where(present, grid.cell_area_of_rows()[:, None], 0.0)
-        return cls(grid, flow, flow.accuflux(area))
+            raise _cycle_error(in_cycle, below, directions, encoding, nodata, grid, where)
+        area = np.where(codes == _NO_CODE, 0.0, grid.cell_area_of_rows()[:, None])
+        return cls(
+            grid, below, order, _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
+        )
 
     @cached_property
     def downstream(self) -> Integers:
         """int64[cells], flat index of the cell downstream, OUTLET, or NO_CELL where the raster has no data."""
-        below = self.flow.idxs_ds.astype(np.int64)
-        is_pit = below == np.arange(below.size)
-        below[below < 0] = NO_CELL
-        below[is_pit] = OUTLET
-        return below
+        downstream = self.below.astype(np.int64)
+        is_outlet = downstream == np.arange(downstream.size)
+        downstream[downstream < 0] = NO_CELL
+        downstream[is_outlet] = OUTLET
+        return downstream
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,17 @@ class DrainageNetwork:
         """The catchments of the cells `outlets` (row, column); of the whole raster where it is None."""
         drainage = Drainage.from_d8(directions, encoding, grid, nodata)
         if outlets is None:
-            outlets = zip(*np.divmod(drainage.flow.idxs_pit, grid.width), strict=True)
+            outlets = zip(*np.divmod(np.flatnonzero(drainage.downstream == OUTLET), grid.width), strict=True)
         return cls.from_drainage(drainage, outlets)
 
     @classmethod
     def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> DrainageNetwork:
         """The union of the catchments of the cells `outlets` (row, column)."""
         whole = drainage.grid
-        mouths = np.unique([int(row) * whole.width + int(column) for row, column in outlets])
-        cells = np.flatnonzero(drainage.flow.basins(idxs=mouths))
-        depth = _steps_to_outlet(drainage.flow.idxs_ds, cells)
+        inside = np.zeros(whole.height * whole.width, np.uint8)
+        inside[[int(row) * whole.width + int(column) for row, column in outlets]] = 1
+        cells = np.flatnonzero(_pyflwdir("core").fillnodata_upstream(drainage.below, drainage.order, inside, 0))
+        depth = _steps_to_outlet(drainage.below, cells)
         level = depth.max() - depth
         order = np.lexsort((cells, level))
         cells, level = cells[order], level[order]
@@ -201,22 +206,26 @@ def with_role(role: str, catchments: Flags) -> Flags:
     return {"all": size >= 0, "upstream": head, "downstream": mouth, "independent": head & mouth}[role]
 
 
-def _flow(codes: NDArray[np.uint8]) -> Any:
-    """The `pyflwdir.FlwdirRaster` of ESRI codes [height, width]."""
-    # Not at the top: pyflwdir takes most of a second to import, and a basin found in its store needs none of it.
-    import pyflwdir
+def _pyflwdir(module: str) -> Any:
+    """A module of pyflwdir."""
+    # Not at the top: it takes most of a second to import, and a basin found in its store needs none of it. Its modules
+    # and not its class FlwdirRaster, which refuses a raster of one cell, or without an outlet.
+    return import_module(f"pyflwdir.{module}")
 
-    return pyflwdir.from_array(codes, ftype="d8", check_ftype=False)
+
+def _flow(codes: NDArray[np.uint8]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Of ESRI codes [height, width]: `below` and `order` of `Drainage`; cells that reach no outlet are not in order."""
+    below, outlets, _ = _pyflwdir("core_d8").from_array(codes, dtype=np.int32)
+    return below, _pyflwdir("core").idxs_seq(below, outlets)
 
 
-def _steps_to_outlet(downstream: NDArray[np.integer], cells: Integers) -> NDArray[np.int32]:
+def _steps_to_outlet(below: NDArray[np.integer], cells: Integers) -> NDArray[np.int32]:
     """Number of steps [n] from each of n cells, by their flat index, to the last one that it drains through."""
-    from pyflwdir.core import rank
-
-    position = np.full(downstream.size, -1, np.int64)
+    position = np.full(below.size, -1, np.int32)
     position[cells] = np.arange(cells.size)
-    below = position[downstream[cells]]
-    return rank(np.where(below >= 0, below, np.arange(cells.size)))[0]
+    within = position[below[cells]]
+    steps, _ = _pyflwdir("core").rank(np.where(within >= 0, within, np.arange(cells.size, dtype=np.int32)))
+    return np.asarray(steps)
 
 
 def _to_esri(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> NDArray[np.uint8]:
@@ -236,10 +245,10 @@ def _to_esri(directions: NDArray[np.generic], encoding: str, nodata: float | Non
     return np.where(absent, np.uint8(_NO_CODE), table[key])
 
 
-def _cells_in_cycles(flow: Any) -> Integers:
+def _cells_in_cycles(below: NDArray[np.integer], order: NDArray[np.integer]) -> Integers:
     """Flat indices of the cells that drain into themselves, and of all above them."""
-    reached = flow.idxs_ds < 0
-    reached[flow.idxs_seq] = True
+    reached = below < 0
+    reached[order] = True
     return np.flatnonzero(~reached)
 
 
@@ -255,7 +264,7 @@ def _code_error(
 
 def _cycle_error(
     in_cycle: Integers,
-    flow: Any,
+    below: NDArray[np.integer],
     directions: NDArray[np.generic],
     encoding: str,
     nodata: float | None,
@@ -266,10 +275,10 @@ def _cycle_error(
     cell, seen = int(in_cycle[0]), set[int]()
     while cell not in seen:  # the first cell may lie above the cycle
         seen.add(cell)
-        cell = int(flow.idxs_ds[cell])
+        cell = int(below[cell])
     cycle = [cell]
-    while int(flow.idxs_ds[cycle[-1]]) != cell:
-        cycle.append(int(flow.idxs_ds[cycle[-1]]))
+    while int(below[cycle[-1]]) != cell:
+        cycle.append(int(below[cycle[-1]]))
     fitting = [name for name in ENCODINGS if name != encoding and _is_sound(directions, name, nodata)]
     remedy = "Correct the directions of these cells."
     if fitting:
@@ -282,4 +291,4 @@ def _cycle_error(
 def _is_sound(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> bool:
     """Whether the raster has no unknown code and no cycle under an encoding."""
     codes = _to_esri(directions, encoding, nodata)
-    return not (codes == _UNKNOWN).any() and _cells_in_cycles(_flow(codes)).size == 0
+    return not (codes == _UNKNOWN).any() and _cells_in_cycles(*_flow(codes)).size == 0

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times, day_of_step
-from hydrocli.basin.grid import Floats
 
 SOLAR_CONSTANT = 0.0820
 """MJ m-2 min-1 (FAO-56)."""

@@ -12,17 +12,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sqlite3
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hydrocli.basin.grid import Floats
+from hydrocli.arrays import Floats
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 if TYPE_CHECKING:
@@ -196,16 +196,38 @@ def read_text(path: Path) -> str:
     return re.sub("\r\r?\n|\r", "\n", text)
 
 
-def read_columns(path: Path, columns: Sequence[str], example: str) -> tuple[pd.DataFrame, list[str]]:
-    """Some columns of a large table, as a data frame, and the names of those that are left out.
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of a large table.
+
+    Attributes:
+        path: of the file.
+        frame: the columns; texts of a text table, typed values else. Its index counts the rows from 0.
+        others: names of the columns that are left out.
+        is_text: whether rows have lines.
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    others: list[str]
+    is_text: bool
+
+    def where(self, row: int) -> str:
+        """File and line of a row, for messages; the number of the row counted from 2 where there are no lines."""
+        if not self.is_text:
+            return f"{self.path}:{row + 2}"
+        reader = csv.reader(io.StringIO(read_text(self.path)), delimiter=_text_header(self.path)[1])
+        lines = (reader.line_num for values in reader if any(map(str.strip, values)))
+        return f"{self.path}:{next(islice(lines, int(row) + 1, None), row + 2)}"
+
+
+def read_columns(path: Path, columns: Sequence[str], example: str) -> Columns:
+    """Read some columns of a large table, CSV or Parquet.
 
     Args:
-        path: of a text table or Parquet.
+        path: of the table.
         columns: names wanted, in small letters; those of the file may have capitals and blanks around them.
         example: of a header, for messages.
-
-    Returns:
-        Texts of a text table, typed values else. The index is the line of a text table, or the row counted from 2.
 
     Raises:
         InputError: a column is absent, or the table cannot be read.
@@ -213,13 +235,12 @@ def read_columns(path: Path, columns: Sequence[str], example: str) -> tuple[pd.D
     kind = kind_of(path, str(path))
     if kind not in ("text", "Parquet"):
         raise InputError(str(path), f"is a {kind}, a CSV or Parquet table is expected", "Export it as CSV.")
-    names = _text_header(path)[0] if kind == "text" else _parquet_names(path)
-    own = {name.strip().lower(): name for name in names}
+    names = [name.strip() for name in (_text_header(path)[0] if kind == "text" else _parquet_names(path))]
+    own = {name.lower(): name for name in names}
     Table(path, tuple(own), [], []).require(columns, example)
     frame = (_text_frame if kind == "text" else _parquet_frame)(path, [own[name] for name in columns])
     frame.columns = list(columns)
-    frame.index = frame.index + 2
-    return frame, [name.strip() for name in names if name.strip().lower() not in columns]
+    return Columns(path, frame, [name for name in names if name.lower() not in columns], kind == "text")
 
 
 def _encoding(data: bytes) -> str:
@@ -279,7 +300,7 @@ def _vector_table(path: Path) -> Table:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about further tables without geometry
             meta, _, geometry, columns = pyogrio.raw.read(path, layer=layers[0] if layers else None)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(str(path), f"cannot be read ({error})", "Replace it by a sound copy.") from error
     names = [str(name) for name in meta["fields"]]
     rows = [dict(zip(names, map(_value, row), strict=True)) for row in zip(*columns, strict=True)]
@@ -347,44 +368,42 @@ def _text_header(path: Path) -> tuple[list[str], str, str]:
 def _text_frame(path: Path, columns: list[str]) -> pd.DataFrame:
     """Columns of a large text table, as texts."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.csv
 
     names, separator, encoding = _text_header(path)
-    numbers, beyond = [names.index(name) for name in columns], len(names)
+    names = [name.strip() for name in names]
     with path.open("rb") as file:
         has_second_return = b"\r\r\n" in file.read(SAMPLE_BYTES)
+    odd: list[tuple[str, int]] = []
+
+    def refuse(row: Any) -> str:
+        odd.append((row.text, row.actual_columns))
+        return "skip"
+
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse)
     for code in (encoding, "cp1252"):
+        source = io.BytesIO(read_text(path).encode()) if has_second_return else path
+        known = {"utf-8-sig": "utf8"}.get("utf-8-sig" if has_second_return else code, code)
+        read = pa.csv.ReadOptions(column_names=names, skip_rows=1, encoding=known)
         try:
-            frame = pd.read_csv(
-                io.StringIO(read_text(path)) if has_second_return else path,
-                sep=separator,
-                encoding=code,
-                usecols=[*numbers, beyond],
-                names=range(beyond + 1),
-                index_col=False,
-                header=None,
-                skiprows=1,
-                dtype="string[pyarrow]",
-                skip_blank_lines=False,
-                skipinitialspace=True,
-                keep_default_na=False,
-            )
-        except UnicodeDecodeError:  # beyond the part that the encoding was found from
-            continue
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-            raise _odd_line(path, beyond, separator) from error
-        # pandas drops values beyond the columns that are asked for without a word: one column more shows them.
-        if (frame[beyond].fillna("") != "").any():
-            raise _odd_line(path, beyond, separator)
-        return frame[numbers].fillna("")
+            table = pa.csv.read_csv(source, read, parse, convert)
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+            if "UTF8" in str(error):  # beyond the part that the encoding was found from
+                continue
+            what = f"cannot be read as a table ({str(error).splitlines()[0]})"
+            raise InputError(str(path), what, "Check its quotes and separators.") from error
+        if odd:
+            raise _odd_lines(path, len(names), separator)
+        return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     raise InputError(str(path), "is not a text in any known encoding", "Save it as UTF-8.")
 
 
-def _odd_line(path: Path, columns: int, separator: str) -> HydrocliError:
-    """The first lines of a text table that have more values than the header."""
+def _odd_lines(path: Path, columns: int, separator: str) -> HydrocliError:
+    """The first lines of a text table whose number of values is not that of the columns."""
     reader = csv.reader(io.StringIO(read_text(path)), delimiter=separator, skipinitialspace=True)
-    odd = [(reader.line_num, len(row)) for row in reader if len(row) > columns]
-    if not odd:
-        return InputError(str(path), "cannot be read as a table", "Check its quotes and separators.")
+    odd = [(reader.line_num, len(row)) for row in reader if row and len(row) != columns]
     remedy = "If these are decimal commas, separate the columns by semicolons." if separator == "," else ""
     errors: list[HydrocliError] = [
         InputError(f"{path}:{line}", f"has {count} values, the header has {columns} columns", remedy)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hydrocli.basin.grid import Floats
+from hydrocli.arrays import Floats
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.errors import InputError
 

@@ -19,12 +19,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import StageResult
 from hydrocli.calibration.recorder import Recorder
-
-Array = NDArray[np.float64]
 
 EPSILON = 1e-8
 
@@ -35,36 +33,36 @@ class Adam:
 
     Attributes:
         iterations: stop after so many.
-        rate: about the length of the first step in every control.
+        learning_rate: about the length of the first step in every control.
         beta1: decay of the mean of the gradients.
         beta2: decay of the mean of their squares.
         bias_correction: standard or constant, see the module.
         schedule: constant, cosine or exponential.
-        warm_up: iterations over which the rate rises to `rate`.
-        final_share: of `rate`, what a schedule ends with.
+        rate_warmup: iterations over which the rate rises to `learning_rate`.
+        final_rate_fraction: of `learning_rate`, what a schedule ends with.
         weight_decay: share of the rate by which the problem's decaying controls shrink in an iteration.
-        gradient_limit: a gradient with a longer 2-norm is shortened to it; None for never.
+        max_gradient_norm: a gradient with a longer 2-norm is shortened to it; None for never.
         patience: stop when so many iterations have not lowered the lowest cost by more than `ftol`; None for never.
         ftol: see `patience`.
-        refresh: with batches, iterations from one whole cost to the next.
+        full_evaluation_every: with batches, iterations from one whole cost to the next.
     """
 
     iterations: int = 240
-    rate: float = 0.003
+    learning_rate: float = 0.003
     beta1: float = 0.9
     beta2: float = 0.999
     bias_correction: str = "standard"
     schedule: str = "constant"
-    warm_up: int = 0
-    final_share: float = 0.01
+    rate_warmup: int = 0
+    final_rate_fraction: float = 0.01
     weight_decay: float = 0.0
-    gradient_limit: float | None = None
+    max_gradient_norm: float | None = None
     patience: int | None = None
     ftol: float = 0.0
-    refresh: int = 10
+    full_evaluation_every: int = 10
 
-    def minimise(self, recorder: Recorder) -> Ending:
-        """Descend from the first of the problem's starts; the best point of the way is the ending.
+    def minimise(self, recorder: Recorder) -> StageResult:
+        """Descend from the first of the problem's starts; the best point of the way is the result.
 
         Raises:
             NumericalError: the cost or its gradient is not finite somewhere on the way.
@@ -80,26 +78,26 @@ class Adam:
             square = self.beta2 * square + (1.0 - self.beta2) * gradient**2
             first, second = self._corrections(iteration)
             direction = (mean / first) / (np.sqrt(square / second) + EPSILON) + decay * x
-            x = np.clip(x - self.rate * self.share(iteration) * direction, problem.lower, problem.upper)
+            x = np.clip(x - self.learning_rate * self.share(iteration) * direction, problem.lower, problem.upper)
             gradient = way.look(iteration, x)
             if way.reason:
                 break
-        return way.ending()
+        return way.result()
 
     def share(self, iteration: int) -> float:
-        """The share of `rate` in an iteration, counted from 1."""
-        if iteration <= self.warm_up:
-            return iteration / self.warm_up
-        done = (iteration - 1 - self.warm_up) / max(1, self.iterations - 1 - self.warm_up)
+        """The share of `learning_rate` in an iteration, counted from 1."""
+        if iteration <= self.rate_warmup:
+            return iteration / self.rate_warmup
+        done = (iteration - 1 - self.rate_warmup) / max(1, self.iterations - 1 - self.rate_warmup)
         if self.schedule == "cosine":
-            return self.final_share + (1.0 - self.final_share) * (1.0 + math.cos(math.pi * done)) / 2.0
-        return self.final_share**done if self.schedule == "exponential" else 1.0
+            return self.final_rate_fraction + (1.0 - self.final_rate_fraction) * (1.0 + math.cos(math.pi * done)) / 2.0
+        return self.final_rate_fraction**done if self.schedule == "exponential" else 1.0
 
-    def _limited(self, gradient: Array) -> Array:
+    def _limited(self, gradient: Floats) -> Floats:
         length = math.sqrt(float(gradient @ gradient))
-        if self.gradient_limit is None or length <= self.gradient_limit:
+        if self.max_gradient_norm is None or length <= self.max_gradient_norm:
             return gradient
-        return gradient * (self.gradient_limit / length)
+        return gradient * (self.max_gradient_norm / length)
 
     def _corrections(self, iteration: int) -> tuple[float, float]:
         power = iteration if self.bias_correction == "standard" else 1
@@ -115,14 +113,14 @@ class _Way:
         self.best, self.best_iteration = (recorder.problem.starts[0], np.inf, nothing), 0
         self._settled, self._settled_at = np.inf, 0
 
-    def look(self, iteration: int, x: Array) -> Array:
+    def look(self, iteration: int, x: Floats) -> Floats:
         """The gradient that leads on from `x`."""
         cost, gradient = self.recorder.value_and_gradient(x)
         self.judge(iteration, x, cost, gradient)
         self.recorder.report(*self.best)
         return gradient
 
-    def judge(self, iteration: int, x: Array, cost: float, gradient: Array) -> None:
+    def judge(self, iteration: int, x: Floats, cost: float, gradient: Floats) -> None:
         """Keep the best; say whether patience has ended."""
         if cost < self.best[1]:
             self.best, self.best_iteration = (x, cost, gradient), iteration
@@ -133,23 +131,23 @@ class _Way:
             by = f" by more than {self.options.ftol:g}" if self.options.ftol else ""
             self.reason = f"{patience} iterations have not lowered the cost{by}; {self._lowest()}"
 
-    def ending(self) -> Ending:
+    def result(self) -> StageResult:
         """The best point, and why it is the last."""
         done = f"All {self.options.iterations} iterations are done; {self._lowest()}"
-        return self.recorder.ending(self.reason or done)
+        return self.recorder.result(self.reason or done)
 
     def _lowest(self) -> str:
         return f"that of the lowest cost is {self.best_iteration}."
 
 
 class _Batches(_Way):
-    """One batch per iteration; every `refresh` iterations the whole cost, whose point the batches lean on."""
+    """One batch per iteration; every `full_evaluation_every` iterations the cost over all data."""
 
-    def look(self, iteration: int, x: Array) -> Array:
+    def look(self, iteration: int, x: Floats) -> Floats:
         """The gradient that leads on from `x`; at the end, that of the whole cost at the best point."""
         options, recorder = self.options, self.recorder
         last = iteration == options.iterations
-        if iteration % options.refresh == 0 or last:
+        if iteration % options.full_evaluation_every == 0 or last:
             self._anchor = x
             self.judge(iteration, x, float(recorder.values(x[np.newaxis])[0]), np.full(x.size, np.nan))
         if last or self.reason:

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from cmaes import CMA
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.errors import NumericalError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class CMAES:
     Attributes:
         iterations: generations at most.
         population: control vectors in a generation, 4 or more; None for 4 + 3 log(controls).
-        spread: standard deviation of the first generation, in widths of the box.
+        sigma0: standard deviation of the first generation, in widths of the box.
         ftol: stop when the best costs of the last `patience` generations lie within it.
         patience: see `ftol`.
         seed: of the draws.
@@ -30,12 +27,12 @@ class CMAES:
 
     iterations: int = 300
     population: int | None = None
-    spread: float = 0.2
+    sigma0: float = 0.2
     ftol: float = 1e-8
     patience: int = 20
     seed: int = 1
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Search around the first of the problem's starts.
 
         Raises:
@@ -47,7 +44,7 @@ class CMAES:
         width = problem.upper - problem.lower
         search = CMA(
             (problem.starts[0] - problem.lower) / width,
-            self.spread,
+            self.sigma0,
             bounds=np.tile([0.0, 1.0], (width.size, 1)),
             seed=self.seed,
             population_size=self.population,
@@ -67,7 +64,7 @@ class CMAES:
                 best, best_cost = points[int(np.argmin(costs))], lowest[-1]
             recorder.report(best, best_cost)
             reason = self._reason(search, lowest)
-        return recorder.ending(reason)
+        return recorder.result(reason)
 
     def _reason(self, search: CMA, lowest: list[float]) -> str:
         if len(lowest) >= self.patience and np.ptp(lowest[-self.patience :]) <= self.ftol:

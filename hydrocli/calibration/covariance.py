@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-Array = NDArray[np.float64]
+from hydrocli.arrays import Floats
 
 FLAT = 1e-6
 """An eigenvalue of H, its diagonal scaled to 1 or -1, below this is a flat direction; rounding of J is far below it."""
@@ -46,7 +46,7 @@ class Residuals:
         return self.number * (1.0 - self.correlation) / (1.0 + self.correlation)
 
     @classmethod
-    def of(cls, series: Array) -> Residuals:
+    def of(cls, series: Floats) -> Residuals:
         """Of one series [t], NaN where there is none; a negative correlation counts as none."""
         known = series[np.isfinite(series)]
         if not known.size:
@@ -68,9 +68,9 @@ class Covariance:
         flat: [k, m] the flat directions, in controls scaled by the root of their curvature, of length 1.
     """
 
-    matrix: Array
+    matrix: Floats
     without_effect: NDArray[np.bool_]
-    flat: Array
+    flat: Floats
 
     @property
     def undetermined(self) -> NDArray[np.bool_]:
@@ -78,19 +78,19 @@ class Covariance:
         return (self.flat**2).sum(axis=0) > SHARE
 
     @property
-    def standard_error(self) -> Array:
+    def standard_error(self) -> Floats:
         """[m]."""
         return np.sqrt(np.diag(self.matrix))
 
     @property
-    def correlation(self) -> Array:
+    def correlation(self) -> Floats:
         """[m, m]."""
         error = self.standard_error
         return self.matrix / np.outer(error, error)
 
 
 def covariance(
-    sensitivity: Array, curved: Array, residuals: list[Residuals], penalty: Array | None = None
+    sensitivity: Floats, curved: Floats, residuals: list[Residuals], penalty: Floats | None = None
 ) -> Covariance:
     """The covariance of the controls.
 
@@ -127,7 +127,7 @@ def covariance(
     return found
 
 
-def _correlated(columns: Array, correlation: float) -> Array:
+def _correlated(columns: Floats, correlation: float) -> Floats:
     """R columns, [t, m], with R = correlation^|lag|: a recursion forwards and one backwards."""
     coefficients = [1.0, -correlation]
     forwards = lfilter([1.0], coefficients, columns, axis=0)

@@ -25,11 +25,9 @@ from typing import Any, Self
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.errors import ConfigurationError, InputError
-
-Array = NDArray[np.float64]
 
 MAGIC = b"hydrocli"
 FORMAT = 1
@@ -52,9 +50,9 @@ class Batch:
         seconds: how long the evaluation took.
     """
 
-    points: Array
-    values: Array
-    gradients: Array
+    points: Floats
+    values: Floats
+    gradients: Floats
     seconds: float
 
     def packed(self) -> bytes:

@@ -12,18 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import Bounds, OptimizeResult, minimize
 
-from hydrocli.calibration.history import Ending
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import StageResult
 from hydrocli.calibration.recorder import Recorder
-
-Array = NDArray[np.float64]
 
 UNLIMITED = 10**9
 PATIENCE = 5
 DEAD_END = "No lower cost along the gradient: a kink of the cost, the end of its precision, or a wrong gradient."
-"""The one ending that is left to scipy."""
+"""The one result that is left to scipy."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,15 @@ class LBFGSB:
         ftol: stop when five iterations together lower the cost by no more than this. (One alone may be short by
             accident, in the middle of the way.)
         gtol: stop when no component of the gradient, cut at the bounds, is above this.
-        corrections: pairs of steps and gradient changes that stand for the curvature.
+        history_size: pairs of steps and gradient changes that stand for the curvature.
     """
 
     iterations: int = 200
     ftol: float = 1e-8
     gtol: float = 1e-6
-    corrections: int = 10
+    history_size: int = 10
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Descend from the first of the problem's starts.
 
         Raises:
@@ -60,14 +58,14 @@ class LBFGSB:
                 bounds=Bounds(problem.lower, problem.upper),
                 callback=descent.iterated,
                 options={
-                    "maxcor": self.corrections,
+                    "maxcor": self.history_size,
                     "maxiter": UNLIMITED,
                     "maxfun": UNLIMITED,
                     "ftol": 0.0,
                     "gtol": 0.0,
                 },
             )
-        return recorder.ending(descent.reason or DEAD_END)
+        return recorder.result(descent.reason or DEAD_END)
 
 
 class _Descent:
@@ -80,7 +78,7 @@ class _Descent:
         self._costs: list[float] = []
         self.reason = self._accept()
 
-    def evaluate(self, x: Array) -> tuple[float, Array]:
+    def evaluate(self, x: Floats) -> tuple[float, Floats]:
         if not np.array_equal(x, self._x):
             self._x = x.copy()
             self._cost, self._gradient = self._recorder.value_and_gradient(self._x)

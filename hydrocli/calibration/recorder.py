@@ -12,18 +12,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending, Iteration
+from hydrocli.arrays import Floats
 from hydrocli.calibration.journal import Batch, Journal, machine
-from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.problem import Iteration, Problem, StageResult
 from hydrocli.errors import InputError, NumericalError
 
-Array = NDArray[np.float64]
-Evaluation = Callable[[Array], tuple[float, Array]]
+Evaluation = Callable[[Floats], tuple[float, Floats]]
 
 
-class Interrupted(Exception):  # noqa: N818 - an ending, not a fault
+class Interrupted(Exception):  # noqa: N818 - an result, not a fault
     """`should_stop` has said yes; `stages` catches it."""
 
 
@@ -62,7 +60,7 @@ class Recorder:
         elif entry != stage:
             raise self._unlike(f"the stage {stage!r} begins where the journal has something else")
 
-    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, x: Floats) -> tuple[float, Floats]:
         """Cost and gradient, [m], at `x`, [m].
 
         Raises:
@@ -71,7 +69,7 @@ class Recorder:
         """
         return self._evaluated(x, self.problem.value_and_gradient)
 
-    def batch(self, iteration: int, anchor: Array, x: Array) -> tuple[float, Array]:
+    def batch(self, iteration: int, anchor: Floats, x: Floats) -> tuple[float, Floats]:
         """Cost and gradient, [m], of the batch of an iteration at `x`, [m]; see `Problem`.
 
         Raises:
@@ -81,7 +79,7 @@ class Recorder:
         assert function is not None
         return self._evaluated(x, lambda point: function(iteration, anchor.copy(), point))
 
-    def values(self, points: Array) -> Array:
+    def values(self, points: Floats) -> Floats:
         """Costs, [k], of control vectors, [k, m], with infinity in the place of NaN.
 
         Raises:
@@ -90,7 +88,7 @@ class Recorder:
         batch = self._recorded(points, gradient=False) or self._computed_values(points)
         return np.where(np.isnan(batch.values), np.inf, batch.values)
 
-    def report(self, x: Array, cost: float, gradient: Array | None = None, batch_cost: float = np.nan) -> None:
+    def report(self, x: Floats, cost: float, gradient: Floats | None = None, batch_cost: float = np.nan) -> None:
         """Tell of an iteration, with the best point `x` of the stage so far."""
         if gradient is None:
             gradient = np.full(x.size, np.nan)
@@ -111,16 +109,18 @@ class Recorder:
             )
         )
 
-    def ending(self, reason: str, finished: bool = True, candidates: Array | None = None) -> Ending:
-        """The ending of the stage at the last iteration reported, told as a sentence."""
+    def result(self, reason: str, finished: bool = True, candidates: Floats | None = None) -> StageResult:
+        """The result of the stage at the last iteration reported, told as a sentence."""
         x, cost, gradient = self._best
         evaluations = self._evaluations - self._evaluations_before
         candidates = x[np.newaxis] if candidates is None else candidates
         seconds = self._seconds - self._seconds_before
         iterations = max(self._iterations, 0)
-        return Ending(self._stage, x, cost, gradient, iterations, evaluations, seconds, reason, finished, candidates)
+        return StageResult(
+            self._stage, x, cost, gradient, iterations, evaluations, seconds, reason, finished, candidates
+        )
 
-    def _recorded(self, points: Array, gradient: bool) -> Batch | None:
+    def _recorded(self, points: Floats, gradient: bool) -> Batch | None:
         if self._should_stop():
             raise Interrupted
         entry = self._journal.next()
@@ -135,18 +135,18 @@ class Recorder:
         self._count(entry)
         return entry
 
-    def _evaluated(self, x: Array, function: Evaluation) -> tuple[float, Array]:
+    def _evaluated(self, x: Floats, function: Evaluation) -> tuple[float, Floats]:
         batch = self._recorded(x[np.newaxis], gradient=True) or self._computed(x, function)
         return float(batch.values[0]), batch.gradients[0]
 
-    def _computed(self, x: Array, function: Evaluation) -> Batch:
+    def _computed(self, x: Floats, function: Evaluation) -> Batch:
         began = time.perf_counter()
         cost, gradient = function(x.copy())
         gradients = np.array([gradient], dtype=np.float64)
         self._require_finite(cost, gradients[0])
         return self._record(Batch(x[np.newaxis], np.array([cost]), gradients, time.perf_counter() - began))
 
-    def _computed_values(self, points: Array) -> Batch:
+    def _computed_values(self, points: Floats) -> Batch:
         began = time.perf_counter()
         values = np.array(self.problem.values(points.copy()), dtype=np.float64)
         return self._record(Batch(points, values, points[:0], time.perf_counter() - began))
@@ -160,7 +160,7 @@ class Recorder:
         self._evaluations += len(batch.points)
         self._seconds += batch.seconds
 
-    def _require_finite(self, cost: float, gradient: Array) -> None:
+    def _require_finite(self, cost: float, gradient: Floats) -> None:
         broken = np.flatnonzero(~np.isfinite(gradient))
         if np.isfinite(cost) and not broken.size:
             return
@@ -187,6 +187,6 @@ class Recorder:
 class Optimiser(Protocol):
     """One kind of optimiser with its options settled."""
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Make the cost of `recorder.problem` small, evaluating through the recorder only."""
         ...

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Problem
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.errors import NumericalError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Screening:
     batch: int = 32
     seed: int = 1
 
-    def minimise(self, recorder: Recorder) -> Ending:
+    def minimise(self, recorder: Recorder) -> StageResult:
         """Evaluate the start and the samples; the best `keep` are the candidates.
 
         Raises:
@@ -50,9 +47,9 @@ class Screening:
         kept = ranking[np.isfinite(costs[ranking])][: self.keep]
         if not kept.size:
             raise NumericalError("screening", f"none of {len(points)} costs is finite", "Narrow the bounds.")
-        return recorder.ending(f"All {len(points)} control vectors are evaluated.", candidates=points[kept])
+        return recorder.result(f"All {len(points)} control vectors are evaluated.", candidates=points[kept])
 
-    def _drawn(self, problem: Problem) -> Array:
+    def _drawn(self, problem: Problem) -> Floats:
         sequence = qmc.Sobol(problem.lower.size, scramble=True, rng=self.seed)
         unit = sequence.random_base2(max(self.samples - 1, 0).bit_length())[: self.samples]
         return np.clip(problem.lower + (problem.upper - problem.lower) * unit, problem.lower, problem.upper)

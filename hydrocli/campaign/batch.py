@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,25 +24,27 @@ from hydrocli.campaign.worker import Ending, Task
 from hydrocli.config import (
     CampaignFile,
     Experiment,
-    Item,
+    RunSpec,
+    catchment_table,
     differing_keys,
-    items_of,
     load,
     load_campaign,
     numbers_hash,
-    plain,
     resolved_campaign,
-    table_of,
+    run_specs,
+    to_dict,
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
-from hydrocli.execution.progress import Console
 from hydrocli.execution.progress import Task as Progress
+from hydrocli.execution.progress import track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import telling, write_text
+from hydrocli.results.write import os_errors_as_input_errors, write_text
+
+logger = logging.getLogger(__name__)
 
 BETWEEN_TABLES = 20.0
 """Seconds between two tables of a campaign that goes on."""
@@ -74,19 +77,18 @@ class _Call:
     """One call: its runs, and how those that it has tried have ended."""
 
     file: CampaignFile
-    items: list[Item]
+    items: list[RunSpec]
     options: Options
-    console: Console
     endings: dict[str, Ending] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return Path(self.file.campaign.folder)
 
-    def rows(self, items: Sequence[Item] | None = None) -> list[Row]:
+    def rows(self, items: Sequence[RunSpec] | None = None) -> list[Row]:
         """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
         wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
-        rows = rows_of(wanted, self.file.campaign.then)
+        rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             ending = self.endings.get(f"{row['model']}/{row['item']}")
             if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
@@ -98,26 +100,25 @@ class _Call:
         try:
             write_campaign(self.folder, self.rows(), self.file.campaign.name)
         except InputError as error:
-            self.console.warn(str(error))
+            logger.warning(str(error))
 
 
-def items_of_campaign(file: CampaignFile) -> list[Item]:
+def campaign_run_specs(file: CampaignFile) -> list[RunSpec]:
     """All runs of a campaign.
 
     Raises:
         HydrocliError: everything wrong with the configuration of any of them, or with the table of catchments.
     """
-    table = table_of(file)
-    return items_of(file, table, read_catchments(table))
+    table = catchment_table(file)
+    return run_specs(file, table, read_catchments(table))
 
 
-def batch(target: Path, overrides: list[str], console: Console, options: Options) -> list[Row]:
+def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
     """Do what is missing of a campaign; the rows of its runs, of this shard, come back when all of them are done.
 
     Args:
         target: YAML file or folder of the campaign.
         overrides: `section.key=value` texts for the campaign.
-        console: what is said goes there.
         options: see there.
 
     Raises:
@@ -127,10 +128,10 @@ def batch(target: Path, overrides: list[str], console: Console, options: Options
         Stopped: a signal came; run again to continue.
     """
     file = load_campaign(target, overrides)
-    call = _Call(file, items_of_campaign(file), options, console)
+    call = _Call(file, campaign_run_specs(file), options)
     share = _share(call.items, options.shard)
     _refuse_others(share, options)
-    with telling(call.folder, "cannot be made"):
+    with os_errors_as_input_errors(call.folder, "cannot be made"):
         call.folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(call.folder / "lock{}.json".format("-{}-of-{}".format(*options.shard) if options.shard[1] > 1 else ""))
     lock.acquire()
@@ -145,32 +146,36 @@ def batch(target: Path, overrides: list[str], console: Console, options: Options
         lock.release()
 
 
-def ingest_campaign(target: Path, overrides: list[str], console: Console) -> None:
+def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     """Build the stores of all runs of a campaign, so that those who work on it in parts need not.
+
+    Returns:
+        A row for each run.
 
     Raises:
         Errors: everything that is wrong with any configuration.
         PartialError: the data of some runs are wrong.
     """
     file = load_campaign(target, overrides)
-    items = items_of_campaign(file)
+    items = campaign_run_specs(file)
     workers = file.campaign.execution.workers or usable_cores()
-    sizes = ingest_all(items, console, workers, lambda: None)
+    sizes = ingest_all(items, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
     if wrong:
         what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
-    console.note(f"the data of {len(items)} runs are read")
+    logger.info(f"the data of {len(items)} runs are read")
+    return [{"model": item.model, "item": item.code, "state": "ingested"} for item in items]
 
 
-def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
+def _share(items: Sequence[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
     """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
     number, shards = shard
     place = {code: n for n, code in enumerate(dict.fromkeys(item.code for item in items))}
     return [item for item in items if place[item.code] % shards == number - 1]
 
 
-def _refuse_others(items: Sequence[Item], options: Options) -> None:
+def _refuse_others(items: Sequence[RunSpec], options: Options) -> None:
     """Refuse folders that hold calibrations of another configuration."""
     problems: list[HydrocliError] = []
     for item in items:
@@ -196,15 +201,15 @@ def _another(path: Path, experiment: Experiment) -> HydrocliError:
     return ConfigurationError(str(path), what, "Name another folder, or use --force to set the earlier runs aside.")
 
 
-def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
+def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
     asked = _asked(call, share)
     if not asked:
-        call.console.note(f"{call.folder}: nothing to do")
+        logger.info(f"{call.folder}: nothing to do")
         return
     campaign, options = call.file.campaign, call.options
     workers = options.workers or campaign.execution.workers or usable_cores()
     items = [item for item in share if item.key in asked]
-    sizes = ingest_all(items, call.console, workers, lambda: _stop_now(stop, call))
+    sizes = ingest_all(items, workers, lambda: _stop_now(stop, call))
     tasks = _tasks(call, items, asked, sizes)
     if not tasks:
         return
@@ -217,10 +222,10 @@ def _work(call: _Call, share: Sequence[Item], stop: StopFlag) -> None:
         crew.close()
 
 
-def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
+def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
-    then = call.file.campaign.then
+    then = call.file.campaign.after_calibration
     for item, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
             call.endings[item.key] = Ending(item.key, HeldError.exit_status, row["reason"])
@@ -238,7 +243,7 @@ def _asked(call: _Call, share: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     return asked
 
 
-def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[Task]:
+def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[Task]:
     """What the crew is given; runs whose data are wrong have failed already."""
     tasks = []
     for item in items:
@@ -247,7 +252,7 @@ def _tasks(call: _Call, items: Sequence[Item], asked: dict[str, tuple[str, ...]]
             _fail(call, item.key, found.exit_status, str(found))
             continue
         experiment, steps = item.experiment, asked[item.key]
-        values = plain(experiment)
+        values = to_dict(experiment)
         told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
         tasks.append(
             Task(
@@ -286,8 +291,8 @@ def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
     call.endings[key] = Ending(key, status, reason)
     with suppress(HydrocliError):
-        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.then, reason, started=False)
-    call.console.warn(f"{key}: {reason}")
+        mark(call.folder / key, key.replace("/", "-"), call.file.campaign.after_calibration, reason, started=False)
+    logger.warning(f"{key}: {reason}")
 
 
 def _crew(call: _Call, workers: int) -> Crew:
@@ -299,7 +304,7 @@ def _crew(call: _Call, workers: int) -> Crew:
 
 
 def _run(call: _Call, tasks: list[Task], crew: Crew, limits: Limits, stop: StopFlag) -> None:
-    with call.console.task("campaign", len(tasks)) as progress:
+    with track("campaign", len(tasks)) as progress:
         written = time.monotonic()
 
         def watch(waiting: int, running: int) -> None:
@@ -323,12 +328,17 @@ def _ended(call: _Call, ending: Ending) -> None:
     call.endings[ending.key] = ending
     if ending.status < 0:
         with suppress(HydrocliError):
-            mark(call.folder / ending.key, ending.key.replace("/", "-"), call.file.campaign.then, ending.reason)
+            mark(
+                call.folder / ending.key,
+                ending.key.replace("/", "-"),
+                call.file.campaign.after_calibration,
+                ending.reason,
+            )
     if ending.status in (0, Stopped.exit_status):
         told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
-        call.console.detail(f"{ending.key}: {ending.reason or told}")
+        logger.debug(f"{ending.key}: {ending.reason or told}")
     else:
-        call.console.warn(f"{ending.key}: {ending.reason}")
+        logger.warning(f"{ending.key}: {ending.reason}")
 
 
 def _stop_now(stop: StopFlag, call: _Call) -> None:
@@ -341,11 +351,11 @@ def _stopped(stop: StopFlag, call: _Call) -> Stopped:
     return Stopped(str(call.folder), what, "Run again to continue.")
 
 
-def _told(call: _Call, share: Sequence[Item], stop: StopFlag) -> list[Row]:
+def _told(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
     """The rows, or how the call ends where not all is done."""
     rows = call.rows(share)
     counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)
-    call.console.note(f"{call.folder}: {counted}")
+    logger.info(f"{call.folder}: {counted}")
     if stop():
         raise _stopped(stop, call)
     failed = [row for row in rows if row["state"] == "failed"]

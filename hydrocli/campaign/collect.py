@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load_campaign, resolved_campaign
 from hydrocli.errors import InputError
-from hydrocli.execution.progress import Console
 from hydrocli.results.campaign import places, rows_of
 from hydrocli.results.collection import collect as write
 from hydrocli.results.collection import metadata_of
 
+logger = logging.getLogger(__name__)
 
-def collect(target: Path, output: Path | None, console: Console) -> list[dict[str, Any]]:
+
+def collect(target: Path, output: Path | None) -> list[dict[str, Any]]:
     """Write the data set; median, mean and deviation of the parameters by model come back.
 
     Args:
         target: YAML file or folder of the campaign.
         output: folder to write; left out: `collected` in that of the campaign.
-        console: what is said goes there.
 
     Raises:
         InputError: no run is done, or something cannot be read or written.
@@ -27,7 +28,7 @@ def collect(target: Path, output: Path | None, console: Console) -> list[dict[st
     campaign = load_campaign(target).campaign
     folder = Path(campaign.folder)
     there = places(folder)
-    rows = rows_of(there, campaign.then)
+    rows = rows_of(there, campaign.after_calibration)
     done = [place for place, row in zip(there, rows, strict=True) if row["state"] == "done"]
     if not done:
         raise InputError(str(folder), "no run of this campaign is done", "`hydrocli status` shows how far it is.")
@@ -35,7 +36,7 @@ def collect(target: Path, output: Path | None, console: Console) -> list[dict[st
     told = {"campaign": resolved_campaign(campaign), **metadata_of(done[0])}
     made = write(done, rows, target_folder, campaign.name, told)
     if len(done) < len(rows):
-        console.warn(f"{len(rows) - len(done)} of {len(rows)} runs are not done, and not in it")
+        logger.warning(f"{len(rows) - len(done)} of {len(rows)} runs are not done, and not in it")
     counted = ", ".join(f"{count} rows of {table}" for table, count in made.rows.items())
-    console.note(f"{target_folder}: {made.runs} runs, {counted}")
+    logger.info(f"{target_folder}: {made.runs} runs, {counted}")
     return made.summary

@@ -17,7 +17,7 @@ SCRIPT = """\
 #!/bin/bash
 # The campaign {name} as an array of {jobs} jobs, each with its share of the catchments. Submit it with
 #
-#   hydrocli warmup                          # once, on a node of the kind that computes: compiles the model
+#   hydrocli precompile                       # once, on a node of the kind that computes: compiles the model
 #   hydrocli ingest {target}
 #                                            # once: reads the rasters, so that the jobs need not
 #   sbatch campaign.sh

@@ -16,5 +16,5 @@ def status(target: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
         HydrocliError: no campaign, or one that was never started.
     """
     campaign = load_campaign(target).campaign
-    rows = rows_of(places(Path(campaign.folder)), campaign.then)
+    rows = rows_of(places(Path(campaign.folder)), campaign.after_calibration)
     return rows, summary(rows)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydrocli.basin import store
 from hydrocli.basin.ingest import ingest_batch
-from hydrocli.config import Item
+from hydrocli.config import RunSpec
 from hydrocli.errors import HeldError, HydrocliError, InputError
-from hydrocli.execution.progress import Console, Task
 from hydrocli.experiment.estimate import Estimate, estimate
-from hydrocli.experiment.setup import source_of
+from hydrocli.experiment.setup import reading, source_of
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import telling
+from hydrocli.results.write import os_errors_as_input_errors
+
+logger = logging.getLogger(__name__)
 
 Sizes = dict[str, Estimate | HydrocliError]
 """What a run will take, or what is wrong with its data, by its key."""
@@ -23,12 +25,11 @@ PAUSE = 1.0
 LOCK = "ingestion.json"
 
 
-def ingest_all(items: Sequence[Item], console: Console, workers: int, stopping: Callable[[], None]) -> Sizes:
+def ingest_all(items: Sequence[RunSpec], workers: int, stopping: Callable[[], None]) -> Sizes:
     """Build the stores that are missing; what is wrong with the data of one run does not keep the others from theirs.
 
     Args:
         items: the runs.
-        console: what is said goes there.
         workers: processes that read rasters.
         stopping: asked between two files; may raise.
     """
@@ -36,32 +37,23 @@ def ingest_all(items: Sequence[Item], console: Console, workers: int, stopping: 
     folders = dict.fromkeys(str(item.experiment.forcing.store) for item in items)
     for folder in map(Path, folders):
         here = [item for item in items if Path(item.experiment.forcing.store) == folder]
-        found = _ingested(here, folder, console, workers, stopping)
+        found = _ingested(here, folder, workers, stopping)
         for item, result in zip(here, found, strict=True):
             sizes[item.key] = result if isinstance(result, HydrocliError) else _size(item, folder, result)
     return sizes
 
 
 def _ingested(
-    items: Sequence[Item], folder: Path, console: Console, workers: int, stopping: Callable[[], None]
+    items: Sequence[RunSpec], folder: Path, workers: int, stopping: Callable[[], None]
 ) -> list[str | HydrocliError]:
-    with ExitStack() as tasks, _alone(folder, console, stopping):
-        running: dict[str, Task] = {}
-
-        def told(name: str, done: int, total: int) -> None:
-            stopping()
-            if name not in running or done < running[name].done:
-                tasks.close()
-                running[name] = tasks.enter_context(console.task(f"reading {name}", total))
-            running[name].update(done, total)
-
+    with _alone(folder, stopping), reading(stopping) as told:
         return ingest_batch([source_of(item.experiment) for item in items], folder, workers, told)
 
 
 @contextmanager
-def _alone(folder: Path, console: Console, stopping: Callable[[], None]) -> Iterator[None]:
+def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
     """Wait for another process that reads data into the same folder: they may be the same data."""
-    with telling(folder, "cannot be made"):
+    with os_errors_as_input_errors(folder, "cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
     told = False
     while True:
@@ -71,7 +63,7 @@ def _alone(folder: Path, console: Console, stopping: Callable[[], None]) -> Iter
             break
         except HeldError as error:
             if not told:
-                console.note(f"waiting: {error.where} is {error.what}")
+                logger.info(f"waiting: {error.where} is {error.what}")
             told = True
             stopping()
             time.sleep(PAUSE)
@@ -81,7 +73,7 @@ def _alone(folder: Path, console: Console, stopping: Callable[[], None]) -> Iter
         lock.release()
 
 
-def _size(item: Item, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
+def _size(item: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
     stored = store.load(folder, fingerprint)
     if stored is None:
         return InputError(str(folder / fingerprint), "cannot be read back", "Is the disk sound?")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hydrocli.errors import HydrocliError, Stopped
+from hydrocli.execution.progress import Console
 from hydrocli.execution.signals import stopped_at_once
 from hydrocli.results.campaign import FAILED_STEP
 from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
@@ -91,7 +92,7 @@ def perform(task: Task) -> Ending:
     began = time.perf_counter()
     status, reason = 0, ""
     try:
-        with stopped_at_once():
+        with stopped_at_once(), Console(quiet=True):
             _do(task)
     except HydrocliError as error:
         status, reason = error.exit_status, str(error)
@@ -106,23 +107,20 @@ def perform(task: Task) -> Ending:
 
 
 def _do(task: Task) -> None:
-    from hydrocli.config import experiment_of
-    from hydrocli.execution.progress import Console
+    from hydrocli.config import experiment_from_dict
     from hydrocli.experiment.calibrate import calibrate_experiment
     from hydrocli.experiment.scores import validate_experiment
     from hydrocli.experiment.signatures import signatures_experiment
     from hydrocli.jit import mark_warm
 
-    experiment = experiment_of(task.values)
+    experiment = experiment_from_dict(task.values)
     if "calibrate" in task.steps:
-        with Console(quiet=True) as console:
-            calibrate_experiment(experiment, console, task.force and _holds_another(task, experiment))
+        calibrate_experiment(experiment, task.force and _holds_another(task, experiment))
         mark_warm(task.kind)
     after: dict[str, Callable[..., object]] = {"validate": validate_experiment, "signatures": signatures_experiment}
     for step in (step for step in task.steps if step in after):
         try:
-            with Console(quiet=True) as console:
-                after[step](experiment, console)
+            after[step](experiment)
         except HydrocliError as error:
             if not isinstance(error, Stopped):
                 _keep(task, FAILED_STEP.format(step=step) + str(error))

@@ -1,15 +1,12 @@
-"""The door: the command line in, one plain function of `hydrocli.commands` called, tables and exit statuses out."""
+"""The command line: arguments in, one plain function of `hydrocli.commands` called, tables and exit codes out."""
 
 import os
 
-# The sums of linear algebra must not depend on the number of cores; to be said before NumPy is loaded.
+# The sums of linear algebra must not depend on the number of cores; to be set before NumPy is loaded.
 for _library in ("OPENBLAS", "MKL", "OMP", "BLIS"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
-from hydrocli.cli import showing  # noqa: E402
-from hydrocli.cli.campaign import add_to  # noqa: E402
-from hydrocli.cli.commands import app, main  # noqa: E402
+from hydrocli.cli import campaign, commands, showing  # noqa: E402
+from hydrocli.cli.app import app, main  # noqa: E402
 
-add_to(app)
-
-__all__ = ["app", "main", "showing"]
+__all__ = ["app", "campaign", "commands", "main", "showing"]

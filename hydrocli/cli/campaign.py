@@ -4,63 +4,63 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hydrocli.cli.ending import told
-from hydrocli.cli.options import AsJson, Quiet, Sets, Verbose, console_of
+from hydrocli.cli import options
+from hydrocli.cli.app import Call, command
+from hydrocli.cli.options import CAMPAIGN, Campaign
 from hydrocli.cli.tables import show_rows
 
-if TYPE_CHECKING:
-    from hydrocli.execution.progress import Console
-
-CAMPAIGN = Path("campaign.yaml")
 SECONDS_BETWEEN_LOOKS = 2.0
 SHOWN = 40
 """Rows of a table of states on a terminal, unless all are asked for."""
-
-Campaign = Annotated[Path, typer.Argument(help="YAML file or folder of a campaign.", show_default=True)]
+STRUCTURES = ("gr", "grnn", "ode", "node")
 
 
 def _shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise typer.BadParameter(f"{text!r} is not of the form i/n, with 1 <= i <= n")
+        raise ValueError(f"{text!r} is not of the form I/N with 1 <= I <= N")
     return int(match[1]), int(match[2])
 
 
+@command(
+    "Campaigns",
+    shared=("sets", "force", "json", "quiet", "verbose"),
+    force="Archive existing runs of another configuration and start over.",
+    examples=("hydrocli batch campaign.yaml --workers 8", "hydrocli batch campaign.yaml --shard 1/10"),
+    exit_codes=(0, 2, 3, 5, 6, 75),
+)
 def batch(
+    call: Call,
     target: Campaign = CAMPAIGN,
-    sets: Sets = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-n", min=1, help="Processes; overrides the file.")
+        Any, options.value("--workers", "-n", metavar="N", help="Processes; overrides the file.", of=options.count)
     ] = None,
     shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="This part of N; left out: SLURM_ARRAY_TASK_ID of SLURM_ARRAY_TASK_COUNT."),
+        Any,
+        options.value(
+            metavar="I/N", help="Part I of N; default: SLURM_ARRAY_TASK_ID of SLURM_ARRAY_TASK_COUNT.", of=_shard
+        ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Also runs that have failed.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start anew beside runs of another configuration.")] = False,
-    as_json: AsJson = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Also run again what has failed.")] = False,
 ) -> None:
-    """Calibrate every catchment with every model; do what is missing, skip what is done."""
-    part = _shard(shard) if shard else None
-    with console_of(quiet, verbose) as console:
-        from hydrocli.campaign.batch import Options
-        from hydrocli.campaign.batch import batch as run
-        from hydrocli.campaign.slurm import shard_of_environment
+    """Run every catchment-model combination of a campaign that is not finished yet."""
+    from hydrocli.campaign.batch import Options
+    from hydrocli.campaign.batch import batch as run
+    from hydrocli.campaign.slurm import shard_of_environment
 
-        options = Options(workers, part or shard_of_environment(), retry, force)
-        rows = run(target, sets, console, options)
-        if as_json:
-            show_rows(rows, as_json=True)
+    asked = Options(workers, shard or shard_of_environment(), retry, call.force)
+    rows = run(target, call.sets, asked)
+    if call.as_json:
+        call.show(rows)
 
 
-def again(target: Path, sets: list[str], console: Console, step: str, *, as_json: bool) -> bool:
+def again(call: Call, target: Path, step: str) -> bool:
     """Do a step that follows a calibration for all runs of a campaign; whether the target is one."""
     from hydrocli.config import is_campaign
 
@@ -70,38 +70,43 @@ def again(target: Path, sets: list[str], console: Console, step: str, *, as_json
     from hydrocli.campaign.batch import batch as run
     from hydrocli.campaign.slurm import shard_of_environment
 
-    rows = run(target, sets, console, Options(shard=shard_of_environment(), steps=(step,)))
-    if as_json:
-        show_rows(rows, as_json=True)
+    rows = run(target, call.sets, Options(shard=shard_of_environment(), steps=(step,)))
+    if call.as_json:
+        call.show(rows)
     return True
 
 
+@command(
+    "Campaigns",
+    shared=("json",),
+    examples=("hydrocli status campaign.yaml --watch", "hydrocli status campaign.yaml --all --json"),
+    exit_codes=(0, 2, 3),
+)
 def status(
+    call: Call,
     target: Campaign = CAMPAIGN,
-    as_json: AsJson = False,
-    every: Annotated[bool, typer.Option("--all", help="Every run, not only those that are not done.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every other second, until Ctrl-C.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All runs, not only those that run or have failed.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every 2 s until all is done.")] = False,
 ) -> None:
-    """Show in which state the runs of a campaign are, from any terminal, while it goes on or after."""
-    with told():
-        from hydrocli.campaign.status import status as run
+    """Show the state of each run of a campaign, during it or afterwards."""
+    from hydrocli.campaign.status import status as run
 
-        while True:
-            rows, counted = run(target)
-            if watch:
-                typer.echo("\033[2J\033[H", nl=False)
-            if as_json:
-                show_rows(rows, as_json=True)
-            else:
-                _show_states(rows, counted, every)
-            if not watch or not (counted["running"] or counted["waiting"] or counted["stopped"]):
-                return
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+    while True:
+        rows, counted = run(target)
+        if watch:
+            typer.echo("\033[2J\033[H", nl=False)
+        if call.as_json:
+            call.show(rows)
+        else:
+            _show_states(rows, counted, every)
+        if not watch or not (counted["running"] or counted["waiting"] or counted["stopped"]):
+            return
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _show_states(rows: list[dict[str, Any]], counted: dict[str, int], every: bool) -> None:
+def _show_states(rows: Sequence[Mapping[str, Any]], counted: Mapping[str, int], every: bool) -> None:
     columns = ("model", "item", "state", "seconds", "cost", "nse", "attempts", "cells", "reason")
-    wanted = [row for row in rows if every or row["state"] not in ("done", "waiting")]
+    wanted = [dict(row) for row in rows if every or row["state"] not in ("done", "waiting")]
     shown = [row | {"reason": ""} if row["state"] == "done" else row for row in wanted]
     show_rows([{name: row[name] for name in columns} for row in (shown if every else shown[:SHOWN])])
     if len(wanted) > SHOWN and not every:
@@ -109,46 +114,67 @@ def _show_states(rows: list[dict[str, Any]], counted: dict[str, int], every: boo
     typer.echo(", ".join(f"{number} {state}" for state, number in counted.items() if number))
 
 
+@command(
+    "Campaigns",
+    shared=("json", "quiet", "verbose"),
+    examples=("hydrocli collect campaign.yaml", "hydrocli collect campaign.yaml --output tables"),
+    exit_codes=(0, 2, 3),
+)
 def collect(
+    call: Call,
     target: Campaign = CAMPAIGN,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write; left out: collected, in the campaign's.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder to write; default: collected, in the campaign's."
+        ),
     ] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
 ) -> None:
-    """Write one Parquet data set of all runs that are done: scores, signatures, parameters, discharge."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.campaign.collect import collect as run
+    """Write one Parquet data set of all finished runs: scores, signatures, parameters, discharge."""
+    from hydrocli.campaign.collect import collect as run
 
-        show_rows(run(target, output, console), as_json=as_json)
+    call.show(run(target, output))
 
 
-def slurm_script(target: Campaign = CAMPAIGN, sets: Sets = []) -> None:  # noqa: B006
+@command(
+    "Campaigns",
+    shared=("sets",),
+    examples=("hydrocli slurm-script campaign.yaml > job.sh && sbatch job.sh",),
+    exit_codes=(0, 2),
+)
+def slurm_script(call: Call, target: Campaign = CAMPAIGN) -> None:
     """Print a script for sbatch: an array of jobs that share a campaign, stop in time and are queued again."""
-    with told():
-        from hydrocli.campaign.slurm import slurm_script as run
+    from hydrocli.campaign.slurm import slurm_script as run
 
-        typer.echo(run(target, sets), nl=False)
+    typer.echo(run(target, call.sets), nl=False)
 
 
-def warmup(
+@command(
+    "Checks and maintenance",
+    shared=("json", "quiet", "verbose"),
+    examples=("hydrocli precompile", "hydrocli precompile --structure gr --precision double"),
+    exit_codes=(0, 2),
+)
+def precompile(
+    call: Call,
     structure: Annotated[
-        list[str] | None, typer.Option(help="gr, grnn, ode or node; repeatable; left out: all of them.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Structure; repeatable; default: all.",
+            autocompletion=options.among(STRUCTURES),
+        ),
     ] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="double or single; repeatable; left out: both.")] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="double or single; repeatable; default: both.",
+            autocompletion=options.among(("double", "single")),
+        ),
+    ] = None,
 ) -> None:
-    """Compile once what later runs on this machine will need."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.warmup import warmup as run
+    """Compile the model code that later runs on this machine will need. Takes some minutes, once."""
+    from hydrocli.commands.precompile import precompile as run
 
-        show_rows(run(structure or [], precision or [], console))
-
-
-def add_to(app: typer.Typer) -> None:
-    """Make these commands of an application."""
-    for command in (batch, status, collect, slurm_script, warmup):
-        app.command(command.__name__.replace("_", "-"))(command)
+    call.show(run(structure or [], precision or []))

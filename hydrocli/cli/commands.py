@@ -1,335 +1,360 @@
-"""The commands of `hydrocli`. What they need is imported when they run, so that help and completion stay quick."""
+"""The commands of one run and of its data. What they need is imported when they run, so that help stays quick."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-import hydrocli
-from hydrocli.cli.campaign import again
-from hydrocli.cli.ending import told
-from hydrocli.cli.options import CONFIG, AsJson, Quiet, Sets, Target, Verbose, console_of
-from hydrocli.cli.tables import show_report, show_rows
+from hydrocli.cli import options
+from hydrocli.cli.app import Call, command
+from hydrocli.cli.options import CONFIG, RunOrCampaign, Target
+from hydrocli.cli.tables import show_report
+from hydrocli.errors import InputError, NumericalError
 
-DATA, NUMERICS = 3, 4
+ALL_SHARED = ("sets", "threads", "json", "quiet", "verbose")
+COMPUTES = (0, 2, 3, 4, 6)
 
-app = typer.Typer(
-    name="hydrocli",
-    help="Calibrate spatially distributed flood models from the command line.",
-    epilog="Exit status: 0 done, 2 usage or configuration, 3 input data, 4 numerical failure, 5 some basins failed, "
-    "6 run folder held by another process, 75 stopped by a signal with a checkpoint (run again to continue), 1 a bug.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+
+@command(
+    "Calibration",
+    shared=("sets", "threads", "force", "json", "quiet", "verbose"),
+    examples=(
+        "hydrocli calibrate config.yaml",
+        "hydrocli calibrate config.yaml --set optimiser.iterations=20 --threads 4",
+        "hydrocli calibrate config.yaml --set structure.kind=ode --set folder=runs/ode",
+    ),
+    exit_codes=(*COMPUTES, 75),
 )
+def calibrate(call: Call, target: Target = CONFIG) -> None:
+    """Calibrate, and write the run folder.
+
+    A calibration that was stopped continues where it was. A finished one is left alone.
+    """
+    from hydrocli.commands.calibrate import calibrate as run
+
+    call.show(run(target, call.sets, call.force))
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"hydrocli {hydrocli.__version__}")
-        raise typer.Exit
+@command(
+    "Calibration",
+    examples=("hydrocli validate config.yaml", "hydrocli validate runs/cance --json"),
+    exit_codes=(*COMPUTES, 5),
+)
+def validate(call: Call, target: RunOrCampaign = CONFIG) -> None:
+    """Score a finished run, or all runs of a campaign.
 
+    The scenarios are calibration, temporal (other period), spatial (other gauge) and spatio-temporal (both).
+    """
+    from hydrocli.cli.campaign import again
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command()
-def calibrate(
-    target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    force: Annotated[bool, typer.Option("--force", help="Start anew beside a run of another configuration.")] = False,
-) -> None:
-    """Calibrate, and write the run folder; continue where an earlier call was stopped."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.calibrate import calibrate as run
-
-        show_rows(run(target, sets, console, force))
-
-
-@app.command()
-def validate(
-    target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
-) -> None:
-    """Score a finished run, or all of a campaign: calibration, temporal, spatial, spatio-temporal."""
-    with console_of(quiet, verbose) as console:
-        if again(target, sets, console, "validate", as_json=as_json):
-            return
+    if not again(call, target, "validate"):
         from hydrocli.commands.validate import validate as run
 
-        show_rows(run(target, sets, console), as_json=as_json)
+        call.show(run(target, call.sets))
 
 
-@app.command()
-def signatures(
-    target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
-) -> None:
-    """Find flood events; compare signatures of observed and simulated discharge; of a run or of all of a campaign."""
-    with console_of(quiet, verbose) as console:
-        if again(target, sets, console, "signatures", as_json=as_json):
-            return
+@command(
+    "Calibration",
+    examples=("hydrocli signatures config.yaml", "hydrocli signatures runs/cance --json"),
+    exit_codes=(*COMPUTES, 5),
+)
+def signatures(call: Call, target: RunOrCampaign = CONFIG) -> None:
+    """Detect flood events, and compare hydrological signatures of observed and simulated discharge.
+
+    The table shows the median relative error [-] of each signature over the events of a gauge and period.
+    """
+    from hydrocli.cli.campaign import again
+
+    if not again(call, target, "signatures"):
         from hydrocli.commands.signatures import signatures as run
 
-        show_rows(run(target, sets, console), as_json=as_json)
+        call.show(run(target, call.sets))
 
 
-@app.command()
+@command(
+    "Calibration",
+    shared=ALL_SHARED,
+    examples=(
+        "hydrocli simulate config.yaml --output runs/simulation",
+        "hydrocli simulate other.yaml --parameters-from runs/cance --output runs/other",
+    ),
+    exit_codes=COMPUTES,
+)
 def simulate(
+    call: Call,
     target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    quiet: Quiet = False,
-    verbose: Verbose = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write; left out: the run folder of the YAML.")
-    ] = None,
-    of: Annotated[
         Path | None,
-        typer.Option("--of", metavar="RUN", help="Carry structure, parameters or mapping, and networks of a run here."),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: the folder of the YAML."),
+    ] = None,
+    parameters_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--parameters-from",
+            metavar="RUN",
+            help="Transfer structure, parameters or regionalisation, and networks from another run.",
+        ),
     ] = None,
 ) -> None:
-    """Run the model once, with the parameters of the YAML or of a run."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.simulate import simulate as run
+    """Run the model once, with the parameters of the YAML or of another run."""
+    from hydrocli.commands.simulate import simulate as run
 
-        run(target, sets, console, output, of)
+    rows = run(target, call.sets, output, parameters_from)
+    if call.as_json:
+        call.show(rows)
 
 
-@app.command()
-def solvers(
+@command(
+    "Data",
+    shared=ALL_SHARED,
+    examples=("hydrocli ingest config.yaml", "hydrocli ingest campaign.yaml"),
+    exit_codes=(0, 2, 3, 6),
+)
+def ingest(call: Call, target: RunOrCampaign = CONFIG) -> None:
+    """Read the data of a basin, or of all basins of a campaign, into the store; skip what is there."""
+    from hydrocli.config import is_campaign
+
+    if is_campaign(target):
+        from hydrocli.campaign.batch import ingest_campaign as run
+    else:
+        from hydrocli.commands.ingest import ingest as run
+    rows = run(target, call.sets)
+    if call.as_json:
+        call.show(rows)
+
+
+@command(
+    "Data",
+    shared=("sets", "json"),
+    examples=("hydrocli check config.yaml", "hydrocli check config.yaml --json"),
+    exit_codes=(0, 2, 3),
+)
+def check(call: Call, target: Target = CONFIG) -> None:
+    """Check configuration, files, grids, periods and gauges; estimate memory and time. Nothing is computed."""
+    from hydrocli.commands.check import check as run
+
+    report = run(target, call.sets)
+    shown = {key: value for key, value in report.items() if call.as_json or key != "problems"}
+    show_report(shown, as_json=call.as_json)
+    sys.stdout.flush()
+    for problem in report["problems"]:
+        typer.echo(f"error: {problem}", err=True)
+    if report["problems"]:
+        raise typer.Exit(InputError.exit_status)
+
+
+@command(
+    "Checks and maintenance",
+    shared=ALL_SHARED,
+    examples=("hydrocli gradcheck config.yaml",),
+    exit_codes=COMPUTES,
+)
+def gradcheck(call: Call, target: Target = CONFIG) -> None:
+    """Test the gradient on this very experiment: dot-product tests and Taylor remainders."""
+    from hydrocli.commands.gradcheck import gradcheck as run
+
+    rows = run(target, call.sets)
+    call.show(rows)
+    if not all(row["passed"] for row in rows):
+        raise typer.Exit(NumericalError.exit_status)
+
+
+@command(
+    "Checks and maintenance",
+    examples=("hydrocli compare-solvers runs/cance", "hydrocli compare-solvers runs/cance --gauge V3524010"),
+    exit_codes=COMPUTES,
+)
+def compare_solvers(
+    call: Call,
     target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
     cell: Annotated[
-        int | None,
-        typer.Option("--cell", help="Number of a cell, as in domain.parquet; left out: that of the gauge."),
+        Any,
+        options.value(
+            "--cell",
+            metavar="N",
+            help="Number of a cell, as in domain.parquet; default: the gauge's.",
+            of=options.whole,
+        ),
     ] = None,
     gauge: Annotated[
-        str | None, typer.Option("--gauge", help="Code; left out: the first gauge that calibrates.")
+        str | None,
+        typer.Option("--gauge", metavar="CODE", help="Code of a gauge; default: the first calibration gauge."),
     ] = None,
 ) -> None:
-    """Compare schemes in time on a cell of a run: errors beside a tight reference, costs, stability."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.solvers import solvers as run
+    """Compare time-stepping schemes on one cell of a run: error against a tight reference, cost, stability."""
+    from hydrocli.commands.compare_solvers import compare_solvers as run
 
-        show_rows(run(target, sets, console, cell, gauge), as_json=as_json)
-
-
-@app.command()
-def ingest(target: Target = CONFIG, sets: Sets = [], quiet: Quiet = False, verbose: Verbose = False) -> None:  # noqa: B006
-    """Read the data of a basin into its store, or find them there."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.config import is_campaign
-
-        if is_campaign(target):
-            from hydrocli.campaign.batch import ingest_campaign as run
-        else:
-            from hydrocli.commands.ingest import ingest as run
-        run(target, sets, console)
+    call.show(run(target, call.sets, cell, gauge))
 
 
-@app.command()
-def check(
-    target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    as_json: AsJson = False,
-) -> None:
-    """Check configuration, files, grids, periods and gauges, and estimate memory and time; start nothing."""
-    with told():
-        from hydrocli.commands.check import check as run
-
-        report = run(target, sets)
-        show_report({key: value for key, value in report.items() if as_json or key != "problems"}, as_json=as_json)
-        for problem in report["problems"]:
-            typer.echo(f"error: {problem}", err=True)
-        if report["problems"]:
-            raise typer.Exit(DATA)
-
-
-@app.command()
-def gradcheck(
-    target: Target = CONFIG,
-    sets: Sets = [],  # noqa: B006
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Test the gradient on this very experiment: dot-products and Taylor remainders."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.gradcheck import gradcheck as run
-
-        rows = run(target, sets, console)
-        show_rows(rows)
-        if not all(row["passed"] for row in rows):
-            raise typer.Exit(NUMERICS)
-
-
-@contextmanager
-def _as_usage() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _step(text: str) -> int:
-    from hydrocli.config import step_seconds
-
-    with _as_usage():
-        return step_seconds(text)
-
-
-def _time(text: str) -> datetime:
-    from hydrocli.config import utc
-
-    with _as_usage():
-        return utc(text)
-
-
-def _time_option(words: str) -> Any:
-    return typer.Option(parser=_time, metavar="TIME", help=words)
-
-
-def _step_option(words: str) -> Any:
-    return typer.Option(parser=_step, metavar="STEP", help=words)
-
-
-@app.command()
-def sample(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
-    cells: Annotated[int, typer.Option(help="Cells of 1 km that drain through the outlet, about.")] = 60,
+@command(
+    "Data",
+    shared=("json", "quiet", "verbose"),
+    examples=(
+        "hydrocli synthetic basin",
+        "hydrocli synthetic basin --cells 200 --start 2014-09-01 --end 2015-02-01",
+        "hydrocli synthetic region --region --catchments 20",
+    ),
+    exit_codes=(0, 2, 3),
+)
+def synthetic(
+    call: Call,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; new or empty.")],
+    cells: Annotated[
+        Any, options.value(metavar="N", help="Approximate number of cells of 1 km.", of=options.whole)
+    ] = 60,
     gauges: Annotated[
-        int | None,
-        typer.Option(help="Gauges of the basin, or of each catchment of a region, outlets included (4, or 1)."),
+        Any,
+        options.value(
+            metavar="N", help="Gauges, outlets included; default: 4 of a basin, 1 per catchment.", of=options.whole
+        ),
     ] = None,
-    start: Annotated[Any, _time_option("Start of the first step, UTC.")] = "2019-09-01",
-    end: Annotated[Any, _time_option("End of the last step.")] = "2020-09-01",
-    step: Annotated[Any, _step_option("Step of rain and discharge, 15min to 1d.")] = "1h",
-    temperature_step: Annotated[Any, _step_option("Step of temperature, 1h or 1d.")] = "1d",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
-    noise: Annotated[float, typer.Option(help="Standard deviation of the logarithm of the observed discharge.")] = 0.1,
-    gaps: Annotated[float, typer.Option(help="Share of the observations that are missing.")] = 0.02,
-    encoding: Annotated[str, typer.Option(help="Flow directions as smash, esri or ldd.")] = "smash",
+    start: Annotated[
+        Any, options.value(metavar="TIME", help="Start of the first step, UTC.", of=options.time)
+    ] = "2019-09-01",
+    end: Annotated[
+        Any, options.value(metavar="TIME", help="End of the last step, UTC.", of=options.time)
+    ] = "2020-09-01",
+    step: Annotated[
+        Any, options.value(metavar="STEP", help="Step of rain and discharge, 15min to 1d.", of=options.step)
+    ] = "1h",
+    temperature_step: Annotated[
+        Any, options.value(metavar="STEP", help="Step of temperature, 1h or 1d.", of=options.step)
+    ] = "1d",
+    seed: Annotated[Any, options.value(metavar="N", help="Seed of all random numbers.", of=options.whole)] = 1,
+    noise: Annotated[
+        Any,
+        options.value(metavar="X", help="Standard deviation of the log of observed discharge.", of=options.number),
+    ] = 0.1,
+    gaps: Annotated[
+        Any, options.value(metavar="X", help="Fraction of missing observations.", of=options.number)
+    ] = 0.02,
+    encoding: Annotated[
+        Any, options.choice(help="Encoding of the flow directions.", of=("smash", "esri", "ldd"))
+    ] = "smash",
     region: Annotated[bool, typer.Option("--region", help="Many separate catchments in place of one basin.")] = False,
-    catchments: Annotated[int, typer.Option(help="Of a region: how many.")] = 235,
+    catchments: Annotated[
+        Any, options.value(metavar="N", help="Number of catchments of a region.", of=options.count)
+    ] = 235,
     areas: Annotated[
-        str, typer.Option(help="Of a region, km2: 10-300 spread over the logarithm, or a list as 12,40,300.")
+        str,
+        typer.Option(metavar="KM2", help="Areas of a region's catchments: a range (log-uniform) or a list 12,40,300."),
     ] = "10-300",
     truth: Annotated[
-        str, typer.Option(help="True parameters: functions of the descriptors, or uniform.")
+        Any,
+        options.choice(
+            help="True parameters: functions of the descriptors, or uniform.", of=("descriptors", "uniform")
+        ),
     ] = "descriptors",
-    law: Annotated[
-        str, typer.Option(help="What makes the discharge: gr, or a law no parameter has: infiltration, exchange.")
+    true_model: Annotated[
+        Any,
+        options.choice(
+            "--true-model",
+            metavar="MODEL",
+            help="What makes the discharge: gr; or gr with an infiltration or exchange that no parameter can copy.",
+            of=("gr", "infiltration", "exchange"),
+        ),
     ] = "gr",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Write a synthetic basin or region with known truth, and its configuration."""
-    with console_of(quiet, verbose) as console:
-        from hydrocli.commands.sample import sample as run
-        from hydrocli.synthetic import SampleOptions, areas_of
+    """Write a synthetic basin or region with known true parameters, and its configuration."""
+    from hydrocli.commands.synthetic import synthetic as run
+    from hydrocli.synthetic import SampleOptions, areas_of
 
-        options = SampleOptions(
-            start,
-            end,
-            cells,
-            gauges or (1 if region else 4),
-            step,
-            temperature_step,
-            seed,
-            noise,
-            gaps,
-            encoding,
-            areas_of(areas, catchments) if region else (),
-            truth,
-        )
-        run(folder, console, options, law)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
-    with told():
-        from hydrocli.config import schema as read
-
-        typer.echo(json.dumps(read(), indent=2))
+    asked = SampleOptions(
+        start,
+        end,
+        cells,
+        gauges or (1 if region else 4),
+        step,
+        temperature_step,
+        seed,
+        noise,
+        gaps,
+        encoding,
+        areas_of(areas, catchments) if region else (),
+        truth,
+    )
+    run(folder, asked, true_model)
+    if call.as_json:
+        call.show([{"folder": folder, "configuration": folder / "config.yaml"}])
 
 
-@app.command()
+@command(
+    "Configuration and help",
+    shared=(),
+    examples=("hydrocli init config.yaml",),
+    exit_codes=(0, 2),
+)
 def init(
-    file: Annotated[Path | None, typer.Argument(help="New file to write; left out: standard output.")] = None,
+    call: Call,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="New file to write; default: standard output.")
+    ] = None,
 ) -> None:
-    """Write a commented YAML to start from."""
-    with told():
-        from hydrocli.config import initial_yaml
-        from hydrocli.errors import ConfigurationError
+    """Write a commented configuration to start from."""
+    from hydrocli.config import initial_yaml
+    from hydrocli.errors import ConfigurationError
 
-        if file is None:
-            typer.echo(initial_yaml(), nl=False)
-            return
-        try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(initial_yaml())
-        except FileExistsError:
-            raise ConfigurationError(str(file), "is already there", "name a new file") from None
-        except OSError as error:
-            raise ConfigurationError(str(file), f"cannot be written: {error.strerror}") from None
+    if file is None:
+        typer.echo(initial_yaml(), nl=False)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(initial_yaml())
+    except FileExistsError:
+        raise ConfigurationError(str(file), "already exists", "Name a new file.") from None
+    except OSError as error:
+        raise ConfigurationError(str(file), f"cannot be written: {error.strerror}") from None
 
 
-@app.command()
+@command("Configuration and help", shared=(), examples=("hydrocli schema > hydrocli.schema.json",), exit_codes=(0,))
+def schema(call: Call) -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from hydrocli.config import schema as read
+
+    typer.echo(json.dumps(read(), indent=2))
+
+
+@command(
+    "Checks and maintenance",
+    shared=("json",),
+    examples=("hydrocli clean config.yaml", "hydrocli clean config.yaml --old --remove"),
+    exit_codes=(0, 2),
+)
 def clean(
+    call: Call,
     target: Annotated[
-        Path, typer.Argument(help="YAML file, or folder of YAML files, whose stores are meant.")
+        Path,
+        typer.Argument(
+            metavar="TARGET", help="YAML file, or folder of YAML files, whose stores are listed.", show_default="."
+        ),
     ] = Path(),
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove what is listed; not while a run reads its data.")
+        bool, typer.Option("--remove", help="Remove what is listed. Not while a run reads its data.")
     ] = False,
     old: Annotated[bool, typer.Option("--old", help="Only what no later run will use.")] = False,
 ) -> None:
     """List ingested stores and compiled code, or remove them."""
-    with told():
-        from hydrocli.commands import clean as run
+    from hydrocli.commands import clean as run
 
-        items = [item for item in run.list_items(target) if item.state == "old" or not old]
-        show_rows(
-            [
-                {
-                    "kind": i.kind,
-                    "state": i.state,
-                    "created": f"{i.created:%Y-%m-%d %H:%M}",
-                    "bytes": i.bytes,
-                    "path": i.path,
-                }
-                for i in items
-            ]
-        )
-        if remove:
-            for item in items:
-                run.remove(item)
-            typer.echo(f"{len(items)} removed", err=True)
-
-
-def main() -> None:
-    """Entry point of the command `hydrocli`."""
-    app()
+    items = [item for item in run.list_items(target) if item.state == "old" or not old]
+    call.show(
+        [
+            {
+                "kind": item.kind,
+                "state": item.state,
+                "created": f"{item.created:%Y-%m-%d %H:%M}",
+                "size_mb": item.bytes / 1e6,
+                "path": item.path,
+            }
+            for item in items
+        ]
+    )
+    if remove:
+        for item in items:
+            run.remove(item)
+        typer.echo(f"{len(items)} removed", err=True)

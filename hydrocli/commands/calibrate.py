@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.calibrate import calibrate_experiment
 
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
-def calibrate(target: Path, overrides: list[str], console: Console, force: bool = False) -> list[dict[str, Any]]:
+def calibrate(target: Path, overrides: list[str], force: bool = False) -> list[dict[str, Any]]:
     """Calibrate, or continue, or find nothing to do.
 
     Args:
         target: YAML file or run folder.
         overrides: `section.key=value` texts.
-        console: what is said goes there.
         force: start anew beside a run of another configuration.
 
     Returns:
@@ -27,5 +25,5 @@ def calibrate(target: Path, overrides: list[str], console: Console, force: bool 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
     """
-    scores = calibrate_experiment(load(target, overrides, NEEDS), console, force)
+    scores = calibrate_experiment(load(target, overrides, NEEDS), force)
     return [{"gauge": code, "nse": score} for code, score in scores.items()]

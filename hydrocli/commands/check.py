@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
-from hydrocli.config import Experiment, load, together
+from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
 from hydrocli.experiment.mappings import descriptors_of
@@ -26,7 +26,7 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     Raises:
         Errors: the configuration cannot be read.
     """
-    members = together(load(target, overrides))
+    members = regional_members(load(target, overrides))
     report, *others = map(_checked, members)
     if others:
         for other in others:
@@ -71,7 +71,7 @@ def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
 def _sources(experiment: Experiment) -> list[str]:
     """What is wrong with the runs that this one starts from."""
     problems = []
-    for section in ("parameters", "initial", "network"):
+    for section in ("parameters", "initial", "initial_weights"):
         source = getattr(experiment, section).source
         if source:
             try:

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.execution.progress import Console
+from hydrocli.execution.progress import track
 from hydrocli.experiment.cost import calibration_cost, penalty_to_check
 from hydrocli.experiment.setup import Case, ingested, tell_compilation
 
-Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 DIRECTIONS = 3
@@ -34,11 +33,11 @@ SLOPE = (1.9, 2.1)
 SHIFTS = (0.0, 0.01, 0.02)
 
 
-def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]:
+def gradcheck(target: Path, overrides: list[str]) -> list[Row]:
     """Rows of tests: what was compared, both values, the error, its bound, and whether it passed."""
     experiment = load(target, [*overrides, "execution.precision=double"], ("gauges.discharge", "period.calibration"))
-    tell_compilation(console)
-    case = Case(experiment, ingested(experiment, console))
+    tell_compilation()
+    case = Case(experiment, ingested(experiment))
     mapping = case.mapping(experiment.mapping.kind, case.rows)
     random = np.random.default_rng(experiment.seed)
     weights = case.phi1.weights + WEIGHTS * random.standard_normal(case.phi1.weights.size)
@@ -54,7 +53,7 @@ def gradcheck(target: Path, overrides: list[str], console: Console) -> list[Row]
     inside = 0.5 * guess + 0.5 * random.uniform(0.1, 0.9, guess.size)
     control = np.where(np.isinf(control_map.lower), moved, inside)
     rows: list[Row] = []
-    with console.task("checking the gradient", 3 * DIRECTIONS + 1) as task:
+    with track("checking the gradient", 3 * DIRECTIONS + 1) as task:
         for test in (_difference, _taylor, _dot_product):
             for number in range(1, DIRECTIONS + 1):
                 direction = random.standard_normal(control.size)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import ingested
 
+logger = logging.getLogger(__name__)
 
-def ingest(target: Path, overrides: list[str], console: Console) -> None:
+
+def ingest(target: Path, overrides: list[str]) -> list[dict[str, Any]]:
     """Read the data of a basin into its store, unless they are there.
+
+    Returns:
+        One row: the store, and the numbers of cells, steps and gauges in it.
 
     Raises:
         HydrocliError: everything wrong with the data.
     """
     experiment = load(target, overrides)
-    basin = ingested(experiment, console)
+    basin = ingested(experiment)
     store = Path(experiment.forcing.store) / basin.fingerprint
-    console.note(
-        f"{store}: {len(basin.network)} cells, {len(basin.times)} steps, {len(basin.gauges.code)} gauges, "
-        f"{sum(file.stat().st_size for file in store.iterdir()) / 1e6:.1f} MB"
-    )
+    size = sum(file.stat().st_size for file in store.iterdir()) / 1e6
+    cells, steps, gauges = len(basin.network), len(basin.times), len(basin.gauges.code)
+    logger.info(f"{store}: {cells} cells, {steps} steps, {gauges} gauges, {size:.1f} MB")
+    return [{"store": store, "cells": cells, "steps": steps, "gauges": gauges, "size_mb": size}]

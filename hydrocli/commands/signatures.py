@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.signatures import signatures_experiment
 
 Row = dict[str, Any]
 
 
-def signatures(target: Path, overrides: list[str], console: Console) -> list[Row]:
+def signatures(target: Path, overrides: list[str]) -> list[Row]:
     """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
 
     Of a regional calibration each basin has its own tables; the name of the basin stands before its rows.
@@ -20,4 +19,4 @@ def signatures(target: Path, overrides: list[str], console: Console) -> list[Row
     Raises:
         InputError: the run is missing or not finished.
     """
-    return signatures_experiment(load(target, overrides), console)
+    return signatures_experiment(load(target, overrides))

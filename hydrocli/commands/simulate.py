@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.experiment import HYBRIDS
 from hydrocli.errors import ConfigurationError
-from hydrocli.execution.progress import Console
+from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_mapping, read_phi2
@@ -20,37 +22,43 @@ from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
+logger = logging.getLogger(__name__)
+
 
 def simulate(
-    target: Path, overrides: list[str], console: Console, output: Path | None = None, of: Path | None = None
-) -> None:
+    target: Path,
+    overrides: list[str],
+    output: Path | None = None,
+    parameters_from: Path | None = None,
+) -> list[dict[str, Any]]:
     """Simulate the whole period and write a run folder of it.
 
     Args:
         target: YAML file, whose parameters are taken, or run folder, whose calibrated maps are.
         overrides: `section.key=value` texts.
-        console: what is said goes there.
         output: folder to write; left out: that of the YAML.
-        of: run folder whose structure, parameters and networks are carried to the basin of the YAML.
+        parameters_from: run folder whose structure, parameters and networks are transferred to the basin of the YAML.
+
+    Returns:
+        A row for each calibration gauge with its NSE; none without observations.
 
     Raises:
         ConfigurationError: the folder to write holds a calibration; the YAML lacks descriptors of the mapping.
         InputError: cells that the run does not have, and maps that follow no descriptors.
     """
-    experiment, run = load(target, overrides), of or _run_of(target)
-    if of:
-        experiment = _carried(experiment, of)
+    experiment, run = load(target, overrides), parameters_from or _run_of(target)
+    if parameters_from:
+        experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
     if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
         raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
     experiment = experiment.model_copy(update={"folder": str(path)})
-    with RunFolder.open(path, experiment.name) as folder:
-        console.sink = lambda fields: folder.log(**fields)
+    with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        tell_compilation(console)
+        tell_compilation()
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment, console), run, run)
+            case = Case(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": case.basin.fingerprint})
         with folder.timed("results"):
             cells = len(case.basin.network)
@@ -63,7 +71,8 @@ def simulate(
         folder.finish(
             f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
         )
-        console.note(f"{folder.path}: {folder.manifest.ending}")
+        logger.info(f"{folder.path}: {folder.manifest.ending}")
+    return [{"gauge": code, "nse": score} for code, score in scores.items()]
 
 
 def _run_of(target: Path) -> Path | None:
@@ -97,6 +106,6 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         "mapping": carried_mapping(theirs),
         "parameters": theirs.parameters.model_copy(update={"source": source, **settings}),
         "initial": experiment.initial.model_copy(update=levels),
-        "network": experiment.network.model_copy(update={"source": source if has_network else None}),
+        "initial_weights": experiment.initial_weights.model_copy(update={"source": source if has_network else None}),
     }
     return experiment.model_copy(update=update)

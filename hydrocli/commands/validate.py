@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.scores import validate_experiment
 
 Row = dict[str, Any]
 
 
-def validate(target: Path, overrides: list[str], console: Console) -> list[Row]:
+def validate(target: Path, overrides: list[str]) -> list[Row]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
     Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
@@ -20,4 +19,4 @@ def validate(target: Path, overrides: list[str], console: Console) -> list[Row]:
     Raises:
         InputError: the run is missing or not finished.
     """
-    return validate_experiment(load(target, overrides), console)
+    return validate_experiment(load(target, overrides))

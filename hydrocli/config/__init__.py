@@ -1,43 +1,43 @@
 """What the user asked: the YAML, checked. It stops at the door: only `runs` makes plain arguments of it."""
 
+from hydrocli.config.base import step_seconds, utc
 from hydrocli.config.campaign import Campaign
-from hydrocli.config.experiment import Experiment
-from hydrocli.config.identity import differing_keys, numbers_hash
-from hydrocli.config.items import (
+from hydrocli.config.campaign_runs import (
     CampaignFile,
-    Item,
-    experiment_of,
+    RunSpec,
+    catchment_table,
+    experiment_from_dict,
     is_campaign,
-    items_of,
     load_campaign,
     resolved_campaign,
-    table_of,
+    run_specs,
 )
+from hydrocli.config.experiment import Experiment
+from hydrocli.config.identity import differing_keys, numbers_hash
 from hydrocli.config.load import load
+from hydrocli.config.regional import regional_members
 from hydrocli.config.schema import schema
-from hydrocli.config.section import step_seconds, utc
-from hydrocli.config.together import together
-from hydrocli.config.writing import initial_yaml, plain, resolved
+from hydrocli.config.writing import initial_yaml, resolved, to_dict
 
 __all__ = [
     "Campaign",
     "CampaignFile",
     "Experiment",
-    "Item",
+    "RunSpec",
+    "catchment_table",
     "differing_keys",
-    "experiment_of",
+    "experiment_from_dict",
     "initial_yaml",
     "is_campaign",
-    "items_of",
     "load",
     "load_campaign",
     "numbers_hash",
-    "plain",
+    "regional_members",
     "resolved",
     "resolved_campaign",
+    "run_specs",
     "schema",
     "step_seconds",
-    "table_of",
-    "together",
+    "to_dict",
     "utc",
 ]

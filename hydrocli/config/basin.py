@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hydrocli.config.section import InputPath, Name, Section
+from hydrocli.config.base import InputPath, Name, Section
 
 
 class FlowDirections(Section):

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
+from hydrocli.config.base import GaugeCode, InputPath, Integer, Memory, Name, Section, quoted, validation_error
 from hydrocli.config.execution import STARTED, is_address
 from hydrocli.config.experiment import run_folder
-from hydrocli.config.section import GaugeCode, InputPath, Integer, Memory, Name, Section, refusal, shown
 
 Count = Annotated[Integer, Field(ge=1, le=100_000)]
 Step = Literal["validate", "signatures"]
@@ -16,13 +16,13 @@ RESERVED = ("collected", "logs")
 """Names of folders beside those of the models."""
 
 
-def _cluster(value: Any) -> Any:
+def _check_cluster_name(value: Any) -> Any:
     if value in ("none", "local", "slurm") or is_address(value):
         return value
-    raise refusal(f"{shown(value)} is not possible", f"one of: none, local, slurm, or {STARTED}")
+    raise validation_error(f"{quoted(value)} is not possible", f"one of: none, local, slurm, or {STARTED}")
 
 
-Cluster = Annotated[str, BeforeValidator(_cluster), WithJsonSchema({"type": "string"})]
+Cluster = Annotated[str, BeforeValidator(_check_cluster_name), WithJsonSchema({"type": "string"})]
 
 
 class Catchments(Section):
@@ -70,10 +70,10 @@ class Slurm(Section):
 
     @field_validator("partition", "account", "options", "setup")
     @classmethod
-    def _one_line(cls, value: Any) -> Any:
+    def _check_single_line(cls, value: Any) -> Any:
         for text in (value,) if isinstance(value, str) else value or ():
             if not text.isprintable():
-                raise refusal(f"{shown(text)} is not one line of text")
+                raise validation_error(f"{quoted(text)} is not one line of text")
         return value
 
 
@@ -95,14 +95,18 @@ class Campaign(Section):
         description="name: sections laid over the base; one that names its kind, and a list, takes the place of all",
         examples=[{"gr_u": {"structure": {"kind": "gr"}}, "grnn_u": {"structure": {"kind": "grnn"}}}],
     )
-    then: tuple[Step, ...] = Field(("validate",), description="what follows a calibration: validate, signatures")
+    after_calibration: tuple[Step, ...] = Field(
+        ("validate",), description="what follows a calibration: validate, signatures"
+    )
     execution: CampaignExecution = Field(default_factory=CampaignExecution, description="how the runs are shared out")
     slurm: Slurm = Field(default_factory=Slurm, description="what is asked of SLURM")
 
     @field_validator("models")
     @classmethod
-    def _folders_of_their_own(cls, models: dict[str, Any]) -> dict[str, Any]:
+    def _check_model_names(cls, models: dict[str, Any]) -> dict[str, Any]:
         for name in models:
             if name in RESERVED:
-                raise refusal(f"'{name}' is no name for a model", f"{', '.join(RESERVED)} lie beside the models")
+                raise validation_error(
+                    f"'{name}' is no name for a model", f"{', '.join(RESERVED)} lie beside the models"
+                )
         return models

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hydrocli.config.section import Location
+from hydrocli.config.base import Location
 from hydrocli.errors import ConfigurationError, HydrocliError
 
 # They stand for the braces while the text is taken apart: in {path: ${DATA}/rain} a brace would end the mapping.
@@ -99,7 +99,7 @@ class Document:
         order = {key: line if isinstance(line, int) else 0 for key, line in lines.items()}
         return [self.problems[key] for key in sorted(self.problems, key=lambda key: order[key])]
 
-    def refuse(self, location: Location, what: str, remedy: str = "") -> None:
+    def add_problem(self, location: Location, what: str, remedy: str = "") -> None:
         """Note a problem of a key."""
         self.problems.setdefault(location, ConfigurationError(self.where(location), what, remedy))
 
@@ -117,7 +117,7 @@ class Document:
             self._leave_values_to_run(parts[0])
         self._put(parts, given.values)
 
-    def lay(self, location: Location, value: Any, where: str) -> None:
+    def overlay(self, location: Location, value: Any, where: str) -> None:
         """Put a value that comes from another place over what the file has, if anything."""
         self._put([str(part) for part in location], value, where)
 
@@ -214,7 +214,9 @@ class _Builder:
                 values[name] = self._kept(key, content, (*location, name))
                 continue
             line = key.start_mark.line + 1
-            self.document.refuse((*location, name), f"stands there twice, again in line {line}", "keep one of them")
+            self.document.add_problem(
+                (*location, name), f"stands there twice, again in line {line}", "keep one of them"
+            )
         return values
 
     def _scalar(self, node: Any, location: Location) -> Any:
@@ -224,7 +226,7 @@ class _Builder:
             tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))
         if "${" in STAND_IN.sub("", node.value):
             remedy = "a name holds letters, digits and _; write $${ for the characters themselves"
-            self.document.refuse(location, f"'{text}' holds ${{ without the name of a variable", remedy)
+            self.document.add_problem(location, f"'{text}' holds ${{ without the name of a variable", remedy)
         return CONSTRUCT.get(tag.rpartition(":")[2], str)(text)
 
     def _variable(self, match: re.Match[str], location: Location) -> str:
@@ -232,5 +234,5 @@ class _Builder:
         if name is None:
             return "${"
         if name not in os.environ:
-            self.document.refuse(location, f"the environment variable {name} is not set", f"export {name}=...")
+            self.document.add_problem(location, f"the environment variable {name} is not set", f"export {name}=...")
         return os.environ.get(name, "")

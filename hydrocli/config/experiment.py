@@ -11,20 +11,27 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from hydrocli.config.base import (
+    InputPath,
+    Integer,
+    Location,
+    Name,
+    Section,
+    folder_of_file,
+    raise_validation_errors,
+    validation_error,
+)
 from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
 from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
-from hydrocli.config.objective import Objective
+from hydrocli.config.objective import FloodEvents, Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters
 from hydrocli.config.period import Period
-from hydrocli.config.regional import Regional
-from hydrocli.config.section import InputPath, Integer, Location, Name, Section, folder_of_file, refusal, refuse
-from hydrocli.config.signatures import Signatures
-from hydrocli.config.structure import Gr, Structure, Weights
+from hydrocli.config.structure import Gr, InitialWeights, Structure
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 HYBRIDS = ("grnn", "node")
@@ -33,7 +40,7 @@ HYBRIDS = ("grnn", "node")
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that search a box."""
 
-PRECALIBRATION = {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["parameters"]}
+PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
 """First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
 
 
@@ -45,12 +52,27 @@ def run_folder(value: Any, info: ValidationInfo) -> Any:
     text = re.sub(r"\{now:([^{}]+)\}", lambda match: now.strftime(match[1]), value)
     text = text.replace("{name}", info.data.get("name", "name"))
     if "{" in text or "}" in text:
-        raise refusal(f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in")
+        raise validation_error(
+            f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in"
+        )
     home = folder_of_file(info)
     folder = Path(os.path.normpath(home / text))
     if not Path(text).is_absolute() and (folder == home or folder in home.parents):
-        raise refusal(f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own")
+        raise validation_error(
+            f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own"
+        )
     return text
+
+
+class Regional(Section):
+    """Basins of other rasters, archives or periods; gauges of one raster need none of it."""
+
+    basins: tuple[InputPath, ...] = Field(
+        (),
+        description="YAML files of further basins: their period, basin, gauges, forcing and initial levels; all else "
+        "from here",
+        examples=[["lez.yaml"]],
+    )
 
 
 class Experiment(Section):
@@ -75,7 +97,9 @@ class Experiment(Section):
     initial: Initial = Field(
         default_factory=lambda: Initial.model_validate({}), description="levels of the stores at the start"
     )
-    network: Weights = Field(default_factory=Weights, description="weights of the network of `structure`")
+    initial_weights: InitialWeights = Field(
+        default_factory=InitialWeights, description="weights of the network of `structure`"
+    )
     objective: Objective = Field(default_factory=Objective, description="what a calibration makes small")
     first_guess: FirstGuess = Field(
         Screening(kind="screening"), description="uniform parameters that the first stage starts from"
@@ -85,14 +109,14 @@ class Experiment(Section):
         description="one stage, or a list of stages, each from the end of the one before; left out: lbfgsb, "
         "or adam where there is a network",
     )
-    signatures: Signatures = Field(default_factory=Signatures, description="how flood events are told apart")
+    flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes that are written")
     regional: Regional = Field(default_factory=Regional, description="basins that calibrate together with this one")
     execution: Execution = Field(default_factory=Execution, description="how it is computed")
 
     @model_validator(mode="before")
     @classmethod
-    def _a_run_is_a_guess(cls, data: Any) -> Any:
+    def _parent_run_as_first_guess(cls, data: Any) -> Any:
         """Maps of another run are the first guess, unless something else is asked for."""
         parameters = data.get("parameters") if isinstance(data, dict) else None
         if isinstance(parameters, dict) and parameters.get("from") and data.get("first_guess") is None:
@@ -101,7 +125,7 @@ class Experiment(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _networks_are_trained_by_adam(cls, data: Any) -> Any:
+    def _default_stages_of_networks(cls, data: Any) -> Any:
         """Where no optimiser is asked for: as the papers do, phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
             return data
@@ -112,62 +136,69 @@ class Experiment(Section):
 
     @field_validator("mapping")
     @classmethod
-    def _descriptors_are_there(cls, mapping: Any, info: ValidationInfo) -> Any:
+    def _check_descriptors(cls, mapping: Any, info: ValidationInfo) -> Any:
         if mapping.kind not in BY_DESCRIPTORS or "basin" not in info.data:
             return mapping
         known, problems = info.data["basin"].descriptors, list[tuple[Location, str, str]]()
         if not known:
             problems.append((("kind",), f"{mapping.kind} needs descriptors", "name files in basin.descriptors"))
         asked: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
-        asked |= {("descriptors_of", symbol): names for symbol, names in getattr(mapping, "descriptors_of", {}).items()}
+        asked |= {
+            ("descriptors_by_parameter", symbol): names
+            for symbol, names in getattr(mapping, "descriptors_by_parameter", {}).items()
+        }
         for location, names in asked.items():
             absent = [name for name in names if name not in known]
             problems += [(location, f"{name} is not among basin.descriptors", "") for name in absent if known]
-        for symbol in set(mapping.uniform) & set(getattr(mapping, "descriptors_of", {})):
-            problems.append((("descriptors_of", symbol), "is also in mapping.uniform", ""))
-        refuse(problems)
+        for symbol in set(mapping.uniform_parameters) & set(getattr(mapping, "descriptors_by_parameter", {})):
+            problems.append((("descriptors_by_parameter", symbol), "is also in mapping.uniform_parameters", ""))
+        raise_validation_errors(problems)
         return mapping
 
-    @field_validator("network")
+    @field_validator("initial_weights")
     @classmethod
-    def _weights_need_a_network(cls, network: Weights, info: ValidationInfo) -> Weights:
+    def _check_initial_weights(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
         structure = info.data.get("structure")
         if network.source and structure and structure.kind not in HYBRIDS:
-            refuse(
+            raise_validation_errors(
                 [(("from",), f"the structure {structure.kind} has no network", "take grnn or node, or leave it out")]
             )
         return network
 
     @field_validator("outputs")
     @classmethod
-    def _outputs_of_the_structure(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
+    def _check_outputs(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
         if structure := info.data.get("structure"):
-            refuse(outputs.unknown_to(structure.kind))
+            raise_validation_errors(outputs.unknown_to(structure.kind))
         return outputs
 
     @model_validator(mode="after")
-    def _penalties_have_something_to_move(self) -> Experiment:
-        penalty, last = self.objective.penalty, self.optimiser[-1]
+    def _check_regularisation(self) -> Experiment:
+        regularisation, last = self.objective.regularisation, self.optimiser[-1]
         problems: list[tuple[Location, str, str]] = []
-        if penalty and not penalty.prior and self.mapping.kind == "uniform":
+        if regularisation and not regularisation.prior and self.mapping.kind == "uniform":
             what = "uniform parameters are smooth: there is nothing to pay for"
             problems.append(
-                (("objective", "penalty", "smoothing"), what, "give prior a share, or take another mapping")
+                (("objective", "regularisation", "smoothing"), what, "give prior a share, or take another mapping")
             )
-        if penalty and penalty.weight == "lcurve" and last.free == ("network",):
+        if regularisation and regularisation.weight == "lcurve" and last.train == ("network",):
             what = "the last stage, which runs with each weight, leaves the parameters as they are"
-            problems.append((("objective", "penalty", "weight"), what, "let a stage with parameters be the last"))
-        if penalty and penalty.weight == "lcurve" and self.regional.basins:
+            problems.append(
+                (("objective", "regularisation", "weight"), what, "let a stage with parameters be the last")
+            )
+        if regularisation and regularisation.weight == "lcurve" and self.regional.basins:
             what = "several basins have no common corner"
-            problems.append((("objective", "penalty", "weight"), what, "find a weight with one of them, and give it"))
-        refuse(problems)
+            problems.append(
+                (("objective", "regularisation", "weight"), what, "find a weight with one of them, and give it")
+            )
+        raise_validation_errors(problems)
         return self
 
     @model_validator(mode="after")
-    def _batches_of_basins_need_basins(self) -> Experiment:
+    def _check_batches_of_basins(self) -> Experiment:
         alone = () if self.regional.basins else tuple(enumerate(self.optimiser))
         what, remedy = "there is one basin only", "name others in regional.basins, or leave it out"
-        refuse(
+        raise_validation_errors(
             [
                 (("optimiser", number, "batches", "basins"), what, remedy)
                 for number, stage in alone
@@ -178,15 +209,17 @@ class Experiment(Section):
 
     @field_validator("execution")
     @classmethod
-    def _clusters_share_basins(cls, execution: Execution, info: ValidationInfo) -> Execution:
+    def _check_cluster(cls, execution: Execution, info: ValidationInfo) -> Execution:
         if execution.cluster != "none" and "regional" in info.data and not info.data["regional"].basins:
             what = "there is one basin, and Dask shares out those of regional.basins"
-            refuse([(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")])
+            raise_validation_errors(
+                [(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")]
+            )
         return execution
 
     @field_validator("optimiser")
     @classmethod
-    def _stages_lead_to_the_mapping(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
+    def _check_stage_mappings(cls, stages: Optimiser, info: ValidationInfo) -> Optimiser:
         if not {"mapping", "structure"} <= set(info.data):
             return stages
         final = info.data["mapping"].kind
@@ -201,31 +234,31 @@ class Experiment(Section):
             if kind not in ("uniform", final) and index < len(stages) - 1:
                 what = f"a stage calibrates uniform parameters or, as mapping.kind says, {final} ones"
                 problems.append(((index, "mapping"), what, "to go on from another mapping: `parameters: {from: RUN}`"))
-            problems += [((index, "free"), *problem) for problem in _not_free(stage, kind, info.data)]
+            problems += [((index, "train"), *problem) for problem in _untrainable(stage, kind, info.data)]
         if kinds[-1] != final:
             what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
-        refuse(problems)
+        raise_validation_errors(problems)
         return stages
 
     @model_validator(mode="after")
-    def _mapping_names_what_is_calibrated(self) -> Experiment:
+    def _check_mapped_parameters(self) -> Experiment:
         problems: list[tuple[Location, str, str]] = []
         calibrated = [symbol for symbol in PARAMETERS if self.parameters[symbol].calibrated]
         calibrated += [symbol for symbol in INITIAL_LEVELS if self.initial[symbol].calibrated]
-        for key in ("uniform", "descriptors_of"):
+        for key in ("uniform_parameters", "descriptors_by_parameter"):
             idle = [symbol for symbol in getattr(self.mapping, key, ()) if symbol not in calibrated]
             if idle:
                 problems.append(
                     (("mapping", key), f"not calibrated: {', '.join(idle)}", "take it off, or calibrate it")
                 )
-        refuse(problems)
+        raise_validation_errors(problems)
         return self
 
 
-def _not_free(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a stage cannot change, with remedies."""
-    asked = stage.free or ()
+    asked = stage.train or ()
     if "network" in asked and data["structure"].kind not in HYBRIDS:
         yield f"the structure {data['structure'].kind} has no network", ""
     elif "network" in asked and stage.kind in WITHOUT_GRADIENT:

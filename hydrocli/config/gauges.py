@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from hydrocli.config.section import GaugeCode, InputPath, Location, Number, Section, refuse
+from hydrocli.config.base import GaugeCode, InputPath, Location, Number, Section, raise_validation_errors
 
 Weight = Annotated[Number, Field(gt=0)]
 Weights = Annotated[
@@ -59,7 +59,7 @@ class Gauges(Section):
     )
 
     @model_validator(mode="after")
-    def _one_role_each(self) -> Gauges:
+    def _check_roles(self) -> Gauges:
         calibration = self.calibration if isinstance(self.calibration, tuple) else ()
         problems: list[tuple[Location, str, str]] = []
         if self.calibration == ():
@@ -74,5 +74,5 @@ class Gauges(Section):
                 problems.append((("weights",), f"gauge {code} has no weight", "give each calibration gauge one"))
             for code in sorted(set(self.weights) - set(calibration)):
                 problems.append((("weights", code), "is not one of gauges.calibration", ""))
-        refuse(problems)
+        raise_validation_errors(problems)
         return self

@@ -6,11 +6,11 @@ import hashlib
 import json
 from typing import Any
 
+from hydrocli.config.base import Location
 from hydrocli.config.document import dotted
 from hydrocli.config.experiment import Experiment
-from hydrocli.config.section import Location
-from hydrocli.config.together import OWN, together
-from hydrocli.config.writing import plain
+from hydrocli.config.regional import OWN, regional_members
+from hydrocli.config.writing import to_dict
 
 OTHER_KEYS: tuple[Location, ...] = (
     ("name",),
@@ -19,7 +19,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("period", "validation"),
     ("gauges", "validation"),
     ("forcing", "store"),
-    ("signatures",),
+    ("flood_events",),
     ("outputs",),
     ("regional", "basins"),
     ("execution", "threads"),
@@ -47,10 +47,10 @@ def _numbers(experiment: Experiment) -> dict[Location, Any]:
     if not isinstance(experiment.gauges.calibration, tuple):  # then none of `validation` calibrates
         ignored.remove(("gauges", "validation"))
     if any(term.signature for term in experiment.objective.all_terms):  # then events are found before the calibration
-        ignored.remove(("signatures",))
-    leaves = _leaves(plain(experiment), ())
+        ignored.remove(("flood_events",))
+    leaves = _leaves(to_dict(experiment), ())
     numbers = {key: value for key, value in leaves.items() if not any(key[: len(start)] == start for start in ignored)}
-    for member in together(experiment)[1:]:
+    for member in regional_members(experiment)[1:]:
         own = {key: value for key, value in _numbers(member).items() if key[0] in OWN}
         numbers |= {("regional", member.name, *key): value for key, value in own.items()}
     return numbers

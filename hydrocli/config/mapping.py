@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hydrocli.config.section import Integer, Name, Section, refusal
+from hydrocli.config.base import Integer, Name, Section, validation_error
 
 Symbol = Literal["cp", "ct", "kexc", "akw", "bkw", "hp", "ht"]
 Width = Annotated[Integer, Field(ge=1, le=1024)]
@@ -19,26 +19,28 @@ SINGLE = "symbols that keep one value each, whatever the kind"
 DESCRIPTORS = "names of the descriptors that it sees; left out: all of basin.descriptors"
 
 
-def _distinct(value: Any) -> Any:
+def _check_distinct(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(set(map(str, value))) < len(value):
-        raise refusal("holds something twice")
+        raise validation_error("holds something twice")
     return value
 
 
-def _some(value: Any) -> Any:
+def _check_not_empty(value: Any) -> Any:
     if isinstance(value, list | tuple) and not value:
-        raise refusal("holds nothing", "leave it out for all descriptors")
-    return _distinct(value)
+        raise validation_error("holds nothing", "leave it out for all descriptors")
+    return _check_distinct(value)
 
 
-def _layers(value: Any) -> Any:
+def _check_layers(value: Any) -> Any:
     if isinstance(value, list | tuple) and not 1 <= len(value) <= 8:
-        raise refusal(f"has {len(value)} layers", "one to eight are possible, as [96, 48, 16]")
+        raise validation_error(f"has {len(value)} layers", "one to eight are possible, as [96, 48, 16]")
     return value
 
 
-Single = Annotated[tuple[Symbol, ...], BeforeValidator(_distinct), Field(description=SINGLE, examples=[["akw", "bkw"]])]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_some)]
+Single = Annotated[
+    tuple[Symbol, ...], BeforeValidator(_check_distinct), Field(description=SINGLE, examples=[["akw", "bkw"]])
+]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_check_not_empty)]
 Descriptors = Annotated[Names | None, Field(description=DESCRIPTORS, examples=[["slope", "dd"]])]
 Of = Annotated[
     dict[Symbol, Names],
@@ -47,11 +49,11 @@ Of = Annotated[
         examples=[{"cp": ["slope"]}],
     ),
 ]
-Beyond = Annotated[
-    Literal["extrapolate", "hold"],
-    Field(description="descriptors outside their range in the calibrated catchments: extrapolate, or hold at its ends"),
+Extrapolation = Annotated[
+    Literal["allow", "clamp"],
+    Field(description="descriptors outside their range in the calibrated catchments: allow, or clamp to that range"),
 ]
-Layers = Annotated[tuple[Width, ...], BeforeValidator(_layers)]
+Layers = Annotated[tuple[Width, ...], BeforeValidator(_check_layers)]
 
 
 class Uniform(Section):
@@ -64,7 +66,7 @@ class Distributed(Section):
     """One value per parameter and cell."""
 
     kind: Literal["distributed"] = Field(description="distributed: one value per parameter and cell")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
 
 
 class Multilinear(Section):
@@ -73,10 +75,10 @@ class Multilinear(Section):
     kind: Literal["multilinear"] = Field(
         description="multilinear: scaled sigmoid of a constant and slopes times descriptors"
     )
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
-    descriptors_of: Of = Field({})
+    extrapolation: Extrapolation = "allow"
+    descriptors_by_parameter: Of = Field({})
 
 
 class Multipower(Section):
@@ -85,19 +87,19 @@ class Multipower(Section):
     kind: Literal["multipower"] = Field(
         description="multipower: the same with powers of the descriptors, exponents calibrated in [0.5, 2]"
     )
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
-    descriptors_of: Of = Field({})
+    extrapolation: Extrapolation = "allow"
+    descriptors_by_parameter: Of = Field({})
 
 
 class Mlp(Section):
     """A network of the descriptors of the cell."""
 
     kind: Literal["mlp"] = Field(description="mlp: scaled sigmoid of a network of the descriptors of the cell")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
+    extrapolation: Extrapolation = "allow"
     hidden: Layers = Field((96, 48, 16), description="units of the hidden layers", examples=[[96, 48, 16]])
     activation: Activation = Field("relu", description=ACTIVATION)
     initialisation: Initialisation = Field("glorot", description=INITIALISATION)
@@ -107,9 +109,9 @@ class Cnn(Section):
     """A convolutional network of the maps of descriptors."""
 
     kind: Literal["cnn"] = Field(description="cnn: scaled sigmoid of convolutions of the maps of descriptors")
-    uniform: Single = ()
+    uniform_parameters: Single = ()
     descriptors: Descriptors = None
-    beyond: Beyond = "extrapolate"
+    extrapolation: Extrapolation = "allow"
     channels: Layers = Field((16, 8), description="units of the convolutions", examples=[[16, 8]])
     width: Literal[1, 3, 5, 7] = Field(3, description="rows and columns that a convolution reads: 1, 3, 5 or 7")
     activation: Activation = Field("relu", description=ACTIVATION)

@@ -1,4 +1,4 @@
-"""Section `objective`: what a calibration makes small."""
+"""Sections `objective` and `flood_events`: what a calibration minimises, and how flood events are detected."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from hydrocli.config.section import Location, Number, OneOrMore, Section, listed, refusal, refuse, shown
+from hydrocli.config.base import (
+    GaugeCode,
+    Location,
+    Number,
+    OneOrMore,
+    Section,
+    listed,
+    quoted,
+    raise_validation_errors,
+    validation_error,
+)
 
 Weight = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0)]
+Factor = Annotated[Number, Field(ge=0)]
 PenaltyWeight = Annotated[
     Annotated[Literal["lcurve"], Tag("word")] | Annotated[Weight, Tag("number")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
@@ -21,15 +31,15 @@ SIGNATURES = (
 )
 
 
-def _differentiable(value: Any) -> Any:
+def _check_differentiable(value: Any) -> Any:
     if value == "Elt":
-        raise refusal("Elt has no derivative: a lag moves in whole steps", "take Epf, Erc, Eff, Ebf ...")
+        raise validation_error("Elt has no derivative: a lag moves in whole steps", "take Epf, Erc, Eff, Ebf ...")
     if value not in SIGNATURES:
-        raise refusal(f"{shown(value)} is not a signature", f"one of: {', '.join(SIGNATURES)}")
+        raise validation_error(f"{quoted(value)} is not a signature", f"one of: {', '.join(SIGNATURES)}")
     return value
 
 
-Signature = Annotated[str, BeforeValidator(_differentiable), WithJsonSchema({"enum": list(SIGNATURES)})]
+Signature = Annotated[str, BeforeValidator(_check_differentiable), WithJsonSchema({"enum": list(SIGNATURES)})]
 
 
 class Term(Section):
@@ -52,7 +62,7 @@ class Term(Section):
     )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Term:
+    def _check_term(self) -> Term:
         problems: list[tuple[Location, str, str]] = []
         if (self.metric is None) == (self.signature is None):
             problems.append(
@@ -65,16 +75,16 @@ class Term(Section):
         if self.metric not in (None, "nse", "nnse") and self.transform == "log":
             what = f"{self.metric} divides by the mean, and the mean of a logarithm depends on the unit"
             problems.append((("transform",), what, "take nse or nnse, or sqrt"))
-        refuse(problems)
+        raise_validation_errors(problems)
         return self
 
 
-class Penalty(Section):
+class Regularisation(Section):
     """On maps that leave the first guess or are rough; parameters count between their bounds, as 0 to 1."""
 
-    prior: Share = Field(0.0, description="share of the mean squared distance to the maps that the stages start from")
-    smoothing: Share = Field(0.0, description="share of the mean squared difference between cells side by side")
-    between: Literal["neighbours", "downstream"] = Field(
+    prior: Factor = Field(0.0, description="share of the mean squared distance to the maps that the stages start from")
+    smoothing: Factor = Field(0.0, description="share of the mean squared difference between cells side by side")
+    smoothing_pairs: Literal["neighbours", "downstream"] = Field(
         "neighbours", description="smoothing: neighbours (four sides of a cell), or a cell and the one it drains into"
     )
     weight: PenaltyWeight = Field(
@@ -85,9 +95,11 @@ class Penalty(Section):
     )
 
     @model_validator(mode="after")
-    def _something_to_pay_for(self) -> Penalty:
+    def _check_weights_given(self) -> Regularisation:
         if self.prior == self.smoothing == 0:
-            refuse([((), "has neither prior nor smoothing", "give one of them a share, as smoothing: 1")])
+            raise_validation_errors(
+                [((), "has neither prior nor smoothing", "give one of them a share, as smoothing: 1")]
+            )
         return self
 
 
@@ -101,19 +113,21 @@ class Objective(Section):
         examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
     )
 
-    penalty: Penalty | None = Field(None, description="on the parameter maps, added to the cost of the discharge")
+    regularisation: Regularisation | None = Field(
+        None, description="on the parameter maps, added to the cost of the discharge"
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _nse_if_nothing_else(cls, data: Any) -> Any:
+    def _default_metric(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("terms") is None and data.get("metric") is None:
             return {**data, "metric": "nse"}
         return data
 
     @model_validator(mode="after")
-    def _terms_or_metric(self) -> Objective:
+    def _check_terms_or_metric(self) -> Objective:
         if self.terms and self.metric:
-            refuse([(("metric",), "stands beside terms", "write it as one of the terms")])
+            raise_validation_errors([(("metric",), "stands beside terms", "write it as one of the terms")])
         return self
 
     @property
@@ -124,5 +138,32 @@ class Objective(Section):
     @property
     def repeats(self) -> int:
         """How often the last stage runs: with each weight of an L-curve and at its corner, else once."""
-        penalty = self.penalty
-        return len(set(penalty.weights)) + 1 if penalty and penalty.weight == "lcurve" else 1
+        regularisation = self.regularisation
+        return len(set(regularisation.weights)) + 1 if regularisation and regularisation.weight == "lcurve" else 1
+
+
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Hours = Annotated[Number, Field(gt=0)]
+
+
+class FloodEvents(Section):
+    """Options of the search for flood events."""
+
+    peak_quantile: Fraction = Field(0.995, description="a peak reaches at least this quantile of the discharge")
+    peak_discharge: Annotated[Number, Field(ge=0)] = Field(0.0, description="and at least this discharge [m3/s]")
+    thresholds: dict[GaugeCode, Annotated[Number, Field(gt=0)]] = Field(
+        {},
+        description="code: discharge [m3/s] that a peak of this gauge reaches, in place of the quantile",
+        examples=[{"V3524010": 120.0}],
+    )
+    separation: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="of peaks that lie nearer to one another than this, only the highest counts [h]"
+    )
+    max_duration: Hours = Field(240.0, description="longest event, before overlapping ones are merged [h]")
+    onset_search: Hours = Field(72.0, description="how long before its peak an event may start [h]")
+    onset_quantile: Fraction = Field(
+        0.8, description="an onset reaches at least this quantile of the gradient of the rain"
+    )
+    energy_window: Hours = Field(24.0, description="duration whose rain counts for an onset [h]")
+    energy_share: Fraction = Field(0.2, description="share of the largest rain energy that an onset must exceed")
+    end_window: Hours = Field(48.0, description="duration whose quick flow is least at the end of an event [h]")

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hydrocli.config.section import Duration, Integer, Number, OneOrMore, Section, listed, refusal, refuse
+from hydrocli.config.base import (
+    Duration,
+    Integer,
+    Number,
+    OneOrMore,
+    Section,
+    listed,
+    raise_validation_errors,
+    validation_error,
+)
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -43,22 +52,22 @@ Mapped = Annotated[
 ]
 
 
-def _some(value: Any) -> Any:
+def _check_trainable_names(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     if not value or len(set(map(str, value))) < len(value):
-        raise refusal("holds nothing, or something twice", "write [parameters], [network] or both")
+        raise validation_error("holds nothing, or something twice", "write [parameters], [network] or both")
     known = ("parameters", "network", *PARAMETERS, *INITIAL_LEVELS)
     if unknown := [item for item in value if item not in known]:
-        raise refusal(f"'{unknown[0]}' cannot be freed", f"choose among {', '.join(known)}")
+        raise validation_error(f"'{unknown[0]}' cannot be freed", f"choose among {', '.join(known)}")
     if "parameters" in value and set(value) - {"parameters", "network"}:
-        raise refusal("names all parameters and single ones", "write `parameters`, or the single ones")
+        raise validation_error("names all parameters and single ones", "write `parameters`, or the single ones")
     return value
 
 
-Free = Annotated[
+Train = Annotated[
     tuple[str, ...] | None,
-    BeforeValidator(_some),
+    BeforeValidator(_check_trainable_names),
     Field(
         description="what changes: parameters (or single ones of those that are calibrated: cp, ct ...), weights of "
         "the network; left out: all there is",
@@ -72,13 +81,13 @@ class Lbfgsb(Section):
 
     kind: Literal["lbfgsb"] = Field(description="L-BFGS-B with the exact gradient")
     mapping: Mapped = None
-    free: Free = None
+    train: Train = None
     iterations: Count = Field(200, description="it ends after these at the latest")
     cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
     gradient_tolerance: Tolerance = Field(
         1e-6, description="it ends when no component of the projected gradient is larger"
     )
-    corrections: Annotated[Integer, Field(ge=3, le=100)] = Field(
+    history_size: Annotated[Integer, Field(ge=3, le=100)] = Field(
         10, description="steps that its approximation of the curvature remembers"
     )
 
@@ -91,7 +100,7 @@ class Batches(Section):
         description="of the sub-period whose discharge an iteration moves; left out: the calibration, with `basins`",
         examples=["10d"],
     )
-    lead: Duration = Field(
+    spin_up: Duration = Field(
         0,
         description="run before it, so that parameters act through the stores; the states before come from a whole run",
     )
@@ -101,14 +110,16 @@ class Batches(Section):
     basins: Count | None = Field(
         None, description="so many basins of `regional`, drawn anew in each iteration; left out: all", examples=[5]
     )
-    refresh: Count = Field(
+    full_evaluation_every: Count = Field(
         10, description="iterations between runs over the whole calibration, which give the cost and fresh states"
     )
 
     @model_validator(mode="after")
-    def _of_what(self) -> Batches:
-        if self.length is None and (self.basins is None or self.gauges or self.lead):
-            refuse([(("length",), "is needed", "leave it out only where batches consist of whole basins (`basins`)")])
+    def _check_batch_length(self) -> Batches:
+        if self.length is None and (self.basins is None or self.gauges or self.spin_up):
+            raise_validation_errors(
+                [(("length",), "is needed", "leave it out only where batches consist of whole basins (`basins`)")]
+            )
         return self
 
 
@@ -117,9 +128,9 @@ class Adam(Section):
 
     kind: Literal["adam"] = Field(description="Adam with the exact gradient; the default where there is a network")
     mapping: Mapped = None
-    free: Free = None
+    train: Train = None
     iterations: Count = Field(240, description="it ends after these")
-    rate: Annotated[Number, Field(gt=0, le=1)] = Field(
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.003, description="about the first step, in controls (0 to 1 between the bounds) and weights"
     )
     beta1: Decay = Field(0.9, description="decay of the mean of the gradients")
@@ -128,18 +139,18 @@ class Adam(Section):
         "standard", description="standard: by 1 - beta^iteration; constant: by 1 - beta, as smash has it"
     )
     schedule: Literal["constant", "cosine", "exponential"] = Field(
-        "constant", description="of the rate: constant, or down to `final_share` of it over the iterations"
+        "constant", description="of the rate: constant, or down to `final_rate_fraction` of it over the iterations"
     )
-    warm_up: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
-        0, description="iterations over which the rate rises to `rate`"
+    rate_warmup: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
+        0, description="iterations over which the rate rises to `learning_rate`"
     )
-    final_share: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.01, description="share of `rate` that a cosine or exponential schedule ends with"
+    final_rate_fraction: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.01, description="share of `learning_rate` that a cosine or exponential schedule ends with"
     )
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0, description="weights of networks shrink by rate times this in an iteration (decoupled); parameters do not"
     )
-    gradient_limit: Annotated[Number, Field(gt=0)] | None = Field(
+    max_gradient_norm: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="a longer gradient (2-norm) is shortened to it; left out: never", examples=[1.0]
     )
     patience: Count | None = Field(
@@ -161,12 +172,12 @@ class Sbs(Section):
     mapping: Literal["uniform"] | None = Field(
         None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
     )
-    free: Free = None
+    train: Train = None
     iterations: Count = Field(500, description="it ends after these at the latest")
-    pace: Annotated[Number, Field(gt=0, le=5)] = Field(
+    step: Annotated[Number, Field(gt=0, le=5)] = Field(
         0.64, description="first step, in artanh(2 z - 1) with z from 0 to 1 between the bounds"
     )
-    smallest_pace: Annotated[Number, Field(gt=0, le=5)] = Field(0.001, description="it ends below this pace")
+    min_step: Annotated[Number, Field(gt=0, le=5)] = Field(0.001, description="it ends below this step")
 
 
 class Cmaes(Section):
@@ -178,14 +189,14 @@ class Cmaes(Section):
     mapping: Literal["uniform"] | None = Field(
         None, description="what this stage calibrates; left out: as `mapping`", examples=["uniform"]
     )
-    free: Free = None
+    train: Train = None
     iterations: Count = Field(200, description="it ends after these at the latest")
     cost_tolerance: Tolerance = Field(1e-8, description="it ends when the cost goes down by less")
     population: Annotated[Integer, Field(ge=4, le=10_000)] | None = Field(
         None, description="parameter sets per iteration; left out: after the number of parameters", examples=[16]
     )
     patience: Count = Field(20, description="iterations over which the cost must go down by cost_tolerance")
-    spread: Annotated[Number, Field(gt=0, le=1)] = Field(
+    sigma0: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.2, description="first standard deviation, as a share of the width between the bounds"
     )
 

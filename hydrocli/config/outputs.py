@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hydrocli.config.section import Location, Memory, Number, Section, Time, refuse
+from hydrocli.config.base import Location, Memory, Number, Section, Time, raise_validation_errors
 from hydrocli.names import CORRECTIONS, LOOKED_AT, NEWTON_ITERATIONS
 
 Symbol = Literal[
@@ -27,9 +27,9 @@ class Maps(Section):
     every: Annotated[Number, Field(gt=0)] | None = Field(None, description="and one every so many hours", examples=[24])
 
     @model_validator(mode="after")
-    def _some_time(self) -> Maps:
+    def _check_times(self) -> Maps:
         if not self.times and self.every is None:
-            refuse([(("times",), "names no time", "give times, or every (hours)")])
+            raise_validation_errors([(("times",), "names no time", "give times, or every (hours)")])
         return self
 
 
@@ -45,7 +45,9 @@ class Outputs(Section):
         (), description="x, y (CRS of the flow directions) of cells whose series are written too"
     )
     maps: Maps | None = Field(None, description="maps at chosen times")
-    limit: Memory = Field(10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ...")
+    max_memory: Memory = Field(
+        10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ..."
+    )
 
     def symbols(self, structure: str) -> tuple[str, ...]:
         """Quantities of the series, or the usual ones of a structure."""

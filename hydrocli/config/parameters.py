@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from hydrocli.config.section import InputPath, Location, Number, Section, Switch, refuse
+from hydrocli.config.base import InputPath, Location, Number, Section, Switch, raise_validation_errors
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES, Quantity
 
 Problem = tuple[Location, str, str]
@@ -38,7 +38,7 @@ class Setting(Level):
 
 def _described(quantity: Quantity) -> Any:
     bounds = f"{quantity.lower:g} to {quantity.upper:g}"
-    return Field(description=f"{quantity.words} [{quantity.unit}]; default {quantity.default:g}, bounds {bounds}")
+    return Field(description=f"{quantity.long_name} [{quantity.unit}]; default {quantity.default:g}, bounds {bounds}")
 
 
 def _filled(data: Any, quantities: dict[str, Quantity], *, calibrated: bool) -> Any:
@@ -68,7 +68,11 @@ def _problems(setting: Level, quantity: Quantity) -> list[Problem]:
     symbol = quantity.symbol
     bounds = setting.bounds if isinstance(setting, Setting) else ()
     problems: list[Problem] = [
-        ((symbol, key), f"{value:g} is not possible", f"{quantity.words} [{quantity.unit}] must be {_range(quantity)}")
+        (
+            (symbol, key),
+            f"{value:g} is not possible",
+            f"{quantity.long_name} [{quantity.unit}] must be {_range(quantity)}",
+        )
         for key, values in (("value", (setting.value,)), ("bounds", bounds))
         for value in values
         if value is not None and not _possible(value, quantity)
@@ -105,12 +109,14 @@ class Parameters(_Filled):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_defaults(cls, data: Any) -> Any:
+    def _fill_defaults(cls, data: Any) -> Any:
         return _filled(data, PARAMETERS, calibrated=True)
 
     @model_validator(mode="after")
-    def _can_be(self) -> Parameters:
-        refuse([problem for symbol, table in PARAMETERS.items() for problem in _problems(self[symbol], table)])
+    def _check_values(self) -> Parameters:
+        raise_validation_errors(
+            [problem for symbol, table in PARAMETERS.items() for problem in _problems(self[symbol], table)]
+        )
         return self
 
     def __getitem__(self, symbol: str) -> Setting:
@@ -126,18 +132,20 @@ class Initial(_Filled):
         description="run folder: its final states are the initial ones, routed discharge included",
         examples=["runs/other"],
     )
-    hi: Level = Field(description=f"{LEVELS['hi'].words} [-]; default {LEVELS['hi'].default:g}")
+    hi: Level = Field(description=f"{LEVELS['hi'].long_name} [-]; default {LEVELS['hi'].default:g}")
     hp: Setting = _described(LEVELS["hp"])
     ht: Setting = _described(LEVELS["ht"])
 
     @model_validator(mode="before")
     @classmethod
-    def _with_defaults(cls, data: Any) -> Any:
+    def _fill_defaults(cls, data: Any) -> Any:
         return _filled(data, LEVELS, calibrated=False)
 
     @model_validator(mode="after")
-    def _can_be(self) -> Initial:
-        refuse([problem for symbol, table in LEVELS.items() for problem in _problems(self[symbol], table)])
+    def _check_values(self) -> Initial:
+        raise_validation_errors(
+            [problem for symbol, table in LEVELS.items() for problem in _problems(self[symbol], table)]
+        )
         return self
 
     def __getitem__(self, symbol: str) -> Setting:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from pydantic import Field, model_validator
 
-from hydrocli.config.section import Location, Name, Section, Step, Time, refuse
+from hydrocli.config.base import Location, Name, Section, Step, Time, raise_validation_errors
 
-Window = tuple[Time, Time]
+TimeRange = tuple[Time, Time]
 
 
 class Period(Section):
@@ -18,21 +18,21 @@ class Period(Section):
     step: Step = Field(description="time step: 15min, 1h, 1d ...; divides a day", examples=["1h"])
     start: Time = Field(description="UTC; the first step ends at start + step", examples=["2014-09-15T00:00Z"])
     end: Time = Field(description="UTC; stamp of the last step", examples=["2015-01-15T00:00Z"])
-    calibration: Window | None = Field(
+    calibration: TimeRange | None = Field(
         None,
         description="from, to: the part that is scored in the calibration; what lies before it warms the model up",
         examples=[["2014-10-01T00:00Z", "2014-11-14T00:00Z"]],
     )
-    validation: dict[Name, Window] = Field(
+    validation: dict[Name, TimeRange] = Field(
         {},
         description="name: [from, to] of each validation period",
         examples=[{"p2": ["2014-11-14T00:00Z", "2015-01-15T00:00Z"]}],
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Period:
+    def _check_periods(self) -> Period:
         if self.start >= self.end:
-            refuse([(("end",), f"{self.end:%Y-%m-%dT%H:%MZ} is not after start", "")])
+            raise_validation_errors([(("end",), f"{self.end:%Y-%m-%dT%H:%MZ} is not after start", "")])
         problems = self._off_the_grid(("end",), self.end)
         for location, window in self._windows().items():
             problems += self._outside(location, window)
@@ -45,14 +45,14 @@ class Period(Section):
             problems.append(
                 (("validation", "calibration"), "is the name of the calibration period", "name it otherwise")
             )
-        refuse(problems)
+        raise_validation_errors(problems)
         return self
 
-    def _windows(self) -> dict[Location, Window]:
-        windows: dict[Location, Window] = {("validation", name): window for name, window in self.validation.items()}
+    def _windows(self) -> dict[Location, TimeRange]:
+        windows: dict[Location, TimeRange] = {("validation", name): window for name, window in self.validation.items()}
         return ({("calibration",): self.calibration} if self.calibration else {}) | windows
 
-    def _outside(self, location: Location, window: Window) -> list[tuple[Location, str, str]]:
+    def _outside(self, location: Location, window: TimeRange) -> list[tuple[Location, str, str]]:
         if any(before >= after for before, after in pairwise(window)):
             return [(location, "does not end after it starts", "")]
         if window[0] < self.start or window[1] > self.end:

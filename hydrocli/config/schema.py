@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from hydrocli.config.base import Location, Section
 from hydrocli.config.experiment import Experiment
-from hydrocli.config.section import Location, Section
 
 Node = dict[str, Any]
 

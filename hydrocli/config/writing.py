@@ -7,10 +7,10 @@ from typing import Any, get_args
 import yaml
 from pydantic.fields import FieldInfo
 
+from hydrocli.config.base import Section
 from hydrocli.config.document import Dumper, escaped
 from hydrocli.config.experiment import Experiment
 from hydrocli.config.parameters import Level
-from hydrocli.config.section import Section
 
 HEADER = """\
 # A configuration of hydrocli: `hydrocli check` tells whether it fits the data, `hydrocli calibrate` starts.
@@ -37,14 +37,14 @@ SHOWN = {
 COMMENT_COLUMN = 44
 
 
-def plain(experiment: Experiment) -> dict[str, Any]:
+def to_dict(experiment: Experiment) -> dict[str, Any]:
     """Everything as the YAML holds it: texts, numbers, lists; keys left out that have neither value nor default."""
     return experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def resolved(experiment: Experiment) -> str:
     """YAML of everything, defaults included; `load` makes an equal experiment of it, in whatever folder it stands."""
-    return escaped(_yaml(plain(experiment), flow=None))
+    return escaped(_yaml(to_dict(experiment), flow=None))
 
 
 def initial_yaml() -> str:

@@ -8,10 +8,11 @@ again from these rows (`fluxes`), so the closure error shows what a step has not
 * exchange, as applied: F in the transfer branch, and in the direct branch what max(0, prd + F) lets through (`gr`,
   `grnn`); 2 F in `ode` and `node`, where nothing limits it.
 * network source: pn f1, the rain that the network of `node` adds. The corrections of `grnn` move water, none adds any.
-* clamped: what holding a level inside its limits adds (the lowest level everywhere; the highest with `limits: papers`).
+* clamped: what clamping a level to its limits adds (the lowest level everywhere; the highest with `flux_limits:
+  as_published`).
 
-`routing_added` is what the river's lowest flow adds to lateral inflow and inflow from upstream (kinematic wave); it
-happens after the runoff and does not enter the closure.
+`routing_floor_volume` is what the lowest flow of the kinematic wave adds to lateral inflow and upstream inflow. It
+is added after the runoff and does not enter the closure.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
 from hydrocli.engine.net_forcing import intercept_row
 from hydrocli.engine.order import WavefrontOrder
@@ -30,9 +32,7 @@ from hydrocli.jit import loop
 from hydrocli.structures.network import STRIP
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
 
-Floats = NDArray[np.float64]
-
-TERMS = ("evapotranspiration", "exchange", "network_source", "clamped", "runoff", "storage_change")
+TERMS = ("evapotranspiration", "exchange", "correction_source", "clamped", "runoff", "storage_change")
 ES, EXCHANGE, SOURCE, CLAMPED = (FLUXES.index(name) for name in ("es", "exchange", "source", "clamped"))
 
 
@@ -46,7 +46,7 @@ class Balance:
     def closure_error(self) -> Floats:
         """[years, n], mm."""
         t = self.terms
-        inward = t["rain"] - t["evapotranspiration"] + t["exchange"] + t["network_source"] + t["clamped"]
+        inward = t["rain"] - t["evapotranspiration"] + t["exchange"] + t["correction_source"] + t["clamped"]
         return inward - t["runoff"] - t["storage_change"]
 
 

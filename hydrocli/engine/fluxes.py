@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.rows import inputs_of
 from hydrocli.jit import loop
 from hydrocli.structures.grnn import UNLIMITED
@@ -34,8 +35,6 @@ from hydrocli.water.production import percolation, production
 from hydrocli.water.state_space import state_space_rates
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff, transfer
 from hydrocli.water.vector_math import maximum, minimum
-
-Floats = NDArray[np.float64]
 
 FLUXES = (
     "pn", "en", "ps", "es", "pr", "perc", "exchange", "qr", "qd", "f1", "f2", "f3", "f4", "source", "clamped",
@@ -56,8 +55,8 @@ def equations_of(structure: Structure, weights: Floats) -> tuple[Any, ...]:
     scaled = structure.scaled(weights) if structure.has_network else weights
     activation = {"silu": SILU, "leaky_relu": LEAKY_RELU}[structure.activation]
     work = workspace(structure.widths, np.float64, 2)
-    room = 0.0 if structure.kind == "grnn" and structure.limits == "physical" else UNLIMITED
-    highest = float(HIGHEST_LEVEL[structure.limits])
+    room = 0.0 if structure.kind == "grnn" and structure.flux_limits == "conservative" else UNLIMITED
+    highest = float(HIGHEST_LEVEL[structure.flux_limits])
     return (
         (seen if structure.has_network else UNCORRECTED, scaled, structure.widths, activation, work),
         (structure.is_differential, structure.has_solver, structure.substeps, room, LOWEST_LEVEL, highest),

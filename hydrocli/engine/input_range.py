@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.simulator import Rows, Simulator
 from hydrocli.jit import loop
-
-Floats = NDArray[np.float64]
 
 
 class InputRange:

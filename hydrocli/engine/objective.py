@@ -12,12 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.control import Control
 from hydrocli.engine.simulator import Gradient, Observer, Rows, Seed, Simulator, State
 from hydrocli.errors import NumericalError
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
-
-Floats = NDArray[np.float64]
 
 ROWS = (*PARAMETERS, *INITIAL_LEVELS)
 """Rows of the maps that a mapping gives: parameters, then initial levels."""

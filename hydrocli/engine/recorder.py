@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
 from hydrocli.engine.net_forcing import intercept_row
 from hydrocli.engine.simulator import Rows, Simulator
 from hydrocli.jit import loop
 from hydrocli.structures.network import STRIP
-
-Floats = NDArray[np.float64]
 
 LOOKED_AT = (*FLUXES[:13], "hp", "ht", "qt", "aet", "storage", "newton_iterations")
 """What can be looked at, in the order of the rows that `_record` fills."""

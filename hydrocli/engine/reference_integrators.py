@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import equations_of
 from hydrocli.engine.order import order_forcing, wavefront_order
 from hydrocli.engine.simulator import Rows, Simulator, State
@@ -24,8 +25,6 @@ from hydrocli.structures.network import network
 from hydrocli.structures.structure import HIGHEST_LEVEL, Structure
 from hydrocli.water.state_space import state_space_rates, state_space_runoff
 from hydrocli.water.transfer import LOWEST_LEVEL
-
-Floats = NDArray[np.float64]
 
 EULER = np.zeros((1, 1)), np.ones(1)
 RK4 = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1.0, 0]]), np.array([1, 2, 2, 1]) / 6
@@ -77,7 +76,7 @@ def implicit(cell: Cell, precision: str = "double") -> Path:
     """Implicit Euler, as the engine has it; an iteration of Newton's method evaluates the equations once."""
     path, simulator = _by_engine(cell, cell.structure, precision)
     iterations = int(simulator.newton[0, simulator.order.slot[0]])
-    highest = HIGHEST_LEVEL[cell.structure.limits]
+    highest = HIGHEST_LEVEL[cell.structure.flux_limits]
     held = ((path.levels <= LOWEST_LEVEL) | (path.levels >= highest)).any(axis=1)
     return replace(path, evaluations=1 + iterations / cell.net.size, held=int(held.sum()))
 
@@ -91,7 +90,7 @@ def explicit(cell: Cell, tableau: tuple[Floats, Floats], substeps: int) -> Path:
     """An explicit Runge-Kutta scheme of fixed step; levels are held inside their limits after each substep."""
     levels, runoff = np.empty((cell.net.size + 1, 2)), np.empty(cell.net.size)
     levels[0] = cell.levels
-    limits = LOWEST_LEVEL, float(HIGHEST_LEVEL[cell.structure.limits])
+    limits = LOWEST_LEVEL, float(HIGHEST_LEVEL[cell.structure.flux_limits])
     room = np.empty((tableau[1].size, 3)), np.empty(3)
     arguments = cell.parameters, _network_of(cell), *tableau, substeps, limits, *room
     held, seconds = _timed(lambda: _walk(cell.net, *arguments, levels, runoff))

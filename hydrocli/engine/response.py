@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
 from hydrocli.engine.simulator import Simulator
 from hydrocli.structures.network import STRIP
-
-Floats = NDArray[np.float64]
 
 SURFACES = {
     "infiltration": ("ps", "hp", 1.0),

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import WavefrontOrder
 from hydrocli.engine.simulator import Rows, Simulator, State
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

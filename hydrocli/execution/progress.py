@@ -1,7 +1,8 @@
 """What a person or a log hears while a command runs: bars on a terminal, a plain line now and then without one.
 
-Everything goes to standard error, so that standard output holds only results. Whatever is said, shown or not, is also
-handed to `sink` as fields for a structured log; a step that reports numbers (an iteration) is handed over each time.
+Everything goes to standard error, so that standard output holds only results. A command enters a `Console`; from then
+on the records of the logger `hydrocli` are shown there, and so is what the functions below it `track`. A step that
+reports numbers (an iteration) is also logged each time, see `log`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from hydrocli.execution import log
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-Sink = Callable[[dict[str, Any]], None]
 Number = int | float
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_LINES_VERBOSE = 2.0
@@ -27,57 +29,41 @@ GAUGES_ONE_BY_ONE = 4
 
 
 class Console:
-    """What a command speaks through.
+    """Where a command shows what it says.
 
-    Use it as a context: within it, warnings that other rooms log are shown too, and a bar is cleared at its end.
+    Use it as a context: within it, records of the logger `hydrocli` and all that is tracked are shown here. Consoles
+    may be nested; the inner one hides the outer one.
 
     Args:
         quiet: show nothing; errors are not its business.
         verbose: show details and more lines.
         stream: standard error, unless a test listens.
-        sink: takes every note, warning and step, as `{"event": ..., "level": ..., ...}`; runs set it to their log.
     """
 
-    def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None, sink: Sink | None = None
-    ) -> None:
-        self.quiet, self.verbose, self.sink = quiet, verbose, sink
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None) -> None:
+        self.quiet, self.verbose = quiet, verbose
         self._stream = stream or sys.stderr
         self._bars: Progress | None = None
         self._running = 0
-        self._handler = _Warnings(self)
+        self._entered = ExitStack()
 
     def __enter__(self) -> Console:
-        logging.getLogger("hydrocli").addHandler(self._handler)
+        _consoles.append(self)
+        self._entered.callback(_consoles.remove, self)
+        self._entered.enter_context(log.attached(_Sentences(self)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        logging.getLogger("hydrocli").removeHandler(self._handler)
+        self._entered.close()
 
     @property
     def is_terminal(self) -> bool:
         """Whether bars can be drawn."""
         return not self.quiet and self._stream.isatty()
 
-    def note(self, text: str, **fields: Any) -> None:
-        """Say a sentence; the fields go to the log only."""
-        self._say(text)
-        self._log("note", "info", text=text, **fields)
-
-    def detail(self, text: str, **fields: Any) -> None:
-        """Say a sentence to those who asked for more with -v."""
-        if self.verbose:
-            self._say(text)
-        self._log("note", "debug", text=text, **fields)
-
-    def warn(self, text: str, **fields: Any) -> None:
-        """Say what does not end the command, but should be looked at."""
-        self._say(f"warning: {text}")
-        self._log("warning", "warning", text=text, **fields)
-
     @contextmanager
-    def task(self, name: str, total: Number | None = None) -> Iterator[Task]:
-        """Show how far something is; `total` is left out where nobody knows it."""
+    def track(self, name: str, total: Number | None = None) -> Iterator[Task]:
+        """See the function `track`."""
         task = _Bar(self, name, total) if self.is_terminal else Task(self, name, total)
         self._running += 1
         try:
@@ -109,7 +95,8 @@ class Console:
             self._bars.start()
         return self._bars
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a sentence, above the bars if there are any."""
         if self.quiet:
             return
         if self._bars:
@@ -117,10 +104,6 @@ class Console:
             return
         self._stream.write(text + "\n" if self.is_terminal else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
         self._stream.flush()
-
-    def _log(self, event: str, level: str, **fields: Any) -> None:
-        if self.sink:
-            self.sink({"event": event, "level": level, **fields})
 
 
 class Task:
@@ -138,7 +121,8 @@ class Task:
         self.total = self.total if total is None else total
         if numbers:
             self._numbers = worded(numbers)
-            self.console._log("step", "info", task=self.name, done=done, total=self.total, **numbers)
+            text = f"{self._so_far()}, {self._numbers}"
+            log.event("step", text, task=self.name, done=done, total=self.total, **numbers)
         self.show()
 
     def show(self) -> None:
@@ -147,14 +131,14 @@ class Task:
         now = time.monotonic()
         if now - self._last_line >= pause:
             self._last_line = now
-            self.console._say(", ".join(part for part in (self._so_far(), self._time_left(), self._numbers) if part))
+            self.console.say(", ".join(part for part in (self._so_far(), self._time_left(), self._numbers) if part))
 
     def end(self, how: str) -> None:
         """Say how it ended."""
         seconds = time.monotonic() - self._start
         ending = f"{self._so_far()}, {how} after {duration(seconds)}"
-        self.console._say(", ".join(part for part in (ending, self._numbers) if part))
-        self.console._log("task", "info", task=self.name, done=self.done, ending=how, seconds=seconds)
+        self.console.say(", ".join(part for part in (ending, self._numbers) if part))
+        log.event("task", ending, task=self.name, done=self.done, ending=how, seconds=seconds)
 
     def _so_far(self) -> str:
         return f"{self.name}: {self.done:g}" + (f" of {self.total:g}" if self.total else "")
@@ -181,15 +165,31 @@ class _Bar(Task):
         super().end(how)
 
 
-class _Warnings(logging.Handler):
-    """Shows what other rooms log."""
+class _Sentences(logging.Handler):
+    """Shows records on a console, while no other one hides it."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.DEBUG if console.verbose else logging.INFO)
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.warn(record.getMessage())
+        if current() is self._console and not log.is_event(record):
+            warning = "warning: " if record.levelno >= logging.WARNING else ""
+            self._console.say(warning + record.getMessage())
+
+
+_consoles = [Console(quiet=True)]
+"""Those that were entered, the one that shows last; outside of commands nothing is shown."""
+
+
+def current() -> Console:
+    """The console that shows what is said and tracked now."""
+    return _consoles[-1]
+
+
+def track(name: str, total: Number | None = None) -> AbstractContextManager[Task]:
+    """Show how far something is, for as long as the context lasts; `total` is left out where nobody knows it."""
+    return current().track(name, total)
 
 
 def worded(numbers: Mapping[str, Any]) -> str:

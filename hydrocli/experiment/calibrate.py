@@ -5,26 +5,32 @@ What decides whether there is anything to do is here, and starts in an instant; 
 
 from __future__ import annotations
 
+import logging
 from hashlib import sha256
 from pathlib import Path
 
 from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
 from hydrocli.errors import ConfigurationError, HydrocliError
-from hydrocli.execution.progress import Console
+from hydrocli.execution.log import recorded
 from hydrocli.execution.signals import stop_flag
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder
 from hydrocli.results.write import write_text
 
-SOURCES = {"parameters": ("parameters", "network"), "initial": ("states",), "network": ("network",)}
+logger = logging.getLogger(__name__)
+
+SOURCES = {
+    "parameters": ("parameters", "network_weights"),
+    "initial": ("states",),
+    "initial_weights": ("network_weights",),
+}
 """Sections that may name another run, and its tables that are taken."""
 
 
-def calibrate_experiment(experiment: Experiment, console: Console, force: bool = False) -> dict[str, float]:
+def calibrate_experiment(experiment: Experiment, force: bool = False) -> dict[str, float]:
     """Calibrate, or continue, or find nothing to do.
 
     Args:
         experiment: the configuration.
-        console: what is said goes there.
         force: start anew beside a run of another configuration.
 
     Returns:
@@ -34,22 +40,22 @@ def calibrate_experiment(experiment: Experiment, console: Console, force: bool =
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same call continues.
     """
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
-        if not _prepared(folder, experiment, force, console):
-            console.note(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
+        if not _prepared(folder, experiment, force):
+            logger.info(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
             return {}
-        console.sink = lambda fields: folder.log(**fields)
         from hydrocli.experiment.fit import fit  # the libraries that compute take a second to load
 
-        return fit(folder, experiment, console, stop)
+        with recorded(folder.record):
+            return fit(folder, experiment, stop)
 
 
-def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: Console) -> bool:
+def _prepared(folder: RunFolder, experiment: Experiment, force: bool) -> bool:
     """Whether there is something to do in the folder; another calibration in it is refused, or set aside."""
     identity, found, sources = numbers_hash(experiment), folder.manifest, _sources(experiment)
     finished, begun = found.state == "finished", (folder.path / JOURNAL).exists()
     # An earlier start that evaluated nothing (a file was missing, say) binds nobody.
     if force and found.identity:
-        console.note(f"the earlier run is kept in {folder.begin_again()}")
+        logger.info(f"the earlier run is kept in {folder.begin_again()}")
     elif found.identity != identity and (finished or begun):
         raise _another_run(folder.path, experiment)
     elif (finished or begun) and (changed := _changed(found.inputs, sources)):
@@ -58,7 +64,7 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool, console: C
     elif finished:
         return False
     elif begun:
-        console.note(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
+        logger.info(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
     write_text(folder.path / CONFIG, resolved(experiment))
     folder.start(identity=identity, seed=experiment.seed, inputs=sources)
     return True

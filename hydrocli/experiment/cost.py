@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
@@ -21,8 +22,6 @@ from hydrocli.experiment.setup import Case, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.events import Segmentation
 from hydrocli.score.regularisation import Penalty, corner
-
-Floats = NDArray[np.float64]
 
 
 def calibration_cost(case: Case) -> Cost:
@@ -49,7 +48,7 @@ def calibration_cost(case: Case) -> Cost:
 
 def segmentation(experiment: Experiment, code: str) -> Segmentation:
     """Options of the search for flood events at a gauge; its threshold, if it has one, stands for the quantile."""
-    options = experiment.signatures.model_dump()
+    options = experiment.flood_events.model_dump()
     threshold = options.pop("thresholds").get(code)
     return Segmentation(
         **options if threshold is None else options | {"peak_quantile": 0.0, "peak_discharge": threshold}
@@ -100,7 +99,7 @@ class CurvePoint:
 
 def penalty_weights(experiment: Experiment, last: bool) -> list[tuple[float, str]]:
     """Weights with which a stage runs, and words for its name; 0: no penalty, NaN: that of the corner."""
-    asked = experiment.objective.penalty
+    asked = experiment.objective.regularisation
     if asked is None or (asked.weight == "lcurve" and not last):
         return [(0.0, "")]
     if asked.weight != "lcurve":
@@ -127,11 +126,11 @@ def penalty_of(case: Case, mapping: str, first: Floats, weight: float) -> Penalt
     It looks at all cells that the controls move: also at those that no calibration gauge sees, where a mapping of
     descriptors may otherwise be anything.
     """
-    asked = case.experiment.objective.penalty
+    asked = case.experiment.objective.regularisation
     assert asked is not None
     rows = [row for row in case.rows if row.calibrated]
     moved = case.calibrated_cells if mapping == "distributed" else np.ones_like(case.calibrated_cells)
-    cells, pairs = np.flatnonzero(moved), _pairs(case.basin.network, np.flatnonzero(moved), asked.between)
+    cells, pairs = np.flatnonzero(moved), _pairs(case.basin.network, np.flatnonzero(moved), asked.smoothing_pairs)
     return Penalty(
         weight=weight,
         prior_share=asked.prior,

@@ -19,7 +19,7 @@ SECONDS = {
     "gr": (30e-9, 10e-9),
     "grnn": (145e-9, 47e-9),
     "ode": (46e-9, 14e-9),
-    "node previous": (165e-9, 54e-9),
+    "node lagged": (165e-9, 54e-9),
     "node implicit": (290e-9, 160e-9),
 }
 """Of a gradient and of a simulation per cell and step, one thread of a current server, double precision, a network of
@@ -54,7 +54,7 @@ class Estimate:
 def seconds_of(experiment: Experiment) -> tuple[float, float]:
     """Of a gradient and of a simulation, per cell and step."""
     structure = experiment.structure
-    return SECONDS[f"node {structure.network_state}" if structure.kind == "node" else structure.kind]
+    return SECONDS[f"node {structure.network_coupling}" if structure.kind == "node" else structure.kind]
 
 
 def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]) -> Estimate:

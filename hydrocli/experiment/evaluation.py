@@ -7,6 +7,7 @@ parameters.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.config import Experiment, load, resolved
-from hydrocli.config.together import FOLDER
+from hydrocli.config.regional import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.networks import maps_from, read_phi2
 from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
 from hydrocli.experiment.simulation import write_outcome
@@ -28,7 +29,8 @@ from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
 
-Floats = NDArray[np.float64]
+logger = logging.getLogger(__name__)
+
 Period = tuple[datetime, datetime]
 
 SIMULATION = "simulation"
@@ -62,7 +64,7 @@ class Evaluation:
         others: folders of the basins that were calibrated together with it.
     """
 
-    def __init__(self, now: Experiment, console: Console) -> None:
+    def __init__(self, now: Experiment) -> None:
         self.folder = Path(now.folder)
         self.run: Run = read(self.folder)
         stored = load(self.folder / CONFIG)
@@ -75,13 +77,17 @@ class Evaluation:
             )
         self.experiment = _as_now(stored, now, self.run, self._origin)
         if self._lacking():
-            console.note(f"simulating again: {self._lacking()}")
-            self._simulate_again(console)
+            logger.info(f"simulating again: {self._lacking()}")
+            self._simulate_again()
             self.run = read(self.folder)
 
     def windows(self) -> Iterator[Window]:
         """Every gauge in every period, the calibration first."""
-        periods, discharge, means = self._periods(), self.run.arrays("discharge"), self.run.arrays("catchments")
+        periods, discharge, means = (
+            self._periods(),
+            self.run.arrays("discharge"),
+            self.run.arrays("catchment_timeseries"),
+        )
         rows = {code: discharge["gauge"] == code for code in self._codes()}
         for code in self._codes():
             times = discharge["time"][rows[code]].astype("datetime64[s]")
@@ -118,13 +124,13 @@ class Evaluation:
         parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
         return " and ".join(part for part in parts if part)
 
-    def _simulate_again(self, console: Console) -> None:
+    def _simulate_again(self) -> None:
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment, console), trained=self.folder)
+        case = Case(experiment, ingested(experiment), trained=self.folder)
         maps = maps_of_run(self.folder, case)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
             write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
@@ -202,7 +208,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
-    update = {"period": period, "gauges": gauges, "signatures": now.signatures, "forcing": forcing}
+    update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}
     return stored.model_copy(update=update)
 
 

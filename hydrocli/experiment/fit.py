@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.problem import Iteration, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import run_stages
-from hydrocli.config import Experiment, load, together
+from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import InputError, Stopped
-from hydrocli.execution.progress import Console
+from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
 from hydrocli.experiment.regional import Region, trained, write_others
@@ -28,10 +29,12 @@ from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
 from hydrocli.results.write import write_table
 
+logger = logging.getLogger(__name__)
+
 STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
 
 
-def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopFlag) -> dict[str, float]:
+def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, float]:
     """Calibrate in an owned folder that has been started, or go on from its journal.
 
     Returns:
@@ -46,54 +49,52 @@ def fit(folder: RunFolder, experiment: Experiment, console: Console, stop: StopF
         if stop():
             raise _stopped(stop, folder)
 
-    tell_compilation(console)
+    tell_compilation()
     with folder.timed("ingestion"):
-        members = together(experiment)
-        cases = [Case(*pair) for pair in zip(members, all_ingested(members, console, stopping), strict=True)]
+        members = regional_members(experiment)
+        cases = [Case(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
         for case in cases:
             schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
             asked_of(case)  # and outputs that cannot be
     fingerprint = " ".join(case.basin.fingerprint for case in cases)
     _same_inputs(folder, fingerprint)
-    _tell_fresh_weights(cases[0], console)
+    _tell_fresh_weights(cases[0])
     with ExitStack() as stack:
         with folder.timed("preparation"):
             training = stack.enter_context(trained(cases))
-        return _calibrated(folder, training, fingerprint, console, stop)
+        return _calibrated(folder, training, fingerprint, stop)
 
 
-def _calibrated(
-    folder: RunFolder, training: Training | Region, fingerprint: str, console: Console, stop: StopFlag
-) -> dict[str, float]:
+def _calibrated(folder: RunFolder, training: Training | Region, fingerprint: str, stop: StopFlag) -> dict[str, float]:
     """Run the stages and write what they have found; NSE by gauge comes back."""
     for note in training.notes:
         folder.warn(note)
-        console.warn(note)
+        logger.warning(note)
     iterations: list[Iteration] = []
-    endings = _optimised(folder, training, fingerprint, console, stop, iterations)
-    if not endings[-1].finished:
+    results = _optimised(folder, training, fingerprint, stop, iterations)
+    if not results[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        _write_calibration(folder, training, endings, iterations)
+        _write_calibration(folder, training, results, iterations)
         if isinstance(training, Training):
-            write_uncertainty(folder, training, endings)
+            write_uncertainty(folder, training, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
         cells = int(training.case.calibrated_cells.sum())
         folder.update(
-            counts=counts | {"controls": endings[-1].x.size, "calibrated_cells": cells},
-            stages=[{field: getattr(ending, field) for field in STAGE} for ending in endings],
+            counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
+            stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = write_outcome(folder, training.case, *training.found(endings))
+        scores = write_outcome(folder, training.case, *training.found(results))
         if isinstance(training, Region):
-            scores |= write_others(training, endings)
-        found = {"cost": endings[-1].cost, "nse": float(np.mean(list(scores.values())))}
+            scores |= write_others(training, results)
+        found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
-    sentence = "; ".join(f"{ending.stage}: {ending.reason}" for ending in endings)
-    folder.finish(f"Cost {endings[-1].cost:.6g}. {sentence}{unsolved(folder)}")
+    sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
+    folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
     told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    console.note(f"{folder.path}: cost {endings[-1].cost:.6g}, NSE {told}. {endings[-1].reason}{unsolved(folder)}")
-    console.note(page_hint(folder.path))
+    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {told}. {results[-1].reason}{unsolved(folder)}")
+    logger.info(page_hint(folder.path))
     return scores
 
 
@@ -101,13 +102,15 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
     return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
 
 
-def _tell_fresh_weights(case: Case, console: Console) -> None:
+def _tell_fresh_weights(case: Case) -> None:
     """Say that parameters come from a run whose weights stay behind."""
     source, asked = case.experiment.parameters.source, case.experiment
-    if not case.structure.has_network or not source or asked.network.source:
+    if not case.structure.has_network or not source or asked.initial_weights.source:
         return
     if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
-        console.note(f"the parameters come from {source}, the network starts fresh: `network.from` takes its weights")
+        logger.info(
+            f"the parameters come from {source}, the network starts fresh: `initial_weights.from` takes its weights"
+        )
 
 
 def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
@@ -126,18 +129,17 @@ def _optimised(
     folder: RunFolder,
     training: Training | Region,
     fingerprint: str,
-    console: Console,
     stop: StopFlag,
     iterations: list[Iteration],
-) -> list[Ending]:
+) -> list[StageResult]:
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
     with (
         folder.timed("calibration"),
-        console.task("calibrating", training.iterations) as task,
+        track("calibrating", training.iterations) as task,
         Journal(folder.path / JOURNAL, key) as journal,
     ):
         if journal.recorded:
-            console.note(f"{journal.recorded} evaluations of the earlier start are taken from the journal")
+            logger.info(f"{journal.recorded} evaluations of the earlier start are taken from the journal")
 
         def on_iteration(iteration: Iteration) -> None:
             iterations.append(iteration)
@@ -158,10 +160,10 @@ def _optimised(
 
 
 def _write_calibration(
-    folder: RunFolder, training: Training | Region, endings: Sequence[Ending], iterations: Sequence[Iteration]
+    folder: RunFolder, training: Training | Region, results: Sequence[StageResult], iterations: Sequence[Iteration]
 ) -> None:
-    """control.parquet, history.parquet and, where one was asked for, lcurve.parquet."""
-    control, last = training.control(endings), endings[-1]
+    """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
+    control, last = training.control(results), results[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
         "value": last.x,
@@ -172,8 +174,8 @@ def _write_calibration(
     write_table(folder.path, schemas.CONTROL, columns, run=folder.manifest.run)
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
-    write_table(folder.path, schemas.HISTORY, history, run=folder.manifest.run)
-    if isinstance(training, Training) and (points := training.curve(endings)):
+    write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
+    if isinstance(training, Training) and (points := training.curve(results)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
         curve["corner"] = np.arange(len(points)) == corner_of(points)

@@ -7,28 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags
 from hydrocli.basin.basin import Basin
 from hydrocli.config import Experiment
 from hydrocli.config.mapping import BY_DESCRIPTORS
-from hydrocli.mapping.cnn import Cnn
-from hydrocli.mapping.combined import Combined
+from hydrocli.mapping.composition import CompositeMapping
 from hydrocli.mapping.descriptors import Scaling
-from hydrocli.mapping.distributed import Distributed
+from hydrocli.mapping.direct import Distributed, Uniform
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
-from hydrocli.mapping.mlp import Mlp
-from hydrocli.mapping.multilinear import Multilinear
-from hydrocli.mapping.multipower import Multipower
-from hydrocli.mapping.rows import ParameterRow
-from hydrocli.mapping.uniform import Uniform
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from hydrocli.mapping.neural import Cnn, Mlp
+from hydrocli.mapping.parameter_table import ParameterSpec
+from hydrocli.mapping.regression import Multilinear, Multipower
 
 
 def mapping_of(
-    kind: str, rows: Sequence[ParameterRow], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling | None
+    kind: str,
+    rows: Sequence[ParameterSpec],
+    cells: Flags,
+    experiment: Experiment,
+    basin: Basin,
+    scaling: Scaling | None,
 ) -> Mapping:
     """A mapping of some kind, `uniform` or that of the configuration.
 
@@ -41,7 +40,7 @@ def mapping_of(
         scaling: of the descriptors, where the kind needs them.
 
     Raises:
-        ConfigurationError: see `Rows.stack`; a descriptor is not there.
+        ConfigurationError: see `ParameterTable.stack`; a descriptor is not there.
         InputError: a descriptor is missing somewhere.
     """
     single = [symbol for symbol in _single(experiment) if kind != "uniform"]
@@ -58,21 +57,21 @@ def mapping_of(
     else:
         assert scaling is not None
         first = descriptor_mapping(own, cells, experiment, basin, scaling)
-    return Combined([first, Uniform(others, cells)], owned) if owned[1].size else first
+    return CompositeMapping([first, Uniform(others, cells)], owned) if owned[1].size else first
 
 
 def descriptor_mapping(
-    rows: Sequence[ParameterRow], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling
+    rows: Sequence[ParameterSpec], cells: Flags, experiment: Experiment, basin: Basin, scaling: Scaling
 ) -> DescriptorMapping:
     """The mapping of the configuration, of the calibrated rows; the others stay as they are."""
     asked = experiment.mapping
-    descriptors = scaling.scaled(basin.descriptors, getattr(asked, "beyond", "") == "hold")
+    descriptors = scaling.scaled(basin.descriptors, getattr(asked, "extrapolation", "") == "clamp")
     if asked.kind == "multilinear" or asked.kind == "multipower":
         kind = Multilinear if asked.kind == "multilinear" else Multipower
-        seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_of
+        seen = {row.symbol: asked.descriptors for row in rows if asked.descriptors} | asked.descriptors_by_parameter
         return kind(rows, cells, descriptors, scaling.names, seen)
     assert asked.kind == "mlp" or asked.kind == "cnn"
-    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform", "descriptors", "beyond"})
+    options: dict[str, Any] = asked.model_dump(exclude={"kind", "uniform_parameters", "descriptors", "extrapolation"})
     if asked.kind == "mlp":
         return Mlp(rows, cells, descriptors, **options, seed=experiment.seed)
     place = basin.network.row, basin.network.column
@@ -95,10 +94,10 @@ def descriptors_of(experiment: Experiment, known: Sequence[str]) -> tuple[str, .
     if asked.kind not in BY_DESCRIPTORS:
         return ()
     names = dict.fromkeys(getattr(asked, "descriptors", None) or known)
-    for more in getattr(asked, "descriptors_of", {}).values():
+    for more in getattr(asked, "descriptors_by_parameter", {}).values():
         names |= dict.fromkeys(more)
     return tuple(names)
 
 
 def _single(experiment: Experiment) -> tuple[str, ...]:
-    return getattr(experiment.mapping, "uniform", ())
+    return getattr(experiment.mapping, "uniform_parameters", ())

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.config import Experiment, load
 from hydrocli.config.mapping import BY_DESCRIPTORS
@@ -22,14 +22,12 @@ from hydrocli.engine.simulator import NO_WEIGHTS
 from hydrocli.errors import InputError
 from hydrocli.experiment.mappings import descriptor_mapping
 from hydrocli.mapping.descriptors import Scaling
-from hydrocli.mapping.mapping import Place
-from hydrocli.mapping.rows import ParameterRow
+from hydrocli.mapping.mapping import WeightIndex
+from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import NETWORK_INPUTS, PARAMETERS
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
 from hydrocli.structures.structure import Structure
-
-Floats = NDArray[np.float64]
 
 
 class Maps:
@@ -44,8 +42,8 @@ class Maps:
         run, network = read(folder), basin.network
         domain = run.arrays("domain")
         there = {place: number for number, place in enumerate(zip(*_places(domain["x"], domain["y"]), strict=True))}
-        places = zip(*_places(network.x, network.y), strict=True)
-        self._folder, self._cells = str(folder), np.array([there.get(place, -1) for place in places])
+        weight_indices = zip(*_places(network.x, network.y), strict=True)
+        self._folder, self._cells = str(folder), np.array([there.get(place, -1) for place in weight_indices])
         self._columns, self.inside, self.lacking = run.arrays(table), self._cells >= 0, ""
         if not self.inside.all():
             first, number = int(np.argmin(self.inside)), int((~self.inside).sum())
@@ -111,7 +109,7 @@ def structure_of(experiment: Experiment, scale: Floats) -> Structure:
 
 
 def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
-    """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
+    """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
     rows = list[tuple[Any, ...]]()
     for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
         rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
@@ -139,7 +137,7 @@ def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
             told = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
             what = f"its network has structure.network.{key} {told[0]}, asked for is {told[1]}"
             raise InputError(str(folder), what, "Ask for the same.")
-    table = run.arrays("network")
+    table = run.arrays("network_weights")
     here = table["network"] == PHI1
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
     of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
@@ -163,19 +161,19 @@ RANGES = ("lowest", "highest", "lowest_seen", "highest_seen")
 
 @dataclass(frozen=True, eq=False)
 class Phi2:
-    """Ranges of the descriptors, and the controls [m] with their places."""
+    """Ranges of the descriptors, and the controls [m] with their weight_indices."""
 
     scaling: Scaling
-    places: Sequence[Place]
+    weight_indices: Sequence[WeightIndex]
     values: Floats
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """Of network.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
+        """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the descriptors."""
         names, ends = self.scaling.names, [(array, getattr(self.scaling, array)) for array in RANGES]
         return [
             *((0, array, d, None, None, name, end[d]) for array, end in ends for d, name in enumerate(names)),
-            *((*place, None, value) for place, value in zip(self.places, self.values, strict=True)),
+            *((*place, None, value) for place, value in zip(self.weight_indices, self.values, strict=True)),
         ]
 
 
@@ -194,17 +192,17 @@ def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, 
     if not cells:
         return counts, ""
     names = ", ".join(name for name, flags in found.items() if flags.any())
-    held = getattr(experiment.mapping, "beyond", "") == "hold"
-    told = "sees the ends of that range" if held else "extrapolates (mapping.beyond: hold does not)"
+    held = getattr(experiment.mapping, "extrapolation", "") == "clamp"
+    told = "sees the ends of that range" if held else "extrapolates (mapping.extrapolation: clamp does not)"
     where = f"outside their range in the calibrated catchments in {cells / len(basin.network):.0%} of the cells"
     return counts, f"{names} lie {where}: there the mapping {told}"
 
 
 def read_phi2(folder: Path) -> Phi2 | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network.parquet").exists():
+    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
         return None
-    table = read(folder).arrays("network")
+    table = read(folder).arrays("network_weights")
     here = table["network"] == PHI2
     if not here.any():
         return None
@@ -212,11 +210,12 @@ def read_phi2(folder: Path) -> Phi2 | None:
     ranged, weights = columns["layer"] == 0, columns["layer"] > 0
     ends = [ranged & (columns["array"] == array) for array in RANGES]
     scaling = Scaling(tuple(columns["name"][ends[0]].tolist()), *(columns["value"][end] for end in ends))
-    keys = [columns[name][weights].tolist() for name in Place._fields]
-    places = [
-        Place(*place[:3], *(None if np.isnan(n) else int(n) for n in place[3:])) for place in zip(*keys, strict=True)
+    keys = [columns[name][weights].tolist() for name in WeightIndex._fields]
+    weight_indices = [
+        WeightIndex(*place[:3], *(None if np.isnan(n) else int(n) for n in place[3:]))
+        for place in zip(*keys, strict=True)
     ]
-    return Phi2(scaling, places, columns["value"][weights])
+    return Phi2(scaling, weight_indices, columns["value"][weights])
 
 
 def continued_phi2(folder: Path, experiment: Experiment) -> Phi2 | None:
@@ -239,7 +238,7 @@ def carried_mapping(experiment: Experiment) -> Any:
 
 def mapped_rows(experiment: Experiment) -> list[str]:
     """Symbols of the rows of theta that the mapping of a configuration gives, beside those of one value."""
-    single = getattr(experiment.mapping, "uniform", ())
+    single = getattr(experiment.mapping, "uniform_parameters", ())
     return [symbol for symbol in ROWS if symbol not in single and _setting(experiment, symbol).calibrated]
 
 
@@ -280,7 +279,7 @@ def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
     rows = []
     for symbol in symbols:
         lower, upper = _setting(experiment, symbol).bounds
-        rows.append(ParameterRow(symbol, lower, upper, lower))
+        rows.append(ParameterSpec(symbol, lower, upper, lower))
     maps = descriptor_mapping(rows, cells, experiment, basin, phi2.scaling).parameters(phi2.values)
     return dict(zip(symbols, maps, strict=True))
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Problem
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
 from hydrocli.errors import ConfigurationError
@@ -29,8 +28,6 @@ from hydrocli.experiment.simulation import unsolved, write_outcome
 from hydrocli.experiment.stages import Training
 from hydrocli.results.folder import CONFIG, RunFolder
 from hydrocli.results.write import write_text
-
-Floats = NDArray[np.float64]
 
 BASINS = 2
 """Stream of random numbers that draws basins; `minibatch` has those before it."""
@@ -91,22 +88,24 @@ class Region:
         """End the processes."""
         self._crew.close()
 
-    def control(self, endings: Sequence[Ending]) -> Control:
+    def control(self, results: Sequence[StageResult]) -> Control:
         """As `Training.control`; names of controls are those of the first basin."""
-        return self._own.control(endings)
+        return self._own.control(results)
 
-    def found(self, endings: Sequence[Ending]) -> tuple[Any, ...]:
+    def found(self, results: Sequence[StageResult]) -> tuple[Any, ...]:
         """As `Training.found`, of the first basin."""
-        return self._own.found(endings)
+        return self._own.found(results)
 
-    def others(self, endings: Sequence[Ending]) -> Iterator[tuple[Case, tuple[Any, ...]]]:
+    def others(self, results: Sequence[StageResult]) -> Iterator[tuple[Case, tuple[Any, ...]]]:
         """Each further basin, and what was found for it."""
         for case in self._cases[1:]:
-            yield case, Training(case).found(endings)
+            yield case, Training(case).found(results)
 
-    def _problem(self, number: int, own: Callable[[Sequence[Ending]], Problem], endings: Sequence[Ending]) -> Problem:
-        problem = own(endings)
-        for case, bounds in zip(self._cases, self._crew.ask("begin", number, list(endings)), strict=True):
+    def _problem(
+        self, number: int, own: Callable[[Sequence[StageResult]], Problem], results: Sequence[StageResult]
+    ) -> Problem:
+        problem = own(results)
+        for case, bounds in zip(self._cases, self._crew.ask("begin", number, list(results)), strict=True):
             if not all(map(np.array_equal, bounds, (problem.lower, problem.upper))):
                 what = f"the controls of {case.experiment.name} are not those of {self.case.experiment.name}"
                 raise ConfigurationError("regional.basins", what, "Calibrate the same levels in `initial` of both.")
@@ -150,14 +149,14 @@ class Region:
         return costs
 
 
-def write_others(region: Region, endings: Sequence[Ending]) -> dict[str, float]:
+def write_others(region: Region, results: Sequence[StageResult]) -> dict[str, float]:
     """The run folder of each further basin; NSE of its calibration gauges.
 
     Raises:
         NumericalError: a state or discharge is not finite.
     """
     scores: dict[str, float] = {}
-    for case, found in region.others(endings):
+    for case, found in region.others(results):
         member = case.experiment
         with RunFolder.open(Path(member.folder), member.name) as folder:
             write_text(folder.path / CONFIG, resolved(member))

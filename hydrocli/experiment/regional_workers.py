@@ -16,18 +16,13 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hydrocli.calibration.history import Ending
-from hydrocli.calibration.problem import Problem
+from hydrocli.arrays import Floats
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment
 from hydrocli.errors import HydrocliError, Stopped
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import Case, Shared, all_ingested
 from hydrocli.experiment.stages import Training
 
-Floats = NDArray[np.float64]
 Answer = tuple[Any, Any, Floats]
 """Of a basin: cost and gradient [m], or costs [k] and nothing; scores of its gauges [g]."""
 Part = tuple[float, Floats]
@@ -46,9 +41,9 @@ class Group:
         self._problems: list[Problem] = []
         self._pool = ThreadPoolExecutor(min(threads, len(trainings))) if threads > 1 and len(trainings) > 1 else None
 
-    def begin(self, stage: int, endings: Sequence[Ending]) -> list[tuple[Floats, Floats]]:
+    def begin(self, stage: int, results: Sequence[StageResult]) -> list[tuple[Floats, Floats]]:
         """Enter a stage; the bounds of the controls of each basin."""
-        self._problems = [training.stages[stage].problem(endings) for training in self.trainings]
+        self._problems = [training.stages[stage].problem(results) for training in self.trainings]
         return [(problem.lower, problem.upper) for problem in self._problems]
 
     def gradients(self, x: Floats) -> list[Answer]:
@@ -93,7 +88,7 @@ class Seat:
 
     def group(self) -> Group:
         """The basins, read from their stores."""
-        basins = all_ingested(self.experiments, Console(quiet=True))
+        basins = all_ingested(self.experiments)
         pairs = zip(self.experiments, basins, strict=True)
         return Group([Training(Case(*pair, shared=self.shared)) for pair in pairs], self.threads)
 

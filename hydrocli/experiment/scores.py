@@ -9,12 +9,12 @@ observations of the period; without an event they are missing.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import segmentation
 from hydrocli.experiment.evaluation import Evaluation, Window
 from hydrocli.names import EXTRAPOLATED
@@ -24,11 +24,13 @@ from hydrocli.results.write import write_table
 from hydrocli.score.events import find_events
 from hydrocli.score.metrics import METRICS, n_valid
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
 SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
 
 
-def validate_experiment(experiment: Experiment, console: Console) -> list[Row]:
+def validate_experiment(experiment: Experiment) -> list[Row]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
     Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
@@ -36,17 +38,17 @@ def validate_experiment(experiment: Experiment, console: Console) -> list[Row]:
     Raises:
         InputError: the run is missing or not finished.
     """
-    evaluation = Evaluation(experiment, console)
-    rows = _validated(evaluation, console)
+    evaluation = Evaluation(experiment)
+    rows = _validated(evaluation)
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]
     for other in evaluation.others:
-        rows += [{"basin": other.name} | row for row in _validated(Evaluation(load(other), console), console)]
+        rows += [{"basin": other.name} | row for row in _validated(Evaluation(load(other)))]
     return rows
 
 
-def _validated(evaluation: Evaluation, console: Console) -> list[Row]:
+def _validated(evaluation: Evaluation) -> list[Row]:
     """Write the scores of one basin; its rows come back."""
     rows: list[Row] = []
     of_events: list[Row] = []
@@ -62,9 +64,9 @@ def _validated(evaluation: Evaluation, console: Console) -> list[Row]:
         part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
     for row in rows:
         if not row["n_valid"]:
-            console.warn(f"gauge {row['gauge']} has no observation in the period {row['period']}")
+            logger.warning(f"gauge {row['gauge']} has no observation in the period {row['period']}")
     _write(evaluation, [*rows, *of_events])
-    console.note(f"scores are in {evaluation.folder / 'scores.parquet'}; {page_hint(evaluation.folder)}")
+    logger.info(f"scores are in {evaluation.folder / 'scores.parquet'}; {page_hint(evaluation.folder)}")
     return rows
 
 

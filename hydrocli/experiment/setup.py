@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,29 +12,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
 from hydrocli.basin.network import with_role
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
+from hydrocli.config.forcing import ForcingFiles
 from hydrocli.config.gauges import Gauges
 from hydrocli.engine.net_forcing import flux_matching, intercept
 from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Console, Task
+from hydrocli.execution.progress import Task, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import Maps, Phi1, Phi2, continued_phi2, maps_from, read_phi1, structure_of
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
-from hydrocli.mapping.rows import ParameterRow
+from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
 from hydrocli.structures.structure import Structure
 
-Floats = NDArray[np.float64]
+logger = logging.getLogger(__name__)
+
 Roles = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -72,11 +76,7 @@ BLOCK = 512
 def source_of(experiment: Experiment) -> BasinSource:
     """What the basin of an experiment is made from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
-    temperature_source = None
-    if temperature is not None:
-        numbers = temperature.scale_factor, temperature.add_offset
-        temperature_source = ForcingSource(Path(temperature.path), *numbers)
+    pet = forcing.pet
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -84,10 +84,10 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        precipitation=_forcing_source(forcing.precipitation),
         pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
-        temperature=temperature_source,
+        pet=None if pet.kind == "oudin" else _forcing_source(pet),
+        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
@@ -99,20 +99,24 @@ def source_of(experiment: Experiment) -> BasinSource:
     )
 
 
+def _forcing_source(files: ForcingFiles) -> ForcingSource:
+    return ForcingSource(
+        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
+    )
+
+
 def stamp(time: object) -> np.datetime64:
     """A time of the configuration (UTC) as numpy has it."""
     return np.datetime64(time, "s")  # type: ignore[call-overload]
 
 
-def ingested(experiment: Experiment, console: Console, stopping: Callable[[], None] = lambda: None) -> Basin:
+def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
     """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
-    with _reading(console, stopping) as told:
+    with reading(stopping) as told:
         return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
 
 
-def all_ingested(
-    experiments: Sequence[Experiment], console: Console, stopping: Callable[[], None] = lambda: None
-) -> list[Basin]:
+def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None) -> list[Basin]:
     """The basins of several experiments; those that share archives are read in one pass over them.
 
     Raises:
@@ -122,36 +126,36 @@ def all_ingested(
         errors: list[HydrocliError] = []
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
-            with _reading(console, stopping) as told:
+            with reading(stopping) as told:
                 found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, told)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
-        return [ingested(experiment, console, stopping) for experiment in experiments]
+        return [ingested(experiment, stopping) for experiment in experiments]
 
 
 @contextmanager
-def _reading(console: Console, stopping: Callable[[], None]) -> Iterator[Progress]:
-    """What ingestion tells its progress to."""
+def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
+    """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
         running: dict[str, Task] = {}
 
         def told(name: str, done: int, total: int) -> None:
             stopping()
-            if name not in running:
+            if name not in running or done < running[name].done:
                 tasks.close()
-                running[name] = tasks.enter_context(console.task(f"reading {name}", total))
+                running[name] = tasks.enter_context(track(f"reading {name}", total))
             running[name].update(done, total)
 
         yield told
 
 
-def tell_compilation(console: Console) -> None:
+def tell_compilation() -> None:
     """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
     if asked := replaced_cache():
-        console.warn(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+        logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
     if not is_compiled():
-        console.note("compiling the model, once on this machine: some ten seconds")
+        logger.info("compiling the model, once on this machine: some ten seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +292,7 @@ class Case:
         return State(levels, maps.whole("discharge"), maps.whole("lateral_inflow"))
 
     @cached_property
-    def rows(self) -> list[ParameterRow]:
+    def rows(self) -> list[ParameterSpec]:
         """Rows of the maps: values or first guesses, bounds, what is calibrated."""
         parameters, initial = self.experiment.parameters, self.experiment.initial
         maps = maps_from(Path(parameters.source), self.basin) if parameters.source else {}
@@ -301,7 +305,7 @@ class Case:
                 value = maps[symbol]
             else:
                 value = setting.value if setting.value is not None else np.nan
-            rows.append(ParameterRow(symbol, *setting.bounds, value, setting.calibrated))
+            rows.append(ParameterSpec(symbol, *setting.bounds, value, setting.calibrated))
         return rows
 
     @cached_property
@@ -317,27 +321,27 @@ class Case:
             return self.shared.scaling
         return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin, self.calibrated_cells)
 
-    def mapping(self, kind: str, rows: Sequence[ParameterRow]) -> Mapping:
+    def mapping(self, kind: str, rows: Sequence[ParameterSpec]) -> Mapping:
         """The mapping of some rows, `uniform` or as the configuration has it."""
         return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
 
     @cached_property
     def phi1(self) -> Phi1:
-        """The network at the start: of the run that is simulated, of `network.from`, or fresh and near zero."""
+        """The network at the start: of the run that is simulated, of `initial_weights.from`, or fresh and near zero."""
         if self.shared:
             return self.shared.phi1
-        asked, source = self.experiment.structure, self.trained or self.experiment.network.source
+        asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
         if asked.kind != "grnn" and asked.kind != "node":
             return Phi1()
         if source:
             return read_phi1(Path(source), self.experiment)
         fresh = Phi1()
-        if asked.network.inputs == "scaled":
+        if asked.network.input_scaling == "max":
             net = self._intercepted(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
             fresh = Phi1(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
         structure = structure_of(self.experiment, fresh.scale)
-        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.deviation))
+        return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.initial_std))
 
     @cached_property
     def structure(self) -> Structure:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import segmentation
 from hydrocli.experiment.evaluation import Evaluation, Window, area_of
 from hydrocli.results import schemas
@@ -16,12 +16,14 @@ from hydrocli.results.write import write_table
 from hydrocli.score.events import Event, find_events, season
 from hydrocli.score.signatures import continuous_signatures, event_signatures, relative_error
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
 SHOWN = ("Epf", "Erc", "Eff", "Ebf", "Elt")
 """Event signatures whose median error the terminal shows."""
 
 
-def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]:
+def signatures_experiment(experiment: Experiment) -> list[Row]:
     """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
 
     Of a regional calibration each basin has its own tables; the name of the basin stands before its rows.
@@ -29,17 +31,17 @@ def signatures_experiment(experiment: Experiment, console: Console) -> list[Row]
     Raises:
         InputError: the run is missing or not finished.
     """
-    evaluation = Evaluation(experiment, console)
-    rows = _compared_run(evaluation, console)
+    evaluation = Evaluation(experiment)
+    rows = _compared_run(evaluation)
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]
     for other in evaluation.others:
-        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(load(other), console), console)]
+        rows += [{"basin": other.name} | row for row in _compared_run(Evaluation(load(other)))]
     return rows
 
 
-def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
+def _compared_run(evaluation: Evaluation) -> list[Row]:
     """Write the tables of one basin; its summary comes back."""
     step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
     events: list[Row] = []
@@ -59,8 +61,8 @@ def _compared_run(evaluation: Evaluation, console: Console) -> list[Row]:
             write_table(folder.path, table, columns, run=folder.manifest.run)
     for period in dict.fromkeys(row["period"] for row in summary):
         if quiet := [row["gauge"] for row in summary if row["period"] == period and not row["events"]]:
-            console.note(f"no flood event in {period}: {', '.join(quiet)}")
-    console.note(f"events and signatures are in {evaluation.folder}; {page_hint(evaluation.folder)}")
+            logger.info(f"no flood event in {period}: {', '.join(quiet)}")
+    logger.info(f"events and signatures are in {evaluation.folder}; {page_hint(evaluation.folder)}")
     return summary
 
 

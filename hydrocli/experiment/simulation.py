@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
 from hydrocli.engine.input_range import Extrapolation
 from hydrocli.engine.objective import ROWS, broken_run
@@ -35,9 +36,6 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
 
-Floats = NDArray[np.float64]
-
-
 BOOKED = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
 
@@ -60,8 +58,8 @@ def asked_of(case: Case) -> OutputRequest:
         tuple(dict.fromkeys(mapped)),
     )
     needed = asked.bytes(len(basin.times))
-    if needed > outputs.limit:
-        what = f"{needed / 1e6:.0f} MB would be kept, and outputs.limit is {outputs.limit / 1e6:.0f} MB"
+    if needed > outputs.max_memory:
+        what = f"{needed / 1e6:.0f} MB would be kept, and outputs.max_memory is {outputs.max_memory / 1e6:.0f} MB"
         raise ConfigurationError("outputs", what, "Ask for less, or raise the limit.")
     return asked
 
@@ -131,7 +129,7 @@ class Internals:
         network, known = basin.network, [LOOKED_AT[symbol] for symbol in asked.quantities]
         crs = network.grid.crs_wkt
         columns: dict[str, Any] = self.case.place_columns | self.observe.means
-        write_table(folder.path, schemas.means(known), columns, run=run, crs_wkt=crs)
+        write_table(folder.path, schemas.mean_maps(known), columns, run=run, crs_wkt=crs)
         grid = network.grid, network.row, network.column
         write_maps(folder.path, *grid, self.observe.means, run=run, place="maps", prefix="mean_")
         if asked.cells.size:
@@ -140,7 +138,7 @@ class Internals:
             columns = {name: np.repeat(values, times) for name, values in place.items()}
             columns |= {"time": np.tile(basin.times, asked.cells.size)}
             columns |= {name: values.ravel() for name, values in self.observe.at_cells.items()}
-            write_table(folder.path, schemas.cells(known), columns, run=run, crs_wkt=crs)
+            write_table(folder.path, schemas.cell_timeseries(known), columns, run=run, crs_wkt=crs)
         if asked.steps.size:
             bands = [f"{time}Z" for time in basin.times[asked.steps]]
             write_maps(folder.path, *grid, self.observe.maps, run=run, place="maps", bands=bands)
@@ -154,7 +152,7 @@ class Internals:
         observe = OutputRecorder(self.simulator, parameters, none, asked)
         simulated, _ = self.simulator.simulate(parameters, start, none, observe)
         self._add_interception(observe)
-        table = schemas.without_network([LOOKED_AT[symbol] for symbol in BOOKED])
+        table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BOOKED])
         columns = observe.series | {"simulated": simulated}
         write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
 
@@ -163,7 +161,7 @@ class Internals:
         means = self.observe.means
         levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in ("hp", "ht")}
         rows = response(self.simulator, self.maps[: len(PARAMETERS), here].mean(axis=1), self.weights, levels)
-        write_table(folder.path, schemas.RESPONSE, rows, run=folder.manifest.run)
+        write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
 
     def _add_interception(self, observe: OutputRecorder) -> None:
         basin = self.case.basin
@@ -242,7 +240,7 @@ def write_outcome(
     means |= internals.finish()
     quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
     internals.write(folder, start)
-    write_series(folder.path, schemas.catchments(quantities), basin.gauges.code, basin.times, means, run=run)
+    write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
     _write_balance(folder, case, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
@@ -270,7 +268,7 @@ def _all(watches: Sequence[Observer | None]) -> Observer:
 
 
 def unsolved(folder: RunFolder) -> str:
-    """A sentence for the ending of a run in which Newton's method has failed; empty where it has not."""
+    """A sentence for the result of a run in which Newton's method has failed; empty where it has not."""
     steps = int(folder.manifest.counts.get("newton_unsolved", 0))
     return f" Newton's method found no solution in {steps} cell-steps." if steps else ""
 
@@ -313,7 +311,7 @@ def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
 
 
 def _write_networks(folder: RunFolder, simulator: Simulator, phi1: Phi1, phi2: Phi2 | None) -> None:
-    """network.parquet, where there is any."""
+    """network_weights.parquet, where there is any."""
     rows = [(PHI1, *row) for row in phi1_rows(simulator.structure, phi1)] if simulator.structure.has_network else []
     rows += [(PHI2, *row) for row in phi2.rows] if phi2 else []
     names = [column.name for column in schemas.NETWORK.columns if column.name != "run"]
@@ -360,7 +358,7 @@ def _write_balance(
             values = {name: term[place] @ share for name, term in balance.terms.items()} | {
                 "gauge": code,
                 "year": 1970 + year,
-                "routing_added": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
+                "routing_floor_volume": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
                 "closure_error": balance.closure_error[place] @ share,
             }
             for name, value in values.items():

@@ -18,13 +18,12 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.calibration.adam import Adam
 from hydrocli.calibration.cmaes import CMAES
-from hydrocli.calibration.history import Ending
 from hydrocli.calibration.lbfgsb import LBFGSB
-from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.recorder import Optimiser
 from hydrocli.calibration.sbs import StepByStep
 from hydrocli.calibration.screening import Screening
@@ -40,15 +39,11 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.cost import CurvePoint, calibration_cost, corner_of, curve_point, penalty_of, penalty_weights
 from hydrocli.experiment.networks import Phi1, Phi2
 from hydrocli.experiment.setup import Case
-from hydrocli.mapping.combined import Combined
-from hydrocli.mapping.fixed import Fixed
+from hydrocli.mapping.composition import CompositeMapping, FrozenMapping, PartiallyFrozenMapping
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
-from hydrocli.mapping.rows import ParameterRow, continued
-from hydrocli.mapping.started import Started
+from hydrocli.mapping.parameter_table import ParameterSpec, with_values
 from hydrocli.names import PARAMETERS
 from hydrocli.score.regularisation import Penalty
-
-Floats = NDArray[np.float64]
 
 
 def optimiser_of(stage: Any, seed: int) -> Optimiser:
@@ -59,25 +54,25 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
         seed: of what is drawn.
     """
     if stage.kind == "lbfgsb":
-        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.corrections)
+        return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.history_size)
     if stage.kind == "cmaes":
-        return CMAES(stage.iterations, stage.population, stage.spread, stage.cost_tolerance, stage.patience, seed)
+        return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
     if stage.kind == "sbs":
-        return StepByStep(stage.iterations, stage.pace, stage.smallest_pace)
+        return StepByStep(stage.iterations, stage.step, stage.min_step)
     return Adam(
         stage.iterations,
-        stage.rate,
+        stage.learning_rate,
         stage.beta1,
         stage.beta2,
         stage.bias_correction,
         stage.schedule,
-        stage.warm_up,
-        stage.final_share,
+        stage.rate_warmup,
+        stage.final_rate_fraction,
         stage.weight_decay,
-        stage.gradient_limit,
+        stage.max_gradient_norm,
         stage.patience,
         stage.cost_tolerance,
-        stage.batches.refresh if stage.batches else 1,
+        stage.batches.full_evaluation_every if stage.batches else 1,
     )
 
 
@@ -96,7 +91,7 @@ class MiniBatches:
     def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
         assert asked.length is not None
         self._windows = sub_periods(case, asked)
-        steps = _in_steps(case, asked.length) + _in_steps(case, asked.lead)
+        steps = _in_steps(case, asked.length) + _in_steps(case, asked.spin_up)
         cells = np.asarray(objective.cells, np.intp)
         simulator = case.part(cells, case.gauges(case.calibration), steps)
         self._parts = Windows(objective, simulator, self._windows)
@@ -114,22 +109,22 @@ class MiniBatches:
 def sub_periods(case: Case, asked: Batches) -> list[Window]:
     """Windows of equal length whose scored steps cover the calibration period.
 
-    A lead that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
+    A spin-up that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
 
     Raises:
         ConfigurationError: see `MiniBatches`.
     """
     assert asked.length is not None
-    length, lead = _in_steps(case, asked.length), _in_steps(case, asked.lead)
+    length, spin_up = _in_steps(case, asked.length), _in_steps(case, asked.spin_up)
     window, end = case.experiment.period.calibration, case.calibration_steps
     assert window is not None
     begin = int(np.flatnonzero(case.inside(window))[0])
-    for key, steps, there in (("length", length, end - begin), ("lead", length + lead, end)):
+    for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
         if steps > there:
             what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
             raise ConfigurationError(f"optimiser.batches.{key}", what, "Make it shorter.")
     scored = [*range(begin, end - length, length), end - length]
-    firsts = [max(0, start - lead) for start in scored]
+    firsts = [max(0, start - spin_up) for start in scored]
     return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]
 
 
@@ -189,18 +184,18 @@ class Training:
         """See the class."""
         return self._objective.scores if self._objective else np.full(len(self.case.calibration), np.nan)
 
-    def control(self, endings: Sequence[Ending]) -> Control:
+    def control(self, results: Sequence[StageResult]) -> Control:
         """The control of the last stage that has ended, as it was when the stage began."""
-        return self._control(len(endings) - 1, endings[:-1])
+        return self._control(len(results) - 1, results[:-1])
 
-    def final_objective(self, endings: Sequence[Ending]) -> Objective:
+    def final_objective(self, results: Sequence[StageResult]) -> Objective:
         """The objective of the last stage that has ended, in double precision."""
         case, simulator = self.case, self._sweep
         if simulator.real is not np.float64:
             simulator, _, _ = case.simulator(
                 self._cells, case.gauges(case.calibration), case.calibration_steps, "double"
             )
-        control, penalty = self.control(endings), self._penalty(len(endings) - 1, endings[:-1])
+        control, penalty = self.control(results), self._penalty(len(results) - 1, results[:-1])
         return Objective(simulator, self._cells, control, self._cost, case.state, case.place, penalty)
 
     def residuals(self, simulated: Floats) -> Floats:
@@ -211,9 +206,9 @@ class Training:
         observed = case.basin.discharge[case.gauges(case.calibration), :steps]
         return np.where(case.inside(window)[:steps], simulated - observed, np.nan)
 
-    def found(self, endings: Sequence[Ending]) -> tuple[Floats, Phi1, Phi2 | None]:
+    def found(self, results: Sequence[StageResult]) -> tuple[Floats, Phi1, Phi2 | None]:
         """Maps [7, n] at the end of the last stage that has ended, phi1 with the range of its inputs, and phi2."""
-        maps, weights = self.control(endings).split(endings[-1].x)
+        maps, weights = self.control(results).split(results[-1].x)
         phi1 = replace(self.case.phi1, weights=weights)
         if self._sweep.structure.has_network:
             window, here = self.case.experiment.period.calibration, maps[:, self._cells]
@@ -223,25 +218,25 @@ class Training:
             state = State(here[len(PARAMETERS) :], *river)
             self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
             phi1 = replace(phi1, lowest=seen.lowest, highest=seen.highest)
-        return maps, phi1, self._phi2(endings)
+        return maps, phi1, self._phi2(results)
 
-    def _phi2(self, endings: Sequence[Ending]) -> Phi2 | None:
+    def _phi2(self, results: Sequence[StageResult]) -> Phi2 | None:
         """The mapping by descriptors as the last stage that trained it has left it."""
-        trained = self._walk(len(endings) - 1, endings)[1]
+        trained = self._walk(len(results) - 1, results)[1]
         if self.case.scaling is None or trained is None:
             return self.case.phi2
-        mapping = trained[0].parts[0] if isinstance(trained[0], Combined) else trained[0]
-        places = cast(DescriptorMapping, mapping).places
+        mapping = trained[0].parts[0] if isinstance(trained[0], CompositeMapping) else trained[0]
+        places = cast(DescriptorMapping, mapping).weight_indices
         return Phi2(self.case.scaling, places, trained[1][: len(places)])
 
-    def curve(self, endings: Sequence[Ending]) -> list[CurvePoint]:
+    def curve(self, results: Sequence[StageResult]) -> list[CurvePoint]:
         """Points of the L-curve, the largest weight first; none where no curve is asked for."""
         points = []
         for stage in self._curve:
-            penalty, x = self._penalty(stage, endings[:stage]), endings[stage].x
+            penalty, x = self._penalty(stage, results[:stage]), results[stage].x
             assert penalty is not None
-            maps = self._control(stage, endings[:stage]).split(x)[0]
-            points.append(curve_point(penalty, maps, endings[stage].cost))
+            maps = self._control(stage, results[:stage]).split(x)[0]
+            points.append(curve_point(penalty, maps, results[stage].cost))
         return points
 
     def _first_guess(self) -> list[Stage]:
@@ -273,7 +268,7 @@ class Training:
         return stages
 
     def _freed(self, stage: AnyStage, kind: str) -> Free:
-        asked = stage.free or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+        asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
         only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
         weights = "network" in asked and self.case.structure.has_network
         return Free(kind if only or "parameters" in asked else None, weights, only)
@@ -292,15 +287,15 @@ class Training:
         self._free.append(free)
         self._weights.append(weight)
         self.iterations += iterations
-        problem: Callable[[Sequence[Ending]], Problem] = partial(self._problem, number, batches)
+        problem: Callable[[Sequence[StageResult]], Problem] = partial(self._problem, number, batches)
         return Stage(name, optimiser, problem, descents)
 
-    def _control(self, stage: int, endings: Sequence[Ending]) -> Control:
+    def _control(self, stage: int, results: Sequence[StageResult]) -> Control:
         """Control of a stage, given how those before it ended."""
-        return self._walk(stage, endings)[0]
+        return self._walk(stage, results)[0]
 
-    def _walk(self, stage: int, endings: Sequence[Ending]) -> tuple[Control, tuple[Mapping, Floats] | None]:
-        """Control of a stage, and the mapping by descriptors with its controls at the end of `endings`.
+    def _walk(self, stage: int, results: Sequence[StageResult]) -> tuple[Control, tuple[Mapping, Floats] | None]:
+        """Control of a stage, and the mapping by descriptors with its controls at the end of `results`.
 
         A mapping by descriptors goes on from its controls; others go on from the maps of the stage before.
         """
@@ -309,61 +304,61 @@ class Training:
         for number, free in enumerate(self._free[: stage + 1]):
             mapping = self._mapping(free, rows, trained, not any(before.mapping for before in self._free[:number]))
             control = Control(mapping, weights, free.weights)
-            if number < len(endings):
-                x = endings[number].x
+            if number < len(results):
+                x = results[number].x
                 maps, weights = control.split(x)
-                rows = continued(rows, maps)
-                if isinstance(mapping, Started):
+                rows = with_values(rows, maps)
+                if isinstance(mapping, PartiallyFrozenMapping):
                     trained = mapping.mapping, mapping.filled(control.mapped(x))
         return control, trained
 
     def _mapping(
-        self, free: Free, rows: Sequence[ParameterRow], trained: tuple[Mapping, Floats] | None, first: bool
+        self, free: Free, rows: Sequence[ParameterSpec], trained: tuple[Mapping, Floats] | None, first: bool
     ) -> Mapping:
         """Mapping of a stage."""
         case = self.case
         if free.mapping is None:
-            return Fixed(rows, case.calibrated_cells)
+            return FrozenMapping(rows, case.calibrated_cells)
         if free.mapping not in BY_DESCRIPTORS:
             if free.only:
                 rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
             return case.mapping(free.mapping, rows)
         mapping, start = trained or self._fresh(rows, first)
         named = [not free.only or group(name) in free.only for name in mapping.names]
-        return Started(mapping, start, np.array(named, np.bool_))
+        return PartiallyFrozenMapping(mapping, start, np.array(named, np.bool_))
 
-    def _fresh(self, rows: Sequence[ParameterRow], first: bool) -> tuple[Mapping, Floats]:
+    def _fresh(self, rows: Sequence[ParameterSpec], first: bool) -> tuple[Mapping, Floats]:
         """The mapping by descriptors from the values of the rows; the first, from its run if it goes on from one."""
         mapping, phi2 = self.case.mapping(self.case.experiment.mapping.kind, rows), self.case.phi2
         if phi2 is None or not first:
             return mapping, mapping.first_guess()
-        return mapping, mapping.going_on(phi2.values) if isinstance(mapping, Combined) else phi2.values
+        return mapping, mapping.going_on(phi2.values) if isinstance(mapping, CompositeMapping) else phi2.values
 
-    def _problem(self, stage: int, batches: Batches | None, endings: Sequence[Ending]) -> Problem:
-        case, control = self.case, self._control(stage, endings)
-        penalty = self._penalty(stage, endings)
+    def _problem(self, stage: int, batches: Batches | None, results: Sequence[StageResult]) -> Problem:
+        case, control = self.case, self._control(stage, results)
+        penalty = self._penalty(stage, results)
         place, helpers = case.place, self._helpers
         self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, place, penalty, helpers)
         starts = control.first_guess()[np.newaxis]
         if stage and self._free[stage - 1] == self._free[stage]:
-            starts = endings[-1].candidates  # the controls mean the same
+            starts = results[-1].candidates  # the controls mean the same
         if np.isnan(self._weights[stage]):
-            starts = endings[self._curve[corner_of(self.curve(endings))]].x[np.newaxis]
+            starts = results[self._curve[corner_of(self.curve(results))]].x[np.newaxis]
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
         batch = MiniBatches(case, self._objective, batches) if batches else None
         return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
 
-    def _penalty(self, stage: int, endings: Sequence[Ending]) -> Penalty | None:
+    def _penalty(self, stage: int, results: Sequence[StageResult]) -> Penalty | None:
         """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""
         weight, first, mapping = self._weights[stage], stage, self._free[stage].mapping
         if np.isnan(weight):
-            weight = self._weights[self._curve[corner_of(self.curve(endings))]]
+            weight = self._weights[self._curve[corner_of(self.curve(results))]]
         if weight == 0.0 or mapping is None:
             return None
         while first and self._weights[first - 1] != 0.0 and self._free[first - 1].mapping == mapping:
             first -= 1
-        control = self._control(first, endings[:first])
+        control = self._control(first, results[:first])
         return penalty_of(self.case, mapping, control.split(control.first_guess())[0], weight)
 
     @property

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags, Floats
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
-from hydrocli.calibration.history import Ending
+from hydrocli.calibration.problem import StageResult
 from hydrocli.engine.objective import ROWS, Objective
 from hydrocli.experiment.stages import NETWORKS, Training, group
 from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 MOST = 60
 """So many controls are few."""
@@ -46,9 +44,9 @@ PENALISED = (
 )
 
 
-def write_uncertainty(folder: RunFolder, training: Training, endings: Sequence[Ending]) -> None:
+def write_uncertainty(folder: RunFolder, training: Training, results: Sequence[StageResult]) -> None:
     """uncertainty.parquet and correlations.parquet where controls are few; norms of the gradient in the manifest."""
-    objective, last = training.final_objective(endings), endings[-1]
+    objective, last = training.final_objective(results), results[-1]
     names = objective.control.names
     groups = list(dict.fromkeys(map(group, names)))
     if np.isfinite(last.gradient).all():
@@ -122,9 +120,9 @@ def _inside(objective: Objective, control: Floats) -> Flags:
     return (control > lower + AT_BOUND) & (control < upper - AT_BOUND)
 
 
-def _free_gradient(objective: Objective, ending: Ending) -> Floats:
-    lower, upper = ending.x - objective.control.upper, ending.x - objective.control.lower
-    return np.clip(ending.gradient, lower, upper)
+def _free_gradient(objective: Objective, result: StageResult) -> Floats:
+    lower, upper = result.x - objective.control.upper, result.x - objective.control.lower
+    return np.clip(result.gradient, lower, upper)
 
 
 def _write_tables(folder: RunFolder, objective: Objective, control: Floats, inside: Flags, found: Covariance) -> None:

@@ -10,53 +10,52 @@ Scaled sigmoid: S(x) = lower + (upper - lower) / (1 + exp(-x)), for what is comp
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hydrocli.arrays import Floats
 
 INSIDE = 1e-3
 """Distance, as a share of the width between the bounds, to which a first guess at a bound is moved: S has its bounds at
 infinity, and nearer to them it is so flat that no descent would come back."""
 
 
-def normalised(theta: Array, lower: Array, upper: Array) -> Array:
+def normalise(theta: Floats, lower: Floats, upper: Floats) -> Floats:
     """z of theta; all three broadcast together."""
     return (theta - lower) / (upper - lower)
 
 
-def bounded(z: Array, lower: Array, upper: Array) -> Array:
+def denormalise(z: Floats, lower: Floats, upper: Floats) -> Floats:
     """Theta of z, exact at both ends (lower + (upper - lower) z may pass `upper` by a rounding error)."""
     return (1 - z) * lower + z * upper
 
 
-def bounded_transpose(z: Array, lower: Array, upper: Array, theta_bar: Array) -> Array:
-    """d cost / d z from d cost / d theta; `bounded` is linear, so z does not enter."""
+def denormalise_transpose(z: Floats, lower: Floats, upper: Floats, theta_bar: Floats) -> Floats:
+    """d cost / d z from d cost / d theta; `denormalise` is linear, so z does not enter."""
     return (upper - lower) * theta_bar
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: Floats) -> Floats:
     """1 / (1 + exp(-x)), whatever the size of x."""
     small = np.exp(np.where(x.real < 0, x, -x))
     return np.where(x.real < 0, small, 1.0) / (1.0 + small)
 
 
-def sigmoid_derivative(x: Array) -> Array:
+def sigmoid_derivative(x: Floats) -> Floats:
     """exp(-x) / (1 + exp(-x))^2, without cancellation where it is small."""
     small = np.exp(-np.abs(x))
     return small / (1.0 + small) ** 2
 
 
-def squashed(x: Array, lower: Array, upper: Array) -> Array:
+def scaled_sigmoid(x: Floats, lower: Floats, upper: Floats) -> Floats:
     """S(x)."""
-    return bounded(sigmoid(x), lower, upper)
+    return denormalise(sigmoid(x), lower, upper)
 
 
-def squashed_transpose(x: Array, lower: Array, upper: Array, theta_bar: Array) -> Array:
+def scaled_sigmoid_transpose(x: Floats, lower: Floats, upper: Floats, theta_bar: Floats) -> Floats:
     """d cost / d x from d cost / d theta."""
-    return sigmoid_derivative(x) * bounded_transpose(x, lower, upper, theta_bar)
+    return sigmoid_derivative(x) * denormalise_transpose(x, lower, upper, theta_bar)
 
 
-def unsquashed(theta: Array, lower: Array, upper: Array) -> Array:
+def scaled_logit(theta: Floats, lower: Floats, upper: Floats) -> Floats:
     """x of theta, which is moved inside its bounds where it lies at one of them or nearer than `INSIDE`."""
-    z = normalised(theta, lower, upper).clip(INSIDE, 1.0 - INSIDE)
+    z = normalise(theta, lower, upper).clip(INSIDE, 1.0 - INSIDE)
     return np.log(z / (1.0 - z))

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +31,13 @@ class Scaling:
     """
 
     names: tuple[str, ...]
-    lowest: Array
-    highest: Array
-    lowest_seen: Array
-    highest_seen: Array
+    lowest: Floats
+    highest: Floats
+    lowest_seen: Floats
+    highest_seen: Floats
 
     @classmethod
-    def over(cls, names: Sequence[str], fields: Mapping[str, Array], seen: NDArray[np.bool_]) -> Scaling:
+    def over(cls, names: Sequence[str], fields: Mapping[str, Floats], seen: NDArray[np.bool_]) -> Scaling:
         """The ranges over all n cells of the fields [n], and over those that a calibration sees, [n].
 
         Raises:
@@ -51,7 +50,7 @@ class Scaling:
         ranges = [end for part in (values, values[:, seen]) for end in (part.min(axis=1), part.max(axis=1))]
         return cls(tuple(names), *ranges)
 
-    def scaled(self, fields: Mapping[str, Array], hold: bool = False) -> Array:
+    def scaled(self, fields: Mapping[str, Floats], hold: bool = False) -> Floats:
         """D [d, n] of fields [n] by name, which may be those of another basin; where asked, held in the range seen.
 
         Raises:
@@ -63,13 +62,13 @@ class Scaling:
             values = values.clip(self.lowest_seen[:, np.newaxis], self.highest_seen[:, np.newaxis])
         return (values - self.lowest[:, np.newaxis]) / width
 
-    def unseen(self, fields: Mapping[str, Array]) -> dict[str, NDArray[np.bool_]]:
+    def unseen(self, fields: Mapping[str, Floats]) -> dict[str, NDArray[np.bool_]]:
         """By name, which of the cells [n] lie outside the range that the calibration saw."""
         values = zip(self.names, _stacked(self.names, fields), self.lowest_seen, self.highest_seen, strict=True)
         return {name: (field < lowest) | (field > highest) for name, field, lowest, highest in values}
 
 
-def _stacked(names: Sequence[str], fields: Mapping[str, Array]) -> Array:
+def _stacked(names: Sequence[str], fields: Mapping[str, Floats]) -> Floats:
     """Fields [d, n] of the names."""
     _raise(
         [

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
+from hydrocli.arrays import Floats
 
 
 class Mapping(Protocol):
@@ -23,33 +20,33 @@ class Mapping(Protocol):
         ...
 
     @property
-    def lower(self) -> Array:
+    def lower(self) -> Floats:
         """Lower bound of each control, [m]; -inf where it has none."""
         ...
 
     @property
-    def upper(self) -> Array:
+    def upper(self) -> Floats:
         """Upper bound of each control, [m]; inf where it has none."""
         ...
 
-    def first_guess(self) -> Array:
-        """The control, [m], nearest to the values of the rows; `rows.continued` puts those of another stage there."""
+    def first_guess(self) -> Floats:
+        """The control, [m], nearest to the values of the parameter table."""
         ...
 
-    def parameters(self, control: Array) -> Array:
+    def parameters(self, control: Floats) -> Floats:
         """The maps of the parameters, [p, n], in their units."""
         ...
 
-    def transpose(self, control: Array, parameters_bar: Array) -> Array:
+    def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
         """d cost / d control, [m], from d cost / d parameters, [p, n]."""
         ...
 
 
-class Place(NamedTuple):
+class WeightIndex(NamedTuple):
     """Where a control stands in a mapping by descriptors: `bias`, `weight` or `exponent` of a unit of a layer, from 1.
 
     The last layer gives the calibrated rows. A weight has the input that it belongs to, and in a convolution the
-    neighbour, counted row by row from the north-west of its window.
+    neighbour, counted row by row from the north-west of its neighbourhood.
     """
 
     layer: int
@@ -63,6 +60,6 @@ class DescriptorMapping(Mapping, Protocol):
     """A mapping that is a function of descriptors, and can be carried to other cells."""
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def weight_indices(self) -> tuple[WeightIndex, ...]:
         """Of every control."""
         ...

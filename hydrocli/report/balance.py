@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import Columns, Floats, Times, envelope
+from hydrocli.report.tables import Columns, Times, envelope
 
-GAINS = {"rain": style.SKY, "network_source": style.PURPLE}
+GAINS = {"rain": style.SKY, "correction_source": style.PURPLE}
 LOSSES = {"evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage_change": style.ORANGE}
 EXCHANGE = style.VERMILION
 FLUXES = {

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.report.about import MAPPINGS, SCENARIOS, About, about
-from hydrocli.report.tables import Array, Columns, Floats, found
+from hydrocli.report.tables import Array, Columns, found
 from hydrocli.results import Run
 
 STRUCTURES = ("GR", "GRNN", "ODE", "NODE")

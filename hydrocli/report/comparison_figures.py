@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import OF_EVENTS, metric_words
 from hydrocli.report.comparison import Paired
 from hydrocli.report.floods import SCENARIO_COLOURS, box
-from hydrocli.report.tables import Floats
 
 STRUCTURE_COLOURS = {"GR": style.BLUE, "GRNN": style.SKY, "ODE": style.ORANGE, "NODE": style.VERMILION}
 STRENGTHS = {"U": 0.25, "D": 0.4, "ML": 0.55, "MP": 0.65, "MLP": 0.75, "CNN": 0.95}

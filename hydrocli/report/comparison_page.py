@@ -15,7 +15,7 @@ from hydrocli.report.page import Block, Page, Picture, Section, Text, file_part,
 from hydrocli.report.tables import Array
 from hydrocli.results import Run, read, schemas
 from hydrocli.results.folder import MANIFEST
-from hydrocli.results.write import telling, write_table
+from hydrocli.results.write import os_errors_as_input_errors, write_table
 
 FILE = "compare.html"
 MAIN = "nse"
@@ -73,7 +73,7 @@ def compare(
     scores = comparison.pooled(known)
     rows = comparison.summary(scores)
     if output is not None:
-        with telling(output):
+        with os_errors_as_input_errors(output):
             output.mkdir(parents=True, exist_ok=True)
         names = [column.name for column in schemas.COMPARISON.columns[1:]]
         columns = {name: [row[name] for row in rows] for name in names}

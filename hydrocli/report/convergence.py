@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import Columns, Floats
+from hydrocli.report.tables import Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Stage:
 
 
 def stages(history: Columns) -> list[Stage]:
-    """The stages of `history.parquet` in their order."""
+    """The stages of `convergence.parquet` in their order."""
     found = []
     for name in dict.fromkeys(history["stage"].tolist()):
         here = history.where(history["stage"] == name)

@@ -15,8 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import Columns, Floats, Times
+from hydrocli.report.tables import Columns, Times
 
 CORRECTED = {
     "grnn": {"f1": "infiltration", "f2": "evaporation", "f3": "delayed branch", "f4": "exchange"},
@@ -150,7 +151,7 @@ class Surface:
 
 
 def surfaces(response: Columns) -> list[Surface]:
-    """The surfaces of `response.parquet`."""
+    """The surfaces of `response_surfaces.parquet`."""
     found = []
     for flux in dict.fromkeys(response["flux"].tolist()):
         here = response.where(response["flux"] == flux)

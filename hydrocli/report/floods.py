@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import SCENARIOS, metric_words
-from hydrocli.report.tables import Columns, Floats
+from hydrocli.report.tables import Columns
 
 SCENARIO_COLOURS = dict(zip(SCENARIOS, (style.BLUE, style.GREEN, style.ORANGE, style.VERMILION), strict=True))
 WIDEST = 1.5

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import Period
-from hydrocli.report.tables import Columns, Floats, Times, envelope, highest, runs_of
+from hydrocli.report.tables import Columns, Times, envelope, highest, runs_of
 
 CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
@@ -56,7 +57,7 @@ def hydrograph(
 
     Args:
         discharge: its rows of discharge.parquet.
-        catchment: its rows of catchments.parquet.
+        catchment: its rows of catchment_timeseries.parquet.
         name: of the run.
         others: its rows of discharge.parquet of other runs; steps that these have not simulated are left empty.
     """

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.names import FLUXES
 from hydrocli.report import balance, corrections, hydrographs, maps
 from hydrocli.report.page import Block, Picture, Section, sheet
 from hydrocli.report.sections import on_cells
 from hydrocli.report.source import Source
-from hydrocli.report.tables import Columns, Floats, Times
+from hydrocli.report.tables import Columns, Times
 
 LEVELS = {"hp": "production store hp", "ht": "transfer store ht"}
 MEANS = ("aet", "exchange", "qt", "storage", "ps", "es", "pr", "perc", "pn", "en", "qr", "qd")
@@ -56,7 +57,7 @@ def _in_time(source: Source, wanted: Mapping[str, str]) -> Lines:
 
 
 def _mean_maps(source: Source, wanted: Sequence[str], name: str) -> list[Block]:
-    table, domain = source.table("means"), source.domain
+    table, domain = source.table("mean_maps"), source.domain
     if table is None or domain is None:
         return []
     symbols = [symbol for symbol in wanted if symbol in table]
@@ -116,7 +117,7 @@ def network_section(source: Source) -> Section:
         caption = "The same of all catchments, sorted by the first; red makes a flux larger, blue smaller."
         blocks.append(Picture("corrections_of_catchments", caption, figure))
     blocks += _correction_maps(source)
-    response = source.table("response")
+    response = source.table("response_surfaces")
     if response is not None:
         figure = corrections.draw_response(corrections.surfaces(response))
         caption = "Fluxes over a level and a forcing, classical and with the network, the rest at its mean."
@@ -125,7 +126,7 @@ def network_section(source: Source) -> Section:
 
 
 def _correction_maps(source: Source) -> list[Block]:
-    means, domain = source.table("means"), source.domain
+    means, domain = source.table("mean_maps"), source.domain
     if means is None or domain is None:
         return []
     fields = corrections.factors(source.structure, means)
@@ -165,7 +166,7 @@ def budget_section(source: Source) -> Section:
     if table is not None and {"aet", "qt", "storage"} <= set(table.values):
         name = "with the network" if source.structure in corrections.CORRECTED else source.about.model
         runs = {name: balance.cumulated(table["time"], table["precipitation"], table)}
-        without = source.parts("without_network").get(code)
+        without = source.parts("no_correction").get(code)
         if without is not None:
             runs["without"] = balance.cumulated(without["time"], table["precipitation"], without)
         elif source.against and (theirs := source.against.catchments.get(code)) is not None and "storage" in theirs:
@@ -181,7 +182,7 @@ def budget_section(source: Source) -> Section:
 
 def _without_network(source: Source) -> list[Block]:
     """Discharge at the largest catchment with and without the corrections, the parameters being the same."""
-    without, code = source.parts("without_network").get(source.largest), source.largest
+    without, code = source.parts("no_correction").get(source.largest), source.largest
     if without is None or code not in source.hydrographs:
         return []
     series = source.hydrographs[code]

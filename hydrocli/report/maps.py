@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import CATCHMENT, Columns, Floats, gauges_of
+from hydrocli.report.tables import CATCHMENT, Columns, gauges_of
 
 NOWHERE = -1
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import hydrocli
 from hydrocli.report import style
-from hydrocli.results.write import replacing, telling, write_text
+from hydrocli.results.write import atomic_write, os_errors_as_input_errors, write_text
 
 FIGURES = "figures"
 
@@ -123,13 +123,13 @@ def write_page(folder: Path, file: str, page: Page, formats: Iterable[str] = ("p
     Raises:
         InputError: disk full, no permission.
     """
-    with telling(folder):
+    with os_errors_as_input_errors(folder):
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     drawn = {}
     for picture in pictures(page):
         drawn[picture.name] = style.inline(picture.figure, picture.name)
         for kind in formats:
-            with replacing(folder / FIGURES / f"{picture.name}.{kind}") as stream:
+            with atomic_write(folder / FIGURES / f"{picture.name}.{kind}") as stream:
                 stream.write(style.encode(picture.figure, kind))
     write_text(folder / file, rendered(page, drawn))
     return folder / file

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import Columns, Floats, descriptors_of
+from hydrocli.report.tables import Columns, descriptors_of
 
 PLACE = ("run", "cell", "row", "column", "x", "y")
 

@@ -185,7 +185,7 @@ def _held(source: Source) -> list[Block]:
 
 def convergence_section(source: Source) -> Section:
     """Cost and gradient by stage."""
-    history = source.table("history")
+    history = source.table("convergence")
     if history is None:
         return Section("convergence", "Calibration")
     stages = convergence.stages(history)

@@ -50,7 +50,7 @@ class Source:
     @cached_property
     def catchments(self) -> dict[str, Columns]:
         """Catchment means of each gauge."""
-        return self.parts("catchments")
+        return self.parts("catchment_timeseries")
 
     @cached_property
     def hydrographs(self) -> dict[str, Hydrograph]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.results import Run
 from hydrocli.results.schemas import TABLES
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
 CATCHMENT = "catchment_"

@@ -115,7 +115,7 @@ def balance_section(source: Source) -> Section:
 
 
 def solver_section(source: Source) -> Section:
-    """Schemes in time of one cell, where `hydrocli solvers` has compared them."""
+    """Schemes in time of one cell, where `hydrocli compare-solvers` has compared them."""
     table, series = source.table("solvers"), source.table("solver_series")
     if table is None or series is None:
         return Section("solvers", "Schemes in time")

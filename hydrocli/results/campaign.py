@@ -15,7 +15,7 @@ from typing import Any
 from hydrocli.errors import InputError
 from hydrocli.results.folder import MANIFEST, RunFolder, State, read_manifest, status
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
-from hydrocli.results.write import telling, write_table
+from hydrocli.results.write import os_errors_as_input_errors, write_table
 
 CAMPAIGN = Table(
     "campaign",
@@ -72,7 +72,7 @@ def places(campaign: Path) -> list[Place]:
     if not path.exists():
         raise InputError(str(campaign), f"holds no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:
-        with telling(path, "cannot be read"):
+        with os_errors_as_input_errors(path, "cannot be read"):
             table = pq.read_table(path, columns=["model", "item"], partitioning=None)
     except pa.ArrowException as error:
         raise InputError(str(path), f"is broken: {error}", "Remove it and run `hydrocli batch` again.") from error

@@ -1,7 +1,7 @@
 """All runs of a campaign as one data set: a folder of Parquet files, partitioned by model, that can be given away.
 
     scores/model=gr_u/data.parquet ...   the tables of all runs, with the code of the catchment in the column `item`
-    means.parquet                        mean over the catchment of each parameter, one row per run
+    parameter_means.parquet              mean over the catchment of each parameter, one row per run
     summary.parquet, summary.csv         median, mean and deviation of these over the catchments (P1, Table B1)
     campaign.parquet                     the runs and their states
     README.md, metadata.json             how to read it, what it was made from and with
@@ -30,7 +30,7 @@ from hydrocli.errors import InputError
 from hydrocli.names import PARAMETERS
 from hydrocli.results.campaign import CAMPAIGN, Place, Row, write_campaign
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
-from hydrocli.results.write import telling, write_json, write_table, write_text
+from hydrocli.results.write import os_errors_as_input_errors, write_json, write_table, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,7 +104,7 @@ def collect(
     if folder.exists() and any(folder.iterdir()) and not _is_collection(folder):
         raise InputError(str(folder), "is not empty, and no data set of hydrocli", "Name another folder.")
     partial = folder.with_name(f".{folder.name}.partial")
-    with telling(folder):
+    with os_errors_as_input_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -168,7 +168,7 @@ def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
         schemas = [pq.read_schema(file) for file in files]
         schema = pa.unify_schemas([found.remove_metadata() for found in schemas], promote_options="default")
         crs = {(found.metadata or {}).get(b"crs", b"") for found in schemas}
-        told = {"description": TABLES[name].words, "hydrocli": hydrocli.__version__}
+        told = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
         if len(crs) == 1 and (wkt := crs.pop()):
             told["crs"] = wkt.decode()
         item = pa.field("item", pa.string(), False, {"unit": "", "description": "code of the catchment", "null": ""})
@@ -230,9 +230,12 @@ def _write_means(folder: Path, means: Sequence[Row]) -> None:
         RUN,
         Column("model", "text", "name of the model"),
         Column("item", "text", "code of the catchment"),
-        *(Column(s, "float", f"mean over the catchment: {PARAMETERS[s].words}", PARAMETERS[s].unit) for s in symbols),
+        *(
+            Column(s, "float", f"mean over the catchment: {PARAMETERS[s].long_name}", PARAMETERS[s].unit)
+            for s in symbols
+        ),
     )
-    table = Table("means", "mean of each parameter over each catchment", columns, "collect")
+    table = Table("parameter_means", "mean of each parameter over each catchment", columns, "collect")
     values = {column.name: [row[column.name] for row in means] for column in columns[1:]}
     write_table(folder, table, values, run="all")
 
@@ -261,7 +264,8 @@ def _summary(means: Sequence[Row]) -> list[Row]:
 def _columns() -> dict[str, dict[str, str]]:
     tables = (*(TABLES[name] for name in COLLECTED), SUMMARY, CAMPAIGN)
     return {
-        table.name: {column.name: f"{column.words} [{column.unit}]" for column in table.columns} for table in tables
+        table.name: {column.name: f"{column.description} [{column.unit}]" for column in table.columns}
+        for table in tables
     }
 
 
@@ -269,9 +273,9 @@ def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collect
     models = list(dict.fromkeys(place.model for place in done))
     missing = [f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"]
     shown = f"{', '.join(missing[:20])}{' ...' if len(missing) > 20 else ''}"
-    listing = [f"* `{table}/`: {TABLES[table].words} ({count} rows)" for table, count in made.rows.items()]
+    listing = [f"* `{table}/`: {TABLES[table].description} ({count} rows)" for table, count in made.rows.items()]
     listing += [
-        "* `means.parquet`: mean of each parameter over each catchment",
+        "* `parameter_means.parquet`: mean of each parameter over each catchment",
         "* `summary.parquet`, `summary.csv`: median, mean and standard deviation of these over the catchments",
         "* `campaign.parquet`: all runs of the campaign and how they ended",
     ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import hydrocli
 from hydrocli.errors import ConfigurationError
 from hydrocli.results.read import Run
-from hydrocli.results.write import replacing, telling
+from hydrocli.results.write import atomic_write, os_errors_as_input_errors
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -46,11 +46,11 @@ def export(run: Run, kind: Kind, output: Path | None = None) -> Path:
     """
     path = output or run.folder / FILES[kind]
     writers: dict[Kind, Callable[[Run, Path], None]] = {"geopackage": _write_geopackage, "netcdf": _write_netcdf}
-    with telling(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export.") as place:
+    with os_errors_as_input_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export.") as place:
         # Written whole elsewhere and then put in its place: SQLite and HDF5 write a file here and there.
         made = Path(place) / f"made{path.suffix}"
         writers[kind](run, made)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(made.read_bytes())
     return path
 

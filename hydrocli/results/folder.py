@@ -34,7 +34,7 @@ import hydrocli
 from hydrocli.errors import HydrocliError, InputError, Stopped
 from hydrocli.results import log
 from hydrocli.results.lock import Lock, Owner, holder
-from hydrocli.results.write import PARTIAL, remove_partials, telling, write_json
+from hydrocli.results.write import PARTIAL, os_errors_as_input_errors, remove_partials, write_json
 
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
@@ -144,14 +144,14 @@ class RunFolder:
             InputError: it holds something else than a run, or cannot be written.
         """
         path = Path(path).absolute()
-        with telling(path, "cannot be made"):
+        with os_errors_as_input_errors(path, "cannot be made"):
             path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
         lock = Lock(path / LOCK)
         lock.acquire()
         try:
             remove_partials(path)
-            log.mend(path / LOG)
+            log.repair_last_line(path / LOG)
             return cls(path, lock, _found_or_new(path, run))
         except BaseException:
             lock.release()
@@ -217,6 +217,10 @@ class RunFolder:
         """Add a line to `log.jsonl`."""
         log.append(self.path / LOG, event, level, **fields)
 
+    def record(self, fields: dict[str, Any]) -> None:
+        """Add a line of fields, `event` and `level` among them, to `log.jsonl`."""
+        self.log(**fields)
+
     def begin_again(self) -> Path:
         """Set the folder aside as `<name>.1` (or the next free number) and start an empty one; returns the old path.
 
@@ -228,7 +232,7 @@ class RunFolder:
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
         self._lock.stop_beating()
-        with telling(self.path, f"cannot be renamed to {aside.name}"):
+        with os_errors_as_input_errors(self.path, f"cannot be renamed to {aside.name}"):
             self.path.rename(aside)
             (aside / LOCK).unlink()
             self.path.mkdir(exist_ok=True)
@@ -263,7 +267,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(str(folder), "there is no such run folder", "Run `hydrocli calibrate` first.")
     if not path.exists():
         raise InputError(str(folder), f"is not a run folder: it holds no {MANIFEST}", "Run `hydrocli calibrate` first.")
-    with telling(path, "cannot be read"):
+    with os_errors_as_input_errors(path, "cannot be read"):
         content = path.read_bytes()
     try:
         values = json.loads(content)

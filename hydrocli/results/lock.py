@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hydrocli.errors import HeldError
-from hydrocli.results.write import telling
+from hydrocli.results.write import os_errors_as_input_errors
 
 BEAT = 30.0
 """Seconds between two touches of the lock."""
@@ -96,7 +96,7 @@ class Lock:
             HeldError: another process holds it.
             InputError: the lock file cannot be written.
         """
-        with telling(self.path):
+        with os_errors_as_input_errors(self.path):
             _take(self.path, self.owner)
         self._thread.start()
 

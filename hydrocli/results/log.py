@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hydrocli.results.write import plain, telling
+from hydrocli.results.write import os_errors_as_input_errors, plain
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -27,7 +27,7 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps(plain({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
     encoded = line.encode() + b"\n"
-    with telling(path):
+    with os_errors_as_input_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             if os.write(handle, encoded) < len(encoded):
@@ -36,9 +36,9 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
             os.close(handle)
 
 
-def mend(path: Path) -> None:
+def repair_last_line(path: Path) -> None:
     """End a torn last line, so that the next one starts on its own."""
-    with telling(path):
+    with os_errors_as_input_errors(path):
         if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
             with path.open("ab") as file:
                 file.write(b"\n")
@@ -49,7 +49,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    with telling(path, "cannot be read"):
+    with os_errors_as_input_errors(path, "cannot be read"):
         for line in path.read_bytes().splitlines():
             try:
                 lines.append(json.loads(line))

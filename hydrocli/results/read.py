@@ -18,7 +18,7 @@ from hydrocli.errors import InputError
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.results.write import telling
+from hydrocli.results.write import os_errors_as_input_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ class _Lazy:
 
     def __set_name__(self, owner: type[Run], name: str) -> None:
         self.name = name
-        self.__doc__ = TABLES[name].words
+        self.__doc__ = TABLES[name].description
 
     def __get__(self, run: Run | None, owner: type[Run]) -> Any:
         if run is None:
@@ -46,27 +46,27 @@ class Run:
     Attributes:
         folder: its path.
         manifest: how the run was made and how it ended.
-        discharge, scores, parameters, control, history, lcurve, uncertainty, correlations, network, states, domain,
-            catchments, means, cells, without_network, response, balance, events, signatures, solvers,
-            solver_series: the tables, as DataFrames.
+        discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
+            domain, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces, balance, events,
+            signatures, solvers, solver_series: the tables, as DataFrames.
     """
 
     discharge = _Lazy()
     scores = _Lazy()
     parameters = _Lazy()
     control = _Lazy()
-    history = _Lazy()
+    convergence = _Lazy()
     uncertainty = _Lazy()
     correlations = _Lazy()
     lcurve = _Lazy()
-    network = _Lazy()
+    network_weights = _Lazy()
     states = _Lazy()
     domain = _Lazy()
-    catchments = _Lazy()
-    means = _Lazy()
-    cells = _Lazy()
-    without_network = _Lazy()
-    response = _Lazy()
+    catchment_timeseries = _Lazy()
+    mean_maps = _Lazy()
+    cell_timeseries = _Lazy()
+    no_correction = _Lazy()
+    response_surfaces = _Lazy()
     balance = _Lazy()
     events = _Lazy()
     signatures = _Lazy()
@@ -109,7 +109,7 @@ class Run:
         """
         path = self.folder / file
         try:
-            with telling(path, "cannot be read"):
+            with os_errors_as_input_errors(path, "cannot be read"):
                 return path.read_text(encoding="utf-8") if path.exists() else ""
         except UnicodeDecodeError as error:
             raise InputError(str(path), "is no text in UTF-8", "Put it back.") from error
@@ -152,7 +152,7 @@ class Run:
         if not path.exists():
             raise InputError(str(path), "is not there", command)
         try:
-            with telling(path, "cannot be read"):
+            with os_errors_as_input_errors(path, "cannot be read"):
                 arrow = pq.read_table(path, partitioning=None)
         except pa.ArrowException as error:
             raise InputError(str(path), f"is broken: {error}", command) from error

@@ -28,7 +28,7 @@ class Column:
 
     name: str
     kind: Kind
-    words: str
+    description: str
     unit: str = ""
     null: str = ""
 
@@ -38,7 +38,7 @@ class Table:
     """One file `<name>.parquet`; `command` is the one that writes it, `is_map` says that x and y are in it."""
 
     name: str
-    words: str
+    description: str
     columns: tuple[Column, ...]
     command: str = "calibrate"
     is_map: bool = False
@@ -65,7 +65,7 @@ PLACE = (
 
 def of_quantity(quantity: Quantity, null: str = "") -> Column:
     """The column of a quantity of `hydrocli.names`."""
-    return Column(quantity.symbol, "float", quantity.words, quantity.unit, null)
+    return Column(quantity.symbol, "float", quantity.long_name, quantity.unit, null)
 
 
 DISCHARGE = Table(
@@ -105,8 +105,8 @@ CONTROL = Table(
         Column("gradient", "float", "derivative of the cost at the end", "-", "the optimiser uses no gradient"),
     ),
 )
-HISTORY = Table(
-    "history",
+CONVERGENCE = Table(
+    "convergence",
     "the way of the optimiser",
     (
         RUN,
@@ -169,7 +169,7 @@ LCURVE = Table(
     ),
 )
 NETWORK = Table(
-    "network",
+    "network_weights",
     "weights of the networks, and scale and range in calibration of their inputs",
     (
         RUN,
@@ -219,16 +219,16 @@ BALANCE = Table(
         Column("rain", "float", "precipitation", "mm"),
         Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
         Column("exchange", "float", "exchange as applied, both branches", "mm"),
-        Column("network_source", "float", "rain added by the correction of the network", "mm"),
+        Column("correction_source", "float", "rain added by the correction of the network", "mm"),
         Column("clamped", "float", "water lost or added where a store was held inside its limits", "mm"),
         Column("runoff", "float", "runoff of the cells before routing", "mm"),
-        Column("routing_added", "float", "water added by the floor of the routing", "mm"),
+        Column("routing_floor_volume", "float", "water added by the floor of the routing", "mm"),
         Column("storage_change", "float", "change of the stores", "mm"),
         Column("closure_error", "float", "what the other columns leave unexplained", "mm"),
     ),
 )
-RESPONSE = Table(
-    "response",
+RESPONSE_SURFACES = Table(
+    "response_surfaces",
     "what the network makes of a flux, at mean parameters, the other level at its mean",
     (
         RUN,
@@ -296,7 +296,7 @@ SOLVERS = Table(
         Column("volume_error", "float", "relative error of the sum of the runoff", "-", "not finite"),
         Column("held", "integer", "steps in which a level left its limits and was held there"),
     ),
-    "solvers",
+    "compare-solvers",
 )
 SOLVER_SERIES = Table(
     "solver_series",
@@ -307,7 +307,7 @@ SOLVER_SERIES = Table(
         TIME,
         *(of_quantity(LOOKED_AT[symbol], null="not finite") for symbol in ("hp", "ht", "qt")),
     ),
-    "solvers",
+    "compare-solvers",
 )
 
 COMPARISON = Table(
@@ -362,31 +362,33 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
     return Table("domain", "the active cells and their network", (*columns, *described), is_map=True)
 
 
-def catchments(quantities: Sequence[Quantity]) -> Table:
+def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
     """Catchment means in time: rain and potential evapotranspiration, then the states and fluxes asked for."""
     means = (*FORCINGS.values(), *quantities)
     columns = tuple(of_quantity(quantity, null="missing in the whole catchment") for quantity in means)
-    return Table("catchments", "means over the catchment of each gauge", (RUN, GAUGE, TIME, *columns))
+    return Table("catchment_timeseries", "means over the catchment of each gauge", (RUN, GAUGE, TIME, *columns))
 
 
-def means(quantities: Sequence[Quantity]) -> Table:
+def mean_maps(quantities: Sequence[Quantity]) -> Table:
     """Means in time of states and fluxes, for every cell."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    return Table("means", "means over the whole run of every cell", (RUN, *PLACE, *columns), is_map=True)
+    return Table("mean_maps", "means over the whole run of every cell", (RUN, *PLACE, *columns), is_map=True)
 
 
-def cells(quantities: Sequence[Quantity]) -> Table:
+def cell_timeseries(quantities: Sequence[Quantity]) -> Table:
     """States and fluxes in time at the cells that were asked for."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    return Table("cells", "states and fluxes at chosen cells", (RUN, CELL, *PLACE[3:], TIME, *columns), is_map=True)
+    return Table(
+        "cell_timeseries", "states and fluxes at chosen cells", (RUN, CELL, *PLACE[3:], TIME, *columns), is_map=True
+    )
 
 
-def without_network(quantities: Sequence[Quantity]) -> Table:
+def no_correction(quantities: Sequence[Quantity]) -> Table:
     """Catchment means of the same simulation with all corrections zero."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
     simulated = Column("simulated", "float", "discharge simulated without corrections", "m3/s", "not finite")
     words = "means over the catchment of each gauge, simulated with the same parameters and no corrections"
-    return Table("without_network", words, (RUN, GAUGE, TIME, *columns, simulated))
+    return Table("no_correction", words, (RUN, GAUGE, TIME, *columns, simulated))
 
 
 TABLES = {
@@ -396,18 +398,18 @@ TABLES = {
         SCORES,
         parameters(()),
         CONTROL,
-        HISTORY,
+        CONVERGENCE,
         UNCERTAINTY,
         CORRELATIONS,
         LCURVE,
         NETWORK,
         STATES_TABLE,
         domain((), ()),
-        catchments(()),
-        means(()),
-        cells(()),
-        without_network(()),
-        RESPONSE,
+        catchment_timeseries(()),
+        mean_maps(()),
+        cell_timeseries(()),
+        no_correction(()),
+        RESPONSE_SURFACES,
         BALANCE,
         EVENTS,
         SIGNATURES,
@@ -441,14 +443,14 @@ def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
             column.name,
             arrow_type(column.kind),
             nullable=bool(column.null),
-            metadata={"unit": column.unit, "description": column.words, "null": column.null},
+            metadata={"unit": column.unit, "description": column.description, "null": column.null},
         )
         for column in table.columns
     ]
     metadata = {
         "hydrocli": hydrocli.__version__,
         "run": run,
-        "description": table.words,
+        "description": table.description,
         "units": json.dumps({column.name: column.unit for column in table.columns if column.unit}),
         **({"crs": crs_wkt} if table.is_map else {}),
     }

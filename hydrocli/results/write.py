@@ -45,7 +45,7 @@ REMEDIES = {
 
 
 @contextmanager
-def telling(path: Path, what: str = "cannot be written") -> Iterator[None]:
+def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
     """Turn errors of the system into an InputError that names the path."""
     try:
         yield
@@ -55,7 +55,7 @@ def telling(path: Path, what: str = "cannot be written") -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends well, and nothing when it does not.
 
     Raises:
@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with telling(path):
+    with os_errors_as_input_errors(path):
         try:
             with partial.open("wb") as file:
                 yield file
@@ -77,7 +77,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8)."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 
@@ -156,21 +156,21 @@ def write_maps(
         prefix: of the file names, as `mean_`.
         bands: what is added to the description of each band, as its time.
     """
-    with telling(folder / place):
+    with os_errors_as_input_errors(folder / place):
         (folder / place).mkdir(exist_ok=True)
     known = PARAMETERS | STATES | LOOKED_AT
     for symbol, cells in values.items():
         raster = np.full((len(bands), grid.height, grid.width), np.nan)
         raster[:, row, column] = cells
-        words = [f"{symbol}: {known[symbol].words}{band and f', {band}'}" for band in bands]
+        words = [f"{symbol}: {known[symbol].long_name}{band and f', {band}'}" for band in bands]
         encoded = _geotiff(grid, raster, words, known[symbol].unit, run)
-        with replacing(folder / place / f"{prefix}{symbol}.tif") as file:
+        with atomic_write(folder / place / f"{prefix}{symbol}.tif") as file:
             file.write(encoded)
 
 
 def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in a run folder; only its owner may."""
-    with telling(folder, "cannot be cleaned"):
+    with os_errors_as_input_errors(folder, "cannot be cleaned"):
         for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):
                 partial.unlink(missing_ok=True)
@@ -213,7 +213,7 @@ def _write_batches(
         if column.kind not in kinds
     }
     with (
-        replacing(folder / table.file) as file,
+        atomic_write(folder / table.file) as file,
         pq.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=kinds["text"], column_encoding=encodings
         ) as writer,

@@ -14,18 +14,17 @@ base flow of the pass before, else at that mean.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hydrocli.arrays import Floats
 from hydrocli.jit import loop
 
 RECESSION = 0.925
 PASSES = 3
 FIRST_DIVISOR, LATER_DIVISOR = 1.5, 1.2
 
-Series = NDArray[np.float64]
 
-
-def baseflow(discharge: ArrayLike) -> Series:
+def baseflow(discharge: ArrayLike) -> Floats:
     """Base flow [t] of `discharge[t]`, in its unit; never above it, so the quick flow is the difference.
 
     Missing values (NaN) stay missing; the filter passes from the value before such a gap straight to the one after it.
@@ -37,7 +36,7 @@ def baseflow(discharge: ArrayLike) -> Series:
     return base
 
 
-def baseflow_bar(discharge: Series, base_bar: Series) -> Series:
+def baseflow_bar(discharge: Floats, base_bar: Floats) -> Floats:
     """d cost / d discharge [t] from d cost / d base flow [t], for a discharge without missing values.
 
     Where the filter has a kink (v = y, or a start that is compared), it is the derivative of one side.
@@ -68,7 +67,7 @@ def baseflow_bar(discharge: Series, base_bar: Series) -> Series:
     return y_bar + flow_bar
 
 
-def _filtered(flow: Series) -> Series:
+def _filtered(flow: Floats) -> Floats:
     if flow.size == 0:
         return flow
     base, (first, _) = flow, _first_start(flow)
@@ -79,21 +78,21 @@ def _filtered(flow: Series) -> Series:
     return base[::-1]
 
 
-def _first_start(flow: Series) -> tuple[float, bool]:
+def _first_start(flow: Floats) -> tuple[float, bool]:
     """Start of the first pass, and whether it is the first discharge."""
     if flow[0] < np.quantile(flow, 0.25):
         return flow[0], True
     return flow.mean() / FIRST_DIVISOR, False
 
 
-def _next_start(flow: Series, base: Series) -> tuple[float, bool]:
+def _next_start(flow: Floats, base: Floats) -> tuple[float, bool]:
     """Start of a later pass, and whether it is from the discharge there."""
     mean = base.mean()
     return (flow[0] / LATER_DIVISOR, True) if flow[0] < mean else (mean, False)
 
 
 @loop
-def _one_pass(y: Series, first: float, b: Series) -> Series:
+def _one_pass(y: Floats, first: float, b: Floats) -> Floats:
     b[0] = first
     for i in range(1, y.size):
         b[i] = min(RECESSION * b[i - 1] + (1 - RECESSION) / 2 * (y[i] + y[i - 1]), y[i])
@@ -101,7 +100,7 @@ def _one_pass(y: Series, first: float, b: Series) -> Series:
 
 
 @loop
-def _one_pass_bar(y: Series, b: Series, b_bar: Series, y_bar: Series, first_bar: Series) -> None:
+def _one_pass_bar(y: Floats, b: Floats, b_bar: Floats, y_bar: Floats, first_bar: Floats) -> None:
     """`b` is what `_one_pass` gave; `b_bar` is used up, `y_bar` and `first_bar` are added to."""
     for i in range(y.size - 1, 0, -1):
         if b[i] < y[i]:

@@ -19,16 +19,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hydrocli.arrays import Floats, Indices
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.score.events import Segmentation, find_events
-from hydrocli.score.measures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure
-from hydrocli.score.metrics import varies
-from hydrocli.score.signatures import flows, stretch
-from hydrocli.score.terms import METRIC_TERMS, Backward, Forward, Reference, one_minus_nse
+from hydrocli.score.metrics import METRIC_TERMS, Backward, Forward, Reference, one_minus_nse, varies
+from hydrocli.score.signatures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure, flows, stretch
 from hydrocli.score.transforms import transformed, transformed_bar
-
-Floats = NDArray[np.float64]
-Steps = NDArray[np.intp]
 
 FEW = 0.1
 """A gauge with observations in a smaller share of the scored steps is worth a warning."""
@@ -105,7 +101,7 @@ class MetricPart:
 class Stretch:
     """A part of the pairs that a signature looks at: which ones, the rain on them [m3/s], the observed signature."""
 
-    at: Steps
+    at: Indices
     water: float
     observed: float
 
@@ -137,7 +133,7 @@ class SignaturePart:
 class Gauge:
     """What is observed at a gauge: the scored steps that have an observation, and these observations."""
 
-    steps: Steps
+    steps: Indices
     reference: Reference
 
     def paired(self, simulated: NDArray[np.floating]) -> Floats:

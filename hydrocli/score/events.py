@@ -23,11 +23,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hydrocli.arrays import Floats
 from hydrocli.score.baseflow import baseflow
 
-Series = NDArray[np.float64]
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 
@@ -39,7 +39,7 @@ class Segmentation:
         peak_quantile: a peak reaches at least this quantile of the discharge.
         peak_discharge: and at least this discharge [m3/s].
         separation: a peak this near to a higher one is not counted [h].
-        longest: longest event before merging [h].
+        max_duration: longest event before merging [h].
         onset_search: how long before the peak onsets are looked for [h].
         onset_quantile: an onset reaches at least this quantile of the rain gradient.
         energy_window: duration whose rain counts for an onset [h].
@@ -50,7 +50,7 @@ class Segmentation:
     peak_quantile: float = 0.995
     peak_discharge: float = 0.0
     separation: float = 0.0
-    longest: float = 240.0
+    max_duration: float = 240.0
     onset_search: float = 72.0
     onset_quantile: float = 0.8
     energy_window: float = 24.0
@@ -123,13 +123,13 @@ def season(time: np.datetime64) -> str:
     return SEASONS[(month + 1) % 12 // 3]
 
 
-def _local_maxima(series: Series, least: float) -> list[int]:
+def _local_maxima(series: Floats, least: float) -> list[int]:
     """Indices of local maxima of at least `least`, the first of equal ones; never the ends, nor beside a NaN."""
     inner, before, after = series[1:-1], series[:-2], series[2:]
     return [int(i) + 1 for i in np.flatnonzero((inner > before) & (inner >= after) & (inner >= least))]
 
 
-def _apart(peaks: list[int], flow: Series, distance: float) -> list[int]:
+def _apart(peaks: list[int], flow: Floats, distance: float) -> list[int]:
     """The peaks that no higher one (no earlier one as high) has nearer than a distance in steps."""
     kept: list[int] = []
     for peak in sorted(peaks, key=lambda at: (-flow[at], at)):
@@ -138,7 +138,7 @@ def _apart(peaks: list[int], flow: Series, distance: float) -> list[int]:
     return sorted(kept)
 
 
-def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int:
+def _start(rain: Floats, peak: int, clock: _Clock, options: Segmentation) -> int:
     begin = max(peak - clock.steps(options.onset_search), 0)
     searched = rain[begin : max(peak + 1 - clock.lead(), begin)]
     if searched.size < 2:
@@ -151,10 +151,10 @@ def _start(rain: Series, peak: int, clock: _Clock, options: Segmentation) -> int
     return begin + (onsets[strong[0]] if strong.size else int(np.argmax(gradient)))
 
 
-def _end(flow: Series, start: int, peak: int, clock: _Clock, options: Segmentation) -> int:
+def _end(flow: Floats, start: int, peak: int, clock: _Clock, options: Segmentation) -> int:
     window = clock.steps(options.end_window)
     earliest = max(peak, clock.lead())
-    latest = max(start + clock.steps(options.longest), earliest)
+    latest = max(start + clock.steps(options.max_duration), earliest)
     searched = flow[earliest - clock.lead() : latest - clock.lead() + window]
     if searched.size < window:
         return peak
@@ -162,7 +162,7 @@ def _end(flow: Series, start: int, peak: int, clock: _Clock, options: Segmentati
     return peak if np.isnan(quick).all() else earliest + int(np.nanargmin(quick))
 
 
-def _merged(events: Iterable[Event], flow: Series, rain: Series) -> list[Event]:
+def _merged(events: Iterable[Event], flow: Floats, rain: Floats) -> list[Event]:
     merged: list[Event] = []
     for event in sorted(events, key=lambda event: event.start):
         if not merged or merged[-1].end < event.start:

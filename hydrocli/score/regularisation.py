@@ -18,10 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from hydrocli.arrays import Floats, Indices
 
 
 def prior(z: Floats, first: Floats) -> float:

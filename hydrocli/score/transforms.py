@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from hydrocli.arrays import Floats
+
 Function = Callable[[Any], Any]
 
 FUNCTIONS: dict[str, tuple[Function, Function]] = {

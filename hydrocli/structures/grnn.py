@@ -4,7 +4,7 @@
     prr = 0.9 (1 - f3^2) (pr + perc) + F       prd = (0.1 + 0.9 f3^2) (pr + perc)       F = (1 + f4) kexc ht^(7/2)
 
 f1..f4 = phi1(hp, ht, pn, en) at the levels before the step. `room` is the least that a store takes or gives: 0 where it
-limits its fluxes (`limits: physical`), and so large that it never does for the papers' equations as they stand, whose
+limits its fluxes (`flux_limits: conservative`), and so large that it never does for the equations as published, whose
 levels can leave [0, 1].
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hydrocli.basin.grid import Floats
+from hydrocli.arrays import Floats
 from hydrocli.synthetic.options import HOUR, SampleOptions
 from hydrocli.synthetic.terrain import Terrain
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats
 from hydrocli.jit import loop
 from hydrocli.synthetic.options import HOUR, SampleOptions
 from hydrocli.synthetic.terrain import Terrain

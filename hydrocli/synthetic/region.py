@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hydrocli.arrays import Flags
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage
 from hydrocli.errors import ConfigurationError
@@ -20,7 +21,6 @@ from hydrocli.synthetic.terrain import (
     CELL,
     NO_DATA,
     GaugeSite,
-    Mask,
     Terrain,
     carved_land,
     catchment_of,
@@ -93,7 +93,7 @@ def _placed(drainage: Drainage, areas: list[int], generator: np.random.Generator
     return outlets
 
 
-def _occupy(free: Mask, drainage: Drainage, outlet: tuple[int, int]) -> None:
+def _occupy(free: Flags, drainage: Drainage, outlet: tuple[int, int]) -> None:
     """Clear `free`, in place, over the catchment of an outlet and along the river below it."""
     free[catchment_of(drainage, outlet)] = False
     width = free.shape[1]
@@ -103,7 +103,7 @@ def _occupy(free: Mask, drainage: Drainage, outlet: tuple[int, int]) -> None:
         cell = int(drainage.downstream[cell])
 
 
-def _sites(drainage: Drainage, catchment: Mask, wanted: int, code: str) -> list[GaugeSite]:
+def _sites(drainage: Drainage, catchment: Flags, wanted: int, code: str) -> list[GaugeSite]:
     """Gauges of one catchment, its outlet first."""
     number = min(wanted, max(1, int(catchment.sum()) // CELLS_OF_GAUGE))
     sites = gauge_sites(drainage, catchment, number, code + "N{}")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times, stamps
-from hydrocli.basin.grid import Floats
 from hydrocli.synthetic.options import DAY, HOUR, SampleOptions
 from hydrocli.synthetic.terrain import Terrain, fractal
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyflwdir.dem import fill_depressions
 
-from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
+from hydrocli.arrays import Flags, Floats, Integers
+from hydrocli.basin.grid import Grid, crs_to_wkt
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.synthetic.options import SampleOptions
 
@@ -37,7 +38,6 @@ AREA_RATIO = 0.45  # of the catchments of one gauge and the next
 SMALLEST = 4  # cells of the smallest catchment of a gauge
 CANDIDATES = 12  # outlets among which the most compact catchment is chosen
 
-Mask = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 
 
@@ -77,7 +77,7 @@ class Terrain:
     grid: Grid
     elevation: Floats
     directions: Codes
-    basin: Mask
+    basin: Flags
     gauges: tuple[GaugeSite, ...]
 
     @property
@@ -99,7 +99,7 @@ def make_terrain(options: SampleOptions) -> Terrain:
     return Terrain(grid, elevation, directions, basin, sites)
 
 
-def cropped(surface: Floats, directions: Codes, land: Grid, basin: Mask) -> tuple[Floats, Codes, Grid, Mask]:
+def cropped(surface: Floats, directions: Codes, land: Grid, basin: Flags) -> tuple[Floats, Codes, Grid, Flags]:
     """All four in the window around `basin` with its margin; elevations so that the lowest is LOWEST."""
     rows, columns = np.nonzero(basin)
     top, left = max(rows.min() - MARGIN, 0), max(columns.min() - MARGIN, 0)
@@ -174,7 +174,7 @@ def _is_clear(network: DrainageNetwork, land: Grid) -> bool:
     return bool(row.min() >= near and column.min() >= near and row.max() < height and column.max() < width)
 
 
-def unlike_neighbours(count: Floats) -> Mask:
+def unlike_neighbours(count: Floats) -> Flags:
     """Where no cell around drains the same area, so that a gauge is found by its area alone."""
     padded = np.pad(count, 1)
     height, width = count.shape
@@ -182,7 +182,7 @@ def unlike_neighbours(count: Floats) -> Mask:
     return np.all([count != other for other in around], axis=0)
 
 
-def gauge_sites(drainage: Drainage, basin: Mask, wanted: int, code: str) -> tuple[GaugeSite, ...]:
+def gauge_sites(drainage: Drainage, basin: Flags, wanted: int, code: str) -> tuple[GaugeSite, ...]:
     """The outlet, then gauges whose areas fall by a constant ratio, on other rivers where there are any.
 
     Args:

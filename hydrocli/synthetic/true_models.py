@@ -15,14 +15,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Floats
 from hydrocli.engine.net_forcing import intercept_row
 from hydrocli.jit import loop
 from hydrocli.water.exchange import exchange
 from hydrocli.water.kinematic_wave import kinematic_wave
 from hydrocli.water.production import percolation, production
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff, transfer
-
-Floats = NDArray[np.float64]
 
 LAWS = ("gr", "infiltration", "exchange")
 SUBSTEPS = 12

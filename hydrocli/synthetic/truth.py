@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hydrocli.basin.grid import Floats
+from hydrocli.arrays import Floats
 from hydrocli.synthetic.options import HOUR, SampleOptions
 from hydrocli.synthetic.terrain import CELL, Terrain, fractal
 

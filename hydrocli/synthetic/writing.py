@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from hydrocli.basin.grid import Floats
+from hydrocli.arrays import Floats
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.synthetic.options import DAY, SampleOptions
 from hydrocli.synthetic.rain import rain_fields

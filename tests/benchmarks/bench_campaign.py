@@ -60,12 +60,12 @@ def campaign(console: Console, catchments: int = 24) -> dict[str, object]:
     """Print the tables; returns the figures."""
     with tempfile.TemporaryDirectory(prefix="hydrocli-campaign-") as scratch:
         region = Path(scratch) / "region"
-        _hydrocli("sample", str(region), "--region", "--catchments", str(catchments), "--areas", "10-300", "-q")
+        _hydrocli("synthetic", str(region), "--region", "--catchments", str(catchments), "--areas", "10-300", "-q")
         (region / "campaign.yaml").write_text(CAMPAIGN.format(iterations=ITERATIONS))
         began = time.perf_counter()
         _hydrocli("ingest", str(region / "campaign.yaml"), "-q")
         reading = time.perf_counter() - began
-        _hydrocli("warmup", "--structure", "gr", "--structure", "grnn", "--precision", "double", "-q")
+        _hydrocli("precompile", "--structure", "gr", "--structure", "grnn", "--precision", "double", "-q")
         calls = {
             "1 worker": _batch(region, "one", 1),
             "2 workers": _batch(region, "two", 2),
@@ -110,7 +110,7 @@ def _kill(running: subprocess.Popen[bytes], kills: int) -> None:
 
 def _told(call: Call, one: Call) -> dict[str, Any]:
     folders = [(call.folder / r["model"] / r["item"], one.folder / r["model"] / r["item"]) for r in call.rows]
-    evaluations = sum(pq.read_table(f / "history.parquet")["seconds"].to_pylist()[-1] for f, _ in folders)
+    evaluations = sum(pq.read_table(f / "convergence.parquet")["seconds"].to_pylist()[-1] for f, _ in folders)
     same = all(
         pq.read_table(f / f"{t}.parquet")
         .drop_columns("run")

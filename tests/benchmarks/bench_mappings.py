@@ -21,7 +21,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 SAMPLE = ["--cells", "400", "--gauges", "12", "--start", "2014-09-01", "--end", "2015-02-01", "--noise", "0.05"]
-PAPERS = "[{kind: adam, iterations: 40, rate: 0.004, free: [parameters]}, {kind: adam, iterations: 240, rate: 0.003}]"
+PAPERS = (
+    "[{kind: adam, iterations: 40, learning_rate: 0.004, train: [parameters]}, "
+    "{kind: adam, iterations: 240, learning_rate: 0.003}]"
+)
 LBFGSB = "{kind: lbfgsb, iterations: 200}"
 MAPPINGS = {
     "uniform": ("{kind: uniform}", LBFGSB),
@@ -31,7 +34,7 @@ MAPPINGS = {
     "mlp": ("{kind: mlp}", PAPERS),
     "mlp he": ("{kind: mlp, initialisation: he}", PAPERS),
     "mlp silu": ("{kind: mlp, activation: silu}", PAPERS),
-    "mlp held": ("{kind: mlp, beyond: hold}", PAPERS),
+    "mlp held": ("{kind: mlp, extrapolation: clamp}", PAPERS),
     "cnn": ("{kind: cnn}", PAPERS),
 }
 SCENARIOS = ("calibration", "spatial", "temporal", "spatio-temporal")
@@ -43,7 +46,7 @@ def mappings(console: Console) -> dict[str, object]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "twin"
-        _command("sample", str(clone), "--quiet", *SAMPLE)
+        _command("synthetic", str(clone), "--quiet", *SAMPLE)
         for name, (mapping, optimiser) in MAPPINGS.items():
             run = Path(folder) / name.replace(" ", "-")
             options = {"folder": run, "mapping": mapping, "optimiser": optimiser}

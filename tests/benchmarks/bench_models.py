@@ -20,8 +20,8 @@ from rich.table import Column, Table
 
 FOLDER = ROOT / "runs" / "models"
 PAPERS = [
-    {"kind": "adam", "iterations": 40, "rate": 0.004, "free": ["parameters"]},
-    {"kind": "adam", "iterations": 240, "rate": 0.003},
+    {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]},
+    {"kind": "adam", "iterations": 240, "learning_rate": 0.003},
 ]
 TOGETHER = PAPERS[1:]
 """Uniform parameters come from the first guess; parameters and network are trained together."""

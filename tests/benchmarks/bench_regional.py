@@ -92,7 +92,7 @@ def _sampled(there: Path | None, *options: str):
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sample"
-        command = [sys.executable, "-m", "hydrocli", "sample", str(folder), "--quiet", *options]
+        command = [sys.executable, "-m", "hydrocli", "synthetic", str(folder), "--quiet", *options]
         subprocess.run(command, cwd=ROOT, check=True)
         yield folder
 
@@ -141,14 +141,13 @@ def _bits(cost: float, gradient: np.ndarray) -> str:
 
 
 def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
-    from hydrocli.config import load, together
-    from hydrocli.execution.progress import Console
+    from hydrocli.config import load, regional_members
     from hydrocli.experiment.regional import Region
     from hydrocli.experiment.setup import Case, all_ingested
 
     sets = [f"execution.workers={workers}", f"execution.threads={threads}"]
-    members = together(load(file, sets))
-    basins = all_ingested(members, Console(quiet=True))
+    members = regional_members(load(file, sets))
+    basins = all_ingested(members)
     region = Region([Case(*pair) for pair in zip(members, basins, strict=True)])
     problem = region.stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
@@ -163,13 +162,12 @@ def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
 
 def _one_raster(file: str) -> dict[str, Any]:
     from hydrocli.config import load
-    from hydrocli.execution.progress import Console
     from hydrocli.experiment.setup import Case, ingested
     from hydrocli.experiment.stages import Training
 
     codes = [line.split(",")[0] for line in (Path(file).parent / "catchments.csv").read_text().splitlines()[1:]]
     experiment = load(file, [f"gauges.calibration=[{', '.join(codes)}]", "gauges.validation=[]"])
-    problem = Training(Case(experiment, ingested(experiment, Console(quiet=True)))).stages[0].problem([])
+    problem = Training(Case(experiment, ingested(experiment))).stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
     (cost, _), wall, cpu = _timed(lambda: problem.value_and_gradient(x), GRADIENTS)
     return {"cost": cost, "wall": wall, "cpu": cpu}
@@ -177,7 +175,6 @@ def _one_raster(file: str) -> dict[str, Any]:
 
 def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     from hydrocli.config import load
-    from hydrocli.execution.progress import Console
     from hydrocli.experiment.setup import Case, ingested
     from hydrocli.experiment.stages import Training
 
@@ -193,7 +190,7 @@ def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     file = Path(folder) / f"{model}.yaml"
     file.write_text(yaml.safe_dump(own))
     experiment = load(file, [f"execution.threads={threads}"])
-    case = Case(experiment, ingested(experiment, Console(quiet=True)))
+    case = Case(experiment, ingested(experiment))
     training = Training(case)
     problem = training.stages[0].problem([])
     x, parts = problem.starts[0], {"sweep": 0.0, "mapping": 0.0, "cost": 0.0}

@@ -1,6 +1,6 @@
 """How `ode` and `node` are solved: Newton's method at the corners of all bounds, training beside an explicit scheme.
 
-The calibrations are those of a user, from command to run folder; what is compared stands in `history.parquet`.
+The calibrations are those of a user, from command to run folder; what is compared stands in `convergence.parquet`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hydrocli.structures.structure import Structure
 BASINS = ("cance", "sample")
 STRUCTURES = {
     "ode": Structure("ode"),
-    "node previous": Structure("node", network_state="previous"),
+    "node lagged": Structure("node", network_coupling="lagged"),
     "node implicit": Structure("node"),
 }
 DEVIATIONS = (0.01, 1.0)
@@ -55,9 +55,9 @@ def solver(console: Console) -> dict[str, object]:
 
 def _corners(basin: str, folder: Path) -> dict[str, Figures]:
     """Counts of every structure and precision over all corners of cp, ct and kexc, and all networks."""
-    with Quiet(quiet=True) as quiet:
+    with Quiet(quiet=True):
         experiment = load(ROOT / "configs" / f"{basin}.yaml", [f"forcing.store={folder / 'store'}"])
-        case = Case(experiment, ingested(experiment, quiet))
+        case = Case(experiment, ingested(experiment))
     network, found = case.basin.network, {}
     steps, gauges = len(case.basin.times), np.arange(len(case.basin.gauges.code))
     base, _, _ = case.simulator(np.arange(len(network)), gauges, steps, "double")
@@ -115,7 +115,7 @@ def _trainings(basin: str, folder: Path) -> dict[str, Figures]:
 
 
 def _read(run: Path) -> Figures:
-    history = pq.read_table(run / "history.parquet").to_pydict()
+    history = pq.read_table(run / "convergence.parquet").to_pydict()
     counts = json.loads((run / "manifest.json").read_text())["counts"]
     costs, evaluations = history["cost"], history["evaluations"]
     return {

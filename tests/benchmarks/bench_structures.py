@@ -28,12 +28,12 @@ GROUPS = {
     "gr4_mlp": {"grnn": {"kind": "grnn"}},
     "gr4_ode": {"ode": {"kind": "ode"}},
     "gr4_ude": {
-        "node previous": {"kind": "node", "network_state": "previous"},
-        "node implicit": {"kind": "node", "network_state": "implicit"},
+        "node lagged": {"kind": "node", "network_coupling": "lagged"},
+        "node implicit": {"kind": "node", "network_coupling": "implicit"},
     },
 }
 """Structures by the module of the peer with the same equations; an implicit network is nobody else's."""
-BARS = {"grnn": (20.0, 40.0), "ode": (20.0, 40.0), "node previous": (25.0, 50.0)}
+BARS = {"grnn": (20.0, 40.0), "ode": (20.0, 40.0), "node lagged": (25.0, 50.0)}
 PRECISIONS = ("double", "single")
 MOST_FORWARDS, MOST_PREVIOUS = 5.0, 2.5
 
@@ -82,7 +82,12 @@ def _ours(
     return {
         f"hydrocli {name} {precision}": processes.enter_context(
             Contestant(
-                "hydrocli", core, precision=precision, memory=1e10, structure=structure | {"limits": "papers"}, **case
+                "hydrocli",
+                core,
+                precision=precision,
+                memory=1e10,
+                structure=structure | {"flux_limits": "as_published"},
+                **case,
             )
         )
         for name, structure in of_group.items()
@@ -129,7 +134,7 @@ def _ratios(turns: Turns) -> Ratios:
     ]
     ratios = ratios_of(turns, asked, MOST_FORWARDS)
     for precision in PRECISIONS:
-        implicit, previous = (f"hydrocli node {reading} {precision}" for reading in ("implicit", "previous"))
+        implicit, previous = (f"hydrocli node {reading} {precision}" for reading in ("implicit", "lagged"))
         found = ratio(turns[implicit]["gradient"], turns[previous]["gradient"])
         ratios["gradient / gradient", implicit, previous] = found, f"<= {MOST_PREVIOUS:g}"
     return ratios

@@ -36,7 +36,7 @@ def twins(console: Console) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         for law, (classical, hybrid) in TWINS.items():
             folder = Path(name) / law
-            _command("sample", str(folder), "--law", law, *OPTIONS)
+            _command("synthetic", str(folder), "--true-model", law, *OPTIONS)
             first = _run(folder, classical)
             second = _run(
                 folder,
@@ -67,7 +67,7 @@ def corrections(run: Path, law: str) -> dict[str, tuple[float, float, bool]]:
     f1 is weighted by rain. The law of exchange is a power 2 of ht in the place of 7/2, whatever kexc is: what 1 + f3
     must make up for is ht^(-3/2), compared by its ratio between low and high levels.
     """
-    table = pq.read_table(run / "catchments.parquet").to_pandas()
+    table = pq.read_table(run / "catchment_timeseries.parquet").to_pandas()
     outlet = table[table["gauge"] == "S0001"]
     rain = outlet["precipitation"].to_numpy()
     share = np.tanh(rain / HARD)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hydrocli.calibration.history import Ending, Iteration
 from hydrocli.calibration.journal import Journal
-from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.problem import Iteration, Problem, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.calibration.stages import Stage, run_stages
 
@@ -53,18 +52,18 @@ class Rosenbrock:
 class Outcome:
     """Endings and history of a calibration, as bytes that can be compared."""
 
-    def __init__(self, endings: list[Ending], history: list[Iteration]) -> None:
-        self.endings, self.history = endings, history
+    def __init__(self, results: list[StageResult], history: list[Iteration]) -> None:
+        self.results, self.history = results, history
 
     @property
     def bits(self) -> tuple[object, ...]:
         """All but the wall times."""
-        endings = tuple((e.stage, e.cost, e.iterations, e.evaluations, e.reason, e.finished) for e in self.endings)
-        arrays = tuple((e.x.tobytes(), e.gradient.tobytes(), e.candidates.tobytes()) for e in self.endings)
+        results = tuple((e.stage, e.cost, e.iterations, e.evaluations, e.reason, e.finished) for e in self.results)
+        arrays = tuple((e.x.tobytes(), e.gradient.tobytes(), e.candidates.tobytes()) for e in self.results)
         history = tuple(
             (i.stage, i.iteration, i.evaluations, i.cost, repr(i.gradient_norm), i.x.tobytes()) for i in self.history
         )
-        return endings + arrays + history
+        return results + arrays + history
 
 
 Build = Callable[[Rosenbrock], Sequence[Stage]]
@@ -76,5 +75,5 @@ def calibrate(
     """One process: opens the journal, runs the stages, and dies or ends."""
     history: list[Iteration] = []
     with Journal(path, "key") as journal:
-        endings = run_stages(build(function or Rosenbrock()), Recorder(journal, history.append, should_stop))
-    return Outcome(endings, history)
+        results = run_stages(build(function or Rosenbrock()), Recorder(journal, history.append, should_stop))
+    return Outcome(results, history)

@@ -49,13 +49,13 @@ def textbook(x: np.ndarray, iterations: int, rate: float, beta1: float, beta2: f
 def test_the_path_is_that_of_the_textbook(path: Path) -> None:
     """The sums are in another order: rounding, which the valley enlarges over thirty iterations."""
     problem, points = recording(Rosenbrock().value_and_gradient, -OPEN, OPEN)
-    solve(path, Adam(iterations=30, rate=0.02, beta1=0.8, beta2=0.99), problem)
+    solve(path, Adam(iterations=30, learning_rate=0.02, beta1=0.8, beta2=0.99), problem)
     np.testing.assert_allclose(points, textbook(START[0], 30, 0.02, 0.8, 0.99), rtol=1e-10)
 
 
 def test_the_first_step_is_the_rate_in_every_control(path: Path) -> None:
     problem, points = recording(Rosenbrock().value_and_gradient, -OPEN, OPEN)
-    solve(path, Adam(iterations=1, rate=0.003), problem)
+    solve(path, Adam(iterations=1, learning_rate=0.003), problem)
     np.testing.assert_allclose(np.abs(points[1] - points[0]), 0.003, rtol=1e-9)
 
 
@@ -72,11 +72,11 @@ def test_steps_of_the_constant_correction(path: Path, iteration: int, ratio: flo
 
 
 def test_walks_the_valley(path: Path) -> None:
-    outcome = solve(path, Adam(iterations=4000, rate=0.02), Rosenbrock().problem(START))
-    ending = outcome.endings[0]
-    np.testing.assert_allclose(ending.x, 1.0, atol=1e-3)
-    assert ending.finished
-    assert (ending.iterations, ending.evaluations) == (4000, 4001)
+    outcome = solve(path, Adam(iterations=4000, learning_rate=0.02), Rosenbrock().problem(START))
+    result = outcome.results[0]
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-3)
+    assert result.finished
+    assert (result.iterations, result.evaluations) == (4000, 4001)
     assert [iteration.iteration for iteration in outcome.history] == list(range(4001))
 
 
@@ -89,25 +89,27 @@ def test_returns_the_best_of_its_way(path: Path) -> None:
         computed.append((cost, x.tobytes()))
         return cost, gradient
 
-    outcome = solve(path, Adam(iterations=60, rate=2.0), Problem(START, -OPEN, OPEN, evaluate, Rosenbrock().values))
+    outcome = solve(
+        path, Adam(iterations=60, learning_rate=2.0), Problem(START, -OPEN, OPEN, evaluate, Rosenbrock().values)
+    )
     best = min(computed)
     assert computed[-1] > best
-    ending, costs = outcome.endings[0], [iteration.cost for iteration in outcome.history]
-    assert (ending.cost, ending.x.tobytes()) == best
-    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    result, costs = outcome.results[0], [iteration.cost for iteration in outcome.history]
+    assert (result.cost, result.x.tobytes()) == best
+    np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert costs == sorted(costs, reverse=True)
-    assert ending.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
+    assert result.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
 
 
 def test_is_cut_at_the_bounds(path: Path) -> None:
     """The minimum of a paraboloid lies outside in two of three directions: x ends on these bounds, and never beyond."""
     centre, lower, upper = np.array([3.0, -4.0, 0.0]), np.array([-1.5, -2.0, -np.inf]), np.array([0.5, np.inf, np.inf])
     problem, points = recording(lambda x: (float(np.sum((x - centre) ** 2)), 2 * (x - centre)), lower, upper)
-    ending = solve(path, Adam(iterations=300, rate=0.05), problem).endings[0]
+    result = solve(path, Adam(iterations=300, learning_rate=0.05), problem).results[0]
     assert ((np.array(points) >= lower) & (np.array(points) <= upper)).all()
-    np.testing.assert_array_equal(ending.x[:2], [0.5, -2.0])
-    np.testing.assert_allclose(ending.x[2], 0.0, atol=1e-3)
-    np.testing.assert_array_equal(problem.free_gradient(ending.x, ending.gradient)[:2], 0.0)
+    np.testing.assert_array_equal(result.x[:2], [0.5, -2.0])
+    np.testing.assert_allclose(result.x[2], 0.0, atol=1e-3)
+    np.testing.assert_array_equal(problem.free_gradient(result.x, result.gradient)[:2], 0.0)
 
 
 def test_a_number_that_is_none_stops_with_the_place(path: Path) -> None:
@@ -120,7 +122,10 @@ def test_a_number_that_is_none_stops_with_the_place(path: Path) -> None:
 
 def adam(function: Rosenbrock) -> Sequence[Stage]:
     """Two stages, the second from where the first has ended."""
-    quick, slow = Adam(iterations=9, rate=0.1), Adam(iterations=7, rate=0.01, bias_correction="constant")
+    quick, slow = (
+        Adam(iterations=9, learning_rate=0.1),
+        Adam(iterations=7, learning_rate=0.01, bias_correction="constant"),
+    )
     return [
         Stage("quick", quick, lambda _: function.problem(START)),
         Stage("slow", slow, lambda before: replace(function.problem(START), starts=before[-1].candidates)),
@@ -144,9 +149,9 @@ def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None
     while True:
         function = Rosenbrock()
         outcome = calibrate(path, adam, function, should_stop=lambda function=function: function.computed == 1)
-        if outcome.endings[-1].finished:
+        if outcome.results[-1].finished:
             break
-        assert outcome.endings[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
         stops += 1
     assert stops == 17
     assert outcome.bits == whole.bits
@@ -164,20 +169,20 @@ def steps(path: Path, optimiser: Adam) -> np.ndarray:
 
 def test_schedules(path: Path) -> None:
     """In the middle a cosine is half-way between the ends, a geometric sequence at their geometric mean."""
-    quarter = {"iterations": 25, "rate": 0.01, "final_share": 0.04, "warm_up": 4}
+    quarter = {"iterations": 25, "learning_rate": 0.01, "final_rate_fraction": 0.04, "rate_warmup": 4}
     cosine = steps(path.with_name("c"), Adam(schedule="cosine", **quarter))
     geometric = steps(path.with_name("e"), Adam(schedule="exponential", **quarter))
     np.testing.assert_allclose(cosine[:5], [0.0025, 0.005, 0.0075, 0.01, 0.01], rtol=1e-6)
     np.testing.assert_allclose(cosine[[4, 14, 24]], [0.01, 0.0052, 0.0004], rtol=1e-6)
     np.testing.assert_allclose(geometric[[4, 14, 24]], [0.01, 0.002, 0.0004], rtol=1e-6)
-    np.testing.assert_allclose(steps(path.with_name("k"), Adam(iterations=9, rate=0.01)), 0.01, rtol=1e-6)
+    np.testing.assert_allclose(steps(path.with_name("k"), Adam(iterations=9, learning_rate=0.01)), 0.01, rtol=1e-6)
 
 
 def test_the_decay_is_decoupled_and_pulls_what_is_named(path: Path) -> None:
     """Without a gradient nothing but the decay moves: x (1 - rate decay)^t, and only there."""
     problem, points = recording(lambda x: (1.0, np.zeros(3)), -OPEN, OPEN)
     problem = replace(problem, decaying=np.array([True, False, True]))
-    solve(path, Adam(iterations=5, rate=0.1, weight_decay=0.2), problem)
+    solve(path, Adam(iterations=5, learning_rate=0.1, weight_decay=0.2), problem)
     np.testing.assert_allclose(points[-1], START[0] * [0.98**5, 1.0, 0.98**5], rtol=1e-14)
 
 
@@ -185,21 +190,21 @@ def test_a_long_gradient_is_shortened(path: Path) -> None:
     """The first step does not feel it, the moments do: after one long gradient the next ones weigh as much."""
     lengths = iter([100.0, 1.0])
     problem, points = recording(lambda x: (1.0, np.array([next(lengths), 0.0, 0.0])), -OPEN, OPEN)
-    solve(path, Adam(iterations=1, rate=0.1, gradient_limit=1.0), problem)
+    solve(path, Adam(iterations=1, learning_rate=0.1, max_gradient_norm=1.0), problem)
     np.testing.assert_allclose(points[1] - points[0], [-0.1, 0.0, 0.0], rtol=1e-6)
     alternating = iter([100.0, 1.0, 1.0])
     problem, points = recording(lambda x: (1.0, np.array([next(alternating), 0.0, 0.0])), -OPEN, OPEN)
-    solve(path.with_name("second"), Adam(iterations=2, rate=0.1, gradient_limit=1.0), problem)
+    solve(path.with_name("second"), Adam(iterations=2, learning_rate=0.1, max_gradient_norm=1.0), problem)
     np.testing.assert_allclose(np.diff(np.array(points)[:, 0]), -0.1, rtol=1e-6)
 
 
 def test_patience_ends_it(path: Path) -> None:
     """The cost is that of a slope which ends: after iteration 10 nothing is lower by more than the tolerance."""
     problem, points = recording(lambda x: (-float(min(len(points), 11)) - 1e-3 * len(points), np.ones(3)), -OPEN, OPEN)
-    ending = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).endings[0]
-    assert ending.iterations == 17
-    assert ending.finished
-    assert ending.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
+    result = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).results[0]
+    assert result.iterations == 17
+    assert result.finished
+    assert result.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
 
 
 PARTS = 4
@@ -213,22 +218,22 @@ def batches(function: Rosenbrock) -> Sequence[Stage]:
         tilt = np.array([1.0, -1.0, 1.0, -1.0])[iteration % PARTS] * (1 + anchor)
         return cost + float(tilt @ x), gradient + tilt
 
-    adam = Adam(iterations=22, rate=0.1, refresh=5, patience=11)
+    adam = Adam(iterations=22, learning_rate=0.1, full_evaluation_every=5, patience=11)
     return [Stage("parts", adam, lambda _: replace(function.problem(START), batch=batch))]
 
 
 def test_batches_are_judged_by_the_whole_cost(path: Path) -> None:
     outcome = calibrate(path, batches)
-    ending, history = outcome.endings[0], outcome.history
+    result, history = outcome.results[0], outcome.history
     assert [i.iteration for i in history] == list(range(23))
     changes = [i for i in range(1, 23) if history[i].cost != history[i - 1].cost]
     assert changes
     assert set(changes) <= {5, 10, 15, 20, 22}
-    assert ending.cost == Rosenbrock().values(ending.x[np.newaxis])[0]
-    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    assert result.cost == Rosenbrock().values(result.x[np.newaxis])[0]
+    np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert np.isfinite([i.batch_cost for i in history[:-1]]).all()
     assert np.isnan(history[-1].batch_cost)
-    assert ending.evaluations == 22 + 6 + 1  # batches, whole costs, the gradient at the end
+    assert result.evaluations == 22 + 6 + 1  # batches, whole costs, the gradient at the end
 
 
 def test_batches_killed_at_every_evaluation(tmp_path: Path) -> None:

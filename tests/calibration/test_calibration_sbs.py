@@ -20,17 +20,17 @@ START = np.array([[-1.2, 1.0]])
 
 
 def sbs(function: Rosenbrock) -> Sequence[Stage]:
-    return [Stage("sbs", StepByStep(smallest_pace=0.02), lambda _: function.problem(START))]
+    return [Stage("sbs", StepByStep(min_step=0.02), lambda _: function.problem(START))]
 
 
 def test_finds_the_minimum_at_a_bound(path: Path) -> None:
-    """The pace ends below 1e-4: so near is the minimum, in a space whose steps are at most half as long in z."""
-    outcome = solve(path, StepByStep(smallest_pace=1e-4), QUADRATIC)
-    ending, costs = outcome.endings[0], [iteration.cost for iteration in outcome.history]
-    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-4)
-    assert ending.reason == "The pace has come below 0.0001."
+    """The step ends below 1e-4: so near is the minimum, in a space whose steps are at most half as long in z."""
+    outcome = solve(path, StepByStep(min_step=1e-4), QUADRATIC)
+    result, costs = outcome.results[0], [iteration.cost for iteration in outcome.history]
+    np.testing.assert_allclose(result.x, [0.3, 1.0, 0.6], atol=1e-4)
+    assert result.reason == "The step has come below 0.0001."
     assert costs == sorted(costs, reverse=True)
-    assert (costs[0], costs[-1]) == (QUADRATIC.values(QUADRATIC.starts)[0], ending.cost)
+    assert (costs[0], costs[-1]) == (QUADRATIC.values(QUADRATIC.starts)[0], result.cost)
 
 
 def test_the_mean_step_follows_a_valley(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,30 +45,30 @@ def test_the_mean_step_follows_a_valley(path: Path, monkeypatch: pytest.MonkeyPa
 
     start = np.full((1, 4), 0.1)
     problem = Problem(start, np.zeros(4), np.ones(4), QUADRATIC.value_and_gradient, values)
-    ending = solve(path, StepByStep(), problem).endings[0]
-    np.testing.assert_allclose(ending.x, 0.8, atol=0.02)
+    result = solve(path, StepByStep(), problem).results[0]
+    np.testing.assert_allclose(result.x, 0.8, atol=0.02)
     monkeypatch.setattr("hydrocli.calibration.sbs.FORGETTING", 1.0)
-    alone = solve(path.with_name("alone"), StepByStep(), problem).endings[0]
+    alone = solve(path.with_name("alone"), StepByStep(), problem).results[0]
     assert np.abs(alone.x - 0.8).max() > 0.1
 
 
 def test_a_start_at_a_bound_can_leave_it(path: Path) -> None:
-    ending = solve(path, StepByStep(), replace(QUADRATIC, starts=np.array([[0.0, 0.0, 1.0]]))).endings[0]
-    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=0.01)
+    result = solve(path, StepByStep(), replace(QUADRATIC, starts=np.array([[0.0, 0.0, 1.0]]))).results[0]
+    np.testing.assert_allclose(result.x, [0.3, 1.0, 0.6], atol=0.01)
 
 
 def test_a_single_control_that_starts_at_its_bound(path: Path) -> None:
     one = Problem(np.ones((1, 1)), np.zeros(1), np.ones(1), QUADRATIC.value_and_gradient, lambda p: 1.0 - p[:, 0])
-    ending = solve(path, StepByStep(), one).endings[0]
-    assert ending.x.tolist() == [1.0]
-    assert solve(path.with_name("limit"), StepByStep(iterations=3), one).endings[0].reason == (
+    result = solve(path, StepByStep(), one).results[0]
+    assert result.x.tolist() == [1.0]
+    assert solve(path.with_name("limit"), StepByStep(iterations=3), one).results[0].reason == (
         "The limit of 3 iterations is reached."
     )
 
 
 def test_numbers_that_are_none_are_no_way(path: Path) -> None:
     half = replace(QUADRATIC, values=lambda p: np.where(p[:, 0] > 0.6, np.nan, QUADRATIC.values(p)))
-    np.testing.assert_allclose(solve(path, StepByStep(), half).endings[0].x, [0.3, 1.0, 0.6], atol=0.01)
+    np.testing.assert_allclose(solve(path, StepByStep(), half).results[0].x, [0.3, 1.0, 0.6], atol=0.01)
     none = replace(QUADRATIC, values=lambda p: np.full(len(p), np.nan))
     with pytest.raises(NumericalError, match="first guess is not finite"):
         solve(path.with_name("none"), StepByStep(), none)

@@ -48,23 +48,23 @@ def test_the_test_function_is_that_of_scipy() -> None:
 
 def test_lbfgsb_walks_the_valley_to_its_end(path: Path) -> None:
     outcome = solve(path, LBFGSB(ftol=1e-14, gtol=1e-9), Rosenbrock().problem(START))
-    ending = outcome.endings[0]
-    np.testing.assert_allclose(ending.x, 1.0, atol=1e-6)  # in a flat valley x is known to the root of the precision
-    assert ending.finished
-    assert ending.iterations == len(outcome.history) - 1
-    assert ending.evaluations == outcome.history[-1].evaluations
+    result = outcome.results[0]
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-6)  # in a flat valley x is known to the root of the precision
+    assert result.finished
+    assert result.iterations == len(outcome.history) - 1
+    assert result.evaluations == outcome.history[-1].evaluations
     costs = [iteration.cost for iteration in outcome.history]
     assert costs == sorted(costs, reverse=True)
-    assert (ending.cost, ending.x.tobytes()) == (costs[-1], outcome.history[-1].x.tobytes())
-    np.testing.assert_array_equal(ending.gradient, Rosenbrock().value_and_gradient(ending.x)[1])
+    assert (result.cost, result.x.tobytes()) == (costs[-1], outcome.history[-1].x.tobytes())
+    np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
 
 
 def test_lbfgsb_stops_at_a_bound_with_a_vanished_free_gradient(path: Path) -> None:
-    ending = solve(path, LBFGSB(ftol=0.0), QUADRATIC).endings[0]
-    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-6)
-    assert ending.x[1] == 1.0
-    assert ending.gradient[1] == pytest.approx(-24.0)
-    assert ending.reason == "The gradient has vanished (no component above 1e-06)."
+    result = solve(path, LBFGSB(ftol=0.0), QUADRATIC).results[0]
+    np.testing.assert_allclose(result.x, [0.3, 1.0, 0.6], atol=1e-6)
+    assert result.x[1] == 1.0
+    assert result.gradient[1] == pytest.approx(-24.0)
+    assert result.reason == "The gradient has vanished (no component above 1e-06)."
 
 
 @pytest.mark.parametrize(
@@ -76,23 +76,23 @@ def test_lbfgsb_stops_at_a_bound_with_a_vanished_free_gradient(path: Path) -> No
     ],
 )
 def test_lbfgsb_says_why_it_ended(path: Path, options: LBFGSB, sentence: str) -> None:
-    ending = solve(path, options, Rosenbrock().problem(START)).endings[0]
-    assert ending.finished
-    assert re.match(sentence, ending.reason)
+    result = solve(path, options, Rosenbrock().problem(START)).results[0]
+    assert result.finished
+    assert re.match(sentence, result.reason)
 
 
 def test_lbfgsb_started_at_the_minimum_ends_there(path: Path) -> None:
     outcome = solve(path, LBFGSB(), Rosenbrock().problem(np.ones((1, 4))))
-    assert outcome.endings[0].evaluations == 1
+    assert outcome.results[0].evaluations == 1
     assert [iteration.iteration for iteration in outcome.history] == [0]
 
 
 def test_lbfgsb_tells_of_a_wrong_gradient(path: Path) -> None:
     """With its sign turned no step along the gradient lowers the cost."""
     wrong = replace(QUADRATIC, value_and_gradient=lambda x: (QUADRATIC.value_and_gradient(x)[0], -np.ones(3)))
-    ending = solve(path, LBFGSB(), replace(wrong, starts=np.array([[0.3, 0.9, 0.6]]), upper=np.full(3, 0.9))).endings[0]
-    assert ending.reason == DEAD_END
-    assert ending.x.tobytes() == np.array([0.3, 0.9, 0.6]).tobytes()
+    result = solve(path, LBFGSB(), replace(wrong, starts=np.array([[0.3, 0.9, 0.6]]), upper=np.full(3, 0.9))).results[0]
+    assert result.reason == DEAD_END
+    assert result.x.tobytes() == np.array([0.3, 0.9, 0.6]).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -117,18 +117,18 @@ def test_a_number_that_is_none_stops_with_the_place(path: Path, cost: float, gra
 
 def test_cmaes_finds_the_minimum_at_a_bound(path: Path) -> None:
     outcome = solve(path, CMAES(ftol=1e-12), QUADRATIC)
-    ending = outcome.endings[0]
-    np.testing.assert_allclose(ending.x, [0.3, 1.0, 0.6], atol=1e-4)
-    assert ending.reason == "The best costs of 20 generations lie within 1e-12."
-    assert np.isnan(ending.gradient).all()
+    result = outcome.results[0]
+    np.testing.assert_allclose(result.x, [0.3, 1.0, 0.6], atol=1e-4)
+    assert result.reason == "The best costs of 20 generations lie within 1e-12."
+    assert np.isnan(result.gradient).all()
     costs = [iteration.cost for iteration in outcome.history]
     assert costs == sorted(costs, reverse=True)
     assert costs[0] == QUADRATIC.values(QUADRATIC.starts)[0]
 
 
 def test_cmaes_walks_the_valley(path: Path) -> None:
-    ending = solve(path, CMAES(iterations=1000, ftol=1e-10), Rosenbrock().problem(np.zeros((1, 2)))).endings[0]
-    np.testing.assert_allclose(ending.x, 1.0, atol=1e-3)
+    result = solve(path, CMAES(iterations=1000, ftol=1e-10), Rosenbrock().problem(np.zeros((1, 2)))).results[0]
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-3)
 
 
 def test_screening_covers_the_box_and_keeps_the_best(path: Path) -> None:
@@ -138,26 +138,26 @@ def test_screening_covers_the_box_and_keeps_the_best(path: Path) -> None:
         seen.append(points)
         return QUADRATIC.values(points)
 
-    ending = solve(path, Screening(samples=64, keep=4, batch=10), replace(QUADRATIC, values=values)).endings[0]
+    result = solve(path, Screening(samples=64, keep=4, batch=10), replace(QUADRATIC, values=values)).results[0]
     points = np.concatenate(seen)
     assert points.shape == (65, 3)
     assert np.array_equal(points[0], QUADRATIC.starts[0])
     halves = (points[1:] > 0.5).sum(axis=0)
     assert np.array_equal(halves, [32, 32, 32])  # what a Sobol sequence is for
     ranking = np.argsort(QUADRATIC.values(points))
-    assert np.array_equal(ending.candidates, points[ranking[:4]])
-    assert np.array_equal(ending.x, ending.candidates[0])
-    assert ending.reason == "All 65 control vectors are evaluated."
-    assert ending.evaluations == 65
+    assert np.array_equal(result.candidates, points[ranking[:4]])
+    assert np.array_equal(result.x, result.candidates[0])
+    assert result.reason == "All 65 control vectors are evaluated."
+    assert result.evaluations == 65
 
 
 def test_screening_counts_nan_as_worst(path: Path) -> None:
     def values(points: np.ndarray) -> np.ndarray:
         return np.where(points[:, 0] < 0.9, np.nan, QUADRATIC.values(points))
 
-    ending = solve(path, Screening(samples=32, keep=32), replace(QUADRATIC, values=values)).endings[0]
-    assert 0 < len(ending.candidates) < 32
-    assert (ending.candidates[:, 0] >= 0.9).all()
+    result = solve(path, Screening(samples=32, keep=32), replace(QUADRATIC, values=values)).results[0]
+    assert 0 < len(result.candidates) < 32
+    assert (result.candidates[:, 0] >= 0.9).all()
 
 
 @pytest.mark.parametrize("optimiser", [Screening(samples=4), CMAES()])

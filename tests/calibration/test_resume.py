@@ -1,4 +1,4 @@
-"""A calibration killed anywhere and resumed ends with the bits of one that was not: endings and history."""
+"""A calibration killed anywhere and resumed ends with the bits of one that was not: results and history."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from calibration_harness import Build, Killed, Rosenbrock, calibrate
 
 from hydrocli.calibration.cmaes import CMAES
-from hydrocli.calibration.history import Ending
 from hydrocli.calibration.lbfgsb import LBFGSB
-from hydrocli.calibration.problem import Problem
+from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.errors import InputError
@@ -25,7 +24,7 @@ START = np.array([[-1.2, 1.0, 0.3]])
 def screening_then_descents(function: Rosenbrock) -> Sequence[Stage]:
     """A global guess in three dimensions, two descents from it, and one in nine that starts where they ended."""
 
-    def finer(before: Sequence[Ending]) -> Problem:
+    def finer(before: Sequence[StageResult]) -> Problem:
         return function.problem(np.repeat(before[-1].x, 3)[np.newaxis] * 0.9)
 
     return [
@@ -63,9 +62,9 @@ def test_stopped_before_every_evaluation_again_and_again(build: Build, tmp_path:
     for _ in range(1000):
         function = Rosenbrock()
         outcome = calibrate(path, build, function, should_stop=lambda function=function: function.computed == 1)
-        if outcome.endings[-1].finished:
+        if outcome.results[-1].finished:
             break
-        assert outcome.endings[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
         assert function.computed == 1
     assert outcome.bits == whole.bits
     assert all(iteration.replayed for iteration in outcome.history[:-1])
@@ -90,22 +89,22 @@ def test_wall_times_of_an_earlier_process_are_kept(path: Path) -> None:
 
 
 def test_stopped_before_anything_is_known(path: Path) -> None:
-    ending = calibrate(path, cmaes, should_stop=lambda: True).endings[0]
-    assert not ending.finished
-    assert np.isnan(ending.cost)
-    assert np.array_equal(ending.x, START[0])
+    result = calibrate(path, cmaes, should_stop=lambda: True).results[0]
+    assert not result.finished
+    assert np.isnan(result.cost)
+    assert np.array_equal(result.x, START[0])
 
 
 def test_best_of_several_descents(path: Path) -> None:
     outcome = calibrate(path, screening_then_descents)
-    coarse = outcome.endings[1]
+    coarse = outcome.results[1]
     by_descent = {stage: [i for i in outcome.history if i.stage == stage] for stage in ("coarse 1", "coarse 2")}
     assert coarse.cost == min(descent[-1].cost for descent in by_descent.values())
     assert coarse.iterations == sum(descent[-1].iteration for descent in by_descent.values())
-    assert coarse.evaluations == by_descent["coarse 2"][-1].evaluations - outcome.endings[0].evaluations
+    assert coarse.evaluations == by_descent["coarse 2"][-1].evaluations - outcome.results[0].evaluations
     assert coarse.reason.startswith("Best of 2 descents (coarse ")
     assert coarse.candidates.shape == (2, 3)
-    assert outcome.endings[2].x.size == 9
+    assert outcome.results[2].x.size == 9
 
 
 SCRIPT = """
@@ -126,6 +125,7 @@ calibrate(Path(sys.argv[2]), screening_then_descents, Dying())
 
 
 @pytest.mark.parametrize("death", [3, 17])
+@pytest.mark.slow
 def test_a_process_that_dies_without_a_word(death: int, tmp_path: Path) -> None:
     whole = calibrate(tmp_path / "whole", screening_then_descents)
     path = tmp_path / "journal"

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from hydrocli.basin.tables import read_catchments
-from hydrocli.config import Item, is_campaign, items_of, load, load_campaign, numbers_hash, resolved_campaign, table_of
+from hydrocli.config import (
+    RunSpec,
+    catchment_table,
+    is_campaign,
+    load,
+    load_campaign,
+    numbers_hash,
+    resolved_campaign,
+    run_specs,
+)
 from hydrocli.errors import Errors, InputError
 
 CAMPAIGN = """\
@@ -35,13 +44,13 @@ def base(write: Callable[[str], Path], minimal: str) -> None:
     Path("gauges.csv").write_text("code,x,y,area\nA,1,2,3\nB,1,2,3\nC,1,2,3\n")
 
 
-def items(text: str, table: str = "") -> list[Item]:
+def items(text: str, table: str = "") -> list[RunSpec]:
     Path("campaign.yaml").write_text(text)
     if table:
         Path("catchments.csv").write_text(table)
     file = load_campaign(Path("campaign.yaml"))
-    path = table_of(file)
-    return items_of(file, path, read_catchments(path))
+    path = catchment_table(file)
+    return run_specs(file, path, read_catchments(path))
 
 
 @pytest.mark.usefixtures("base")
@@ -107,7 +116,7 @@ def test_tables_that_cannot_be_used(table: str, words: str) -> None:
     ("line", "words"),
     [
         ("execution: {cluster: slrum}", "execution.cluster: 'slrum' is not possible"),
-        ("then: [validate, sing]", "then.1: 'sing' is not possible"),
+        ("after_calibration: [validate, sing]", "after_calibration.1: 'sing' is not possible"),
         ("model: {}", "model: is not a known key\n  did you mean `models`"),
         ("slurm: {time: soon}", "slurm.time"),
     ],
@@ -136,7 +145,8 @@ def test_a_resolved_campaign_is_the_same_from_elsewhere(tmp_path: Path) -> None:
     assert is_campaign(Path("campaign.yaml"))
     assert not is_campaign(Path("config.yaml"))
     assert [
-        numbers_hash(r.experiment) for r in items_of(file, table_of(file), read_catchments(table_of(file)))
+        numbers_hash(r.experiment)
+        for r in run_specs(file, catchment_table(file), read_catchments(catchment_table(file)))
     ] == before
 
 

@@ -33,26 +33,26 @@ def test_defaults_are_those_of_the_table_of_names(read: Read, minimal: str) -> N
     ("kind", "more", "optimiser"),
     [
         ("gr", {}, "lbfgsb"),
-        ("grnn", {"limits": "physical"}, "adam"),
-        ("ode", {"scheme": "implicit", "substeps": 1, "limits": "physical", "tolerance": 1e-6}, "lbfgsb"),
-        ("node", {"network_state": "implicit", "limits": "physical", "tolerance": 1e-6}, "adam"),
+        ("grnn", {"flux_limits": "conservative"}, "adam"),
+        ("ode", {"scheme": "implicit", "substeps": 1, "flux_limits": "conservative", "tolerance": 1e-6}, "lbfgsb"),
+        ("node", {"network_coupling": "implicit", "flux_limits": "conservative", "tolerance": 1e-6}, "adam"),
     ],
 )
 def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Read, minimal: str) -> None:
     """With a network, Adam is the default with the iterations and the rate of the papers."""
     text = minimal + f"structure: {{kind: {kind}}}\n"
     experiment = read(text)
-    network = {"hidden": (16,), "activation": "silu", "inputs": "raw", "deviation": 0.01}
+    network = {"hidden": (16,), "activation": "silu", "input_scaling": "none", "initial_std": 0.01}
     expected = {"kind": kind} | more | ({"network": network} if optimiser == "adam" else {})
     assert experiment.structure.model_dump() == expected
     (stage,) = experiment.optimiser
-    assert (stage.kind, stage.free) == (optimiser, None)
+    assert (stage.kind, stage.train) == (optimiser, None)
     if stage.kind == "adam":
-        assert (stage.iterations, stage.rate, stage.beta1, stage.beta2) == (240, 0.003, 0.9, 0.999)
+        assert (stage.iterations, stage.learning_rate, stage.beta1, stage.beta2) == (240, 0.003, 0.9, 0.999)
         assert stage.bias_correction == "standard"
-        other = read(text + "network: {from: runs/a}\noptimiser: {kind: lbfgsb, free: [network]}\n")
-        assert other.network.source == experiment.folder.parent / "a"
-        assert [(stage.kind, stage.free) for stage in other.optimiser] == [("lbfgsb", ("network",))]
+        other = read(text + "initial_weights: {from: runs/a}\noptimiser: {kind: lbfgsb, train: [network]}\n")
+        assert other.initial_weights.source == experiment.folder.parent / "a"
+        assert [(stage.kind, stage.train) for stage in other.optimiser] == [("lbfgsb", ("network",))]
         assert read(resolved(other)) == other
     assert read(resolved(experiment)) == experiment
 
@@ -61,12 +61,12 @@ def test_stages_of_the_papers(read: Read, minimal: str) -> None:
     """Stage by stage, with single parameters freed, a schedule and a stopping rule."""
     stages = """structure: {kind: node}
 optimiser:
-  - {kind: sbs, mapping: uniform, free: [cp, ct], pace: 0.3}
-  - {kind: adam, rate: 0.004, iterations: 40, free: [parameters]}
-  - {kind: adam, schedule: cosine, warm_up: 10, weight_decay: 0.01, patience: 50, cost_tolerance: 1.0e-4}
+  - {kind: sbs, mapping: uniform, train: [cp, ct], step: 0.3}
+  - {kind: adam, learning_rate: 0.004, iterations: 40, train: [parameters]}
+  - {kind: adam, schedule: cosine, rate_warmup: 10, weight_decay: 0.01, patience: 50, cost_tolerance: 1.0e-4}
 """
     experiment = read(minimal + stages)
-    assert [stage.free for stage in experiment.optimiser] == [("cp", "ct"), ("parameters",), None]
+    assert [stage.train for stage in experiment.optimiser] == [("cp", "ct"), ("parameters",), None]
     assert experiment.optimiser[1].schedule == "constant"
     assert experiment.optimiser[2].patience == 50
 
@@ -74,23 +74,23 @@ optimiser:
 @pytest.mark.parametrize(
     ("kind", "more", "stages"),
     [
-        ("distributed", {"uniform": ()}, [("lbfgsb", 200)]),
+        ("distributed", {"uniform_parameters": ()}, [("lbfgsb", 200)]),
         (
             "multilinear",
-            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "descriptors_of": {}},
+            {"uniform_parameters": (), "descriptors": None, "extrapolation": "allow", "descriptors_by_parameter": {}},
             [("lbfgsb", 200)],
         ),
         (
             "multipower",
-            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "descriptors_of": {}},
+            {"uniform_parameters": (), "descriptors": None, "extrapolation": "allow", "descriptors_by_parameter": {}},
             [("lbfgsb", 200)],
         ),
         (
             "mlp",
             {
-                "uniform": (),
+                "uniform_parameters": (),
                 "descriptors": None,
-                "beyond": "extrapolate",
+                "extrapolation": "allow",
                 "hidden": (96, 48, 16),
                 "activation": "relu",
                 "initialisation": "glorot",
@@ -99,7 +99,7 @@ optimiser:
         ),
         (
             "cnn",
-            {"uniform": (), "descriptors": None, "beyond": "extrapolate", "channels": (16, 8), "width": 3}
+            {"uniform_parameters": (), "descriptors": None, "extrapolation": "allow", "channels": (16, 8), "width": 3}
             | {"activation": "relu", "initialisation": "glorot"},
             [("adam", 40), ("adam", 240)],
         ),
@@ -113,7 +113,10 @@ def test_mappings(kind: str, more: dict[str, object], stages: list[object], read
     assert experiment.mapping.model_dump() == {"kind": kind} | more
     assert [(stage.kind, stage.iterations) for stage in experiment.optimiser] == stages
     if len(stages) > 1:
-        assert [(stage.free, stage.rate) for stage in experiment.optimiser] == [(("parameters",), 0.004), (None, 0.003)]
+        assert [(stage.train, stage.learning_rate) for stage in experiment.optimiser] == [
+            (("parameters",), 0.004),
+            (None, 0.003),
+        ]
     assert read(resolved(experiment)) == experiment
 
 
@@ -187,7 +190,7 @@ def test_memory(text: str, size: float, read: Read, minimal: str) -> None:
 
 
 def test_a_key_without_value_is_left_out(read: Read, minimal: str) -> None:
-    more = "execution:\nsignatures:\nfirst_guess:\noptimiser:\nparameters: {from: , cp: , ct: {value: }}\nfolder:\n"
+    more = "execution:\nflood_events:\nfirst_guess:\noptimiser:\nparameters: {from: , cp: , ct: {value: }}\nfolder:\n"
     assert read(minimal.replace("basin:", "basin:\n  descriptors:") + more) == read(minimal)
 
 
@@ -297,7 +300,7 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         ("period.end=2015-02-01", []),
         ("gauges.validation=[]", []),
         ("forcing.store=/scratch", []),
-        ("signatures.peak_quantile=0.9", []),
+        ("flood_events.peak_quantile=0.9", []),
         ("execution={threads: 4, workers: 4, memory: 1GB}", []),
         ("execution.precision=single", ["execution.precision"]),
         ("seed=2", ["seed"]),
@@ -306,8 +309,11 @@ def test_way_back_to_yaml(read: Read, minimal: str, tmp_path: Path) -> None:
         ("parameters.cp.bounds=[1, 500]", ["parameters.cp.bounds"]),
         ("optimiser.iterations=7", ["optimiser.0.iterations"]),
         ("optimiser=[{kind: lbfgsb}, {kind: lbfgsb, iterations: 7}]", ["optimiser.1."]),
-        ("structure={kind: ode}", ["structure.kind", "structure.limits", "structure.tolerance"]),
-        ("structure={kind: grnn, network: {hidden: [8, 4]}}", ["structure.network.hidden", "structure.network.inputs"]),
+        ("structure={kind: ode}", ["structure.kind", "structure.flux_limits", "structure.tolerance"]),
+        (
+            "structure={kind: grnn, network: {hidden: [8, 4]}}",
+            ["structure.network.hidden", "structure.network.input_scaling"],
+        ),
         ("first_guess={kind: given}", ["first_guess.kind", "first_guess.samples"]),
     ],
 )
@@ -326,15 +332,15 @@ def test_validation_gauges_matter_where_the_rest_calibrates(read: Read, minimal:
 
 
 def test_options_of_events_matter_where_the_calibration_looks_for_events(read: Read, minimal: str) -> None:
-    changed = "signatures.peak_quantile=0.9"
+    changed = "flood_events.peak_quantile=0.9"
     assert not differing_keys(read(minimal), read(minimal, changed))
     events = "objective={terms: {signature: Epf}}"
-    assert differing_keys(read(minimal, events), read(minimal, events, changed)) == ["signatures.peak_quantile"]
+    assert differing_keys(read(minimal, events), read(minimal, events, changed)) == ["flood_events.peak_quantile"]
 
 
 def test_a_metric_is_short_for_one_term(read: Read, minimal: str) -> None:
     assert read(minimal).objective.all_terms == read(minimal, "objective={terms: {metric: nse}}").objective.all_terms
-    curve = "objective={penalty: {prior: 1, weight: lcurve, weights: [10, 1, 1, 0.1]}}"
+    curve = "objective={regularisation: {prior: 1, weight: lcurve, weights: [10, 1, 1, 0.1]}}"
     assert (read(minimal).objective.repeats, read(minimal, curve).objective.repeats) == (1, 4)
     one, two = read(
         minimal, "objective={terms: [{metric: kge, transform: sqrt}, {signature: Epf}]}"
@@ -365,7 +371,9 @@ def test_schema_agrees_with_what_is_read(read: Read, minimal: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(config.schema())
     validator.check_schema(config.schema())
-    short = minimal + "parameters: {from: a, cp: {value: 3}, ct: }\ninitial: {hp: {calibrated: true}}\nnetwork:\n"
+    short = (
+        minimal + "parameters: {from: a, cp: {value: 3}, ct: }\ninitial: {hp: {calibrated: true}}\ninitial_weights:\n"
+    )
     for text in (minimal, short, config.initial_yaml(), resolved(read(minimal))):
         values = config.document.parse(text, "text").values
         assert not list(validator.iter_errors(values))

@@ -54,7 +54,7 @@ WRONG = {
         "path: pet",
         "temperature: {path: tas}",
         [
-            "config.yaml:17: forcing.pet.temperature: is not a known key\n  one of: kind, path, format, scale_factor",
+            "config.yaml:17: forcing.pet.temperature: is not a known key\n  one of: path, format, variable, unit, scale_factor",
             "config.yaml:17: forcing.pet.path: is required",
         ],
     ),
@@ -76,7 +76,10 @@ WRONG = {
     "network of a structure without": (
         "forcing:",
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
-        ["config.yaml:15: structure.network: is not a known key\n  one of: kind, scheme, substeps, limits, tolerance"],
+        [
+            "config.yaml:15: structure.network: is not a known key"
+            "\n  one of: kind, scheme, substeps, flux_limits, tolerance"
+        ],
     ),
     "batches of basins where there is one": (
         "forcing:",
@@ -88,20 +91,20 @@ WRONG = {
     ),
     "weights for a structure without": (
         "forcing:",
-        "network: {from: runs/other}\nforcing:",
-        ["config.yaml:15: network.from: the structure gr has no network\n  take grnn or node, or leave it out"],
+        "initial_weights: {from: runs/other}\nforcing:",
+        ["config.yaml:15: initial_weights.from: the structure gr has no network\n  take grnn or node, or leave it out"],
     ),
     "training of a network that is not there": (
         "forcing:",
-        "optimiser: {kind: adam, free: [network]}\nforcing:",
-        ["config.yaml:15: optimiser.free: the structure gr has no network"],
+        "optimiser: {kind: adam, train: [network]}\nforcing:",
+        ["config.yaml:15: optimiser.train: the structure gr has no network"],
     ),
     "kink in Newton's method": (
         "forcing:",
         "structure: {kind: node, network: {activation: leaky_relu}}\nforcing:",
         [
             "config.yaml:15: structure.network.activation: leaky_relu has a kink, which Newton's method does not pass",
-            "\n  take silu, or network_state: previous",
+            "\n  take silu, or network_coupling: lagged",
         ],
     ),
     "three hidden layers": (
@@ -126,29 +129,29 @@ WRONG = {
     ),
     "what cannot be freed": (
         "forcing:",
-        "optimiser: {kind: lbfgsb, free: [cp, slope]}\nforcing:",
-        ["config.yaml:15: optimiser.free: 'slope' cannot be freed\n  choose among parameters, network, cp, ct"],
+        "optimiser: {kind: lbfgsb, train: [cp, slope]}\nforcing:",
+        ["config.yaml:15: optimiser.train: 'slope' cannot be freed\n  choose among parameters, network, cp, ct"],
     ),
     "all parameters and one": (
         "forcing:",
-        "optimiser: {kind: lbfgsb, free: [parameters, cp]}\nforcing:",
-        ["optimiser.free: names all parameters and single ones\n  write `parameters`, or the single ones"],
+        "optimiser: {kind: lbfgsb, train: [parameters, cp]}\nforcing:",
+        ["optimiser.train: names all parameters and single ones\n  write `parameters`, or the single ones"],
     ),
     "a level that is not calibrated is freed": (
         "forcing:",
-        "optimiser: {kind: sbs, free: [cp, hp]}\nforcing:",
-        ["config.yaml:15: optimiser.free: hp is not calibrated\n  set hp.calibrated: true"],
+        "optimiser: {kind: sbs, train: [cp, hp]}\nforcing:",
+        ["config.yaml:15: optimiser.train: hp is not calibrated\n  set hp.calibrated: true"],
     ),
     "nothing is free": (
         "forcing:",
-        "structure: {kind: grnn}\noptimiser: {kind: adam, free: []}\nforcing:",
-        ["config.yaml:16: optimiser.free: holds nothing, or something twice\n  write [parameters], [network] or both"],
+        "structure: {kind: grnn}\noptimiser: {kind: adam, train: []}\nforcing:",
+        ["config.yaml:16: optimiser.train: holds nothing, or something twice\n  write [parameters], [network] or both"],
     ),
     "cmaes on weights": (
         "forcing:",
-        "structure: {kind: grnn}\noptimiser: {kind: cmaes, free: [network]}\nforcing:",
+        "structure: {kind: grnn}\noptimiser: {kind: cmaes, train: [network]}\nforcing:",
         [
-            "config.yaml:16: optimiser.free: cmaes calibrates parameters only\n"
+            "config.yaml:16: optimiser.train: cmaes calibrates parameters only\n"
             "  let a stage of kind adam train the network"
         ],
     ),
@@ -165,27 +168,29 @@ WRONG = {
     "descriptors that are not there": (
         "{path: flwdir.tif, encoding: smash}\n",
         "{path: flwdir.tif, encoding: smash}\n  descriptors: {slope: s.tif}\n"
-        "mapping: {kind: multilinear, uniform: [cp], descriptors: [wind], descriptors_of: {cp: [slope], ct: [sun]}}\n",
+        "mapping: {kind: multilinear, uniform_parameters: [cp], descriptors: [wind], "
+        "descriptors_by_parameter: {cp: [slope], ct: [sun]}}\n",
         [
             "mapping.descriptors: wind is not among basin.descriptors",
-            "mapping.descriptors_of.ct: sun is not among basin.descriptors",
-            "mapping.descriptors_of.cp: is also in mapping.uniform",
+            "mapping.descriptors_by_parameter.ct: sun is not among basin.descriptors",
+            "mapping.descriptors_by_parameter.cp: is also in mapping.uniform_parameters",
         ],
     ),
     "descriptors that are none, or too many layers": (
         "forcing:",
-        "mapping: {kind: cnn, uniform: [cp, cp], descriptors: [], channels: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\nforcing:",
+        "mapping: {kind: cnn, uniform_parameters: [cp, cp], descriptors: [], "
+        "channels: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\nforcing:",
         [
-            "mapping.uniform: holds something twice",
+            "mapping.uniform_parameters: holds something twice",
             "mapping.descriptors: holds nothing\n  leave it out for all descriptors",
             "mapping.channels: has 9 layers\n  one to eight are possible, as [96, 48, 16]",
         ],
     ),
     "mapping of what is not calibrated": (
         "forcing:",
-        "mapping: {kind: distributed, uniform: [akw, hp]}\nparameters: {akw: {calibrated: false}}\nforcing:",
+        "mapping: {kind: distributed, uniform_parameters: [akw, hp]}\nparameters: {akw: {calibrated: false}}\nforcing:",
         [
-            "config.yaml:15: mapping.uniform: not calibrated: akw, hp\n  take it off, or calibrate it",
+            "config.yaml:15: mapping.uniform_parameters: not calibrated: akw, hp\n  take it off, or calibrate it",
         ],
     ),
     "stage of another mapping": (
@@ -226,23 +231,23 @@ WRONG = {
     ),
     "a penalty on nothing": (
         "forcing:",
-        "objective: {penalty: {weight: 1}}\nforcing:",
-        ["config.yaml:15: objective.penalty: has neither prior nor smoothing"],
+        "objective: {regularisation: {weight: 1}}\nforcing:",
+        ["config.yaml:15: objective.regularisation: has neither prior nor smoothing"],
     ),
     "a weight that is none": (
         "forcing:",
-        "objective: {penalty: {prior: 1, weight: curve}}\nforcing:",
-        ["objective.penalty.weight: 'curve' is not possible", "lcurve"],
+        "objective: {regularisation: {prior: 1, weight: curve}}\nforcing:",
+        ["objective.regularisation.weight: 'curve' is not possible", "lcurve"],
     ),
     "smoothing of uniform parameters": (
         "forcing:",
-        "objective: {penalty: {smoothing: 1}}\nforcing:",
-        ["objective.penalty.smoothing: uniform parameters are smooth"],
+        "objective: {regularisation: {smoothing: 1}}\nforcing:",
+        ["objective.regularisation.smoothing: uniform parameters are smooth"],
     ),
     "an L-curve of several basins": (
         "forcing:",
-        "objective: {penalty: {prior: 1, weight: lcurve}}\nregional: {basins: [other.yaml]}\nforcing:",
-        ["objective.penalty.weight: several basins have no common corner"],
+        "objective: {regularisation: {prior: 1, weight: lcurve}}\nregional: {basins: [other.yaml]}\nforcing:",
+        ["objective.regularisation.weight: several basins have no common corner"],
     ),
     "Dask for one basin": (
         "forcing:",
@@ -266,8 +271,8 @@ WRONG = {
     ),
     "rate of nothing": (
         "forcing:",
-        "optimiser: {kind: adam, rate: 0, beta1: 1}\nforcing:",
-        ["optimiser.rate: must be above 0, found 0", "optimiser.beta1: must be below 1, found 1"],
+        "optimiser: {kind: adam, learning_rate: 0, beta1: 1}\nforcing:",
+        ["optimiser.learning_rate: must be above 0, found 0", "optimiser.beta1: must be below 1, found 1"],
     ),
     "single stage": (
         "forcing:",

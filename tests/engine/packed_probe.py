@@ -13,10 +13,10 @@ from collections.abc import Iterable
 
 import numpy as np
 from model_harness import case, squares
-from numba.core.registry import CPUDispatcher
 
 import hydrocli.engine
 import hydrocli.structures
+from hydrocli.jit import Compiled
 from hydrocli.structures import structure as structures
 from hydrocli.structures.structure import Structure
 
@@ -47,12 +47,12 @@ STRUCTURES = (
     Structure("grnn"),
     Structure("ode"),
     Structure("ode", scheme="explicit", substeps=2),
-    Structure("node", network_state="previous"),
+    Structure("node", network_coupling="lagged"),
     Structure("node", (6,)),
 )
 
 
-def rows() -> dict[str, CPUDispatcher]:
+def rows() -> dict[str, Compiled]:
     """Every compiled loop over the cells of a row."""
     return {
         f"{module}.{name}": getattr(importlib.import_module(f"hydrocli.{module}"), name)
@@ -74,15 +74,14 @@ def report(assembly: str) -> dict[str, object]:
     }
 
 
-def interpret_all_but(kept: Iterable[CPUDispatcher]) -> None:
+def interpret_all_but(kept: Iterable[Compiled]) -> None:
     """What calls the rows stays Python: it would take a minute to compile, and nothing is read there."""
     dispatchers = list(kept)
     packages = (hydrocli.engine, hydrocli.structures)
     for info in (i for p in packages for i in pkgutil.walk_packages(p.__path__, p.__name__ + ".")):
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
-            inlined = getattr(value, "targetoptions", {}).get("forceinline")
-            if isinstance(value, CPUDispatcher) and not inlined and value not in dispatchers:
+            if isinstance(value, Compiled) and not value.flags.get("forceinline") and value not in dispatchers:
                 setattr(module, name, value.py_func)
     for name, loops in structures.LOOPS.items():
         structures.LOOPS[name] = tuple(getattr(loop, "py_func", loop) for loop in loops)
@@ -93,14 +92,14 @@ def main() -> None:
     found: dict[str, dict[str, object]] = {}
     for precision in ("double", "single"):
         small = case(40, 20)
-        known = {name: set(row.signatures) for name, row in rows().items()}
+        known = {name: set(row.dispatcher.signatures) for name, row in rows().items()}
         for structure in STRUCTURES:
             weights = np.full(structure.weights, 0.01)
             simulator = small.simulator(precision=precision, structure=structure)
             simulator.gradient(small.parameters, small.state, squares, weights)
         for name, row in rows().items():
-            for signature in set(row.signatures) - known[name]:
-                found[f"{name} {precision}"] = report(row.inspect_asm(signature))
+            for signature in set(row.dispatcher.signatures) - known[name]:
+                found[f"{name} {precision}"] = report(row.dispatcher.inspect_asm(signature))
     print(json.dumps(found))
 
 

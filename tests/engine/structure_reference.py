@@ -43,7 +43,7 @@ def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, h
     tp, te = np.tanh(pn / cp), np.tanh(en / cp)
     ps = smaller((1 + f1) * cp * (1 - hp**2) * tp / (1 + hp * tp), pn)
     es = smaller((1 + f2) * cp * hp * (2 - hp) * te / (1 + (1 - hp) * te), en)
-    if structure.limits == "physical":
+    if structure.flux_limits == "conservative":
         ps, es = smaller(ps, cp * (1 - hp)), smaller(es, cp * hp)
     filled = hp + (ps - es) / cp
     perc = cp * filled * (1 - (1 + (filled / beta) ** 4) ** -0.25)
@@ -80,8 +80,8 @@ def bisected(function: Callable, low, high) -> np.ndarray:
 
 def implicit_step(structure: Structure, weights: np.ndarray, *arguments) -> tuple[np.ndarray, ...]:
     """P2 eqs 8-14 and 6: implicit Euler, corrections held over the step or at the new levels."""
-    implicit = structure.kind == "node" and structure.network_state == "implicit"
-    highest = HIGHEST_LEVEL[structure.limits]
+    implicit = structure.kind == "node" and structure.network_coupling == "implicit"
+    highest = HIGHEST_LEVEL[structure.flux_limits]
     real = [np.real(argument) for argument in arguments]
     start = _held_solution(_corrections(structure, weights.real, real, *real[5:]), real)
 
@@ -120,7 +120,7 @@ def _held_solution(held: np.ndarray, arguments) -> np.ndarray:
 
 def explicit_step(structure: Structure, pn, en, cp, ct, kexc, hp, ht):
     """Explicit Euler in substeps; the runoff is the mean of that at the levels left."""
-    highest, total, nothing = HIGHEST_LEVEL[structure.limits], 0.0, np.zeros((4, len(pn)))
+    highest, total, nothing = HIGHEST_LEVEL[structure.flux_limits], 0.0, np.zeros((4, len(pn)))
     for _ in range(structure.substeps):
         total = total + 0.1 * hp**2 * pn + kexc * driving(kexc, ht) ** 3.5 + ct / 4 * ht**5
         dhp, dht = rates((pn, en, cp, ct, kexc), nothing, hp, ht)

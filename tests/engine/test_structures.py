@@ -16,15 +16,17 @@ from hydrocli.structures.structure import Structure
 
 STRUCTURES = {
     "grnn": Structure("grnn"),
-    "grnn, papers, leaky": Structure("grnn", (8,), "leaky_relu", limits="papers"),
+    "grnn, papers, leaky": Structure("grnn", (8,), "leaky_relu", flux_limits="as_published"),
     "grnn, two layers": Structure("grnn", (10, 6), input_scale=(2.0, 1.0, 0.1, 3.0)),
     "ode": Structure("ode"),
-    "ode, papers": Structure("ode", limits="papers"),
+    "ode, papers": Structure("ode", flux_limits="as_published"),
     "ode, explicit": Structure("ode", scheme="explicit", substeps=8),
-    "previous": Structure("node", network_state="previous"),
-    "previous, papers, leaky": Structure("node", (10, 6), "leaky_relu", limits="papers", network_state="previous"),
+    "previous": Structure("node", network_coupling="lagged"),
+    "previous, papers, leaky": Structure(
+        "node", (10, 6), "leaky_relu", flux_limits="as_published", network_coupling="lagged"
+    ),
     "implicit": Structure("node"),
-    "implicit, papers": Structure("node", (7,), limits="papers"),
+    "implicit, papers": Structure("node", (7,), flux_limits="as_published"),
     "implicit, two layers": Structure("node", (10, 6), input_scale=(2.0, 1.0, 0.1, 3.0)),
 }
 NETWORKS = {name: structure for name, structure in STRUCTURES.items() if structure.has_network}
@@ -92,7 +94,9 @@ def test_limits_bind_in_these_cases_and_only_there_they_matter(name):
     """Small stores feel the limits, large ones do not: there both options have the same bits."""
     structure, weights = STRUCTURES[name], weights_of(STRUCTURES[name])
     weights[-4:-2] += 2.0 if structure.kind == "grnn" else 0.0  # biases of f1 and f2: infiltration nearly doubles
-    other = replace(structure, limits="papers" if structure.limits == "physical" else "physical")
+    other = replace(
+        structure, flux_limits="as_published" if structure.flux_limits == "conservative" else "conservative"
+    )
     some = small_stores(40, 30)
     large = replace(some, parameters=some.parameters * np.array([[500], [20], [1], [1], [1]]))
     for basin, expected in ((some, True), (large, False)):
@@ -266,7 +270,7 @@ def test_a_zero_network_is_the_classical_structure(name, classical):
     """Also the gradient of parameters and levels; only the last biases have one of their own."""
     structure = NETWORKS[name]
     some, nothing = small_stores(100, 80), np.zeros(structure.weights)
-    plain = some.simulator(structure=Structure(classical, limits=structure.limits))
+    plain = some.simulator(structure=Structure(classical, flux_limits=structure.flux_limits))
     hybrid = some.simulator(structure=structure)
     expected, final = plain.simulate(some.parameters, some.state)
     discharge, state = hybrid.simulate(some.parameters, some.state, nothing)

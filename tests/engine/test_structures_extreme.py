@@ -17,13 +17,13 @@ STEPS = 150
 EPS = np.finfo(np.float64).eps
 STRUCTURES = {
     "grnn": Structure("grnn"),
-    "grnn, papers": Structure("grnn", limits="papers"),
+    "grnn, papers": Structure("grnn", flux_limits="as_published"),
     "ode": Structure("ode"),
-    "ode, papers": Structure("ode", limits="papers"),
-    "previous": Structure("node", network_state="previous"),
-    "previous, papers": Structure("node", network_state="previous", limits="papers"),
+    "ode, papers": Structure("ode", flux_limits="as_published"),
+    "previous": Structure("node", network_coupling="lagged"),
+    "previous, papers": Structure("node", network_coupling="lagged", flux_limits="as_published"),
     "implicit": Structure("node"),
-    "implicit, papers": Structure("node", limits="papers"),
+    "implicit, papers": Structure("node", flux_limits="as_published"),
 }
 SOLVERS = [name for name, structure in STRUCTURES.items() if structure.has_solver]
 DEVIATIONS = (0.01, 0.3, 1.0, 3.0)
@@ -97,7 +97,7 @@ def test_levels_counted_as_converged_solve_the_equations(corners, name):
     had become as narrow as the tolerance, the step may be some times that.
     """
     structure = STRUCTURES[name]
-    highest = HIGHEST_LEVEL[structure.limits]
+    highest = HIGHEST_LEVEL[structure.flux_limits]
     for weights in networks(structure):
         simulator = corners.simulator(structure=structure)
         levels, checked = path(simulator, corners, weights), 0
@@ -124,7 +124,7 @@ def linearised(structure: Structure, weights: np.ndarray, x, old: np.ndarray, ne
     """Residuals [2, n], Jacobian [2, 2, n] and what rounding may add to the residuals."""
 
     def residual(levels):
-        at = old if structure.network_state == "previous" else levels
+        at = old if structure.network_coupling == "lagged" else levels
         f = phi1(structure, weights, (*at, *x[:2])) if structure.has_network else np.zeros((4, len(x[0])))
         return levels - old - np.stack(rates(x, f, *levels))
 

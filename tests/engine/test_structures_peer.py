@@ -19,9 +19,9 @@ DEVIATION = 0.1
 """Of the weights: corrections of some tenths in rain of some millimetres."""
 
 PEERS = {
-    "gr4_mlp": Structure("grnn", limits="papers"),
-    "gr4_ode": Structure("ode", limits="papers"),
-    "gr4_ude": Structure("node", limits="papers", network_state="previous"),
+    "gr4_mlp": Structure("grnn", flux_limits="as_published"),
+    "gr4_ode": Structure("ode", flux_limits="as_published"),
+    "gr4_ude": Structure("node", flux_limits="as_published", network_coupling="lagged"),
 }
 
 

@@ -6,27 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from hydrocli.mapping.cnn import Cnn
-from hydrocli.mapping.combined import Combined
-from hydrocli.mapping.mlp import Mlp
-from hydrocli.mapping.multilinear import Multilinear
-from hydrocli.mapping.multipower import Multipower
-from hydrocli.mapping.rows import ParameterRow
-from hydrocli.mapping.started import Started
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.composition import CompositeMapping, PartiallyFrozenMapping
+from hydrocli.mapping.direct import Uniform
+from hydrocli.mapping.neural import Cnn, Mlp
+from hydrocli.mapping.parameter_table import ParameterSpec
+from hydrocli.mapping.regression import Multilinear, Multipower
 
 N_CELLS = 7
 CELLS = np.array([True, True, False, True, True, False, True])
 FIELD = np.linspace(0.2, 0.9, N_CELLS)
 
 
-def rows() -> list[ParameterRow]:
+def rows() -> list[ParameterSpec]:
     return [
-        ParameterRow("cp", 1e-6, 1000.0, 200.0),
-        ParameterRow("ct", 1e-6, 1000.0, 500.0, calibrated=False),
-        ParameterRow("kexc", -50.0, 50.0, 0.0),
-        ParameterRow("bkw", 1e-3, 1.0, FIELD, calibrated=False),
-        ParameterRow("hp", 1e-6, 0.999999, FIELD),
+        ParameterSpec("cp", 1e-6, 1000.0, 200.0),
+        ParameterSpec("ct", 1e-6, 1000.0, 500.0, calibrated=False),
+        ParameterSpec("kexc", -50.0, 50.0, 0.0),
+        ParameterSpec("bkw", 1e-3, 1.0, FIELD, calibrated=False),
+        ParameterSpec("hp", 1e-6, 0.999999, FIELD),
     ]
 
 
@@ -36,7 +33,7 @@ NAMES = ("slope", "forest", "dd")
 PLACE = np.array([2, 2, 3, 3, 3, 4, 6]), np.array([7, 8, 7, 8, 9, 8, 0])  # the last cell has no neighbour
 
 
-def uniform_rows() -> list[ParameterRow]:
+def uniform_rows() -> list[ParameterSpec]:
     """The calibrated rows begin at one value, kexc at a bound."""
     return [replace(row, value={"kexc": -50.0, "hp": 0.3}.get(row.symbol, row.value)) for row in rows()]
 
@@ -57,16 +54,16 @@ def cnn(**options: object) -> Cnn:
     return Cnn(uniform_rows(), CELLS, DESCRIPTORS, PLACE, **{"channels": (4, 3)} | options)
 
 
-def combined() -> Combined:
+def combined() -> CompositeMapping:
     """A network for cp and hp, one value of kexc."""
     ours = [replace(row, calibrated=row.symbol in ("cp", "hp")) for row in uniform_rows()]
     others = [replace(row, calibrated=row.symbol == "kexc") for row in uniform_rows()]
     parts = Mlp(ours, CELLS, DESCRIPTORS, (5,)), Uniform(others, CELLS)
-    return Combined(parts, [np.array([0, 4]), np.array([2])])
+    return CompositeMapping(parts, [np.array([0, 4]), np.array([2])])
 
 
-def started() -> Started:
+def started() -> PartiallyFrozenMapping:
     """Every second control of the two parts."""
     whole = combined()
     size = whole.lower.size
-    return Started(whole, np.linspace(0.1, 0.9, size), np.arange(size) % 2 == 0)
+    return PartiallyFrozenMapping(whole, np.linspace(0.1, 0.9, size), np.arange(size) % 2 == 0)

@@ -26,20 +26,18 @@ from mapping_harness import (
 
 import hydrocli.mapping
 from hydrocli.errors import ConfigurationError, Errors
-from hydrocli.mapping.bounds import bounded, bounded_transpose, normalised
-from hydrocli.mapping.distributed import Distributed
-from hydrocli.mapping.fixed import Fixed
-from hydrocli.mapping.layers import Layers
+from hydrocli.mapping.bounds import denormalise, denormalise_transpose, normalise
+from hydrocli.mapping.composition import FrozenMapping
+from hydrocli.mapping.direct import Distributed, Uniform
+from hydrocli.mapping.layers import Layers, Neighbourhood
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
-from hydrocli.mapping.rows import ParameterRow, continued
-from hydrocli.mapping.uniform import Uniform
-from hydrocli.mapping.window import Window
+from hydrocli.mapping.parameter_table import ParameterSpec, with_values
 
 SOME = {"cp": ("slope",), "kexc": ("forest", "dd")}
 KINDS: dict[str, Callable[[], Mapping]] = {
     "uniform": lambda: Uniform(rows(), CELLS),
     "distributed": lambda: Distributed(rows(), CELLS),
-    "fixed": lambda: Fixed(rows(), CELLS),
+    "fixed": lambda: FrozenMapping(rows(), CELLS),
     "multilinear": multilinear,
     "multilinear of some": lambda: multilinear(used=SOME),
     "multipower": multipower,
@@ -63,13 +61,13 @@ def test_no_mapping_escapes_the_exam() -> None:
     found = set()
     for module in pkgutil.iter_modules(hydrocli.mapping.__path__):
         for _, kind in inspect.getmembers(importlib.import_module(f"hydrocli.mapping.{module.name}"), inspect.isclass):
-            if hasattr(kind, "transpose") and kind not in (Mapping, DescriptorMapping, Layers, Window):
+            if hasattr(kind, "transpose") and kind not in (Mapping, DescriptorMapping, Layers, Neighbourhood):
                 found.add(kind)
     assert found == {type(build()) for build in KINDS.values()}
 
 
 def test_fixed_maps_have_no_control_and_owe_nothing() -> None:
-    mapping = Fixed(rows(), CELLS)
+    mapping = FrozenMapping(rows(), CELLS)
     assert mapping.lower.size == mapping.first_guess().size == len(mapping.names) == 0
     maps = mapping.parameters(mapping.first_guess())
     for values, row in zip(maps, rows(), strict=True):
@@ -155,12 +153,12 @@ def test_the_first_gradient_parts_the_cells(build) -> None:
 @by_descriptors
 def test_places_tell_where_a_control_stands(build) -> None:
     mapping = build()
-    assert len(set(mapping.places)) == len(mapping.places) == len(mapping.names)
-    last = max(place.layer for place in mapping.places)
+    assert len(set(mapping.weight_indices)) == len(mapping.weight_indices) == len(mapping.names)
+    last = max(place.layer for place in mapping.weight_indices)
     rng = np.random.default_rng(3)
     control = mapping.first_guess()
     before = mapping.parameters(control)
-    for number, place in enumerate(mapping.places):
+    for number, place in enumerate(mapping.weight_indices):
         if place.layer == last and place.array == "bias":
             moved = control.copy()
             moved[number] += rng.uniform(0.5, 1.0)
@@ -170,12 +168,12 @@ def test_places_tell_where_a_control_stands(build) -> None:
 
 def test_bounds_are_met_exactly_and_inverted() -> None:
     lower, upper = np.array([1e-6, 1e-3, -50.0, 0.1]), np.array([1000.0, 1.0, 50.0, 0.3])
-    assert np.array_equal(bounded(np.zeros(4), lower, upper), lower)
-    assert np.array_equal(bounded(np.ones(4), lower, upper), upper)
+    assert np.array_equal(denormalise(np.zeros(4), lower, upper), lower)
+    assert np.array_equal(denormalise(np.ones(4), lower, upper), upper)
     z = np.array([0.1, 0.3, 0.7, 0.9])
-    np.testing.assert_allclose(normalised(bounded(z, lower, upper), lower, upper), z, rtol=1e-13)
-    dot = np.vdot(bounded(z + 1e-30j, lower, upper).imag / 1e-30, z)
-    assert np.vdot(np.ones(4), bounded_transpose(z, lower, upper, z)) == pytest.approx(dot, rel=1e-14)
+    np.testing.assert_allclose(normalise(denormalise(z, lower, upper), lower, upper), z, rtol=1e-13)
+    dot = np.vdot(denormalise(z + 1e-30j, lower, upper).imag / 1e-30, z)
+    assert np.vdot(np.ones(4), denormalise_transpose(z, lower, upper, z)) == pytest.approx(dot, rel=1e-14)
 
 
 def test_uniform_is_one_value_and_starts_from_the_mean_of_a_field() -> None:
@@ -206,16 +204,20 @@ def test_distributed_has_controls_in_the_calibrated_cells_only() -> None:
 def test_a_distributed_stage_goes_on_from_a_uniform_one_and_back() -> None:
     uniform = Uniform(rows(), CELLS)
     found = uniform.parameters(np.array([1.0, 0.0, 0.3]))  # at the bounds, too
-    distributed = Distributed(continued(rows(), found), CELLS)
+    distributed = Distributed(with_values(rows(), found), CELLS)
     np.testing.assert_allclose(distributed.parameters(distributed.first_guess()), found, rtol=1e-14)
-    back = Uniform(continued(rows(), found), CELLS)
+    back = Uniform(with_values(rows(), found), CELLS)
     np.testing.assert_allclose(back.first_guess(), [1.0, 0.0, 0.3], rtol=1e-14)
 
 
 def test_first_guesses_outside_the_bounds_are_refused_all_at_once() -> None:
     field = FIELD.copy()
     field[3], field[5] = np.nan, 7.0
-    broken = [ParameterRow("cp", 1.0, 1000.0, 0.5), ParameterRow("ct", 1.0, 9.0, 9.0), ParameterRow("hp", 0, 1, field)]
+    broken = [
+        ParameterSpec("cp", 1.0, 1000.0, 0.5),
+        ParameterSpec("ct", 1.0, 9.0, 9.0),
+        ParameterSpec("hp", 0, 1, field),
+    ]
     with pytest.raises(Errors) as raised:
         Distributed(broken, CELLS)
     first, second = raised.value.errors
@@ -226,6 +228,6 @@ def test_first_guesses_outside_the_bounds_are_refused_all_at_once() -> None:
 
 def test_empty_bounds_and_nothing_calibrated_are_refused() -> None:
     with pytest.raises(Errors, match=r"cp: the bounds \[5, 5\] leave nothing between them"):
-        Uniform([ParameterRow("cp", 5.0, 5.0, 5.0)], CELLS)
+        Uniform([ParameterSpec("cp", 5.0, 5.0, 5.0)], CELLS)
     with pytest.raises(Errors, match="no parameter is calibrated"):
-        Uniform([ParameterRow("cp", 5.0, 5.0, 5.0, calibrated=False)], CELLS)
+        Uniform([ParameterSpec("cp", 5.0, 5.0, 5.0, calibrated=False)], CELLS)

@@ -23,8 +23,8 @@ from mapping_harness import (
 from scipy.ndimage import correlate
 
 from hydrocli.errors import Errors, InputError
-from hydrocli.mapping.cnn import Cnn
 from hydrocli.mapping.descriptors import Scaling
+from hydrocli.mapping.neural import Cnn
 
 SOME = {"cp": ("slope",), "kexc": ("forest", "dd")}
 
@@ -73,8 +73,8 @@ def test_mlp_by_hand(activation: str, function: Callable) -> None:
     first, second = control[:6].reshape(2, 3), control[8:14].reshape(3, 2)
     x = second @ function(first @ DESCRIPTORS + control[6:8, None]) + control[14:, None]
     np.testing.assert_allclose(mapping.parameters(control)[2], -50 + 100 / (1 + np.exp(-x[1])), rtol=1e-12)
-    assert mapping.places[3] == (1, "weight", 1, 0, None)
-    assert mapping.places[7] == (1, "bias", 1, None, None)
+    assert mapping.weight_indices[3] == (1, "weight", 1, 0, None)
+    assert mapping.weight_indices[7] == (1, "bias", 1, None, None)
 
 
 def test_controls_at_rest_stay_where_they_are() -> None:
@@ -122,9 +122,9 @@ def test_cnn_agrees_with_convolutions_of_the_raster() -> None:
         planes = np.tanh(np.array(sums) + biases[:, None, None])
     x = control[at : at + 6].reshape(3, 2) @ planes[:, row, column] + control[at + 6 :, None]
     np.testing.assert_allclose(mapping.parameters(control)[2], -50 + 100 / (1 + np.exp(-x[1])), rtol=1e-11)
-    assert mapping.places[10] == (1, "weight", 0, 1, 1)
-    assert mapping.places[-3] == (3, "bias", 0, None, None)
-    assert mapping.places[-9] == (3, "weight", 0, 0, None)
+    assert mapping.weight_indices[10] == (1, "weight", 0, 1, 1)
+    assert mapping.weight_indices[-3] == (3, "bias", 0, None, None)
+    assert mapping.weight_indices[-9] == (3, "weight", 0, 0, None)
 
 
 def test_cnn_does_not_care_for_the_order_of_cells_or_for_what_is_far() -> None:

@@ -91,7 +91,7 @@ def write_run(
     means = {"precipitation": rain, "pet": np.full_like(rain, 0.1)}
     symbols = () if structure == "gr" else INSIDE
     means |= {symbol: _inside(symbol, rain, random) for symbol in symbols}
-    table = schemas.catchments([LOOKED_AT[symbol] for symbol in symbols])
+    table = schemas.catchment_timeseries([LOOKED_AT[symbol] for symbol in symbols])
     write_series(folder, table, size.codes, size.times, means, run=run)
     if symbols:
         _write_inside(folder, size, run, simulated, {symbol: means[symbol] for symbol in BOOKED}, random)
@@ -186,12 +186,14 @@ def _inside(symbol: str, rain: np.ndarray, random: np.random.Generator) -> np.nd
 def _write_inside(
     folder: Path, size: Size, run: str, simulated: np.ndarray, books: dict[str, np.ndarray], random: np.random.Generator
 ) -> None:
-    table = schemas.without_network([LOOKED_AT[symbol] for symbol in BOOKED])
+    table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BOOKED])
     series = books | {"exchange": 0.5 * books["exchange"], "simulated": 0.9 * simulated}
     write_series(folder, table, size.codes, size.times, series, run=run)
     place, crs = _place(size)
     values = {symbol: random.random(size.rows * size.columns) for symbol in INSIDE}
-    write_table(folder, schemas.means([LOOKED_AT[symbol] for symbol in INSIDE]), place | values, run=run, crs_wkt=crs)
+    write_table(
+        folder, schemas.mean_maps([LOOKED_AT[symbol] for symbol in INSIDE]), place | values, run=run, crs_wkt=crs
+    )
     level, forcing = (part.ravel() for part in np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 10, 7), indexing="ij"))
     rows: dict[str, Any] = {name: [] for name in ("flux", "level", "forcing")}
     values = {name: np.zeros(0) for name in ("level_value", "forcing_value", "classical", "corrected")}
@@ -201,7 +203,7 @@ def _write_inside(
         classical = (1 - level) * forcing
         new = {"level_value": level, "forcing_value": forcing, "classical": classical, "corrected": 1.2 * classical}
         values = {name: np.r_[values[name], new[name]] for name in values}
-    write_table(folder, schemas.RESPONSE, rows | values, run=run)
+    write_table(folder, schemas.RESPONSE_SURFACES, rows | values, run=run)
 
 
 def _write_scores(folder: Path, size: Size, run: str, observed: np.ndarray, simulated: np.ndarray) -> None:
@@ -258,7 +260,7 @@ def _write_history(folder: Path, run: str) -> None:
         "seconds": np.arange(15.0),
     }
     columns["batch_cost"] = np.full(15, np.nan)
-    write_table(folder, schemas.HISTORY, columns, run=run)
+    write_table(folder, schemas.CONVERGENCE, columns, run=run)
     control = {"name": list(SYMBOLS), "value": [0.0, 0.5, 0.5, 1.0, 0.2], "lower": np.zeros(5), "upper": np.ones(5)}
     write_table(folder, schemas.CONTROL, {**control, "gradient": np.zeros(5)}, run=run)
 

@@ -34,7 +34,10 @@ def of(frame: pd.DataFrame, gauge: str) -> pd.DataFrame:
 
 def test_hydrograph(folder: Path, source: Source) -> None:
     figure = hydrographs.draw_hydrograph(source.hydrographs["G01"], source.about.periods)
-    expected, rain = of(table(folder, "discharge"), "G01"), of(table(folder, "catchments"), "G01")["precipitation"]
+    expected, rain = (
+        of(table(folder, "discharge"), "G01"),
+        of(table(folder, "catchment_timeseries"), "G01")["precipitation"],
+    )
     top, linear, logarithmic = figure.axes
     for axis in (linear, logarithmic):
         observed, simulated = axis.lines
@@ -167,10 +170,10 @@ def test_correlations_against_pandas(folder: Path, source: Source) -> None:
 
 
 def test_convergence(folder: Path, source: Source) -> None:
-    history = source.table("history")
+    history = source.table("convergence")
     assert history is not None
     figure = convergence.draw_convergence(convergence.stages(history))
-    expected = table(folder, "history")
+    expected = table(folder, "convergence")
     for axis, column in zip(figure.axes, ("cost", "gradient_norm"), strict=True):
         shown = np.concatenate([np.asarray(line.get_ydata()) for line in axis.lines])
         np.testing.assert_array_equal(shown, expected[column].dropna())
@@ -215,7 +218,7 @@ def test_scores_and_errors(folder: Path, source: Source) -> None:
 
 
 def test_corrections(hybrid: Path, inside: Source) -> None:
-    catchment = of(table(hybrid, "catchments"), "G00")
+    catchment = of(table(hybrid, "catchment_timeseries"), "G00")
     factors = corrections.factors("node", inside.catchments["G00"])
     assert list(factors) == ["1 + f1, rain", "1 + f2, evaporation", "1 + f3, exchange", "1 + f4, outflow"]
     np.testing.assert_array_equal(factors["1 + f3, exchange"], 1 + catchment["f3"])
@@ -244,10 +247,10 @@ def test_heatmap_is_sorted(inside: Source) -> None:
 
 
 def test_response(hybrid: Path, inside: Source) -> None:
-    response = inside.table("response")
+    response = inside.table("response_surfaces")
     assert response is not None
     surfaces = corrections.surfaces(response)
-    expected = table(hybrid, "response").query("flux == 'exchange'")
+    expected = table(hybrid, "response_surfaces").query("flux == 'exchange'")
     pivot = expected.pivot_table(index="level_value", columns="forcing_value", values="corrected")
     assert [surface.flux for surface in surfaces] == ["infiltration", "exchange"]
     np.testing.assert_array_equal(surfaces[1].corrected, pivot)
@@ -260,10 +263,10 @@ def test_response(hybrid: Path, inside: Source) -> None:
 def test_cumulated_water_with_and_without_the_network(hybrid: Path, inside: Source) -> None:
     code = inside.largest
     assert code == "G00"
-    here, without = inside.catchments[code], inside.parts("without_network")[code]
+    here, without = inside.catchments[code], inside.parts("no_correction")[code]
     runs = {"with": balance.cumulated(here["time"], here["precipitation"], here)}
     runs["without"] = balance.cumulated(without["time"], here["precipitation"], without)
-    rain = of(table(hybrid, "catchments"), code)["precipitation"].sum()
+    rain = of(table(hybrid, "catchment_timeseries"), code)["precipitation"].sum()
     shares = {"evapotranspiration": 0.4, "runoff": 0.3, "storage": 0.2, "left": 0.1}
     for name, share in shares.items():
         np.testing.assert_allclose(getattr(runs["with"], name)[-1], share * rain, rtol=1e-9)
@@ -275,5 +278,5 @@ def test_units_and_words_come_from_the_file(folder: Path) -> None:
     parameters = found(read(folder), "parameters")
     assert parameters is not None
     assert parameters.label("cp") == "production capacity [mm]"
-    assert found(read(folder), "response") is None
+    assert found(read(folder), "response_surfaces") is None
     assert found(read(folder), "no such table") is None

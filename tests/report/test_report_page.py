@@ -67,7 +67,10 @@ def test_tables_have_rows_and_texts_are_escaped(page: Path) -> None:
     ("missing", "left"),
     [
         (("scores", "domain", "balance"), {"hydrograph_G00", "flow_duration", "cost_and_gradient"}),
-        (("catchments", "history", "events", "signatures", "parameters"), {"domain", "hydrograph_G00", "descriptors"}),
+        (
+            ("catchment_timeseries", "convergence", "events", "signatures", "parameters"),
+            {"domain", "hydrograph_G00", "descriptors"},
+        ),
         (("discharge",), {"domain", "cost_and_gradient", "parameter_maps"}),
     ],
 )
@@ -79,7 +82,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path, missing: tuple[str, ...], l
         page = run_page(Source(read(folder)))
     assert all(section.blocks for section in page.sections)
     assert {picture.name for picture in pictures(page)} >= left
-    owned = {"domain": "domain", "discharge": "hydrograph_G00", "history": "cost_and_gradient"}
+    owned = {"domain": "domain", "discharge": "hydrograph_G00", "convergence": "cost_and_gradient"}
     assert not {owned.get(name) for name in missing} & {picture.name for picture in pictures(page)}
 
 

@@ -84,6 +84,6 @@ def all_tables() -> list[Table]:
     open_ones = {
         "parameters": schemas.parameters(["cp", "ct", "kexc", "akw", "bkw", "hp"]),
         "domain": schemas.domain(["slope", "dd"], ["V3524010", "V3515010"]),
-        "catchments": schemas.catchments([STATES["hp"], STATES["ht"]]),
+        "catchment_timeseries": schemas.catchment_timeseries([STATES["hp"], STATES["ht"]]),
     }
     return [open_ones.get(name, table) for name, table in schemas.TABLES.items()]

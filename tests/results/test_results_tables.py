@@ -47,7 +47,7 @@ def test_round_trip_with_units_and_nulls(table: Table, tmp_path: Path, grid: Gri
     for column in table.columns[1:]:
         field = arrow.schema.field(column.name)
         assert field.metadata[b"unit"].decode() == column.unit
-        assert field.metadata[b"description"].decode() == column.words
+        assert field.metadata[b"description"].decode() == column.description
         if column.kind == "time":
             assert str(field.type) == "timestamp[us, tz=UTC]"
             found = arrow[column.name].cast("timestamp[us]").to_numpy()

@@ -21,8 +21,8 @@ from hydrocli.basin.grid import Grid
 from hydrocli.errors import InputError
 from hydrocli.results import schemas, write
 from hydrocli.results.folder import RunFolder, read_manifest, status
-from hydrocli.results.log import append, mend, read_log
-from hydrocli.results.write import plain, replacing, write_json, write_maps, write_series, write_table, write_text
+from hydrocli.results.log import append, read_log, repair_last_line
+from hydrocli.results.write import atomic_write, plain, write_json, write_maps, write_series, write_table, write_text
 
 WRITER = """
     import os, sys
@@ -59,6 +59,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path, spawn: Spawn) -> None:
     """A writer is killed 36 times, each killed one taken over by the next; every final name is readable each time."""
     import rasterio
@@ -183,7 +184,7 @@ def test_error_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "old")
 
     def fail_half_way() -> None:
-        with replacing(tmp_path / "a.txt") as file:
+        with atomic_write(tmp_path / "a.txt") as file:
             file.write(b"new")
             raise ZeroDivisionError
 
@@ -224,7 +225,7 @@ def test_log_with_a_torn_line(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"time": "2014-09-15T01:0')
     assert [line["event"] for line in read_log(path)] == ["start"]
-    mend(path)
+    repair_last_line(path)
     append(path, "end", "warning", sentence="two\nlines")
     first, last = read_log(path)
     assert (first["cells"], first["cost"], first["level"]) == (3, None, "info")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,21 +12,24 @@ from runs_harness import Dask, call, configuration, part_of_dask
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(once: Callable[..., Path]) -> Path:
     """Where what was read from the sample is kept."""
-    return tmp_path_factory.mktemp("store")
+    return once("store", lambda folder: None)
 
 
 @pytest.fixture(scope="session")
-def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(store: Path, once: Callable[..., Path]) -> Path:
     """YAML of a run that is calibrated, validated and has its signatures; its folder `short` lies beside it.
 
     Tests read it only.
     """
-    file = configuration(tmp_path_factory.mktemp("finished") / "short.yaml", store)
-    for command in ("calibrate", "validate", "signatures"):
-        call(command, file)
-    return file
+
+    def fill(folder: Path) -> None:
+        file = configuration(folder / "short.yaml", store)
+        for command in ("calibrate", "validate", "signatures"):
+            call(command, file)
+
+    return once("finished", fill) / "short.yaml"
 
 
 @pytest.fixture

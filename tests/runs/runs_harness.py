@@ -159,7 +159,16 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-CALIBRATED_TABLES = ("parameters", "control", "history", "discharge", "states", "domain", "catchments", "balance")
+CALIBRATED_TABLES = (
+    "parameters",
+    "control",
+    "convergence",
+    "discharge",
+    "states",
+    "domain",
+    "catchment_timeseries",
+    "balance",
+)
 
 
 def assert_same_bits(one: Path, other: Path, tables: Sequence[str] = CALIBRATED_TABLES) -> None:
@@ -167,7 +176,7 @@ def assert_same_bits(one: Path, other: Path, tables: Sequence[str] = CALIBRATED_
     for name in tables:
         first, second = (
             pq.read_table(folder / f"{name}.parquet", partitioning=None).drop_columns(
-                ["run", "seconds"] if name == "history" else ["run"]
+                ["run", "seconds"] if name == "convergence" else ["run"]
             )
             for folder in (one, other)
         )

@@ -23,11 +23,10 @@ import yaml
 from runs_harness import ROOT, SAMPLE, assert_readable, assert_same_bits, call, command, configuration, manifest
 
 from hydrocli.campaign import worker
-from hydrocli.campaign.batch import Options, _Call, items_of_campaign
+from hydrocli.campaign.batch import Options, _Call, campaign_run_specs
 from hydrocli.campaign.worker import Ending, Task, perform
 from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
-from hydrocli.execution.progress import Console
 from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
@@ -94,7 +93,7 @@ def test_every_run_is_done_and_the_table_says_so(done: Path) -> None:
     assert [row["cells"] for row in rows] == [12, 7, 12, 7]
     for row in rows:
         folder = done.parent / "trial" / row["model"] / row["item"]
-        assert row["cost"] == pq.read_table(folder / "history.parquet")["cost"].to_pylist()[-1]
+        assert row["cost"] == pq.read_table(folder / "convergence.parquet")["cost"].to_pylist()[-1]
         assert row["cost"] == pytest.approx(1 - row["nse"])
         assert (folder / "scores.parquet").exists()
     shown = call("status", done, "--json")
@@ -267,9 +266,9 @@ def test_force_sets_another_run_aside_but_not_its_own_start(done: Path, tmp_path
 
 
 def plain_task(done: Path, folder: Path, *steps: str) -> Task:
-    from hydrocli.config import load, plain
+    from hydrocli.config import load, to_dict
 
-    values = plain(load(folders(done)["few/S0004"])) | {"folder": str(folder)}
+    values = to_dict(load(folders(done)["few/S0004"])) | {"folder": str(folder)}
     return Task("few/S0004", str(folder), values, steps)
 
 
@@ -318,7 +317,7 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
 
 def test_what_another_process_did_meanwhile_has_not_failed(done: Path) -> None:
     file = load_campaign(done)
-    call = _Call(file, items_of_campaign(file), Options(), Console(quiet=True))
+    call = _Call(file, campaign_run_specs(file), Options())
     call.endings["few/S0004"] = Ending("few/S0004", HELD, "held by another process")
     assert {row["state"] for row in call.rows()} == {"done"}
     call.endings["few/S0004"] = Ending("few/S0004", 1, "a bug")

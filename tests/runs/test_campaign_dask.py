@@ -28,7 +28,7 @@ def campaign(folder: Path, store: Path, name: str) -> Path:
     models = {"few": {}, "many": {"optimiser": LONG}}
     values = {"name": name, "folder": name, "base": "base.yaml", "models": {name: models[name]}}
     file = folder / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(values | {"catchments": {"codes": ["S0004"]}, "then": []}))
+    file.write_text(yaml.safe_dump(values | {"catchments": {"codes": ["S0004"]}, "after_calibration": []}))
     return file
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from runs_harness import ROOT, Dask, assert_same_bits, call, command, configuration
 
-from hydrocli.config import load, numbers_hash, together
+from hydrocli.config import load, numbers_hash, regional_members
 from hydrocli.errors import NumericalError
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.regional import Region
 from hydrocli.experiment.setup import Case, ingested
 
@@ -25,7 +24,7 @@ FIRST: dict[str, Any] = {
     "gauges.calibration": ["S0001"],
     "gauges.validation": [],
     "regional": {"basins": ["b2.yaml", "b3.yaml"]},
-    "structure": {"kind": "grnn", "network": {"hidden": [4], "inputs": "scaled"}},
+    "structure": {"kind": "grnn", "network": {"hidden": [4], "input_scaling": "max"}},
     "mapping": {"kind": "mlp", "hidden": [4]},
     "first_guess": {"kind": "given"},
     "optimiser": {"kind": "adam", "iterations": 60, "batches": {"basins": 2}},
@@ -76,7 +75,7 @@ def test_errors_of_a_basin_come_out_as_they_are(dask: Dask, store: Path, tmp_pat
     file = region(tmp_path, store, "run")
     experiment = load(file, [f"execution.cluster={dask.address}"])
     assert numbers_hash(experiment) == numbers_hash(load(file))
-    several = Region([Case(member, ingested(member, Console(quiet=True))) for member in together(experiment)])
+    several = Region([Case(member, ingested(member)) for member in regional_members(experiment)])
     try:
         problem = several.stages[0].problem([])
         with pytest.raises(NumericalError):

@@ -28,7 +28,6 @@ from runs_harness import (
 
 from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.names import PARAMETERS
 
@@ -69,7 +68,7 @@ def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
 def test_threads_and_memory_change_no_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 cells give threads something to share, and 64 kB hold a few rows of states only."""
     monkeypatch.setattr(order, "CHUNK", 16)
-    monkeypatch.setattr("hydrocli.config.section.LEAST_MEMORY", 1)
+    monkeypatch.setattr("hydrocli.config.base.LEAST_MEMORY", 1)
     for threads, memory in ((1, 2 * 10**9), (2, 2 * 10**9), (1, 65536), (3, 65536)):
         changes = DISTRIBUTED | {"execution": {"threads": threads, "memory": memory}}
         call("calibrate", configuration(tmp_path / f"{threads}-{memory}.yaml", store, changes=changes))
@@ -88,7 +87,7 @@ def test_single_precision_is_near(store: Path, tmp_path: Path) -> None:
     for gauge in ("S0001", "S0004"):
         double, single = (series(tmp_path / f"simulated-{p}", gauge)[1] for p in ("double", "single"))
         assert 0 < np.max(np.abs(double - single)) < 1e-5 * double.max()
-    double, single = (table(tmp_path / precision, "history")["cost"] for precision in ("double", "single"))
+    double, single = (table(tmp_path / precision, "convergence")["cost"] for precision in ("double", "single"))
     assert abs(double[0] - single[0]) < 1e-5
 
 
@@ -173,14 +172,14 @@ def test_ingest_and_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def noise_free(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample") / "basin"
     options = ("--cells", "50", "--gauges", "2", "--seed", "3", "--noise", "0", "--gaps", "0", "--encoding", "ldd")
-    call("sample", folder, *options, "--start", "2019-10-01", "--end", "2019-10-21")
+    call("synthetic", folder, *options, "--start", "2019-10-01", "--end", "2019-10-21")
     return folder
 
 
 def test_a_noise_free_sample_is_its_truth(noise_free: Path) -> None:
     """The discharge that was written is that of the true maps, to the digits of the file."""
     experiment = load(noise_free / "config.yaml")
-    case = Case(experiment, ingested(experiment, Console(quiet=True)))
+    case = Case(experiment, ingested(experiment))
     network, maps = case.basin.network, []
     for symbol in PARAMETERS:
         with rasterio.open(noise_free / "truth" / f"{symbol}.tif") as raster:
@@ -199,13 +198,13 @@ def test_a_sample_runs(noise_free: Path) -> None:
     scores = {row["scenario"]: row["nse"] for row in rows(call("validate", file, "--json"))}
     assert scores["calibration"] > 0.8
     call("signatures", file)
-    assert "not empty" in call("sample", noise_free, status=2).stderr
+    assert "not empty" in call("synthetic", noise_free, status=2).stderr
 
 
 def test_a_region_runs(tmp_path: Path) -> None:
     """All catchments in one sweep; three in four calibrate, the others validate."""
-    options = ("--region", "--catchments", "8", "--areas", "6-40", "--truth", "uniform", "--law", "infiltration")
-    call("sample", tmp_path / "r", *options, "--end", "2019-09-21", "--noise", "0")
+    options = ("--region", "--catchments", "8", "--areas", "6-40", "--truth", "uniform", "--true-model", "infiltration")
+    call("synthetic", tmp_path / "r", *options, "--end", "2019-09-21", "--noise", "0")
     listed = (tmp_path / "r" / "catchments.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in listed] == ["code", *(f"C000{number}" for number in range(1, 9))]
     file = tmp_path / "r" / "config.yaml"
@@ -214,14 +213,14 @@ def test_a_region_runs(tmp_path: Path) -> None:
     assert [code for code, scenario in scores.items() if "spatio" in scenario] == ["C0004", "C0008"]
     campaign = load_campaign(tmp_path / "r" / "campaign.yaml").campaign
     assert campaign.catchments.table == tmp_path / "r" / "catchments.csv"
-    assert "must be one of" in call("sample", tmp_path / "s", "--law", "darcy", status=2).stderr
+    assert "is not one of" in call("synthetic", tmp_path / "s", "--true-model", "darcy", status=2).stderr
 
 
 @pytest.mark.parametrize(
     ("step", "end", "steps"), [("15min", "2019-09-07", 576), ("1d", "2020-03-01", 182), ("3h", "2019-10-01", 240)]
 )
 def test_other_steps(step: str, end: str, steps: int, tmp_path: Path) -> None:
-    call("sample", tmp_path / "s", "--cells", "50", "--gauges", "2", "--end", end, "--step", step)
+    call("synthetic", tmp_path / "s", "--cells", "50", "--gauges", "2", "--end", end, "--step", step)
     file = tmp_path / "s" / "config.yaml"
     call("calibrate", file, *sets("first_guess={kind: given}", "optimiser.iterations=15"))
     folder = tmp_path / "s" / "runs" / "sample"
@@ -230,7 +229,7 @@ def test_other_steps(step: str, end: str, steps: int, tmp_path: Path) -> None:
     assert manifest(folder)["counts"]["steps"] == steps
     times = series(folder, "S0001")[0]
     assert set(np.diff(times).astype(int)) == {load(file).period.step}
-    history = table(folder, "history")["cost"]
+    history = table(folder, "convergence")["cost"]
     assert history[-1] < 0.7 * history[0]
     assert np.abs(table(folder, "balance")["closure_error"]).max() < 1e-6
 
@@ -252,7 +251,7 @@ def test_a_twin_gives_its_parameters_back(store: Path, tmp_path: Path) -> None:
         "optimiser": {"kind": "lbfgsb", "iterations": 300, "cost_tolerance": 1e-16, "gradient_tolerance": 1e-10},
     }
     call("calibrate", configuration(tmp_path / "twin.yaml", store, changes=changes))
-    found, history = table(tmp_path / "twin", "parameters"), table(tmp_path / "twin", "history")
+    found, history = table(tmp_path / "twin", "parameters"), table(tmp_path / "twin", "convergence")
     assert history["cost"][-1] < 1e-7
     for symbol, value in truth.items():
         np.testing.assert_allclose(found[symbol], value, rtol=0.01, err_msg=symbol)
@@ -291,7 +290,7 @@ def test_every_shipped_configuration_runs(
         printed = rows(call(name, here, *few, "--json"))
         assert {row["gauge"] for row in printed} == gauges
     assert manifest(folder)["state"] == "finished"
-    history = table(folder, "history")["cost"]
+    history = table(folder, "convergence")["cost"]
     assert history[-1] < history[0]
 
 

@@ -36,18 +36,18 @@ COLUMNS = {
     "parameters": {"cell": "", "row": "", "column": "", "x": "unit of the CRS", "y": "unit of the CRS"}
     | {symbol: PARAMETERS[symbol].unit for symbol in PARAMETERS},
     "control": {"name": "", "value": "-", "lower": "-", "upper": "-", "gradient": "-"},
-    "history": {"stage": "", "iteration": "", "evaluations": "", "cost": "-", "gradient_norm": "-", "seconds": "s"},
+    "convergence": {"stage": "", "iteration": "", "evaluations": "", "cost": "-", "gradient_norm": "-", "seconds": "s"},
     "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES},
     "domain": {"area": "m2", "downstream": "", "level": "", "calibrated": "", "ci": "mm", "slope": "as given"}
     | {f"catchment_S000{n}": "" for n in (1, 2, 3, 4)},
-    "catchments": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "pet": "mm/step"} | LOOKED_AT,
-    "means": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
+    "catchment_timeseries": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "pet": "mm/step"} | LOOKED_AT,
+    "mean_maps": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
     "uncertainty": {"name": "", "value": "see unit", "standard_error": "see unit", "lower_95": "see unit"}
     | {"upper_95": "see unit", "unit": "", "state": ""},
     "correlations": {"name": "", "other": "", "correlation": "-"},
     "balance": {"gauge": "", "year": ""}
-    | dict.fromkeys(("rain", "evapotranspiration", "exchange", "network_source", "clamped"), "mm")
-    | dict.fromkeys(("runoff", "routing_added", "storage_change", "closure_error"), "mm"),
+    | dict.fromkeys(("rain", "evapotranspiration", "exchange", "correction_source", "clamped"), "mm")
+    | dict.fromkeys(("runoff", "routing_floor_volume", "storage_change", "closure_error"), "mm"),
     "events": {"gauge": "", "period": "", "event": "", "start": "UTC", "end": "UTC", "season": "", "rain_peak": "UTC"}
     | {"discharge_peak": "UTC"},
     "signatures": {"gauge": "", "period": "", "event": "", "signature": "", "observed": "", "simulated": ""}
@@ -83,7 +83,7 @@ def test_columns_and_units(folder: Path, name: str) -> None:
     assert not {str(field.type) for field in schema} & {"float", "halffloat", "decimal"}
     group = parquet.metadata.row_group(0)
     assert {group.column(c).compression for c in range(group.num_columns)} == {"ZSTD"}
-    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain", "means"))
+    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain", "mean_maps"))
 
 
 def test_parameter_maps_are_those_of_the_table(folder: Path) -> None:
@@ -179,7 +179,7 @@ def test_scores_over_the_flood_events(folder: Path) -> None:
 
 
 def test_history_goes_down_to_the_cost_of_the_scores(folder: Path) -> None:
-    history, scores = table(folder, "history"), table(folder, "scores")
+    history, scores = table(folder, "convergence"), table(folder, "scores")
     stages = list(dict.fromkeys(history["stage"]))
     assert stages == ["screening", "first guess 1", "first guess 2", "1 uniform lbfgsb"]
     for stage in stages:
@@ -218,10 +218,10 @@ def test_final_discharge_is_the_state_of_the_gauge_cell(folder: Path) -> None:
 
 def test_balance(folder: Path) -> None:
     """Rain and storage told twice: by the balance, and by the forcing means and the states."""
-    balance, means, domain = (table(folder, name) for name in ("balance", "catchments", "domain"))
+    balance, means, domain = (table(folder, name) for name in ("balance", "catchment_timeseries", "domain"))
     states, parameters = table(folder, "states"), table(folder, "parameters")
     assert np.all(np.abs(balance["closure_error"]) < 1e-6)
-    assert np.all(balance["network_source"] == 0)
+    assert np.all(balance["correction_source"] == 0)
     assert np.all(np.abs(balance["clamped"]) < 1e-9)
     for code in ("S0001", "S0004"):
         here, catchment = balance["gauge"] == code, domain[f"catchment_{code}"]

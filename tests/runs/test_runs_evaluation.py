@@ -151,7 +151,7 @@ def test_a_gauge_without_observations(store: Path, tmp_path: Path) -> None:
 
 def test_no_events_at_all(finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished.with_suffix(""), tmp_path / "run")
-    arguments = ["--set", "signatures.peak_discharge=1e9", "--set", f"folder={run}", "--json"]
+    arguments = ["--set", "flood_events.peak_discharge=1e9", "--set", f"folder={run}", "--json"]
     printed = rows(call("signatures", run, *arguments))
     assert {row["events"] for row in printed} == {0}
     assert all(row["Epf error"] is None and row["Crc error"] is not None for row in printed)
@@ -197,7 +197,7 @@ def test_missing_rain_is_counted(tmp_path: Path) -> None:
     assert found["counts"]["forcing_missing"] == 60
     assert "60 of" in found["warnings"][0]
     assert np.isfinite(table(tmp_path / "run", "discharge")["simulated"]).all()
-    means = table(tmp_path / "run", "catchments")
+    means = table(tmp_path / "run", "catchment_timeseries")
     gap = np.isnan(means["precipitation"])
     assert set(means["time"][gap]) == {np.datetime64("2014-10-03T15:00:00", "s")}
 

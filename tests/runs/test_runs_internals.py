@@ -18,7 +18,7 @@ STRUCTURES = {
     "grnn": {"kind": "grnn", "network": NETWORK},
     "ode": {"kind": "ode"},
     "implicit": {"kind": "node", "network": NETWORK},
-    "previous": {"kind": "node", "network_state": "previous", "network": NETWORK},
+    "previous": {"kind": "node", "network_coupling": "lagged", "network": NETWORK},
 }
 FLUXES = ["pn", "en", "ps", "es", "pr", "exchange", "qr", "qd", "qt", "aet", "storage", "hp", "ht"]
 LONGER = {"period.end": "2015-01-25T00:00Z"}
@@ -58,7 +58,7 @@ def test_what_can_be_asked_for_is_what_is_recorded() -> None:
 
 def test_series_add_up_to_the_balance(simulated: dict[str, Path], name: str) -> None:
     """Told twice: by the books of the year, and step by step."""
-    means, balance = table(simulated[name], "catchments"), table(simulated[name], "balance")
+    means, balance = table(simulated[name], "catchment_timeseries"), table(simulated[name], "balance")
     for code in np.unique(balance["gauge"]):
         here, year = means["gauge"] == code, balance["gauge"] == code
         for column, booked in (("aet", "evapotranspiration"), ("exchange", "exchange"), ("qt", "runoff")):
@@ -75,7 +75,7 @@ def test_series_add_up_to_the_balance(simulated: dict[str, Path], name: str) -> 
 
 def test_fluxes_are_those_of_the_equations(simulated: dict[str, Path], name: str) -> None:
     """At one cell, from the levels that are written beside them (1-NSE of nothing: plain arithmetic of P1 and P2)."""
-    cell = table(simulated[name], "cells")
+    cell = table(simulated[name], "cell_timeseries")
     cp, ct, kexc = 200.0, 120.0, -0.5
     hp, ht, pn, en = (cell[symbol] for symbol in ("hp", "ht", "pn", "en"))
     f1, f2, f3, f4 = (cell.get(f"f{k}", np.zeros(len(hp))) for k in range(1, 5))
@@ -105,7 +105,7 @@ def test_fluxes_are_those_of_the_equations(simulated: dict[str, Path], name: str
 
 def test_maps_cells_and_means_agree(simulated: dict[str, Path], name: str) -> None:
     folder = simulated[name]
-    cell, domain, means = table(folder, "cells"), table(folder, "domain"), table(folder, "means")
+    cell, domain, means = table(folder, "cell_timeseries"), table(folder, "domain"), table(folder, "mean_maps")
     number = int(cell["cell"][0])
     assert (domain["x"][number], domain["y"][number]) == (cell["x"][0], cell["y"][0])
     for symbol in ("hp", "storage"):
@@ -122,17 +122,17 @@ def test_maps_cells_and_means_agree(simulated: dict[str, Path], name: str) -> No
 
 def test_newton_iterations_add_up(simulated: dict[str, Path]) -> None:
     for name in ("ode", "implicit", "previous"):
-        means = table(simulated[name], "means")["newton_iterations"]
+        means = table(simulated[name], "mean_maps")["newton_iterations"]
         np.testing.assert_allclose(means.mean(), manifest(simulated[name])["counts"]["newton_iterations_mean"])
-        cell = table(simulated[name], "cells")["newton_iterations"]
+        cell = table(simulated[name], "cell_timeseries")["newton_iterations"]
         assert np.array_equal(cell, np.round(cell))
         assert cell.max() >= 1
 
 
 def test_without_its_network_a_hybrid_is_classical(simulated: dict[str, Path]) -> None:
     for hybrid, classical in (("grnn", "gr"), ("implicit", "ode"), ("previous", "ode")):
-        without = table(simulated[hybrid], "without_network")
-        means = table(simulated[classical], "catchments")
+        without = table(simulated[hybrid], "no_correction")
+        means = table(simulated[classical], "catchment_timeseries")
         for symbol in ("aet", "exchange", "qt", "storage"):
             np.testing.assert_allclose(without[symbol], means[symbol], rtol=1e-6, atol=1e-8)
         here = without["gauge"] == "S0001"
@@ -144,7 +144,7 @@ def test_without_its_network_a_hybrid_is_classical(simulated: dict[str, Path]) -
 def test_the_response_is_that_of_the_network(simulated: dict[str, Path]) -> None:
     """Classical infiltration by the paper; corrections within ]-1, 1[ move it, and nothing else does."""
     for name in ("grnn", "previous"):
-        response = table(simulated[name], "response")
+        response = table(simulated[name], "response_surfaces")
         here = response["flux"] == "infiltration"
         hp, pn = response["level_value"][here], response["forcing_value"][here].astype(np.float32).astype(np.float64)
         if name == "grnn":
@@ -155,15 +155,15 @@ def test_the_response_is_that_of_the_network(simulated: dict[str, Path]) -> None
         np.testing.assert_allclose(response["classical"][here], expected, rtol=1e-9, atol=1e-12)
         assert set(response["flux"]) == {"infiltration", "evaporation", "exchange", "outflow"}
         assert (response["corrected"] != response["classical"]).any()
-    assert not (simulated["gr"] / "response.parquet").exists()
-    assert not (simulated["gr"] / "without_network.parquet").exists()
+    assert not (simulated["gr"] / "response_surfaces.parquet").exists()
+    assert not (simulated["gr"] / "no_correction.parquet").exists()
 
 
 def test_nothing_asked_nothing_written(finished: Path, store: Path, tmp_path: Path) -> None:
     file = configuration(tmp_path / "bare.yaml", store, changes=GIVEN | {"outputs": {"series": []}})
     call("simulate", file)
-    assert not (tmp_path / "bare" / "means.parquet").exists()
-    assert set(table(tmp_path / "bare", "catchments")) == {
+    assert not (tmp_path / "bare" / "mean_maps.parquet").exists()
+    assert set(table(tmp_path / "bare", "catchment_timeseries")) == {
         "run", "gauge", "time", "precipitation", "pet",
     }  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_nothing_asked_nothing_written(finished: Path, store: Path, tmp_path: Pa
         ({"maps": {"quantities": ["hp"]}}, "names no time"),
         ({"cells": [[0.0, 0.0]]}, "no active cell at x 0, y 0"),
         ({"maps": {"quantities": ["hp"], "times": ["2013-01-01T00:00Z"]}}, "no step ends then"),
-        ({"limit": "16MB", "maps": {"quantities": FLUXES, "every": 1}}, "outputs.limit is 16 MB"),
+        ({"max_memory": "16MB", "maps": {"quantities": FLUXES, "every": 1}}, "outputs.max_memory is 16 MB"),
     ],
 )
 def test_what_cannot_be_is_refused(store: Path, tmp_path: Path, outputs: dict, sentence: str) -> None:
@@ -200,7 +200,7 @@ def test_single_precision_and_threads_write_the_same_kind(store: Path, tmp_path:
         file = configuration(tmp_path / f"threads{threads}.yaml", store, changes=changes)
         call("simulate", file)
         folders.append(file.with_suffix(""))
-    one, two = (table(folder, "catchments") for folder in folders)
+    one, two = (table(folder, "catchment_timeseries") for folder in folders)
     for column in ("hp", "ht", "aet", "storage"):
         np.testing.assert_array_equal(one[column], two[column])
     assert np.abs(table(folders[0], "balance")["closure_error"]).max() < 1e-6

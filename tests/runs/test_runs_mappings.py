@@ -19,10 +19,10 @@ GIVEN: dict[str, Any] = {
 }
 DESCRIPTORS = ("slope", "forest")
 MAPPINGS: dict[str, dict[str, Any]] = {
-    "multilinear": {"kind": "multilinear", "descriptors_of": {"cp": ["forest"]}},
+    "multilinear": {"kind": "multilinear", "descriptors_by_parameter": {"cp": ["forest"]}},
     "multipower": {"kind": "multipower"},
     "mlp": {"kind": "mlp", "hidden": [6, 5], "activation": "silu", "initialisation": "glorot"},
-    "cnn": {"kind": "cnn", "channels": [4, 3], "uniform": ["akw", "bkw"]},
+    "cnn": {"kind": "cnn", "channels": [4, 3], "uniform_parameters": ["akw", "bkw"]},
 }
 CONTROLS = {
     "multilinear": 5 + 9,
@@ -31,14 +31,14 @@ CONTROLS = {
     "cnn": 4 * 19 + 3 * 37 + 3 * 4 + 2,
 }
 PAPERS = [
-    {"kind": "adam", "iterations": 2, "rate": 0.02, "free": ["parameters"]},
-    {"kind": "adam", "iterations": 2, "rate": 0.01},
+    {"kind": "adam", "iterations": 2, "learning_rate": 0.02, "train": ["parameters"]},
+    {"kind": "adam", "iterations": 2, "learning_rate": 0.01},
 ]
 UPSTREAM = {"gauges.calibration": ["S0002"], "gauges.validation": []}
 
 
 def of_phi2(folder: Path) -> dict[str, np.ndarray]:
-    columns = table(folder, "network")
+    columns = table(folder, "network_weights")
     here = columns["network"] == "phi2"
     return {name: values[here] for name, values in columns.items()}
 
@@ -64,7 +64,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, kind: str) -> None:
     """The second stage starts where the first has ended, which no map could tell it, and trains phi1 too."""
     folder = calibrated[name, kind].with_suffix("")
-    history, control = table(folder, "history"), table(folder, "control")
+    history, control = table(folder, "convergence"), table(folder, "control")
     stages = [f"1 {kind} adam", f"2 {kind} adam"]
     assert list(dict.fromkeys(history["stage"])) == stages
     first, second = (history["cost"][history["stage"] == stage] for stage in stages)
@@ -80,7 +80,7 @@ def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, kind:
 
 
 def weights_of(folder: Path) -> list[bool]:
-    columns = table(folder, "network")
+    columns = table(folder, "network_weights")
     return list((columns["network"] == "phi1") & (columns["layer"] > 0))
 
 
@@ -105,8 +105,8 @@ def test_a_trained_mapping_makes_the_same_maps_elsewhere(
     """In the same basin to the bit; gauges validate as in the run, and nothing is refused or recalibrated."""
     run = calibrated["grnn", kind].with_suffix("")
     plain = configuration(tmp_path / "other.yaml", store, changes={"period.calibration": None})
-    call("simulate", plain, "--of", run)
-    tables = ["discharge", "states", "parameters", "balance", "network"]
+    call("simulate", plain, "--parameters-from", run)
+    tables = ["discharge", "states", "parameters", "balance", "network_weights"]
     assert_same_bits(run, tmp_path / "other", tables)
     scores = rows(call("validate", plain, "--json"))
     assert {(row["gauge"], row["scenario"]) for row in scores} == {
@@ -121,7 +121,7 @@ def test_a_mapping_reaches_beyond_the_domain_of_its_run(kind: str, store: Path, 
     changes = GIVEN | UPSTREAM | {"mapping": MAPPINGS[kind], "optimiser": PAPERS}
     call("calibrate", configuration(tmp_path / "small.yaml", store, changes=changes))
     whole = configuration(tmp_path / "whole.yaml", store)
-    printed = call("simulate", whole, "--of", tmp_path / "small").stderr
+    printed = call("simulate", whole, "--parameters-from", tmp_path / "small").stderr
     for said in (printed, " ".join(manifest(tmp_path / "whole")["warnings"])):
         assert "slope, forest lie outside their range in the calibrated catchments" in said
     small, large = table(tmp_path / "small", "parameters"), table(tmp_path / "whole", "parameters")
@@ -162,12 +162,12 @@ def phi2_size(folder: Path) -> int:
 
 def test_beyond_the_calibrated_catchments_descriptors_may_be_held(store: Path, tmp_path: Path) -> None:
     """The fit is the same; elsewhere the maps keep within what the calibrated cells have."""
-    for beyond in ("extrapolate", "hold"):
-        mapping = {"kind": "multilinear", "descriptors": ["slope"], "beyond": beyond}
+    for beyond in ("allow", "clamp"):
+        mapping = {"kind": "multilinear", "descriptors": ["slope"], "extrapolation": beyond}
         changes = GIVEN | {"gauges.calibration": ["S0004"], "mapping": mapping, "optimiser": PAPERS}
         changes |= {"gauges.validation": ["S0001"]}
         call("calibrate", configuration(tmp_path / f"{beyond}.yaml", store, changes=changes))
-    free, held = (table(tmp_path / beyond, "parameters") for beyond in ("extrapolate", "hold"))
+    free, held = (table(tmp_path / beyond, "parameters") for beyond in ("allow", "clamp"))
     seen = table(tmp_path / "hold", "domain")["calibrated"].astype(bool)
     np.testing.assert_array_equal(free["cp"][seen], held["cp"][seen])
     assert held["cp"][~seen].min() == held["cp"][seen].min()
@@ -182,8 +182,8 @@ def test_another_run_is_gone_on_from(calibrated: dict[tuple[str, str], Path], st
     bounds = {key: {"bounds": value["bounds"]} for key, value in GIVEN.items() if key != "first_guess"}
     on = bounds | {"parameters.from": str(run), "mapping": MAPPINGS["cnn"], "optimiser": PAPERS[1]}
     call("calibrate", configuration(tmp_path / "on.yaml", store, changes=on | {"first_guess": None}))
-    first = table(tmp_path / "on", "history")["cost"][0]
-    np.testing.assert_allclose(first, table(run, "history")["cost"][-1], rtol=1e-9)
+    first = table(tmp_path / "on", "convergence")["cost"][0]
+    np.testing.assert_allclose(first, table(run, "convergence")["cost"][-1], rtol=1e-9)
     other = on | {"mapping": MAPPINGS["mlp"], "first_guess": None}
     refused = call("calibrate", configuration(tmp_path / "other.yaml", store, changes=other), status=2).stderr
     assert (
@@ -195,7 +195,10 @@ def test_another_run_is_gone_on_from(calibrated: dict[tuple[str, str], Path], st
 
 def test_single_parameters_are_freed(store: Path, tmp_path: Path) -> None:
     """A stage that frees cp moves its constant and slopes alone, and the next goes on from all of them."""
-    only = [{"kind": "adam", "iterations": 2, "rate": 0.05, "free": ["cp"]}, {"kind": "adam", "iterations": 1}]
+    only = [
+        {"kind": "adam", "iterations": 2, "learning_rate": 0.05, "train": ["cp"]},
+        {"kind": "adam", "iterations": 1},
+    ]
     changes = GIVEN | {"mapping": MAPPINGS["multilinear"]}
     call("calibrate", configuration(tmp_path / "one.yaml", store, changes=changes | {"optimiser": only[0]}))
     control, maps = table(tmp_path / "one", "control"), table(tmp_path / "one", "parameters")
@@ -204,8 +207,8 @@ def test_single_parameters_are_freed(store: Path, tmp_path: Path) -> None:
     assert np.ptp(maps["ct"]) == 0
     assert of_phi2(tmp_path / "one")["value"].size == 8 + CONTROLS["multilinear"]
     call("calibrate", configuration(tmp_path / "two.yaml", store, changes=changes | {"optimiser": only}))
-    history = table(tmp_path / "two", "history")
-    np.testing.assert_array_equal(history["cost"][:3], table(tmp_path / "one", "history")["cost"])
+    history = table(tmp_path / "two", "convergence")
+    np.testing.assert_array_equal(history["cost"][:3], table(tmp_path / "one", "convergence")["cost"])
     assert history["cost"][3] == history["cost"][2]
 
 
@@ -214,9 +217,9 @@ def test_of_cells_and_of_one_value_only_those_that_are_freed_move(
     free: str, groups: set[str], store: Path, tmp_path: Path
 ) -> None:
     """akw keeps one value, cp and ct one for each cell: a stage that frees one of them leaves the others at rest."""
-    mapping = {"kind": "distributed", "uniform": ["akw"]}
+    mapping = {"kind": "distributed", "uniform_parameters": ["akw"]}
     fixed = {f"parameters.{symbol}.calibrated": False for symbol in ("kexc", "bkw")}
-    adam = {"kind": "adam", "iterations": 2, "rate": 0.05, "free": [free]}
+    adam = {"kind": "adam", "iterations": 2, "learning_rate": 0.05, "train": [free]}
     file = configuration(tmp_path / "run.yaml", store, changes=GIVEN | fixed | {"mapping": mapping, "optimiser": adam})
     call("calibrate", file)
     control, maps = table(tmp_path / "run", "control"), table(tmp_path / "run", "parameters")
@@ -244,7 +247,8 @@ def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) 
         "check", tmp_path / "forest.yaml", status=3
     ).stderr.replace("\n", " ")
     few = configuration(tmp_path / "few.yaml", store, changes={"basin.descriptors": {"slope": "descriptor/slope.tif"}})
-    assert "basin.descriptors: forest not there" in call("simulate", few, "--of", tmp_path / "run", status=2).stderr
+    refused = call("simulate", few, "--parameters-from", tmp_path / "run", status=2).stderr
+    assert "basin.descriptors: forest not there" in refused
 
 
 # A structure meets a mapping only where maps meet cells, so each is examined with one or two of the others.

@@ -13,11 +13,10 @@ from hydrocli.config.optimiser import Batches
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.windows import Windows
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import MiniBatches, sub_periods
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.direct import Uniform
 from hydrocli.score.regularisation import Penalty
 
 BOTH = np.array([0, 1])
@@ -26,8 +25,8 @@ BOTH = np.array([0, 1])
 @pytest.fixture(scope="module")
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
-    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.deviation=0.3"])
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.initial_std=0.3"])
+    return Case(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +140,7 @@ def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     call("calibrate", file)
-    history, stages = table(tmp_path / "run", "history"), manifest(tmp_path / "run")["stages"]
+    history, stages = table(tmp_path / "run", "convergence"), manifest(tmp_path / "run")["stages"]
     own = history["stage"] == "1 uniform adam"
     assert np.isfinite(history["batch_cost"][own]).tolist() == [True] * 9 + [False]
     assert np.isnan(history["batch_cost"][~own]).all()

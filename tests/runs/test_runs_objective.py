@@ -12,7 +12,6 @@ from runs_harness import assert_same_bits, call, configuration, manifest, proces
 from test_runs_resume import STOPPED, disturbed
 
 from hydrocli.config import load
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.score.metrics import nse
@@ -24,14 +23,14 @@ TERMS = [
     {"signature": "Epf", "weight": 0.2},
     {"signature": "Crchf", "weight": 0.2},
 ]
-EVENTS = {"signatures.peak_quantile": 0.98}
+EVENTS = {"flood_events.peak_quantile": 0.98}
 SMOOTH: dict[str, Any] = GIVEN | {
     "mapping": {"kind": "distributed"},
     "optimiser": {"kind": "lbfgsb", "iterations": 8},
 }
 LCURVE = SMOOTH | {
-    "objective": {"terms": TERMS[:2], "penalty": {"smoothing": 1, "prior": 0.1, "weight": "lcurve"}},
-    "objective.penalty.weights": [1, 100.0, 0.01],
+    "objective": {"terms": TERMS[:2], "regularisation": {"smoothing": 1, "prior": 0.1, "weight": "lcurve"}},
+    "objective.regularisation.weights": [1, 100.0, 0.01],
 }
 
 
@@ -46,12 +45,15 @@ def simulated(folder: Path) -> np.ndarray:
 
 def cost_of(file: Path) -> Any:
     experiment = load(file)
-    return calibration_cost(Case(experiment, ingested(experiment, Console(quiet=True))))
+    return calibration_cost(Case(experiment, ingested(experiment)))
 
 
 @pytest.mark.parametrize("between", ["neighbours", "downstream"])
 def test_gradcheck_of_several_terms_and_a_penalty(between: str, store: Path, tmp_path: Path) -> None:
-    objective = {"terms": TERMS, "penalty": {"prior": 1, "smoothing": 1, "between": between, "weight": 0.3}}
+    objective = {
+        "terms": TERMS,
+        "regularisation": {"prior": 1, "smoothing": 1, "smoothing_pairs": between, "weight": 0.3},
+    }
     changes = EVENTS | SMOOTH | {"objective": objective}
     printed = call("gradcheck", configuration(tmp_path / "run.yaml", store, changes=changes)).stdout
     assert "no" not in [line.split()[-1] for line in printed.splitlines()[2:]]
@@ -80,7 +82,7 @@ def test_an_lcurve_that_is_stopped_ends_with_the_same_bits(store: Path, tmp_path
     assert disturbed(file, signal.SIGTERM, 60_000) == STOPPED
     assert process("calibrate", file).returncode == 0
     assert_same_bits(tmp_path / "whole", tmp_path / "stopped")
-    curve, history = table(tmp_path / "whole", "lcurve"), table(tmp_path / "whole", "history")
+    curve, history = table(tmp_path / "whole", "lcurve"), table(tmp_path / "whole", "convergence")
     assert curve["weight"].tolist() == [100, 1, 0.01]
     assert np.all(np.diff(curve["misfit"]) < 0)
     assert curve["penalty"][0] < curve["penalty"][-1]
@@ -94,7 +96,7 @@ def test_an_lcurve_that_is_stopped_ends_with_the_same_bits(store: Path, tmp_path
 def test_a_smoothed_map_is_smoother_and_fits_less(store: Path, tmp_path: Path) -> None:
     rough, misfit = {}, {}
     for weight in (0.0, 30.0):
-        objective = {"penalty": {"smoothing": 1, "weight": weight}} if weight else {}
+        objective = {"regularisation": {"smoothing": 1, "weight": weight}} if weight else {}
         changes = SMOOTH | {"objective": objective, "optimiser.iterations": 120}
         file = configuration(tmp_path / f"w{weight:g}.yaml", store, changes=changes)
         call("calibrate", file)
@@ -104,20 +106,20 @@ def test_a_smoothed_map_is_smoother_and_fits_less(store: Path, tmp_path: Path) -
             symbol: np.std((maps[symbol] - maps[symbol][domain["downstream"]])[here]) for symbol in SYMBOLS
         }
         misfit[weight] = cost_of(file).value(simulated(file.with_suffix("")))
-        total = table(file.with_suffix(""), "history")["cost"][-1]
+        total = table(file.with_suffix(""), "convergence")["cost"][-1]
         assert (total > 1.01 * misfit[weight]) == (weight > 0)
     assert all(rough[30.0][symbol] < 0.5 * rough[0.0][symbol] for symbol in SYMBOLS)
     assert misfit[30.0] > misfit[0.0]
 
 
 def test_few_observations_and_missing_events_are_told(store: Path, tmp_path: Path) -> None:
-    quiet = {"signatures.thresholds": {"S0001": 1e6}, "optimiser": {"kind": "lbfgsb", "iterations": 1}}
+    quiet = {"flood_events.thresholds": {"S0001": 1e6}, "optimiser": {"kind": "lbfgsb", "iterations": 1}}
     objective = {"terms": [{"metric": "nse"}, {"signature": "Epf"}]}
     file = configuration(tmp_path / "run.yaml", store, changes=GIVEN | EVENTS | quiet | {"objective": objective})
     told = call("calibrate", file).stderr
     assert "warning: S0001: no signature Epf in the calibration period" in told
     assert any("no signature Epf" in warning for warning in manifest(tmp_path / "run")["warnings"])
-    call("calibrate", file, "--set", "signatures.thresholds={S0001: 1e6, S0003: 1e6}", "--force", status=3)
+    call("calibrate", file, "--set", "flood_events.thresholds={S0001: 1e6, S0003: 1e6}", "--force", status=3)
 
 
 def test_progress_shows_nse_whatever_the_terms_are(store: Path, tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ from runs_harness import (
     table,
 )
 
-from hydrocli.config import load, together
-from hydrocli.execution.progress import Console
+from hydrocli.config import load, regional_members
 from hydrocli.experiment.regional import Region, _dealt
 from hydrocli.experiment.setup import Case, Shared, ingested
 from hydrocli.experiment.stages import Training
@@ -50,12 +49,12 @@ FIRST: dict[str, Any] = {
     "optimiser": {"kind": "lbfgsb", "iterations": 4},
 }
 HYBRID: dict[str, Any] = {
-    "structure": {"kind": "grnn", "network": {"hidden": [4], "inputs": "scaled"}},
+    "structure": {"kind": "grnn", "network": {"hidden": [4], "input_scaling": "max"}},
     "first_guess": {"kind": "given"},
     "optimiser": [
         {"kind": "adam", "iterations": 4},
-        {"kind": "adam", "iterations": 6, "batches": {"basins": 2, "refresh": 3}},
-        {"kind": "adam", "iterations": 6, "batches": {"basins": 2, "length": "5d", "refresh": 3}},
+        {"kind": "adam", "iterations": 6, "batches": {"basins": 2, "full_evaluation_every": 3}},
+        {"kind": "adam", "iterations": 6, "batches": {"basins": 2, "length": "5d", "full_evaluation_every": 3}},
     ],
 }
 
@@ -75,14 +74,13 @@ def written(folder: Path, store: Path, name: str, changes: dict[str, Any] | None
 
 
 def cases(file: Path) -> Sequence[Case]:
-    console = Console(quiet=True)
-    return [Case(member, ingested(member, console)) for member in together(load(file))]
+    return [Case(member, ingested(member)) for member in regional_members(load(file))]
 
 
 def assert_same_region(one: Path, other: Path) -> None:
     assert_same_bits(one, other)
     for name in OTHERS:
-        tables = ("parameters", "discharge", "states", "domain", "catchments", "balance")
+        tables = ("parameters", "discharge", "states", "domain", "catchment_timeseries", "balance")
         assert_same_bits(one / "basins" / name, other / "basins" / name, tables)
 
 
@@ -152,7 +150,7 @@ def test_mappings_by_descriptors_see_one_range_for_all(kind: str, region: Path, 
     above, below = problem.values(np.stack([x + 1e-5 * direction, x - 1e-5 * direction]))
     assert slope == pytest.approx((above - below) / 2e-5, rel=1e-4)
     call("calibrate", file)
-    one, other = (table(region / kind / part, "network") for part in (".", "basins/b2"))
+    one, other = (table(region / kind / part, "network_weights") for part in (".", "basins/b2"))
     np.testing.assert_array_equal(one["value"], other["value"])
 
 

@@ -40,9 +40,16 @@ DISTRIBUTED = LONG | {
 BATCHES = LONG | {
     "structure": {"kind": "grnn"},
     "optimiser": [
-        {"kind": "sbs", "free": ["cp", "ct"], "iterations": 5},
-        {"kind": "adam", "iterations": 60, "rate": 0.01, "schedule": "cosine", "warm_up": 3, "weight_decay": 0.1}
-        | {"batches": {"length": "10d", "lead": "2d", "gauges": 1, "refresh": 7}},
+        {"kind": "sbs", "train": ["cp", "ct"], "iterations": 5},
+        {
+            "kind": "adam",
+            "iterations": 60,
+            "learning_rate": 0.01,
+            "schedule": "cosine",
+            "rate_warmup": 3,
+            "weight_decay": 0.1,
+        }
+        | {"batches": {"length": "10d", "spin_up": "2d", "gauges": 1, "full_evaluation_every": 7}},
     ],
 }
 KINDS = {"uniform": UNIFORM, "distributed": DISTRIBUTED, "batches": BATCHES}

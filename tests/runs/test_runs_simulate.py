@@ -97,7 +97,7 @@ def test_a_calibration_goes_on_from_another_run(finished: Path, store: Path, tmp
     run = finished.with_suffix("")
     changes = {"parameters.from": str(run), "first_guess": None, "optimiser.iterations": 2}
     call("calibrate", configuration(tmp_path / "on.yaml", store, changes=changes))
-    first, last = table(tmp_path / "on", "history"), table(run, "history")
+    first, last = table(tmp_path / "on", "convergence"), table(run, "convergence")
     assert first["stage"][0] == "1 uniform lbfgsb"
     np.testing.assert_allclose(first["cost"][0], last["cost"][-1], rtol=1e-9)
     assert first["cost"][-1] <= first["cost"][0]

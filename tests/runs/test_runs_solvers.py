@@ -20,10 +20,11 @@ VALUES = {f"parameters.{symbol}": {"value": value} for symbol, value in (("cp", 
 @pytest.mark.parametrize("kind", ["ode", "node", "gr"])
 def test_errors_follow_the_order_of_a_scheme(kind: str, store: Path, tmp_path: Path) -> None:
     """Euler's error halves with its step, that of Runge-Kutta is far smaller, and no equation is solved by accident."""
-    structure = {"kind": kind} | ({"network": {"deviation": 0.3}} if kind == "node" else {})
+    structure = {"kind": kind} | ({"network": {"initial_std": 0.3}} if kind == "node" else {})
     file = configuration(tmp_path / "run.yaml", store, changes=SHORT | VALUES | {"structure": structure})
     call("simulate", file)
-    found = {row["scheme"]: row for row in rows(call("solvers", tmp_path / "run", "--gauge", "S0001", "--json"))}
+    printed = call("compare-solvers", tmp_path / "run", "--gauge", "S0001", "--json")
+    found = {row["scheme"]: row for row in rows(printed)}
     euler = [found[f"explicit Euler x {count}"]["ht_error"] for count in (4, 16)]
     assert euler[0] == pytest.approx(4 * euler[1], rel=0.15)
     assert found["Runge-Kutta 4 x 4"]["ht_error"] < 1e-4 * euler[1]
@@ -38,7 +39,7 @@ def test_errors_follow_the_order_of_a_scheme(kind: str, store: Path, tmp_path: P
     error = np.abs(series["ht"][engine] - series["ht"][truth]).max()
     assert error == pytest.approx(found["implicit Euler"]["ht_error"], rel=1e-12)
     for option, value, words in (("--cell", "9999", "is not one of 0 to"), ("--gauge", "X", "is none of S0001")):
-        assert words in call("solvers", tmp_path / "run", option, value, status=2).stderr
+        assert words in call("compare-solvers", tmp_path / "run", option, value, status=2).stderr
     section = solver_section(Source(read(tmp_path / "run")))
     figure = section.blocks[0].figure
     assert isinstance(figure, Figure)

@@ -32,13 +32,13 @@ GIVEN: dict[str, Any] = {f"parameters.{symbol}.value": value for symbol, value i
     "parameters.ct.bounds": [20, 500],
     "parameters.kexc.bounds": [-5, 2],
 }
-ADAM = {"kind": "adam", "iterations": 5, "rate": 0.01}
-NETWORK = {"hidden": [6], "inputs": "scaled", "deviation": 0.1}
+ADAM = {"kind": "adam", "iterations": 5, "learning_rate": 0.01}
+NETWORK = {"hidden": [6], "input_scaling": "max", "initial_std": 0.1}
 STRUCTURES: dict[str, dict[str, Any]] = {
     "grnn": {"kind": "grnn", "network": NETWORK | {"hidden": [5, 4], "activation": "leaky_relu"}},
     "ode": {"kind": "ode"},
     "implicit": {"kind": "node", "network": NETWORK},
-    "previous": {"kind": "node", "network_state": "previous", "network": NETWORK | {"activation": "leaky_relu"}},
+    "previous": {"kind": "node", "network_coupling": "lagged", "network": NETWORK | {"activation": "leaky_relu"}},
 }
 WEIGHTS = {"grnn": 5 * 5 + 4 * 6 + 4 * 5, "ode": 0, "implicit": 6 * 5 + 4 * 7, "previous": 6 * 5 + 4 * 7}
 GAUGES = ("S0001", "S0002", "S0003", "S0004")
@@ -68,18 +68,18 @@ def mapping(request: pytest.FixtureRequest) -> str:
 
 
 def weights(folder: Path) -> np.ndarray:
-    columns = table(folder, "network")
+    columns = table(folder, "network_weights")
     return columns["value"][columns["layer"] > 0]
 
 
 def of_inputs(folder: Path, array: str) -> np.ndarray:
-    columns = table(folder, "network")
+    columns = table(folder, "network_weights")
     return columns["value"][columns["array"] == array]
 
 
 def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, mapping: str) -> None:
     folder = calibrated[name, mapping].with_suffix("")
-    history, control, counts = table(folder, "history"), table(folder, "control"), manifest(folder)["counts"]
+    history, control, counts = table(folder, "convergence"), table(folder, "control"), manifest(folder)["counts"]
     assert list(dict.fromkeys(history["stage"])) == [f"1 {mapping} adam"]
     assert history["cost"][-1] < history["cost"][0]
     mapped = 5 if mapping == "uniform" else 5 * 59
@@ -97,10 +97,10 @@ def test_balance_closes(calibrated: dict[tuple[str, str], Path], name: str, mapp
     """grnn to rounding; ode and node as far as Newton's method has solved the steps: to the square of its tolerance."""
     balance = table(calibrated[name, mapping].with_suffix(""), "balance")
     assert np.abs(balance["closure_error"]).max() < (1e-9 if name == "grnn" else 1e-6)
-    inward = balance["rain"] - balance["evapotranspiration"] + balance["exchange"] + balance["network_source"]
+    inward = balance["rain"] - balance["evapotranspiration"] + balance["exchange"] + balance["correction_source"]
     left = inward + balance["clamped"] - balance["runoff"] - balance["storage_change"]
     np.testing.assert_allclose(left, balance["closure_error"], rtol=0, atol=1e-9)
-    assert (balance["network_source"] != 0).all() == (name in ("implicit", "previous"))
+    assert (balance["correction_source"] != 0).all() == (name in ("implicit", "previous"))
     assert (balance["exchange"] < 0).all()
 
 
@@ -116,7 +116,7 @@ def test_newton_is_counted(calibrated: dict[tuple[str, str], Path], name: str) -
 def test_the_network_is_written_as_it_was_trained(calibrated: dict[tuple[str, str], Path], mapping: str) -> None:
     for name in HYBRIDS:
         folder = calibrated[name, mapping].with_suffix("")
-        columns, control = table(folder, "network"), table(folder, "control")
+        columns, control = table(folder, "network_weights"), table(folder, "control")
         np.testing.assert_array_equal(weights(folder), control["value"][-WEIGHTS[name] :])
         hidden = STRUCTURES[name]["network"]["hidden"]
         widths = [4, *hidden, 4]
@@ -131,8 +131,8 @@ def test_the_network_is_written_as_it_was_trained(calibrated: dict[tuple[str, st
         assert (highest * scale > 0.2).all()
         assert (lowest < highest).all()
         assert (lowest[2:] == 0).all()
-        assert read(folder).network.attrs["units"]["value"] == ""
-    assert not (calibrated["ode", mapping].with_suffix("") / "network.parquet").exists()
+        assert read(folder).network_weights.attrs["units"]["value"] == ""
+    assert not (calibrated["ode", mapping].with_suffix("") / "network_weights.parquet").exists()
 
 
 def test_what_the_network_has_not_seen_is_reported(calibrated: dict[tuple[str, str], Path], name: str) -> None:
@@ -143,7 +143,7 @@ def test_what_the_network_has_not_seen_is_reported(calibrated: dict[tuple[str, s
     if name == "ode":
         assert "extrapolated" not in stored["metric"]
         return
-    means = table(file.with_suffix(""), "catchments")
+    means = table(file.with_suffix(""), "catchment_timeseries")
     assert ((means["extrapolated"] >= 0) & (means["extrapolated"] <= 1)).all()
     shares = {(row["gauge"], row["period"]): row["extrapolated"] for row in scores}
     assert all(shares[gauge, "calibration"] == 0 for gauge in GAUGES)
@@ -159,15 +159,15 @@ def test_a_run_is_simulated_again(calibrated: dict[tuple[str, str], Path], name:
     """By its folder, and for a validation that ends later: weights, scale and ranges are those of the run."""
     run = calibrated[name, "distributed"].with_suffix("")
     call("simulate", run, "--output", tmp_path / "again")
-    tables = ["discharge", "states", "domain", "parameters", "balance", "catchments"]
-    assert_same_bits(run, tmp_path / "again", tables if name == "ode" else [*tables, "network"])
+    tables = ["discharge", "states", "domain", "parameters", "balance", "catchment_timeseries"]
+    assert_same_bits(run, tmp_path / "again", tables if name == "ode" else [*tables, "network_weights"])
     later = ["period.end=2014-12-01T00:00Z", "period.validation={more: [2014-11-15T00:00Z, 2014-12-01T00:00Z]}"]
     sets = [part for item in later for part in ("--set", item)]
     call("simulate", run, *sets, "--output", tmp_path / "longer")
     copy = configuration_of(run, tmp_path / "copy")
     call("validate", copy, *sets)
-    same = [*tables[:-2], "catchments"]
-    assert_same_bits(copy, tmp_path / "longer", same if name == "ode" else [*same, "network"])
+    same = [*tables[:-2], "catchment_timeseries"]
+    assert_same_bits(copy, tmp_path / "longer", same if name == "ode" else [*same, "network_weights"])
 
 
 def configuration_of(run: Path, copy: Path) -> Path:
@@ -179,13 +179,13 @@ def configuration_of(run: Path, copy: Path) -> Path:
 
 
 @pytest.mark.parametrize(("hybrid", "classical"), [("grnn", "gr"), ("implicit", "ode"), ("previous", "ode")])
-@pytest.mark.parametrize("limits", ["physical", "papers"])
+@pytest.mark.parametrize("limits", ["conservative", "as_published"])
 def test_a_network_of_zeros_is_the_classical_structure(
     hybrid: str, classical: str, limits: str, store: Path, tmp_path: Path
 ) -> None:
-    tight = {} if classical == "gr" else {"tolerance": 1e-10, "limits": limits}
-    structure = STRUCTURES[hybrid] | tight | {"limits": limits}
-    structure["network"] = structure["network"] | {"deviation": 0}
+    tight = {} if classical == "gr" else {"tolerance": 1e-10, "flux_limits": limits}
+    structure = STRUCTURES[hybrid] | tight | {"flux_limits": limits}
+    structure["network"] = structure["network"] | {"initial_std": 0}
     for file, changes in (("hybrid", structure), ("classical", {"kind": classical} | tight)):
         call("simulate", configuration(tmp_path / f"{file}.yaml", store, changes=GIVEN | {"structure": changes}))
     for gauge in GAUGES:
@@ -204,7 +204,7 @@ def test_a_hybrid_goes_on_from_another(
     changes = GIVEN | dict.fromkeys(names) | {"parameters.from": str(run), "network.from": str(run)}
     changes |= {"structure": STRUCTURES[hybrid], "mapping.kind": "distributed", "optimiser": ADAM | {"iterations": 1}}
     call("calibrate", configuration(tmp_path / "on.yaml", store, changes=changes))
-    first, last = table(tmp_path / "on", "history")["cost"][0], table(run, "history")["cost"][-1]
+    first, last = table(tmp_path / "on", "convergence")["cost"][0], table(run, "convergence")["cost"][-1]
     np.testing.assert_allclose(first, last, rtol=1e-9)
     np.testing.assert_array_equal(of_inputs(tmp_path / "on", "scale"), of_inputs(run, "scale"))
     assert not np.array_equal(weights(tmp_path / "on"), weights(run))
@@ -215,18 +215,18 @@ def test_a_hybrid_starts_from_a_classical_run(finished: Path, store: Path, tmp_p
     run = finished.with_suffix("")
     for name, deviation, tolerance in (("zero", 0.0, 1e-9), ("small", 0.01, 0.05)):
         changes = {"parameters.from": str(run), "first_guess": None, "optimiser": ADAM | {"iterations": 1}}
-        changes["structure"] = {"kind": "grnn", "network": {"deviation": deviation}}
+        changes["structure"] = {"kind": "grnn", "network": {"initial_std": deviation}}
         call("calibrate", configuration(tmp_path / f"{name}.yaml", store, changes=changes))
-        first, last = table(tmp_path / name, "history")["cost"][0], table(run, "history")["cost"][-1]
+        first, last = table(tmp_path / name, "convergence")["cost"][0], table(run, "convergence")["cost"][-1]
         np.testing.assert_allclose(first, last, rtol=tolerance)
 
 
 def test_the_first_guess_leaves_the_weights_alone(store: Path, tmp_path: Path) -> None:
     """Screening and its descents are those of the small weights; only then are they trained."""
-    structure = {"kind": "node", "network_state": "previous", "network": {"hidden": [3]}}
+    structure = {"kind": "node", "network_coupling": "lagged", "network": {"hidden": [3]}}
     changes = {"structure": structure, "optimiser": ADAM | {"iterations": 2}}
     call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
-    history = table(tmp_path / "run", "history")
+    history = table(tmp_path / "run", "convergence")
     assert list(dict.fromkeys(history["stage"])) == ["screening", "first guess 1", "first guess 2", "1 uniform adam"]
     began = np.flatnonzero(history["stage"] == "1 uniform adam")[0]
     guesses = [history["cost"][history["stage"] == f"first guess {number}"][-1] for number in (1, 2)]
@@ -234,7 +234,7 @@ def test_the_first_guess_leaves_the_weights_alone(store: Path, tmp_path: Path) -
 
 
 def test_stages_that_change_one_part_only(store: Path, tmp_path: Path) -> None:
-    stages = [ADAM | {"free": ["network"]}, {"kind": "lbfgsb", "iterations": 3, "free": ["parameters"]}]
+    stages = [ADAM | {"train": ["network"]}, {"kind": "lbfgsb", "iterations": 3, "train": ["parameters"]}]
     base = GIVEN | {"structure": STRUCTURES["grnn"]}
     for name, optimiser in (("one", stages[:1]), ("both", stages)):
         call("calibrate", configuration(tmp_path / f"{name}.yaml", store, changes=base | {"optimiser": optimiser}))
@@ -244,7 +244,10 @@ def test_stages_that_change_one_part_only(store: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights(tmp_path / "one"), weights(tmp_path / "both"))
     assert list(table(tmp_path / "one", "control")["name"]) == [f"phi1[{n}]" for n in range(WEIGHTS["grnn"])]
     assert list(table(tmp_path / "both", "control")["name"]) == list(PARAMETERS)
-    assert list(dict.fromkeys(table(tmp_path / "both", "history")["stage"])) == ["1 network adam", "2 uniform lbfgsb"]
+    assert list(dict.fromkeys(table(tmp_path / "both", "convergence")["stage"])) == [
+        "1 network adam",
+        "2 uniform lbfgsb",
+    ]
 
 
 def test_weights_that_do_not_fit_are_refused(
@@ -273,7 +276,7 @@ def test_adam_killed_and_continued(store: Path, tmp_path: Path) -> None:
     continued = process("calibrate", file)
     assert continued.returncode == 0, continued.stderr
     assert "continuing" in continued.stderr
-    assert_same_bits(tmp_path / "whole", tmp_path / "run", [*CALIBRATED_TABLES, "network"])
+    assert_same_bits(tmp_path / "whole", tmp_path / "run", [*CALIBRATED_TABLES, "network_weights"])
 
 
 def test_steps_without_a_solution_are_told(store: Path, tmp_path: Path) -> None:
@@ -292,15 +295,15 @@ def test_steps_without_a_solution_are_told(store: Path, tmp_path: Path) -> None:
 
 def test_stores_held_at_the_limits_of_the_papers(store: Path, tmp_path: Path) -> None:
     """A tiny transfer store overfills: physical limits let it, those of the papers lose the water, and it is booked."""
-    options = {limits: {"limits": limits} for limits in ("physical", "papers")}
-    options["explicit"] = {"limits": "papers", "scheme": "explicit", "substeps": 4}
+    options = {limits: {"flux_limits": limits} for limits in ("conservative", "as_published")}
+    options["explicit"] = {"flux_limits": "as_published", "scheme": "explicit", "substeps": 4}
     for name, asked in options.items():
         changes = GIVEN | {"structure": {"kind": "ode"} | asked, "parameters.ct": {"value": 1.0}}
         call("simulate", configuration(tmp_path / f"{name}.yaml", store, changes=changes))
     physical, papers, explicit = (table(tmp_path / name, "balance") for name in options)
     assert (physical["clamped"] == 0).all()
     assert (papers["clamped"] < -1).all()
-    assert manifest(tmp_path / "papers")["counts"]["clamped_steps"] > 0
+    assert manifest(tmp_path / "as_published")["counts"]["clamped_steps"] > 0
     assert (explicit["clamped"] != 0).all()
     assert not any("newton" in name for name in manifest(tmp_path / "explicit")["counts"])
     for balance in (physical, papers, explicit):

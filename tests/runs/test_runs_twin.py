@@ -24,11 +24,10 @@ from hydrocli.calibration.stages import run_stages
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.stages import Training
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.direct import Uniform
 
 TRUTH = {"cp": 150.0, "ct": 90.0, "kexc": -0.4, "akw": 6.0, "bkw": 0.5}
 SHORT: dict[str, Any] = {
@@ -40,15 +39,15 @@ SHORT: dict[str, Any] = {
 }
 OPTIMISERS: dict[str, dict[str, Any]] = {
     "lbfgsb": {},
-    "adam": {"rate": 0.03, "iterations": 350, "schedule": "cosine", "beta2": 0.99},
-    "cmaes": {"iterations": 80, "spread": 0.05},
-    "sbs": {"smallest_pace": 2e-5},
+    "adam": {"learning_rate": 0.03, "iterations": 350, "schedule": "cosine", "beta2": 0.99},
+    "cmaes": {"iterations": 80, "sigma0": 0.05},
+    "sbs": {"min_step": 2e-5},
 }
 
 
 def case_of(file: Path, store: Path, **more: Any) -> Case:
     experiment = load(configuration(file, store, changes=SHORT | more))
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +70,8 @@ def test_the_truth_is_found(kind: str, clone: Basin, store: Path, tmp_path: Path
     case = case_of(tmp_path / "run.yaml", store, optimiser={"kind": kind} | OPTIMISERS[kind])
     training = Training(replace(case, basin=clone))
     with Journal(tmp_path / "journal", "key") as journal:
-        endings = run_stages(training.stages, Recorder(journal, lambda _: None, lambda: False))
-    errors = [np.abs(training.found(endings[:n])[0][:5, 0] / list(TRUTH.values()) - 1).max() for n in (2, 3)]
+        results = run_stages(training.stages, Recorder(journal, lambda _: None, lambda: False))
+    errors = [np.abs(training.found(results[:n])[0][:5, 0] / list(TRUTH.values()) - 1).max() for n in (2, 3)]
     assert errors[0] > 0.05
     assert errors[1] < 0.01
-    assert endings[-1].cost < 1e-6 < endings[-2].cost
+    assert results[-1].cost < 1e-6 < results[-2].cost

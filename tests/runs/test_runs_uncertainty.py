@@ -12,18 +12,17 @@ from runs_harness import call, configuration, manifest, table
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.execution.progress import Console
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import Case, ingested
 from hydrocli.experiment.uncertainty import sensitivities
-from hydrocli.mapping.uniform import Uniform
+from hydrocli.mapping.direct import Uniform
 
 
 @pytest.fixture(scope="module")
 def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     file = configuration(tmp_path_factory.mktemp("uncertainty") / "run.yaml", store)
     experiment = load(file, ["parameters.cp.value=150", "parameters.ct.value=90", "parameters.kexc.value=-0.4"])
-    return Case(experiment, ingested(experiment, Console(quiet=True)))
+    return Case(experiment, ingested(experiment))
 
 
 def objective_of(case: Case) -> Objective:
@@ -112,11 +111,11 @@ def test_coefficients_of_descriptors_and_a_penalty(store: Path, tmp_path: Path) 
 
     A prior of weight 1e6 alone makes the cost: the coefficients then scatter by much less than without it.
     """
-    mapping = {"kind": "multilinear", "descriptors": ["slope"], "uniform": ["akw", "bkw", "kexc"]}
+    mapping = {"kind": "multilinear", "descriptors": ["slope"], "uniform_parameters": ["akw", "bkw", "kexc"]}
     changes = {"mapping": mapping, "optimiser": {"kind": "lbfgsb", "iterations": 3}, "first_guess": {"kind": "given"}}
     errors = []
     for name, penalty in (("free", None), ("held", {"prior": 1.0, "weight": 1e6})):
-        objective = {"metric": "nse"} | ({"penalty": penalty} if penalty else {})
+        objective = {"metric": "nse"} | ({"regularisation": penalty} if penalty else {})
         call("calibrate", configuration(tmp_path / f"{name}.yaml", store, changes=changes | {"objective": objective}))
         found = table(tmp_path / name, "uncertainty")
         assert sorted(found["name"]) == ["akw", "bkw", "cp", "cp[slope]", "ct", "ct[slope]", "kexc"]

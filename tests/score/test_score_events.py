@@ -43,7 +43,7 @@ def test_an_event_ends_where_the_two_days_before_the_next_rise_begin():
     """The recession only falls, so the least 48 h are the last, 352 ... 399; they are counted from the hour before."""
     discharge, rain = storm()
     discharge[400:] += 40 * 0.5 ** (np.arange(400) / 20)
-    (event,) = find_events(discharge, rain, 3600, Segmentation(longest=120))
+    (event,) = find_events(discharge, rain, 3600, Segmentation(max_duration=120))
     assert event.end == 353
 
 
@@ -86,7 +86,7 @@ def test_options_choose_the_peaks():
     discharge, rain = storm()
     assert find_events(discharge, rain, 3600, Segmentation(peak_discharge=52)) == []
     assert len(find_events(discharge, rain, 3600, Segmentation(peak_discharge=50))) == 1
-    (short,) = find_events(discharge, rain, 3600, Segmentation(longest=30))
+    (short,) = find_events(discharge, rain, 3600, Segmentation(max_duration=30))
     assert short.end - short.start <= 30
 
 
@@ -161,17 +161,21 @@ def test_a_season_is_that_of_the_step_that_ends_at_the_stamp(stamp, expected):
 OPTIONS = [
     Segmentation(),
     Segmentation(peak_quantile=0.97),
-    Segmentation(peak_quantile=0.9, longest=120),
-    Segmentation(peak_quantile=0.0, peak_discharge=5.0, longest=200),
+    Segmentation(peak_quantile=0.9, max_duration=120),
+    Segmentation(peak_quantile=0.0, peak_discharge=5.0, max_duration=200),
 ]
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: f"{options.peak_quantile}-{options.longest}")
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: f"{options.peak_quantile}-{options.max_duration}")
 @pytest.mark.parametrize("by", ["obs", "sim"])
 def test_events_on_cance_are_those_of_smash_one_step_later(peer, options, by):
     """It dates index i with start + i dt, but its series begin at start + dt: every date is one step early."""
-    asked = {"peak_quant": options.peak_quantile, "peak_value": options.peak_discharge, "max_duration": options.longest}
+    asked = {
+        "peak_quant": options.peak_quantile,
+        "peak_value": options.peak_discharge,
+        "max_duration": options.max_duration,
+    }
     table = peer.call(peer.smash.hydrograph_segmentation, peer.model, by=by, **asked)
     for code, discharge, rain in zip(
         peer.codes, peer.observed if by == "obs" else peer.simulated, peer.rain, strict=True

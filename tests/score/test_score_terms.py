@@ -9,10 +9,15 @@ from hydrocli.score import metrics
 from hydrocli.score.baseflow import baseflow, baseflow_bar
 from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.events import Segmentation, find_events
-from hydrocli.score.measures import CONTINUOUS_MEASURES, EVENT_MEASURES
-from hydrocli.score.metrics import kge, nse
-from hydrocli.score.signatures import CONTINUOUS, EVENT, continuous_signatures, event_signatures
-from hydrocli.score.terms import METRIC_TERMS, Reference
+from hydrocli.score.metrics import METRIC_TERMS, Reference, kge, nse
+from hydrocli.score.signatures import (
+    CONTINUOUS,
+    CONTINUOUS_MEASURES,
+    EVENT,
+    EVENT_MEASURES,
+    continuous_signatures,
+    event_signatures,
+)
 from hydrocli.score.transforms import TRANSFORMS, transformed, transformed_bar
 
 MEASURES = CONTINUOUS_MEASURES | EVENT_MEASURES

@@ -256,10 +256,11 @@ def test_single_precision_is_double_to_rounding(name):
 def test_single_precision_computes_in_single_precision(name):
     """The literals follow the arguments: one double among them and the compiler would widen what touches it."""
     signature = (float32,) * KERNELS[name].py_func.__code__.co_argcount
-    KERNELS[name].compile(signature)
-    returned = KERNELS[name].overloads[signature].signature.return_type
+    compiled = KERNELS[name].dispatcher
+    compiled.compile(signature)
+    returned = compiled.overloads[signature].signature.return_type
     assert set(getattr(returned, "types", (returned,))) == {float32}
-    bodies = re.findall(r"^define [^\n]*@_ZN8hydrocli.*?^}", KERNELS[name].inspect_llvm(signature), re.S | re.M)
+    bodies = re.findall(r"^define [^\n]*@_ZN8hydrocli.*?^}", compiled.inspect_llvm(signature), re.S | re.M)
     assert bodies
     assert not any(re.search(r"\bdouble\b", body) for body in bodies)
 

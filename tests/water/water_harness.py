@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numba.core.registry import CPUDispatcher
 
 import hydrocli.engine
 import hydrocli.structures
 import hydrocli.water
-from hydrocli.jit import FLAGS, kernel
+from hydrocli.jit import FLAGS, Compiled, kernel
 from hydrocli.water import vector_math
 
 SELECTS = ("maximum", "minimum", "where_positive")
@@ -28,7 +27,7 @@ def all_kernels() -> dict[str, Any]:
         for info in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
             module = importlib.import_module(info.name)
             for name, value in vars(module).items():
-                inlined = isinstance(value, CPUDispatcher) and value.targetoptions.get("forceinline")
+                inlined = isinstance(value, Compiled) and value.flags.get("forceinline")
                 if inlined and value.py_func.__module__ == info.name:
                     kernels[f"{info.name.rsplit('.', 1)[-1]}.{name}"] = value
     return kernels

@@ -18,13 +18,11 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats, Grid
+from hydrocli.basin.grid import Grid
 from hydrocli.errors import InputError
-
-Flags = NDArray[np.bool_]
 
 
 class UnreadableError(InputError):

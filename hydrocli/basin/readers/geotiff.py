@@ -28,11 +28,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
+from hydrocli.basin.grid import Grid, crs_to_wkt
 from hydrocli.basin.readers import (
     Archive,
-    Flags,
     ForcingSource,
     Layer,
     Points,

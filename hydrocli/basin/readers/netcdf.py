@@ -20,11 +20,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.basin import Times, day_of_step
-from hydrocli.basin.grid import Floats, Grid, Integers, crs_to_wkt
+from hydrocli.basin.grid import Grid, crs_to_wkt
 from hydrocli.basin.readers import (
     Archive,
-    Flags,
     ForcingSource,
     Layer,
     Points,

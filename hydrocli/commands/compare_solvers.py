@@ -1,0 +1,125 @@
+"""`hydrocli compare-solvers`: a cell of a run integrated by several schemes in time, errors beside costs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.config import load
+from hydrocli.engine import reference_integrators as schemes
+from hydrocli.errors import ConfigurationError
+from hydrocli.execution.progress import track
+from hydrocli.experiment.evaluation import maps_of_run
+from hydrocli.experiment.setup import Case, ingested, tell_compilation
+from hydrocli.names import PARAMETERS
+from hydrocli.results import read, schemas
+from hydrocli.results.folder import RunFolder
+from hydrocli.results.write import write_table
+from hydrocli.structures.structure import Structure
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+REFERENCE = "reference"
+EXPLICIT = {"explicit Euler": (schemes.EULER, (1, 2, 4, 16)), "Runge-Kutta 4": (schemes.RK4, (1, 4))}
+
+
+def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge: str | None) -> list[Row]:
+    """Write solvers.parquet and solver_series.parquet in a run folder; the rows of the first come back.
+
+    Args:
+        target: run folder, or YAML of a run.
+        overrides: `section.key=value` texts; structure.kind=ode compares the equations of a run of gr.
+        cell: number of the cell; left out, that of the gauge.
+        gauge: code; left out, the first that calibrates.
+
+    Raises:
+        InputError: the run is missing or not finished.
+        ConfigurationError: there is no such cell or gauge.
+    """
+    experiment = load(target, overrides)
+    path = Path(experiment.folder)
+    read(path)  # refuses what is no finished run
+    tell_compilation()
+    case = Case(experiment, ingested(experiment), path, path)
+    number = _chosen(case, cell, gauge)
+    followed = _cell_of(case, path, number)
+    with track("reference", len(followed.net)) as task:
+        paths = {REFERENCE: schemes.reference(followed, task.update)}
+    paths["implicit Euler"] = schemes.implicit(followed)
+    paths["implicit Euler, single"] = schemes.implicit(followed, "single")
+    for name, (tableau, counts) in EXPLICIT.items():
+        paths |= {f"{name} x {count}": schemes.explicit(followed, tableau, count) for count in counts}
+    if not followed.structure.has_network:
+        paths["gr, algebraic"] = schemes.algebraic(followed)
+    rows = [_compared(name, path, paths[REFERENCE]) for name, path in paths.items()]
+    _write(path, case, number, paths, rows)
+    logger.info(f"{case.place(number, 0).rsplit(' at ', 1)[0]}, {followed.structure.kind}: tables are in {path}")
+    return rows
+
+
+def _chosen(case: Case, cell: int | None, gauge: str | None) -> int:
+    gauges, cells = case.basin.gauges, len(case.basin.network)
+    if cell is not None and not 0 <= cell < cells:
+        raise ConfigurationError("--cell", f"{cell} is not one of 0 to {cells - 1}")
+    if gauge is not None and gauge not in gauges.code:
+        raise ConfigurationError("--gauge", f"{gauge} is none of {', '.join(gauges.code)}")
+    if cell is not None:
+        return cell
+    return int(gauges.cell[gauges.code.index(gauge or (*case.calibration, *gauges.code)[0])])
+
+
+def _cell_of(case: Case, path: Path, number: int) -> schemes.Cell:
+    """A cell with the parameters of the run; a run of gr or grnn is looked at as `ode`."""
+    maps = maps_of_run(path, case)[:, number]
+    structure, weights = case.structure, case.phi1.weights
+    if not structure.has_solver:
+        structure, weights = Structure("ode"), weights[:0]
+    simulator, _, _ = case.simulator(np.array([number]), np.zeros(0, np.intp), len(case.basin.times))
+    order = simulator.order
+    block = int(order.slot[0] >= order.n_headwater)
+    net = simulator.net[order.offset[block] + order.slot[0] - order.low[block]]
+    count = len(PARAMETERS)
+    return schemes.Cell(net, maps[:count], maps[count:], structure, weights, case.basin.step)
+
+
+def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
+    """Errors of a scheme and its price; those of a scheme that left the finite numbers are missing."""
+
+    def rmse(error: NDArray[np.float64]) -> float:
+        return float(np.sqrt(np.mean(error**2)))
+
+    hp, ht = np.abs(path.levels - truth.levels).max(axis=0)
+    error = path.runoff - truth.runoff
+    return {
+        "scheme": name,
+        "evaluations": path.evaluations,
+        "microseconds": 1e6 * path.seconds / len(error),
+        "hp_error": float(hp),
+        "ht_error": float(ht),
+        "runoff_rmse": rmse(error),
+        "runoff_error": float(np.abs(error).max()),
+        "peak_error": float(path.runoff.max() / truth.runoff.max() - 1.0),
+        "volume_error": float(error.sum() / truth.runoff.sum()),
+        "held": path.held,
+    }
+
+
+def _write(folder: Path, case: Case, cell: int, paths: dict[str, schemes.Path], rows: list[Row]) -> None:
+    columns = {name: [row[name] for row in rows] for name in rows[0]} | {"cell": [cell] * len(rows)}
+    times, count = case.basin.times, len(paths)
+    series: dict[str, Any] = {
+        "scheme": np.repeat(list(paths), len(times)).tolist(),
+        "time": np.tile(times, count),
+        "hp": np.concatenate([path.levels[:, 0] for path in paths.values()]),
+        "ht": np.concatenate([path.levels[:, 1] for path in paths.values()]),
+        "qt": np.concatenate([path.runoff for path in paths.values()]),
+    }
+    with RunFolder.open(folder, case.experiment.name) as run:
+        write_table(run.path, schemas.SOLVERS, columns, run=run.manifest.run)
+        write_table(run.path, schemas.SOLVER_SERIES, series, run=run.manifest.run)

@@ -1,0 +1,77 @@
+"""`hydrocli precompile`: compile the code that later runs on this machine need, by a very small run of each kind."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.commands.synthetic import synthetic
+from hydrocli.config import load
+from hydrocli.errors import ConfigurationError
+from hydrocli.execution.progress import Console
+from hydrocli.experiment.calibrate import calibrate_experiment
+from hydrocli.experiment.scores import validate_experiment
+from hydrocli.experiment.setup import tell_compilation
+from hydrocli.experiment.signatures import signatures_experiment
+from hydrocli.jit import cache_folder
+from hydrocli.synthetic import SampleOptions
+
+logger = logging.getLogger(__name__)
+
+SPAN = np.datetime64("2019-09-01"), np.datetime64("2019-09-21")
+STRUCTURES = ("gr", "grnn", "ode", "node")
+PRECISIONS = ("double", "single")
+OPTIMISERS = {"gr": "lbfgsb", "ode": "lbfgsb", "grnn": "adam", "node": "adam"}
+
+
+def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[str, Any]]:
+    """Calibrate, validate and describe a few cells for some days with each structure and precision.
+
+    Args:
+        structures: which; none: all.
+        precisions: which; none: both.
+
+    Returns:
+        What was compiled, and the seconds that it took; a second call takes a fraction.
+
+    Raises:
+        ConfigurationError: no such structure or precision.
+    """
+    for option, asked, known in (("--structure", structures, STRUCTURES), ("--precision", precisions, PRECISIONS)):
+        if odd := [name for name in asked if name not in known]:
+            raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
+    tell_compilation()
+    logger.info(f"compiled code is kept in {cache_folder()}")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
+        basin = Path(scratch) / "basin"
+        with Console(quiet=True):
+            synthetic(basin, SampleOptions(*SPAN, cells=50, gauges=2))
+        for structure in structures or STRUCTURES:
+            for precision in precisions or PRECISIONS:
+                began = time.perf_counter()
+                _run(basin / "config.yaml", structure, precision)
+                rows.append({"structure": structure, "precision": precision, "seconds": time.perf_counter() - began})
+                logger.debug(f"{structure}, {precision}: {rows[-1]['seconds']:.1f} s")
+    return rows
+
+
+def _run(file: Path, structure: str, precision: str) -> None:
+    changes = [
+        f"structure={{kind: {structure}}}",
+        f"optimiser={{kind: {OPTIMISERS[structure]}, iterations: 1}}",
+        "first_guess={kind: screening, samples: 4, descents: 1, iterations: 1}",
+        f"execution.precision={precision}",
+        f"folder=run-{structure}-{precision}",
+    ]
+    with Console(quiet=True):
+        experiment = load(file, changes)
+        calibrate_experiment(experiment)
+        validate_experiment(experiment)
+        signatures_experiment(experiment)

@@ -1,0 +1,233 @@
+"""Base class of the sections, and the types of values that the YAML writes as text.
+
+A validator reports with `validation_error` (one value) or `raise_validation_errors` (several keys at once); their text
+reaches the user unchanged. Messages for what pydantic itself rejects are in `load`.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+DAY = 86400
+SHORTEST_STEP = 900
+STEP_UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}
+MEMORY_UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "TiB": 2**40, "GiB": 2**30, "MiB": 2**20}
+LEAST_MEMORY = 16 * 10**6
+
+Location = tuple[str | int, ...]
+"""Path of a key: names of keys, indices of lists."""
+
+
+def validation_error(what: str, remedy: str = "") -> PydanticCustomError:
+    """The error of one value, to be raised by its validator."""
+    return PydanticCustomError("refused", "{what}", {"what": what, "remedy": remedy})
+
+
+def raise_validation_errors(problems: list[tuple[Location, str, str]]) -> None:
+    """Raise the problems (key within the section, what, remedy) together; none: go on."""
+    if problems:
+        details = [
+            InitErrorDetails(type=validation_error(what, remedy), loc=location, input=None)
+            for location, what, remedy in problems
+        ]
+        raise ValidationError.from_exception_data("refused", details)
+
+
+def quoted(value: Any) -> str:
+    """A value found, as a message names it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list | tuple):
+        return "a section" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class Section(BaseModel):
+    """A mapping of the YAML: frozen, unknown keys refused; a known key without a value counts as left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return {} if value is None else value
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: content for key, content in value.items() if content is not None or key not in known}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        reference = handler(core)
+        node = handler.resolve_ref_schema(reference)
+        if not node.get("required"):
+            node["type"] = ["object", "null"]
+        return reference
+
+
+class OneOrMore:
+    """A list that may be written as its only entry, a section; goes with `listed`."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        whole = handler(core)
+        return {"anyOf": [whole["items"], whole]}
+
+
+def listed(value: Any) -> Any:
+    """The list of a value that stands alone; an empty one is refused."""
+    if value == []:
+        raise validation_error("holds nothing", "leave it out for the default, or name one or several")
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def utc(value: Any) -> datetime:
+    """A time as the YAML writes it, in UTC without zone; a ValueError says what is wrong with it."""
+    expected = "write a time as 2014-09-15T00:00Z"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise validation_error(f"'{value}' is not a time", expected) from error
+    if not isinstance(value, datetime):
+        raise validation_error(f"{quoted(value)} is not a time", expected)
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    if value.microsecond:
+        raise validation_error(f"'{value}' has fractions of a second", expected)
+    return value
+
+
+def _time_text(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ" if value.second else "%Y-%m-%dT%H:%MZ")
+
+
+def step_seconds(value: Any) -> int:
+    """A time step as the YAML writes it, in seconds; a ValueError says what is wrong with it."""
+    expected = "a step is 15min, 1h, 1d ... or a number of seconds; it divides a day and is 15 minutes to one day long"
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s|)", value.strip(), re.ASCII)):
+        seconds = int(match[1]) * STEP_UNITS[match[2] or "s"]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    else:
+        raise validation_error(f"{quoted(value)} is not a time step", expected)
+    if not SHORTEST_STEP <= seconds <= DAY or DAY % seconds:
+        raise validation_error(f"a step of {quoted(value)} cannot be used", expected)
+    return seconds
+
+
+def _duration(value: Any) -> int:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
+        value = int(match[1]) * STEP_UNITS[match[2]]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise validation_error(
+            f"{quoted(value)} is not a duration", "write it as 10d, 36h, 90min ... or a number of seconds"
+        )
+    return value
+
+
+def _step_text(seconds: int) -> str:
+    return next(f"{seconds // size}{unit}" for unit, size in STEP_UNITS.items() if seconds % size == 0)
+
+
+def _memory(value: Any) -> int:
+    expected = "write it as 2GB, 500MB, 1.5GiB ...; at least 16MB"
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([TGM]i?B)", value.strip(), re.ASCII)):
+        value = int(float(match[1]) * MEMORY_UNITS[match[2]])
+    if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_MEMORY:
+        raise validation_error(f"{quoted(value)} is not an amount of memory", expected)
+    return value
+
+
+def _memory_text(size: int) -> str | int:
+    return next((f"{size // unit}{name}" for name, unit in MEMORY_UNITS.items() if size % unit == 0), size)
+
+
+def _path(value: Any, info: ValidationInfo) -> str:
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text or "\0" in text:
+        raise validation_error(
+            f"{quoted(value)} is not a path", "write the path of a file or folder, relative to the YAML file"
+        )
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    return os.path.normpath(folder_of_file(info) / path)
+
+
+def folder_of_file(info: ValidationInfo) -> Path:
+    """Folder that relative paths start from: that of the YAML file, else the current one."""
+    return (info.context or {}).get("folder") or Path.cwd()
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
+        raise validation_error(
+            f"{quoted(value)} is not a gauge code", "write the code as in the gauge table, in quotes"
+        )
+    return value
+
+
+Integer = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+
+Name = Annotated[str, Field(pattern=r"^\w[\w.\-]*$", max_length=100)]
+"""A name that may become part of a file name: it holds no separator and does not start with a dot."""
+
+GaugeCode = Annotated[str, BeforeValidator(_code), WithJsonSchema({"type": ["string", "integer"]})]
+
+InputPath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
+"""A path made absolute; whether something is there is asked by those who read it."""
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(utc),
+    PlainSerializer(_time_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""UTC, without zone, whole seconds."""
+
+Step = Annotated[
+    int,
+    BeforeValidator(step_seconds),
+    PlainSerializer(_step_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": SHORTEST_STEP, "maximum": DAY}]}),
+]
+"""Seconds."""
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    PlainSerializer(_step_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
+]
+"""Seconds, any number of them."""
+
+Memory = Annotated[
+    int,
+    BeforeValidator(_memory),
+    PlainSerializer(_memory_text, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": LEAST_MEMORY}]}),
+]
+"""Bytes."""
