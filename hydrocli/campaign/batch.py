@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hydrocli.basin.tables import read_catchments
-from hydrocli.campaign.processes import Crew, Processes
 from hydrocli.campaign.schedule import Limits, Queue, need
+from hydrocli.campaign.slurm import slurm_cluster
 from hydrocli.campaign.stores import Sizes, ingest_all
-from hydrocli.campaign.worker import Ending, Task
+from hydrocli.campaign.worker import RunService, RunTask
 from hydrocli.config import (
     CampaignFile,
     Experiment,
@@ -35,6 +36,7 @@ from hydrocli.config import (
     to_dict,
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
+from hydrocli.execution.pool import Executor, TaskResult, executor_of
 from hydrocli.execution.progress import Task as Progress
 from hydrocli.execution.progress import track
 from hydrocli.execution.resources import usable_cores, usable_memory
@@ -50,7 +52,7 @@ BETWEEN_TABLES = 20.0
 """Seconds between two tables of a campaign that goes on."""
 CALIBRATE = "calibrate"
 NO_FAILURE = 0, Stopped.exit_status, HeldError.exit_status
-"""Endings of which the folder tells more: who held it may have done the run meanwhile."""
+"""Results of which the folder tells more: who held it may have done the run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class _Call:
     file: CampaignFile
     items: list[RunSpec]
     options: Options
-    endings: dict[str, Ending] = field(default_factory=dict)
+    results: dict[str, TaskResult] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -90,9 +92,9 @@ class _Call:
         wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
         rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
-            ending = self.endings.get(f"{row['model']}/{row['item']}")
-            if ending and ending.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
-                row |= {"state": "failed", "reason": ending.reason}
+            result = self.results.get(f"{row['model']}/{row['item']}")
+            if result and result.status not in NO_FAILURE and row["state"] not in ("failed", "running"):
+                row |= {"state": "failed", "reason": result.reason}
         return rows
 
     def write(self) -> None:
@@ -215,11 +217,11 @@ def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
         return
     limits = Limits(_memory(call), campaign.execution.attempts)
     tasks = [task for task in tasks if _could_fit(call, task, limits)]
-    crew = _crew(call, min(workers, sum(task.threads for task in tasks)))
+    executor = _executor(call, min(workers, sum(task.threads for task in tasks)))
     try:
-        _run(call, tasks, crew, limits, stop)
+        _run(call, tasks, executor, limits, stop)
     finally:
-        crew.close()
+        executor.close()
 
 
 def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
@@ -228,7 +230,7 @@ def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     then = call.file.campaign.after_calibration
     for item, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
-            call.endings[item.key] = Ending(item.key, HeldError.exit_status, row["reason"])
+            call.results[item.key] = TaskResult(item.key, HeldError.exit_status, row["reason"])
             continue
         path = Path(item.experiment.folder)
         calibrated = (path / MANIFEST).exists() and read_manifest(path).state == "finished"
@@ -243,8 +245,8 @@ def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     return asked
 
 
-def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[Task]:
-    """What the crew is given; runs whose data are wrong have failed already."""
+def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
+    """What the executor is given; runs whose data are wrong have failed already."""
     tasks = []
     for item in items:
         found = sizes[item.key]
@@ -255,7 +257,7 @@ def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ..
         values = to_dict(experiment)
         told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
         tasks.append(
-            Task(
+            RunTask(
                 item.key,
                 str(experiment.folder),
                 values,
@@ -277,7 +279,7 @@ def _memory(call: _Call) -> float:
     return float("inf")
 
 
-def _could_fit(call: _Call, task: Task, limits: Limits) -> bool:
+def _could_fit(call: _Call, task: RunTask, limits: Limits) -> bool:
     slurm = call.file.campaign.slurm
     room = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
     if need(task) <= room:
@@ -289,56 +291,55 @@ def _could_fit(call: _Call, task: Task, limits: Limits) -> bool:
 
 def _fail(call: _Call, key: str, status: int, reason: str) -> None:
     """Record a run that could not be begun."""
-    call.endings[key] = Ending(key, status, reason)
+    call.results[key] = TaskResult(key, status, reason)
     with suppress(HydrocliError):
         mark(call.folder / key, key.replace("/", "-"), call.file.campaign.after_calibration, reason, started=False)
     logger.warning(f"{key}: {reason}")
 
 
-def _crew(call: _Call, workers: int) -> Crew:
-    if call.file.campaign.execution.cluster == "none":
-        return Processes(workers)
-    from hydrocli.campaign.dask_crew import DaskCrew
+def _executor(call: _Call, workers: int) -> Executor:
+    campaign = call.file.campaign
+    cluster = campaign.execution.cluster
+    start = partial(slurm_cluster, campaign.slurm) if cluster == "slurm" else None
+    return executor_of(cluster, workers, RunService(), start)
 
-    return DaskCrew(call.file.campaign, workers)
 
-
-def _run(call: _Call, tasks: list[Task], crew: Crew, limits: Limits, stop: StopFlag) -> None:
+def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, stop: StopFlag) -> None:
     with track("campaign", len(tasks)) as progress:
         written = time.monotonic()
 
         def watch(waiting: int, running: int) -> None:
             nonlocal written
-            failed = sum(ending.status not in (0, Stopped.exit_status) for ending in call.endings.values())
+            failed = sum(result.status not in (0, Stopped.exit_status) for result in call.results.values())
             progress.update(len(tasks) - waiting - running, running=running, failed=failed)
             if time.monotonic() - written > BETWEEN_TABLES:
                 written = time.monotonic()
                 call.write()
 
-        Queue(tasks, crew, limits, lambda ending: _ended(call, ending)).work(stop, watch)
+        Queue(tasks, executor, limits, lambda result: _on_result(call, result)).work(stop, watch)
         _finish(progress, tasks, call)
 
 
-def _finish(progress: Progress, tasks: list[Task], call: _Call) -> None:
-    done = [call.endings[task.key].status == 0 for task in tasks if task.key in call.endings]
+def _finish(progress: Progress, tasks: list[RunTask], call: _Call) -> None:
+    done = [call.results[task.key].status == 0 for task in tasks if task.key in call.results]
     progress.update(sum(done), running=0, failed=len(done) - sum(done))
 
 
-def _ended(call: _Call, ending: Ending) -> None:
-    call.endings[ending.key] = ending
-    if ending.status < 0:
+def _on_result(call: _Call, result: TaskResult) -> None:
+    call.results[result.key] = result
+    if result.status < 0:
         with suppress(HydrocliError):
             mark(
-                call.folder / ending.key,
-                ending.key.replace("/", "-"),
+                call.folder / result.key,
+                result.key.replace("/", "-"),
                 call.file.campaign.after_calibration,
-                ending.reason,
+                result.reason,
             )
-    if ending.status in (0, Stopped.exit_status):
-        told = f"{ending.seconds:.1f} s, memory of its worker {ending.peak / 1e6:.0f} MB"
-        logger.debug(f"{ending.key}: {ending.reason or told}")
+    if result.status in (0, Stopped.exit_status):
+        told = f"{result.seconds:.1f} s, memory of its worker {result.peak / 1e6:.0f} MB"
+        logger.debug(f"{result.key}: {result.reason or told}")
     else:
-        logger.warning(f"{ending.key}: {ending.reason}")
+        logger.warning(f"{result.key}: {result.reason}")
 
 
 def _stop_now(stop: StopFlag, call: _Call) -> None:
@@ -364,7 +365,7 @@ def _told(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
         what = f"{len(failed)} of {len(rows)} runs have failed"
         raise PartialError(str(call.folder), "\n  ".join([what, *reasons]), "Mend what they tell, then: batch --retry")
     left = {f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"}
-    if held := [k for k, ending in call.endings.items() if ending.status == HeldError.exit_status and k in left]:
+    if held := [k for k, result in call.results.items() if result.status == HeldError.exit_status and k in left]:
         what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
         raise HeldError(str(call.folder), what, "Wait for it; `hydrocli status` shows it.")
     return rows

@@ -1,4 +1,4 @@
-"""The order in which a crew does tasks: the longest first, as many at once as cores and memory allow."""
+"""The order in which an executor gets tasks: the longest first, as many at once as cores and memory allow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hydrocli.campaign.processes import Crew
-from hydrocli.campaign.worker import Ending, Task
+from hydrocli.campaign.worker import RunTask
 from hydrocli.errors import HeldError, Stopped
+from hydrocli.execution.pool import Executor, TaskResult
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS
 from hydrocli.jit import is_warm
 
@@ -35,15 +35,17 @@ class Queue:
 
     Args:
         tasks: in any order.
-        crew: does them.
+        executor: does them.
         limits: of all of them together.
-        on_ending: told of each task that has ended for good.
+        on_result: told of each task that has ended for good.
     """
 
-    def __init__(self, tasks: list[Task], crew: Crew, limits: Limits, on_ending: Callable[[Ending], None]) -> None:
+    def __init__(
+        self, tasks: list[RunTask], executor: Executor, limits: Limits, on_result: Callable[[TaskResult], None]
+    ) -> None:
         self.waiting = sorted(tasks, key=lambda task: (-task.seconds, task.key))
-        self.running: dict[str, Task] = {}
-        self._crew, self._limits, self._on_ending = crew, limits, on_ending
+        self.running: dict[str, RunTask] = {}
+        self._executor, self._limits, self._on_result = executor, limits, on_result
         self._killed: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
@@ -60,24 +62,24 @@ class Queue:
         while self.running or (self.waiting and not stopping):
             if stop() and not stopping:
                 stopping = True
-                self._crew.ask_to_stop()
+                self._executor.ask_to_stop()
             if not stopping:
                 self._start_those_that_fit()
             watch(len(self.waiting), len(self.running))
-            for ending in self._crew.wait(PAUSE):
-                self._ended(ending, stopping)
+            for result in self._executor.wait(PAUSE):
+                self._ended(result, stopping)
 
     def _start_those_that_fit(self) -> None:
         for task in list(self.waiting):
-            if self._threads() >= self._crew.size:
+            if self._threads() >= self._executor.size:
                 return
             if self._fits(task):
                 self.waiting.remove(task)
                 self.running[task.key] = task
-                self._crew.start(task)
+                self._executor.submit(task)
 
-    def _fits(self, task: Task) -> bool:
-        if self._threads() + min(task.threads, self._crew.size) > self._crew.size:
+    def _fits(self, task: RunTask) -> bool:
+        if self._threads() + min(task.threads, self._executor.size) > self._executor.size:
             return False
         if self._not_before.get(task.key, 0.0) > time.monotonic():
             return False
@@ -85,39 +87,39 @@ class Queue:
             return False  # two that compile the same take as long as one
         return sum(map(need, self.running.values())) + need(task) <= self._limits.memory
 
-    def _compiles(self, task: Task) -> bool:
+    def _compiles(self, task: RunTask) -> bool:
         if task.kind and task.kind not in self._warm and is_warm(task.kind):
             self._warm.add(task.kind)
         return bool(task.kind) and task.kind not in self._warm
 
     def _threads(self) -> int:
-        return sum(min(task.threads, self._crew.size) for task in self.running.values())
+        return sum(min(task.threads, self._executor.size) for task in self.running.values())
 
-    def _ended(self, ending: Ending, stopping: bool) -> None:
-        task = self.running.pop(ending.key)
-        if ending.status < 0:
+    def _ended(self, result: TaskResult, stopping: bool) -> None:
+        task = self.running.pop(result.key)
+        if result.status < 0:
             self._killed[task.key] += 1
-            reason = f"its worker was ended {_by(ending.status)}"
+            reason = f"its worker was ended {_by(result.status)}"
             if stopping:
-                ending = replace(ending, status=Stopped.exit_status, reason=reason)
+                result = replace(result, status=Stopped.exit_status, reason=reason)
             elif self._killed[task.key] < self._limits.attempts:
                 self.waiting.insert(0, task)
                 return
             else:
                 times = f", {self._killed[task.key]} times" if self._killed[task.key] > 1 else ""
-                ending = replace(ending, reason=f"{reason}{times}{_remedy(ending.status)}")
-        held_by_the_dead = ending.status == HeldError.exit_status and self._killed[task.key]
+                result = replace(result, reason=f"{reason}{times}{_remedy(result.status)}")
+        held_by_the_dead = result.status == HeldError.exit_status and self._killed[task.key]
         if held_by_the_dead and not stopping and self._held[task.key] < HELD_TRIES:
             self._held[task.key] += 1
             self._not_before[task.key] = time.monotonic() + HELD_PAUSE
             self.waiting.append(task)
             return
-        if ending.status == 0:
+        if result.status == 0:
             self._warm.add(task.kind)
-        self._on_ending(ending)
+        self._on_result(result)
 
 
-def need(task: Task) -> float:
+def need(task: RunTask) -> float:
     """Memory of a task with its process [bytes]."""
     return task.bytes + BYTES_OF_PROCESS
 

@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydrocli.config import load_campaign
+from hydrocli.config.campaign import Slurm
 from hydrocli.errors import ConfigurationError
+from hydrocli.execution.pool import INSTALL, WHERE
 
 NOTICE = 300
 """Seconds between the signal and the end of the wall time; a run needs one evaluation of its gradient to stop."""
@@ -105,3 +108,27 @@ def slurm_script(target: Path, overrides: list[str]) -> str:
         target=shlex.quote(str(target.absolute())),
         sets="".join(f" --set {shlex.quote(text)}" for text in overrides),
     )
+
+
+def slurm_cluster(asked: Slurm) -> Any:
+    """A cluster of Dask whose workers are jobs of SLURM.
+
+    Raises:
+        ConfigurationError: dask-jobqueue is not installed.
+    """
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError:
+        raise ConfigurationError(WHERE, "dask-jobqueue is not installed", INSTALL) from None
+    options: dict[str, Any] = {"queue": asked.partition, "account": asked.account}
+    cluster = SLURMCluster(
+        cores=asked.cores,
+        processes=asked.cores,
+        memory=f"{asked.memory // 10**6}MB",
+        walltime=asked.time,
+        job_extra_directives=[*asked.options, "--signal=B:TERM@120"],
+        job_script_prologue=list(asked.setup),
+        **{name: value for name, value in options.items() if value},
+    )
+    cluster.scale(jobs=asked.jobs)
+    return cluster

@@ -14,7 +14,7 @@ from hydrocli.engine import reference_integrators as schemes
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import track
 from hydrocli.experiment.evaluation import maps_of_run
-from hydrocli.experiment.setup import Case, ingested, tell_compilation
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
 from hydrocli.names import PARAMETERS
 from hydrocli.results import read, schemas
 from hydrocli.results.folder import RunFolder
@@ -45,10 +45,10 @@ def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge:
     experiment = load(target, overrides)
     path = Path(experiment.folder)
     read(path)  # refuses what is no finished run
-    tell_compilation()
-    case = Case(experiment, ingested(experiment), path, path)
-    number = _chosen(case, cell, gauge)
-    followed = _cell_of(case, path, number)
+    announce_compilation()
+    setup = CalibrationSetup(experiment, ingested(experiment), path, path)
+    number = _chosen(setup, cell, gauge)
+    followed = _cell_of(setup, path, number)
     with track("reference", len(followed.net)) as task:
         paths = {REFERENCE: schemes.reference(followed, task.update)}
     paths["implicit Euler"] = schemes.implicit(followed)
@@ -58,34 +58,34 @@ def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge:
     if not followed.structure.has_network:
         paths["gr, algebraic"] = schemes.algebraic(followed)
     rows = [_compared(name, path, paths[REFERENCE]) for name, path in paths.items()]
-    _write(path, case, number, paths, rows)
-    logger.info(f"{case.place(number, 0).rsplit(' at ', 1)[0]}, {followed.structure.kind}: tables are in {path}")
+    _write(path, setup, number, paths, rows)
+    logger.info(f"{setup.place(number, 0).rsplit(' at ', 1)[0]}, {followed.structure.kind}: tables are in {path}")
     return rows
 
 
-def _chosen(case: Case, cell: int | None, gauge: str | None) -> int:
-    gauges, cells = case.basin.gauges, len(case.basin.network)
+def _chosen(setup: CalibrationSetup, cell: int | None, gauge: str | None) -> int:
+    gauges, cells = setup.basin.gauges, len(setup.basin.network)
     if cell is not None and not 0 <= cell < cells:
         raise ConfigurationError("--cell", f"{cell} is not one of 0 to {cells - 1}")
     if gauge is not None and gauge not in gauges.code:
         raise ConfigurationError("--gauge", f"{gauge} is none of {', '.join(gauges.code)}")
     if cell is not None:
         return cell
-    return int(gauges.cell[gauges.code.index(gauge or (*case.calibration, *gauges.code)[0])])
+    return int(gauges.cell[gauges.code.index(gauge or (*setup.calibration, *gauges.code)[0])])
 
 
-def _cell_of(case: Case, path: Path, number: int) -> schemes.Cell:
+def _cell_of(setup: CalibrationSetup, path: Path, number: int) -> schemes.Cell:
     """A cell with the parameters of the run; a run of gr or grnn is looked at as `ode`."""
-    maps = maps_of_run(path, case)[:, number]
-    structure, weights = case.structure, case.phi1.weights
+    maps = maps_of_run(path, setup)[:, number]
+    structure, weights = setup.structure, setup.flux_network.weights
     if not structure.has_solver:
         structure, weights = Structure("ode"), weights[:0]
-    simulator, _, _ = case.simulator(np.array([number]), np.zeros(0, np.intp), len(case.basin.times))
+    simulator, _, _ = setup.simulator(np.array([number]), np.zeros(0, np.intp), len(setup.basin.times))
     order = simulator.order
     block = int(order.slot[0] >= order.n_headwater)
     net = simulator.net[order.offset[block] + order.slot[0] - order.low[block]]
     count = len(PARAMETERS)
-    return schemes.Cell(net, maps[:count], maps[count:], structure, weights, case.basin.step)
+    return schemes.Cell(net, maps[:count], maps[count:], structure, weights, setup.basin.step)
 
 
 def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
@@ -110,9 +110,9 @@ def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
     }
 
 
-def _write(folder: Path, case: Case, cell: int, paths: dict[str, schemes.Path], rows: list[Row]) -> None:
+def _write(folder: Path, setup: CalibrationSetup, cell: int, paths: dict[str, schemes.Path], rows: list[Row]) -> None:
     columns = {name: [row[name] for row in rows] for name in rows[0]} | {"cell": [cell] * len(rows)}
-    times, count = case.basin.times, len(paths)
+    times, count = setup.basin.times, len(paths)
     series: dict[str, Any] = {
         "scheme": np.repeat(list(paths), len(times)).tolist(),
         "time": np.tile(times, count),
@@ -120,6 +120,6 @@ def _write(folder: Path, case: Case, cell: int, paths: dict[str, schemes.Path], 
         "ht": np.concatenate([path.levels[:, 1] for path in paths.values()]),
         "qt": np.concatenate([path.runoff for path in paths.values()]),
     }
-    with RunFolder.open(folder, case.experiment.name) as run:
+    with RunFolder.open(folder, setup.experiment.name) as run:
         write_table(run.path, schemas.SOLVERS, columns, run=run.manifest.run)
         write_table(run.path, schemas.SOLVER_SERIES, series, run=run.manifest.run)

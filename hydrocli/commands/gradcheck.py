@@ -19,7 +19,7 @@ from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.execution.progress import track
 from hydrocli.experiment.cost import calibration_cost, penalty_to_check
-from hydrocli.experiment.setup import Case, ingested, tell_compilation
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
 
 Row = dict[str, Any]
 
@@ -36,16 +36,16 @@ SHIFTS = (0.0, 0.01, 0.02)
 def gradcheck(target: Path, overrides: list[str]) -> list[Row]:
     """Rows of tests: what was compared, both values, the error, its bound, and whether it passed."""
     experiment = load(target, [*overrides, "execution.precision=double"], ("gauges.discharge", "period.calibration"))
-    tell_compilation()
-    case = Case(experiment, ingested(experiment))
-    mapping = case.mapping(experiment.mapping.kind, case.rows)
+    announce_compilation()
+    setup = CalibrationSetup(experiment, ingested(experiment))
+    mapping = setup.mapping(experiment.mapping.kind, setup.rows)
     random = np.random.default_rng(experiment.seed)
-    weights = case.phi1.weights + WEIGHTS * random.standard_normal(case.phi1.weights.size)
-    control_map = Control(mapping, weights, case.structure.has_network)
-    cells = np.flatnonzero(case.calibrated_cells)
-    simulator, _, _ = case.simulator(cells, case.gauges(case.calibration), case.calibration_steps)
-    penalty = penalty_to_check(case, control_map.split(control_map.first_guess())[0])
-    objective = Objective(simulator, cells, control_map, calibration_cost(case), case.state, case.place, penalty)
+    weights = setup.flux_network.weights + WEIGHTS * random.standard_normal(setup.flux_network.weights.size)
+    control_map = Control(mapping, weights, setup.structure.has_network)
+    cells = np.flatnonzero(setup.calibrated_cells)
+    simulator, _, _ = setup.simulator(cells, setup.gauges(setup.calibration), setup.calibration_steps)
+    penalty = penalty_to_check(setup, control_map.split(control_map.first_guess())[0])
+    objective = Objective(simulator, cells, control_map, calibration_cost(setup), setup.state, setup.place, penalty)
     guess = control_map.first_guess()
     moved = guess + np.where(
         np.arange(guess.size) < mapping.lower.size, WEIGHTS * random.standard_normal(guess.size), 0

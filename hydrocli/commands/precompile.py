@@ -17,7 +17,7 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
 from hydrocli.experiment.calibrate import calibrate_experiment
 from hydrocli.experiment.scores import validate_experiment
-from hydrocli.experiment.setup import tell_compilation
+from hydrocli.experiment.setup import announce_compilation
 from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
 from hydrocli.synthetic import SampleOptions
@@ -46,7 +46,7 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
     for option, asked, known in (("--structure", structures, STRUCTURES), ("--precision", precisions, PRECISIONS)):
         if odd := [name for name in asked if name not in known]:
             raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
-    tell_compilation()
+    announce_compilation()
     logger.info(f"compiled code is kept in {cache_folder()}")
     rows = []
     with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:

@@ -14,9 +14,9 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.networks import carried_mapping, read_phi2
-from hydrocli.experiment.setup import Case, ingested, tell_compilation
-from hydrocli.experiment.simulation import unsolved, write_outcome
+from hydrocli.experiment.networks import carried_mapping, read_regionalisation
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
@@ -56,20 +56,22 @@ def simulate(
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        tell_compilation()
+        announce_compilation()
         with folder.timed("ingestion"):
-            case = Case(experiment, ingested(experiment), run, run)
-        folder.update(inputs={"basin": case.basin.fingerprint})
+            setup = CalibrationSetup(experiment, ingested(experiment), run, run)
+        folder.update(inputs={"basin": setup.basin.fingerprint})
         with folder.timed("results"):
-            cells = len(case.basin.network)
+            cells = len(setup.basin.network)
             if run:
-                maps = maps_of_run(run, case)
+                maps = maps_of_run(run, setup)
             else:
-                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows])
-            scores = write_outcome(folder, case, maps, case.phi1, read_phi2(run) if run else None)
+                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows])
+            scores = final_simulation(
+                folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None
+            )
         told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(
-            f"Simulated {len(case.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
+            f"Simulated {len(setup.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
         )
         logger.info(f"{folder.path}: {folder.manifest.ending}")
     return [{"gauge": code, "nse": score} for code, score in scores.items()]

@@ -15,7 +15,7 @@ from hydrocli.arrays import Floats
 from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.experiment.setup import Case, ingested, tell_compilation
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
 from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
     SampleOptions,
@@ -114,7 +114,7 @@ def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> N
 
 
 def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:
-    tell_compilation()
+    announce_compilation()
     terrain = make_region(options) if options.areas else make_terrain(options)
     logger.info(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
     write_rasters(terrain, options, folder)
@@ -125,26 +125,26 @@ def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -
         (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
     experiment = load(folder / "config.yaml", [f"forcing.store={store}"])
     blind = experiment.model_copy(update={"gauges": experiment.gauges.model_copy(update={"discharge": None})})
-    case = Case(blind, ingested(blind))
-    network = case.basin.network
+    setup = CalibrationSetup(blind, ingested(blind))
+    network = setup.basin.network
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])
-    gauges = case.gauges([site.code for site in terrain.gauges])
-    write_discharge(terrain, options, observe(_discharge(case, true_model, parameters, gauges), options), folder)
+    gauges = setup.gauges([site.code for site in terrain.gauges])
+    write_discharge(terrain, options, observe(_discharge(setup, true_model, parameters, gauges), options), folder)
 
 
-def _discharge(case: Case, true_model: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:
+def _discharge(setup: CalibrationSetup, true_model: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:
     """True discharge [g, t]."""
-    basin, network = case.basin, case.basin.network
+    basin, network = setup.basin, setup.basin.network
     if true_model == "gr":
-        simulator, _, _ = case.simulator(np.arange(len(network)), gauges, len(basin.times))
-        return simulator.simulate(parameters, State(case.state.levels, *np.zeros((2, len(network)))))[0]
+        simulator, _, _ = setup.simulator(np.arange(len(network)), gauges, len(basin.times))
+        return simulator.simulate(parameters, State(setup.state.levels, *np.zeros((2, len(network)))))[0]
     return simulate_true_model(
         true_model,
         (basin.precipitation, basin.pet),
-        (case.ci, case.hi),
+        (setup.ci, setup.hi),
         parameters,
-        case.state.levels,
+        setup.state.levels,
         (network.downstream, network.cell_area, network.cell_width),
         basin.gauges.cell[gauges],
         basin.step,

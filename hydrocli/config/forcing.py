@@ -23,13 +23,15 @@ Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": 
 """A format of forcing files: what `hydrocli.basin.readers` has."""
 
 
+Factor = Annotated[Number, Field(gt=0)]
+PATH = "geotiff: folder tree, a date in every name; netcdf: file or folder tree"
+SCALE = "scale_factor * value + add_offset is in `unit`"
+
+
 class ForcingFiles(Section):
     """Files of a forcing, and what is true of them."""
 
-    path: InputPath = Field(
-        description="geotiff: folder tree, a date in every name; netcdf: file or folder tree",
-        examples=["prcp"],
-    )
+    path: InputPath = Field(description=PATH, examples=["prcp"])
     format: Format = Field("geotiff", description=f"one of: {', '.join(FORMATS)}", examples=["geotiff"])
     variable: str | None = Field(None, description="name in the files (netcdf), where they have several variables")
     unit: str | None = Field(
@@ -37,15 +39,22 @@ class ForcingFiles(Section):
         description="mm, mm/h, mm/day, kg m-2 s-1, m ...; degC, K; left out: that of the files, else mm or degC",
         examples=["mm/h"],
     )
-    scale_factor: Annotated[Number, Field(gt=0)] = Field(
-        1.0, description="scale_factor * value + add_offset is in `unit`", examples=[0.1]
-    )
+    scale_factor: Factor = Field(1.0, description=SCALE, examples=[0.1])
     add_offset: Number = Field(0.0, description="see scale_factor")
+
+
+class Temperature(ForcingFiles):
+    """Air temperature."""
+
+    path: InputPath = Field(description=PATH, examples=["temperature"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
 
 
 class InterannualPet(ForcingFiles):
     """Daily means of many years, split to the hours of the day."""
 
+    path: InputPath = Field(description=PATH, examples=["pet"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
     kind: Literal["interannual"] = Field(
         description="one field for each day of the year (geotiff: mmdd in the name), split to the hours of the day"
     )
@@ -54,6 +63,8 @@ class InterannualPet(ForcingFiles):
 class RasterPet(ForcingFiles):
     """Potential evapotranspiration of each step, or day."""
 
+    path: InputPath = Field(description=PATH, examples=["pet"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
     kind: Literal["raster"] = Field(description="one field for each step, or day")
 
 
@@ -73,7 +84,7 @@ class Forcing(Section):
     """What drives the model."""
 
     precipitation: ForcingFiles = Field(description="precipitation, one field for each step")
-    temperature: ForcingFiles | None = Field(
+    temperature: Temperature | None = Field(
         None,
         description="air temperature, several per day or daily; for pet of the kind oudin and structures with snow",
     )

@@ -18,31 +18,31 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.setup import Case, catchment_means
+from hydrocli.experiment.setup import CalibrationSetup, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.events import Segmentation
 from hydrocli.score.regularisation import Penalty, corner
 
 
-def calibration_cost(case: Case) -> Cost:
+def calibration_cost(setup: CalibrationSetup) -> Cost:
     """Cost of the discharge at the calibration gauges from the start to the end of the calibration.
 
     Raises:
         InputError: gauges without observations to score; a signature that no gauge has.
         ConfigurationError: no gauge calibrates, or one of the table has no weight.
     """
-    window, steps = case.experiment.period.calibration, case.calibration_steps
+    window, steps = setup.experiment.period.calibration, setup.calibration_steps
     assert window is not None
-    if not case.calibration:
+    if not setup.calibration:
         raise ConfigurationError("gauges.validation", "names every gauge of the table", "Leave one to calibrate.")
-    terms = case.experiment.objective.all_terms
+    terms = setup.experiment.objective.all_terms
     return Cost.of(
-        case.basin.discharge[case.gauges(case.calibration), :steps],
-        case.inside(window)[:steps],
-        case.calibration,
-        _weights(case),
+        setup.basin.discharge[setup.gauges(setup.calibration), :steps],
+        setup.inside(window)[:steps],
+        setup.calibration,
+        _weights(setup),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
-        _catchments(case) if any(term.signature for term in terms) else None,
+        _catchments(setup) if any(term.signature for term in terms) else None,
     )
 
 
@@ -55,16 +55,16 @@ def segmentation(experiment: Experiment, code: str) -> Segmentation:
     )
 
 
-def _weights(case: Case) -> list[float]:
+def _weights(setup: CalibrationSetup) -> list[float]:
     """Weights of the calibration gauges, in any scale."""
-    asked, codes = case.experiment.gauges.weights, case.calibration
+    asked, codes = setup.experiment.gauges.weights, setup.calibration
     if asked == "area":
-        return [float(area) for area in _areas(case)]
+        return [float(area) for area in _areas(setup)]
     if asked == "record_length":
-        window = case.experiment.period.calibration
+        window = setup.experiment.period.calibration
         assert window is not None
-        known = ~np.isnan(case.basin.discharge[case.gauges(codes)])
-        return [float(count) for count in np.sum(known & case.inside(window), axis=1)]
+        known = ~np.isnan(setup.basin.discharge[setup.gauges(codes)])
+        return [float(count) for count in np.sum(known & setup.inside(window), axis=1)]
     if asked == "equal":
         return [1.0] * len(codes)
     if without := [code for code in codes if code not in asked]:
@@ -73,17 +73,17 @@ def _weights(case: Case) -> list[float]:
     return [asked[code] for code in codes]
 
 
-def _areas(case: Case) -> Floats:
+def _areas(setup: CalibrationSetup) -> Floats:
     """Areas of the catchments of the calibration gauges [m2]."""
-    network, cells = case.basin.network, case.basin.gauges.cell[case.gauges(case.calibration)]
+    network, cells = setup.basin.network, setup.basin.gauges.cell[setup.gauges(setup.calibration)]
     return np.array([network.cell_area[network.catchment(cell)].sum() for cell in cells])
 
 
-def _catchments(case: Case) -> Catchments:
+def _catchments(setup: CalibrationSetup) -> Catchments:
     """Rain and area of the catchments of the calibration gauges, to the end of the calibration."""
-    rain = catchment_means(case)["precipitation"][case.gauges(case.calibration), : case.calibration_steps]
-    options = [segmentation(case.experiment, code) for code in case.calibration]
-    return Catchments(rain, _areas(case), case.basin.step, options)
+    rain = catchment_means(setup)["precipitation"][setup.gauges(setup.calibration), : setup.calibration_steps]
+    options = [segmentation(setup.experiment, code) for code in setup.calibration]
+    return Catchments(rain, _areas(setup), setup.basin.step, options)
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,17 @@ def corner_of(points: Sequence[CurvePoint]) -> int:
     return corner([point.misfit for point in points], [point.penalty for point in points])
 
 
-def penalty_of(case: Case, mapping: str, first: Floats, weight: float) -> Penalty:
+def penalty_of(setup: CalibrationSetup, mapping: str, first: Floats, weight: float) -> Penalty:
     """The penalty with a weight on maps [7, n] of a mapping that start from the first ones [7, n].
 
     It looks at all cells that the controls move: also at those that no calibration gauge sees, where a mapping of
     descriptors may otherwise be anything.
     """
-    asked = case.experiment.objective.regularisation
+    asked = setup.experiment.objective.regularisation
     assert asked is not None
-    rows = [row for row in case.rows if row.calibrated]
-    moved = case.calibrated_cells if mapping == "distributed" else np.ones_like(case.calibrated_cells)
-    cells, pairs = np.flatnonzero(moved), _pairs(case.basin.network, np.flatnonzero(moved), asked.smoothing_pairs)
+    rows = [row for row in setup.rows if row.calibrated]
+    moved = setup.calibrated_cells if mapping == "distributed" else np.ones_like(setup.calibrated_cells)
+    cells, pairs = np.flatnonzero(moved), _pairs(setup.basin.network, np.flatnonzero(moved), asked.smoothing_pairs)
     return Penalty(
         weight=weight,
         prior_share=asked.prior,
@@ -144,10 +144,10 @@ def penalty_of(case: Case, mapping: str, first: Floats, weight: float) -> Penalt
     )
 
 
-def penalty_to_check(case: Case, first: Floats) -> Penalty | None:
+def penalty_to_check(setup: CalibrationSetup, first: Floats) -> Penalty | None:
     """The penalty of the configuration, with its largest weight where there are several; None without one."""
-    weight, _ = penalty_weights(case.experiment, last=True)[0]
-    return penalty_of(case, case.experiment.mapping.kind, first, weight) if weight else None
+    weight, _ = penalty_weights(setup.experiment, last=True)[0]
+    return penalty_of(setup, setup.experiment.mapping.kind, first, weight) if weight else None
 
 
 def _pairs(network: DrainageNetwork, cells: NDArray[np.intp], between: str) -> NDArray[np.intp]:

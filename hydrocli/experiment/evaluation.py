@@ -21,9 +21,9 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.regional import FOLDER
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.experiment.networks import maps_from, read_phi2
-from hydrocli.experiment.setup import Case, Roles, ingested, roles_of, stamp
-from hydrocli.experiment.simulation import write_outcome
+from hydrocli.experiment.networks import maps_from, read_regionalisation
+from hydrocli.experiment.setup import CalibrationSetup, Roles, ingested, roles_of, stamp
+from hydrocli.experiment.simulation import final_simulation
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
@@ -130,10 +130,12 @@ class Evaluation:
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
-        case = Case(experiment, ingested(experiment), trained=self.folder)
-        maps = maps_of_run(self.folder, case)
+        setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
+        maps = maps_of_run(self.folder, setup)
         with RunFolder.open(self.folder, self.experiment.name) as folder:
-            write_outcome(folder, case, maps, case.phi1, read_phi2(self.folder), self._require_same)
+            final_simulation(
+                folder, setup, maps, setup.flux_network, read_regionalisation(self.folder), self._require_same
+            )
             write_text(folder.path / CONFIG, resolved(experiment))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
@@ -212,17 +214,17 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     return stored.model_copy(update=update)
 
 
-def maps_of_run(folder: Path, case: Case) -> Floats:
-    """Maps [7, n] of a run on the cells of a case; on cells that the run does not have, see `maps_from`.
+def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
+    """Maps [7, n] of a run on the cells of a setup; on cells that the run does not have, see `maps_from`.
 
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
-    maps = maps_from(folder, case.basin)
-    if case.experiment.initial.source:  # then the levels are the final ones of that run
+    maps = maps_from(folder, setup.basin)
+    if setup.experiment.initial.source:  # then the levels are the final ones of that run
         maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
-    cells = len(case.basin.network)
-    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in case.rows}
+    cells = len(setup.basin.network)
+    values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows}
     return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])
 
 

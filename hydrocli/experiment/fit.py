@@ -20,10 +20,10 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
-from hydrocli.experiment.regional import Region, trained, write_others
-from hydrocli.experiment.setup import Case, all_ingested, tell_compilation
-from hydrocli.experiment.simulation import asked_of, unsolved, write_outcome
-from hydrocli.experiment.stages import Training
+from hydrocli.experiment.regional import RegionalCalibration, trained, write_others
+from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
+from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
+from hydrocli.experiment.stages import StagePlan
 from hydrocli.experiment.uncertainty import write_uncertainty
 from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
@@ -49,44 +49,46 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         if stop():
             raise _stopped(stop, folder)
 
-    tell_compilation()
+    announce_compilation()
     with folder.timed("ingestion"):
         members = regional_members(experiment)
-        cases = [Case(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
-        for case in cases:
-            schemas.domain(list(case.basin.descriptors), case.basin.gauges.code)  # refuses names early
-            asked_of(case)  # and outputs that cannot be
-    fingerprint = " ".join(case.basin.fingerprint for case in cases)
+        setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
+        for setup in setups:
+            schemas.domain(list(setup.basin.descriptors), setup.basin.gauges.code)  # refuses names early
+            asked_of(setup)  # and outputs that cannot be
+    fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     _same_inputs(folder, fingerprint)
-    _tell_fresh_weights(cases[0])
+    _tell_fresh_weights(setups[0])
     with ExitStack() as stack:
         with folder.timed("preparation"):
-            training = stack.enter_context(trained(cases))
-        return _calibrated(folder, training, fingerprint, stop)
+            plan = stack.enter_context(trained(setups))
+        return _calibrated(folder, plan, fingerprint, stop)
 
 
-def _calibrated(folder: RunFolder, training: Training | Region, fingerprint: str, stop: StopFlag) -> dict[str, float]:
+def _calibrated(
+    folder: RunFolder, plan: StagePlan | RegionalCalibration, fingerprint: str, stop: StopFlag
+) -> dict[str, float]:
     """Run the stages and write what they have found; NSE by gauge comes back."""
-    for note in training.notes:
+    for note in plan.notes:
         folder.warn(note)
         logger.warning(note)
     iterations: list[Iteration] = []
-    results = _optimised(folder, training, fingerprint, stop, iterations)
+    results = _optimised(folder, plan, fingerprint, stop, iterations)
     if not results[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        _write_calibration(folder, training, results, iterations)
-        if isinstance(training, Training):
-            write_uncertainty(folder, training, results)
+        _write_calibration(folder, plan, results, iterations)
+        if isinstance(plan, StagePlan):
+            write_uncertainty(folder, plan, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
-        cells = int(training.case.calibrated_cells.sum())
+        cells = int(plan.setup.calibrated_cells.sum())
         folder.update(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = write_outcome(folder, training.case, *training.found(results))
-        if isinstance(training, Region):
-            scores |= write_others(training, results)
+        scores = final_simulation(folder, plan.setup, *plan.found(results))
+        if isinstance(plan, RegionalCalibration):
+            scores |= write_others(plan, results)
         found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
@@ -102,10 +104,10 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
     return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
 
 
-def _tell_fresh_weights(case: Case) -> None:
+def _tell_fresh_weights(setup: CalibrationSetup) -> None:
     """Say that parameters come from a run whose weights stay behind."""
-    source, asked = case.experiment.parameters.source, case.experiment
-    if not case.structure.has_network or not source or asked.initial_weights.source:
+    source, asked = setup.experiment.parameters.source, setup.experiment
+    if not setup.structure.has_network or not source or asked.initial_weights.source:
         return
     if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
         logger.info(
@@ -127,7 +129,7 @@ def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
 
 def _optimised(
     folder: RunFolder,
-    training: Training | Region,
+    plan: StagePlan | RegionalCalibration,
     fingerprint: str,
     stop: StopFlag,
     iterations: list[Iteration],
@@ -135,7 +137,7 @@ def _optimised(
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
     with (
         folder.timed("calibration"),
-        track("calibrating", training.iterations) as task,
+        track("calibrating", plan.iterations) as task,
         Journal(folder.path / JOURNAL, key) as journal,
     ):
         if journal.recorded:
@@ -146,7 +148,7 @@ def _optimised(
             if iteration.replayed:
                 return
             folder.assert_held()
-            scores = dict(zip(training.codes, training.scores.tolist(), strict=True))
+            scores = dict(zip(plan.codes, plan.scores.tolist(), strict=True))
             numbers: dict[str, Any] = {
                 "stage": iteration.stage,
                 "iteration": iteration.iteration,
@@ -156,14 +158,17 @@ def _optimised(
                 numbers["gradient_norm"] = iteration.gradient_norm
             task.update(len(iterations), **numbers, nse=scores)
 
-        return run_stages(training.stages, Recorder(journal, on_iteration, stop))
+        return run_stages(plan.stages, Recorder(journal, on_iteration, stop))
 
 
 def _write_calibration(
-    folder: RunFolder, training: Training | Region, results: Sequence[StageResult], iterations: Sequence[Iteration]
+    folder: RunFolder,
+    plan: StagePlan | RegionalCalibration,
+    results: Sequence[StageResult],
+    iterations: Sequence[Iteration],
 ) -> None:
     """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
-    control, last = training.control(results), results[-1]
+    control, last = plan.control(results), results[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
         "value": last.x,
@@ -175,7 +180,7 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
-    if isinstance(training, Training) and (points := training.curve(results)):
+    if isinstance(plan, StagePlan) and (points := plan.curve(results)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
         curve["corner"] = np.arange(len(points)) == corner_of(points)

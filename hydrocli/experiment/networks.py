@@ -30,7 +30,7 @@ from hydrocli.results.folder import CONFIG
 from hydrocli.structures.structure import Structure
 
 
-class Maps:
+class ParentRunFields:
     """A table of cells of another run, laid on the cells of this basin by their coordinates.
 
     Attributes:
@@ -82,7 +82,7 @@ def _unknown() -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Phi1:
+class FluxNetwork:
     """Weights [w] in the order of `hydrocli.structures.network`; of each input its factor, lowest and highest value.
 
     The ranges are NaN where the weights were never calibrated.
@@ -108,18 +108,22 @@ def structure_of(experiment: Experiment, scale: Floats) -> Structure:
     return Structure(input_scale=tuple(scale.tolist()), **options)
 
 
-def phi1_rows(structure: Structure, phi1: Phi1) -> list[tuple[Any, ...]]:
+def flux_network_rows(structure: Structure, network: FluxNetwork) -> list[tuple[Any, ...]]:
     """Of network_weights.parquet: layer, array, unit, input, neighbour, name, value; layer 0 is the inputs."""
     rows = list[tuple[Any, ...]]()
-    for array, values in (("scale", phi1.scale), ("lowest", phi1.lowest), ("highest", phi1.highest)):
+    for array, values in (
+        ("scale", network.scale),
+        ("lowest", network.lowest),
+        ("highest", network.highest),
+    ):
         rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
-    for layer, array, values in _layers(structure, phi1.weights):
+    for layer, array, values in _layers(structure, network.weights):
         for place, value in np.ndenumerate(values):
             rows.append((layer, array, place[0], place[1] if values.ndim == 2 else None, None, None, value))
     return rows
 
 
-def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
+def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     """The network of another run, which must be of the same form as the one asked for.
 
     Raises:
@@ -141,7 +145,7 @@ def read_phi1(folder: Path, experiment: Experiment) -> Phi1:
     here = table["network"] == PHI1
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
     of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
-    return Phi1(value[here & (layer > 0)], *of_inputs)
+    return FluxNetwork(value[here & (layer > 0)], *of_inputs)
 
 
 def _layers(structure: Structure, weights: Floats) -> list[tuple[int, str, Floats]]:
@@ -160,7 +164,7 @@ RANGES = ("lowest", "highest", "lowest_seen", "highest_seen")
 
 
 @dataclass(frozen=True, eq=False)
-class Phi2:
+class RegionalisationModel:
     """Ranges of the descriptors, and the controls [m] with their weight_indices."""
 
     scaling: Scaling
@@ -177,17 +181,17 @@ class Phi2:
         ]
 
 
-def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, float], str]:
+def unseen(model: RegionalisationModel, experiment: Experiment, basin: Basin) -> tuple[dict[str, float], str]:
     """Counts of cells with descriptors that the calibration has not seen, and a sentence about them if there are any.
 
     `cells_unseen`: with a descriptor outside its range in the calibrated catchments; `descriptors_clipped`: values
     outside the range of their basin, which multipower cuts to it.
     """
-    found = phi2.scaling.unseen(basin.descriptors)
+    found = model.scaling.unseen(basin.descriptors)
     cells = int(np.any(list(found.values()), axis=0).sum())
     counts: dict[str, float] = {"cells_unseen": cells}
     if experiment.mapping.kind == "multipower":
-        scaled = phi2.scaling.scaled(basin.descriptors)
+        scaled = model.scaling.scaled(basin.descriptors)
         counts["descriptors_clipped"] = int(((scaled < 0) | (scaled > 1)).sum())
     if not cells:
         return counts, ""
@@ -198,7 +202,7 @@ def unseen(phi2: Phi2, experiment: Experiment, basin: Basin) -> tuple[dict[str, 
     return counts, f"{names} lie {where}: there the mapping {told}"
 
 
-def read_phi2(folder: Path) -> Phi2 | None:
+def read_regionalisation(folder: Path) -> RegionalisationModel | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
     if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
         return None
@@ -215,17 +219,17 @@ def read_phi2(folder: Path) -> Phi2 | None:
         WeightIndex(*place[:3], *(None if np.isnan(n) else int(n) for n in place[3:]))
         for place in zip(*keys, strict=True)
     ]
-    return Phi2(scaling, weight_indices, columns["value"][weights])
+    return RegionalisationModel(scaling, weight_indices, columns["value"][weights])
 
 
-def continued_phi2(folder: Path, experiment: Experiment) -> Phi2 | None:
+def continued_regionalisation(folder: Path, experiment: Experiment) -> RegionalisationModel | None:
     """The mapping of a run where the configuration asks for the same one, with no value of its own for what it maps."""
     theirs, symbols = load(folder / CONFIG), mapped_rows(experiment)
     same = carried_mapping(theirs) == carried_mapping(experiment) and mapped_rows(theirs) == symbols
     settings = [(_setting(theirs, symbol), _setting(experiment, symbol)) for symbol in symbols]
     if not same or any(one.bounds != other.bounds or other.value is not None for one, other in settings):
         return None
-    return read_phi2(folder)
+    return read_regionalisation(folder)
 
 
 def carried_mapping(experiment: Experiment) -> Any:
@@ -252,7 +256,7 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
         InputError: cells that the run does not have, and a map that varies; a descriptor is missing.
         ConfigurationError: a descriptor is not there.
     """
-    maps, table = Maps(folder, "parameters", basin), read(folder).arrays("parameters")
+    maps, table = ParentRunFields(folder, "parameters", basin), read(folder).arrays("parameters")
     symbols = [symbol for symbol in ROWS if symbol in table]
     if not maps.lacking:
         return {symbol: maps.column(symbol) for symbol in symbols}
@@ -271,8 +275,8 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
 
 def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
     """Maps [n] by symbol that the mapping of a run gives in another basin; none where it does not see descriptors."""
-    phi2 = read_phi2(folder)
-    if phi2 is None:
+    model = read_regionalisation(folder)
+    if model is None:
         return {}
     experiment, cells = load(folder / CONFIG), np.ones(len(basin.network), np.bool_)
     symbols = mapped_rows(experiment)
@@ -280,7 +284,7 @@ def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
     for symbol in symbols:
         lower, upper = _setting(experiment, symbol).bounds
         rows.append(ParameterSpec(symbol, lower, upper, lower))
-    maps = descriptor_mapping(rows, cells, experiment, basin, phi2.scaling).parameters(phi2.values)
+    maps = descriptor_mapping(rows, cells, experiment, basin, model.scaling).parameters(model.values)
     return dict(zip(symbols, maps, strict=True))
 
 

@@ -28,7 +28,15 @@ from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
 from hydrocli.execution.progress import Task, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
-from hydrocli.experiment.networks import Maps, Phi1, Phi2, continued_phi2, maps_from, read_phi1, structure_of
+from hydrocli.experiment.networks import (
+    FluxNetwork,
+    ParentRunFields,
+    RegionalisationModel,
+    continued_regionalisation,
+    maps_from,
+    read_flux_network,
+    structure_of,
+)
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
@@ -150,7 +158,7 @@ def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
         yield told
 
 
-def tell_compilation() -> None:
+def announce_compilation() -> None:
     """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
     if asked := replaced_cache():
         logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
@@ -159,31 +167,33 @@ def tell_compilation() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class RegionalScaling:
     """What the basins of a regional calibration have in common: the network at the start, and ranges of descriptors."""
 
-    phi1: Phi1
+    flux_network: FluxNetwork
     scaling: Scaling | None
 
     @classmethod
-    def of(cls, cases: Sequence[Case]) -> Shared:
+    def of(cls, setups: Sequence[CalibrationSetup]) -> RegionalScaling:
         """Inputs of the network are scaled by the largest of all basins, descriptors by their range over all of them.
 
         Raises:
             ConfigurationError: a descriptor that the mapping needs is not there in one of them.
             InputError: a descriptor is constant in all, or missing somewhere.
         """
-        first = cases[0]
-        scale = np.min([case.phi1.scale for case in cases], axis=0)
-        known = [name for name in first.basin.descriptors if all(name in case.basin.descriptors for case in cases)]
-        fields = {name: np.concatenate([case.basin.descriptors[name] for case in cases]) for name in known}
-        seen = np.concatenate([case.calibrated_cells for case in cases])
+        first = setups[0]
+        scale = np.min([setup.flux_network.scale for setup in setups], axis=0)
+        known = [name for name in first.basin.descriptors if all(name in setup.basin.descriptors for setup in setups)]
+        fields = {name: np.concatenate([setup.basin.descriptors[name] for setup in setups]) for name in known}
+        seen = np.concatenate([setup.calibrated_cells for setup in setups])
         union = scaling_of(first.experiment, replace(first.basin, descriptors=fields), seen)
-        return cls(replace(first.phi1, scale=scale), first.phi2.scaling if first.phi2 else union)
+        return cls(
+            replace(first.flux_network, scale=scale), first.regionalisation.scaling if first.regionalisation else union
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class CalibrationSetup:
     """An experiment with its basin: gauges by role, periods as steps, initial states, sweeps.
 
     Attributes:
@@ -198,7 +208,7 @@ class Case:
     basin: Basin
     run: Path | None = None
     trained: Path | None = None
-    shared: Shared | None = None
+    regional_scaling: RegionalScaling | None = None
 
     @cached_property
     def _roles(self) -> Roles:
@@ -270,9 +280,9 @@ class Case:
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
         if self.experiment.initial.source:
-            return Maps(self.experiment.initial.source, "domain", self.basin).whole("ci")
+            return ParentRunFields(self.experiment.initial.source, "domain", self.basin).whole("ci")
         source = self.run or self.experiment.parameters.source
-        if source and not (maps := Maps(source, "domain", self.basin)).lacking:
+        if source and not (maps := ParentRunFields(source, "domain", self.basin)).lacking:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         return flux_matching(basin.precipitation[:steps], basin.pet[:steps], basin.times[:steps], basin.step)
@@ -288,7 +298,7 @@ class Case:
         levels = np.stack([self._initial(symbol) for symbol in INITIAL_LEVELS])
         if not self.experiment.initial.source:
             return State(levels, *np.zeros((2, len(self.basin.network))))
-        maps = Maps(self.experiment.initial.source, "states", self.basin)
+        maps = ParentRunFields(self.experiment.initial.source, "states", self.basin)
         return State(levels, maps.whole("discharge"), maps.whole("lateral_inflow"))
 
     @cached_property
@@ -309,44 +319,48 @@ class Case:
         return rows
 
     @cached_property
-    def phi2(self) -> Phi2 | None:
+    def regionalisation(self) -> RegionalisationModel | None:
         """The mapping by descriptors that a calibration goes on from: that of `parameters.from`, if it is the same."""
         source = self.experiment.parameters.source
-        return continued_phi2(Path(source), self.experiment) if source else None
+        return continued_regionalisation(Path(source), self.experiment) if source else None
 
     @cached_property
     def scaling(self) -> Scaling | None:
         """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
-        if self.shared:
-            return self.shared.scaling
-        return self.phi2.scaling if self.phi2 else scaling_of(self.experiment, self.basin, self.calibrated_cells)
+        if self.regional_scaling:
+            return self.regional_scaling.scaling
+        return (
+            self.regionalisation.scaling
+            if self.regionalisation
+            else scaling_of(self.experiment, self.basin, self.calibrated_cells)
+        )
 
     def mapping(self, kind: str, rows: Sequence[ParameterSpec]) -> Mapping:
         """The mapping of some rows, `uniform` or as the configuration has it."""
         return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
 
     @cached_property
-    def phi1(self) -> Phi1:
+    def flux_network(self) -> FluxNetwork:
         """The network at the start: of the run that is simulated, of `initial_weights.from`, or fresh and near zero."""
-        if self.shared:
-            return self.shared.phi1
+        if self.regional_scaling:
+            return self.regional_scaling.flux_network
         asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
         if asked.kind != "grnn" and asked.kind != "node":
-            return Phi1()
+            return FluxNetwork()
         if source:
-            return read_phi1(Path(source), self.experiment)
-        fresh = Phi1()
+            return read_flux_network(Path(source), self.experiment)
+        fresh = FluxNetwork()
         if asked.network.input_scaling == "max":
             net = self._intercepted(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
-            fresh = Phi1(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
+            fresh = FluxNetwork(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
         structure = structure_of(self.experiment, fresh.scale)
         return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.initial_std))
 
     @cached_property
     def structure(self) -> Structure:
         """Equations of the cells, with the scale of the inputs of phi1."""
-        return structure_of(self.experiment, self.phi1.scale)
+        return structure_of(self.experiment, self.flux_network.scale)
 
     def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
         """Order of the sweep over some cells."""
@@ -417,16 +431,16 @@ class Case:
         initial = self.experiment.initial
         value = getattr(initial, symbol).value
         if value is None and initial.source:
-            return Maps(initial.source, "states", self.basin).whole(symbol)
+            return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
 
 
-def catchment_means(case: Case) -> dict[str, Floats]:
+def catchment_means(setup: CalibrationSetup) -> dict[str, Floats]:
     """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
-    member = np.stack(list(case.catchments.values())).T.astype(np.float64)
+    member = np.stack(list(setup.catchments.values())).T.astype(np.float64)
     means = {}
     for name in FORCINGS:
-        forcing = getattr(case.basin, name)
+        forcing = getattr(setup.basin, name)
         mean = np.full((member.shape[1], len(forcing)), np.nan)
         for first in range(0, len(forcing), BLOCK):
             values = np.array(forcing[first : first + BLOCK], np.float64)

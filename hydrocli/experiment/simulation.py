@@ -20,8 +20,8 @@ from hydrocli.engine.recorder import OutputRecorder, OutputRequest
 from hydrocli.engine.response import response
 from hydrocli.engine.simulator import Observer, Rows, Simulator, State
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.networks import PHI1, PHI2, Phi1, Phi2, phi1_rows, unseen
-from hydrocli.experiment.setup import Case, catchment_means, stamp
+from hydrocli.experiment.networks import PHI1, PHI2, FluxNetwork, RegionalisationModel, flux_network_rows, unseen
+from hydrocli.experiment.setup import CalibrationSetup, catchment_means, stamp
 from hydrocli.names import (
     EXTRAPOLATED,
     INITIAL_LEVELS,
@@ -36,25 +36,25 @@ from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
 
-BOOKED = ("aet", "exchange", "qt", "storage")
+BALANCE_FLUXES = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
 
 
-def asked_of(case: Case) -> OutputRequest:
+def asked_of(setup: CalibrationSetup) -> OutputRequest:
     """What the outputs of an experiment want of a simulation of its whole period.
 
     Raises:
         ConfigurationError: more memory than the limit, a cell outside the domain, a time outside the period.
     """
-    outputs, basin = case.experiment.outputs, case.basin
-    structure = case.experiment.structure.kind
+    outputs, basin = setup.experiment.outputs, setup.basin
+    structure = setup.experiment.structure.kind
     mapped = outputs.maps.quantities if outputs.maps else ()
     asked = OutputRequest(
         tuple(dict.fromkeys((*outputs.symbols(structure), *mapped))),
-        np.stack(list(case.catchments.values())),
+        np.stack(list(setup.catchments.values())),
         basin.network.cell_area,
-        np.array([_cell(case, x, y) for x, y in outputs.cells], np.intp),
-        _steps(case),
+        np.array([_cell(setup, x, y) for x, y in outputs.cells], np.intp),
+        _steps(setup),
         tuple(dict.fromkeys(mapped)),
     )
     needed = asked.bytes(len(basin.times))
@@ -64,9 +64,9 @@ def asked_of(case: Case) -> OutputRequest:
     return asked
 
 
-def _cell(case: Case, x: float, y: float) -> int:
+def _cell(setup: CalibrationSetup, x: float, y: float) -> int:
     """The active cell that holds a point."""
-    network = case.basin.network
+    network = setup.basin.network
     a, _, _, _, e, _ = network.grid.transform
     inside = np.flatnonzero((np.abs(network.x - x) <= abs(a) / 2) & (np.abs(network.y - y) <= abs(e) / 2))
     if not inside.size:
@@ -75,9 +75,9 @@ def _cell(case: Case, x: float, y: float) -> int:
     return int(inside[0])
 
 
-def _steps(case: Case) -> NDArray[np.intp]:
+def _steps(setup: CalibrationSetup) -> NDArray[np.intp]:
     """Steps of the maps, ascending."""
-    maps, times = case.experiment.outputs.maps, case.basin.times
+    maps, times = setup.experiment.outputs.maps, setup.basin.times
     if maps is None:
         return np.zeros(0, np.intp)
     wanted = [stamp(time) for time in maps.times]
@@ -92,7 +92,7 @@ def _steps(case: Case) -> NDArray[np.intp]:
     return np.flatnonzero(chosen)
 
 
-class Internals:
+class OutputWriter:
     """Looks into the final simulation of a run and writes what it saw.
 
     Args:
@@ -102,12 +102,12 @@ class Internals:
         weights: of phi1.
     """
 
-    def __init__(self, case: Case, simulator: Simulator, maps: Floats, weights: Floats) -> None:
-        self.case, self.simulator, self.maps, self.weights = case, simulator, maps, weights
-        self.observe = OutputRecorder(simulator, maps[: len(PARAMETERS)], weights, asked_of(case))
+    def __init__(self, setup: CalibrationSetup, simulator: Simulator, maps: Floats, weights: Floats) -> None:
+        self.setup, self.simulator, self.maps, self.weights = setup, simulator, maps, weights
+        self.observe = OutputRecorder(simulator, maps[: len(PARAMETERS)], weights, asked_of(setup))
 
     @property
-    def watches(self) -> list[Observer]:
+    def observers(self) -> list[Observer]:
         """For `Sweep.simulate`; none where nothing is asked for."""
         return [self.observe] if self.observe.asked.quantities else []
 
@@ -123,12 +123,12 @@ class Internals:
 
     def write(self, folder: RunFolder, start: State) -> None:
         """Means, cells and maps; for a hybrid what its network does (the simulation begins at `start`)."""
-        basin, run, asked = self.case.basin, folder.manifest.run, self.observe.asked
+        basin, run, asked = self.setup.basin, folder.manifest.run, self.observe.asked
         if not asked.quantities:
             return
         network, known = basin.network, [LOOKED_AT[symbol] for symbol in asked.quantities]
         crs = network.grid.crs_wkt
-        columns: dict[str, Any] = self.case.place_columns | self.observe.means
+        columns: dict[str, Any] = self.setup.place_columns | self.observe.means
         write_table(folder.path, schemas.mean_maps(known), columns, run=run, crs_wkt=crs)
         grid = network.grid, network.row, network.column
         write_maps(folder.path, *grid, self.observe.means, run=run, place="maps", prefix="mean_")
@@ -147,25 +147,25 @@ class Internals:
             self._write_response(folder)
 
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
-        basin, parameters, none = self.case.basin, self.maps[: len(PARAMETERS)], np.zeros_like(self.weights)
-        asked = OutputRequest(BOOKED, self.observe.asked.catchments, self.observe.asked.area)
+        basin, parameters, none = self.setup.basin, self.maps[: len(PARAMETERS)], np.zeros_like(self.weights)
+        asked = OutputRequest(BALANCE_FLUXES, self.observe.asked.catchments, self.observe.asked.area)
         observe = OutputRecorder(self.simulator, parameters, none, asked)
         simulated, _ = self.simulator.simulate(parameters, start, none, observe)
         self._add_interception(observe)
-        table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BOOKED])
+        table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BALANCE_FLUXES])
         columns = observe.series | {"simulated": simulated}
         write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
 
     def _write_response(self, folder: RunFolder) -> None:
-        here = self.case.calibrated_cells
+        here = self.setup.calibrated_cells
         means = self.observe.means
         levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in ("hp", "ht")}
         rows = response(self.simulator, self.maps[: len(PARAMETERS), here].mean(axis=1), self.weights, levels)
         write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
 
     def _add_interception(self, observe: OutputRecorder) -> None:
-        basin = self.case.basin
-        observe.add_interception(basin.precipitation, basin.pet, self.case.ci, self.case.hi)
+        basin = self.setup.basin
+        observe.add_interception(basin.precipitation, basin.pet, self.setup.ci, self.setup.hi)
 
 
 logger = logging.getLogger(__name__)
@@ -174,12 +174,12 @@ logger = logging.getLogger(__name__)
 SERIES = {EXTRAPOLATED.symbol: EXTRAPOLATED, **LOOKED_AT}
 
 
-def write_outcome(
+def final_simulation(
     folder: RunFolder,
-    case: Case,
+    setup: CalibrationSetup,
     maps: Floats,
-    phi1: Phi1,
-    phi2: Phi2 | None = None,
+    network: FluxNetwork,
+    model: RegionalisationModel | None = None,
     accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
 ) -> dict[str, float]:
     """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
@@ -188,8 +188,8 @@ def write_outcome(
         folder: of the run.
         case: experiment and basin.
         maps: parameters and initial levels.
-        phi1: the network.
-        phi2: the mapping by descriptors that gave the maps, if there is one.
+        network: the flux network.
+        model: the mapping by descriptors that gave the maps, if there is one.
         accept: may refuse the discharge [g, t] of the gauges before anything is written.
 
     Returns:
@@ -198,69 +198,69 @@ def write_outcome(
     Raises:
         NumericalError: a state or discharge is not finite.
     """
-    basin, run = case.basin, folder.manifest.run
+    basin, run = setup.basin, folder.manifest.run
     cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
-    simulator, hi_end, missing = case.simulator(cells, gauges, steps)
-    _count_missing(folder, case, missing)
+    simulator, hi_end, missing = setup.simulator(cells, gauges, steps)
+    _count_missing(folder, setup, missing)
     parameters = maps[: len(PARAMETERS)]
-    start = State(maps[len(PARAMETERS) :], case.state.discharge, case.state.lateral_inflow)
+    start = State(maps[len(PARAMETERS) :], setup.state.discharge, setup.state.lateral_inflow)
     outside = None
-    if phi1.is_calibrated:
-        outside = Extrapolation(simulator, phi1.lowest, phi1.highest, np.stack(list(case.catchments.values())))
-    exact = simulator if simulator.real is np.float64 else case.simulator(cells, gauges, steps, "double")[0]
+    if network.is_calibrated:
+        outside = Extrapolation(simulator, network.lowest, network.highest, np.stack(list(setup.catchments.values())))
+    exact = simulator if simulator.real is np.float64 else setup.simulator(cells, gauges, steps, "double")[0]
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
     routed = RoutingAdded(exact.order, years - years[0], basin.step)
-    in_cells = CellBalance(exact, parameters, years - years[0], phi1.weights)
-    internals = Internals(case, exact, maps, phi1.weights)
-    books: list[Observer] = [routed, in_cells, *internals.watches]
+    in_cells = CellBalance(exact, parameters, years - years[0], network.weights)
+    outputs = OutputWriter(setup, exact, maps, network.weights)
+    observers: list[Observer] = [routed, in_cells, *outputs.observers]
     if exact is simulator:
-        observe = _all([outside, *books])
-        simulated, end = simulator.simulate(parameters, start, phi1.weights, observe, internals.at_once)
+        observe = _all([outside, *observers])
+        simulated, end = simulator.simulate(parameters, start, network.weights, observe, outputs.at_once)
     else:
-        simulated, end = simulator.simulate(parameters, start, phi1.weights, outside)
-        exact.simulate(parameters, start, phi1.weights, _all(books), internals.at_once)
+        simulated, end = simulator.simulate(parameters, start, network.weights, outside)
+        exact.simulate(parameters, start, network.weights, _all(observers), outputs.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
-        raise broken_run(simulator, parameters, start, phi1.weights, case.place)
+        raise broken_run(simulator, parameters, start, network.weights, setup.place)
     accept(basin.gauges.code, simulated)
     _count_newton(folder, simulator)
-    _write_maps(folder, case, maps)
-    _write_networks(folder, simulator, phi1, phi2)
-    if phi2:
-        counts, sentence = unseen(phi2, case.experiment, basin)
+    _write_maps(folder, setup, maps)
+    _write_networks(folder, simulator, network, model)
+    if model:
+        counts, sentence = unseen(model, setup.experiment, basin)
         folder.update(counts=counts)
         if sentence:
             folder.warn(sentence)
             logger.warning(sentence)
     _write_states(folder, hi_end, end)
-    _write_domain(folder, case)
-    means = catchment_means(case)
+    _write_domain(folder, setup)
+    means = catchment_means(setup)
     if outside is not None:
-        number = np.array([catchment.sum() for catchment in case.catchments.values()])
+        number = np.array([catchment.sum() for catchment in setup.catchments.values()])
         means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
-    means |= internals.finish()
+    means |= outputs.finish()
     quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
-    internals.write(folder, start)
+    outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
-    _write_balance(folder, case, years, routed, in_cells)
+    _write_balance(folder, setup, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: what it holds tells `validate` what has been simulated.
     write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
-    window = case.experiment.period.calibration
+    window = setup.experiment.period.calibration
     if window is None:
         return {}
-    inside = case.inside(window)
+    inside = setup.inside(window)
     return {
         code: nse(observed[g, inside], simulated[g, inside])
-        for code, g in zip(case.calibration, case.gauges(case.calibration), strict=True)
+        for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True)
     }
 
 
-def _all(watches: Sequence[Observer | None]) -> Observer:
+def _all(observers: Sequence[Observer | None]) -> Observer:
     """One watch of several."""
 
     def observe(rows: Rows, start: int, count: int) -> None:
-        for one in watches:
+        for one in observers:
             if one is not None:
                 one(rows, start, count)
 
@@ -291,29 +291,35 @@ def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
         folder.warn(f"{what}: the nearest levels were taken")
 
 
-def _count_missing(folder: RunFolder, case: Case, missing: NDArray[np.int64]) -> None:
-    total, values = int(missing.sum()), missing.size * len(case.basin.times)
-    folder.update(counts={"cells": missing.size, "steps": len(case.basin.times), "forcing_missing": total})
+def _count_missing(folder: RunFolder, setup: CalibrationSetup, missing: NDArray[np.int64]) -> None:
+    total, values = int(missing.sum()), missing.size * len(setup.basin.times)
+    folder.update(counts={"cells": missing.size, "steps": len(setup.basin.times), "forcing_missing": total})
     if total:
         sentence = f"forcing is missing in {total} of {values} cell-steps ({total / values:.3%}): taken as no water"
         folder.warn(sentence)
 
 
-def _write_maps(folder: RunFolder, case: Case, maps: Floats) -> None:
+def _write_maps(folder: RunFolder, setup: CalibrationSetup, maps: Floats) -> None:
     """parameters.parquet and parameters/*.tif; initial levels are among them where they were calibrated."""
-    calibrated = {row.symbol for row in case.rows if row.calibrated}
+    calibrated = {row.symbol for row in setup.rows if row.calibrated}
     symbols = [symbol for symbol in ROWS if symbol in PARAMETERS or symbol in calibrated & set(INITIAL_LEVELS)]
     values = {symbol: maps[ROWS.index(symbol)] for symbol in symbols}
-    network, run = case.basin.network, folder.manifest.run
+    network, run = setup.basin.network, folder.manifest.run
     table = schemas.parameters(symbols)
-    write_table(folder.path, table, case.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
+    write_table(folder.path, table, setup.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
     write_maps(folder.path, network.grid, network.row, network.column, values, run=run)
 
 
-def _write_networks(folder: RunFolder, simulator: Simulator, phi1: Phi1, phi2: Phi2 | None) -> None:
+def _write_networks(
+    folder: RunFolder, simulator: Simulator, network: FluxNetwork, model: RegionalisationModel | None
+) -> None:
     """network_weights.parquet, where there is any."""
-    rows = [(PHI1, *row) for row in phi1_rows(simulator.structure, phi1)] if simulator.structure.has_network else []
-    rows += [(PHI2, *row) for row in phi2.rows] if phi2 else []
+    rows = (
+        [(PHI1, *row) for row in flux_network_rows(simulator.structure, network)]
+        if simulator.structure.has_network
+        else []
+    )
+    rows += [(PHI2, *row) for row in model.rows] if model else []
     names = [column.name for column in schemas.NETWORK.columns if column.name != "run"]
     if rows:
         columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
@@ -326,16 +332,16 @@ def _write_states(folder: RunFolder, hi: Floats, state: State) -> None:
     write_table(folder.path, schemas.STATES_TABLE, columns, run=folder.manifest.run)
 
 
-def _write_domain(folder: RunFolder, case: Case) -> None:
-    basin = case.basin
+def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
+    basin = setup.basin
     network = basin.network
-    columns = case.place_columns | {
+    columns = setup.place_columns | {
         "area": network.cell_area,
         "downstream": network.downstream,
         "level": network.level,
-        "calibrated": case.calibrated_cells,
-        INTERCEPTION_CAPACITY.symbol: case.ci,
-        **{f"catchment_{code}": catchment for code, catchment in case.catchments.items()},
+        "calibrated": setup.calibrated_cells,
+        INTERCEPTION_CAPACITY.symbol: setup.ci,
+        **{f"catchment_{code}": catchment for code, catchment in setup.catchments.items()},
         **basin.descriptors,
     }
     table = schemas.domain(list(basin.descriptors), basin.gauges.code)
@@ -343,16 +349,16 @@ def _write_domain(folder: RunFolder, case: Case) -> None:
 
 
 def _write_balance(
-    folder: RunFolder, case: Case, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
+    folder: RunFolder, setup: CalibrationSetup, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
 ) -> None:
-    basin = case.basin
+    basin = setup.basin
     forcing = basin.precipitation, basin.pet
-    balance = in_cells.balance(interception_balance(*forcing, case.ci, case.hi, years - years[0]))
+    balance = in_cells.balance(interception_balance(*forcing, setup.ci, setup.hi, years - years[0]))
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
     area, volume = basin.network.cell_area, routed.volume
     rows: dict[str, list[object]] = {column.name: [] for column in schemas.BALANCE.columns if column.name != "run"}
-    for code, catchment in case.catchments.items():
+    for code, catchment in setup.catchments.items():
         share = np.where(catchment, area, 0.0) / area[catchment].sum()
         for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
             values = {name: term[place] @ share for name, term in balance.terms.items()} | {

@@ -37,8 +37,8 @@ from hydrocli.engine.simulator import State
 from hydrocli.engine.windows import Window, Windows
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.cost import CurvePoint, calibration_cost, corner_of, curve_point, penalty_of, penalty_weights
-from hydrocli.experiment.networks import Phi1, Phi2
-from hydrocli.experiment.setup import Case
+from hydrocli.experiment.networks import FluxNetwork, RegionalisationModel
+from hydrocli.experiment.setup import CalibrationSetup
 from hydrocli.mapping.composition import CompositeMapping, FrozenMapping, PartiallyFrozenMapping
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec, with_values
@@ -88,14 +88,14 @@ class MiniBatches:
         ConfigurationError: a sub-period does not fit into the calibration.
     """
 
-    def __init__(self, case: Case, objective: Objective, asked: Batches) -> None:
+    def __init__(self, setup: CalibrationSetup, objective: Objective, asked: Batches) -> None:
         assert asked.length is not None
-        self._windows = sub_periods(case, asked)
-        steps = _in_steps(case, asked.length) + _in_steps(case, asked.spin_up)
+        self._windows = sub_periods(setup, asked)
+        steps = _in_steps(setup, asked.length) + _in_steps(setup, asked.spin_up)
         cells = np.asarray(objective.cells, np.intp)
-        simulator = case.part(cells, case.gauges(case.calibration), steps)
+        simulator = setup.part(cells, setup.gauges(setup.calibration), steps)
         self._parts = Windows(objective, simulator, self._windows)
-        self._gauges, self._seed = len(case.calibration), case.experiment.seed
+        self._gauges, self._seed = len(setup.calibration), setup.experiment.seed
         self._drawn = min(asked.gauges or self._gauges, self._gauges)
 
     def __call__(self, iteration: int, anchor: Floats, control: Floats) -> tuple[float, Floats]:
@@ -106,7 +106,7 @@ class MiniBatches:
         return self._parts.value_and_gradient(int(order[place]), np.sort(drawn).astype(np.intp), anchor, control)
 
 
-def sub_periods(case: Case, asked: Batches) -> list[Window]:
+def sub_periods(setup: CalibrationSetup, asked: Batches) -> list[Window]:
     """Windows of equal length whose scored steps cover the calibration period.
 
     A spin-up that reaches back beyond the start of the run is cut there, and the window runs on for as long at its end.
@@ -115,10 +115,10 @@ def sub_periods(case: Case, asked: Batches) -> list[Window]:
         ConfigurationError: see `MiniBatches`.
     """
     assert asked.length is not None
-    length, spin_up = _in_steps(case, asked.length), _in_steps(case, asked.spin_up)
-    window, end = case.experiment.period.calibration, case.calibration_steps
+    length, spin_up = _in_steps(setup, asked.length), _in_steps(setup, asked.spin_up)
+    window, end = setup.experiment.period.calibration, setup.calibration_steps
     assert window is not None
-    begin = int(np.flatnonzero(case.inside(window))[0])
+    begin = int(np.flatnonzero(setup.inside(window))[0])
     for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
         if steps > there:
             what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
@@ -128,8 +128,8 @@ def sub_periods(case: Case, asked: Batches) -> list[Window]:
     return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]
 
 
-def _in_steps(case: Case, duration: int) -> int:
-    return -(-duration // case.basin.step)
+def _in_steps(setup: CalibrationSetup, duration: int) -> int:
+    return -(-duration // setup.basin.step)
 
 
 NETWORKS = ("phi1", "phi2")
@@ -137,7 +137,7 @@ NETWORKS = ("phi1", "phi2")
 
 
 @dataclass(frozen=True)
-class Free:
+class TrainableSet:
     """What a stage changes: how the parameters vary (None: they stay), whether weights are trained, which parameters.
 
     `only` names them; empty: all that are calibrated.
@@ -148,7 +148,7 @@ class Free:
     only: tuple[str, ...] = ()
 
 
-class Training:
+class StagePlan:
     """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
 
     Args:
@@ -161,14 +161,14 @@ class Training:
         scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
     """
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.codes = case, case.calibration
-        self._cost = calibration_cost(case)
-        self._cells = np.flatnonzero(case.calibrated_cells)
-        self._sweep, _, _ = case.simulator(self._cells, case.gauges(case.calibration), case.calibration_steps)
+    def __init__(self, setup: CalibrationSetup) -> None:
+        self.setup, self.codes = setup, setup.calibration
+        self._cost = calibration_cost(setup)
+        self._cells = np.flatnonzero(setup.calibrated_cells)
+        self._sweep, _, _ = setup.simulator(self._cells, setup.gauges(setup.calibration), setup.calibration_steps)
         # Threads that the sweep itself has no use for compute further control vectors.
-        self._helpers = [self._sweep.clone() for _ in range(case.experiment.execution.threads - self._sweep.threads)]
-        self._free: list[Free] = []
+        self._helpers = [self._sweep.clone() for _ in range(setup.experiment.execution.threads - self._sweep.threads)]
+        self._trainable: list[TrainableSet] = []
         self._weights: list[float] = []
         self._objective: Objective | None = None
         self.iterations = 0
@@ -182,7 +182,7 @@ class Training:
     @property
     def scores(self) -> Floats:
         """See the class."""
-        return self._objective.scores if self._objective else np.full(len(self.case.calibration), np.nan)
+        return self._objective.scores if self._objective else np.full(len(self.setup.calibration), np.nan)
 
     def control(self, results: Sequence[StageResult]) -> Control:
         """The control of the last stage that has ended, as it was when the stage began."""
@@ -190,44 +190,44 @@ class Training:
 
     def final_objective(self, results: Sequence[StageResult]) -> Objective:
         """The objective of the last stage that has ended, in double precision."""
-        case, simulator = self.case, self._sweep
+        setup, simulator = self.setup, self._sweep
         if simulator.real is not np.float64:
-            simulator, _, _ = case.simulator(
-                self._cells, case.gauges(case.calibration), case.calibration_steps, "double"
+            simulator, _, _ = setup.simulator(
+                self._cells, setup.gauges(setup.calibration), setup.calibration_steps, "double"
             )
         control, penalty = self.control(results), self._penalty(len(results) - 1, results[:-1])
-        return Objective(simulator, self._cells, control, self._cost, case.state, case.place, penalty)
+        return Objective(simulator, self._cells, control, self._cost, setup.state, setup.place, penalty)
 
     def residuals(self, simulated: Floats) -> Floats:
         """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""
-        case, window = self.case, self.case.experiment.period.calibration
+        setup, window = self.setup, self.setup.experiment.period.calibration
         assert window is not None
-        steps = case.calibration_steps
-        observed = case.basin.discharge[case.gauges(case.calibration), :steps]
-        return np.where(case.inside(window)[:steps], simulated - observed, np.nan)
+        steps = setup.calibration_steps
+        observed = setup.basin.discharge[setup.gauges(setup.calibration), :steps]
+        return np.where(setup.inside(window)[:steps], simulated - observed, np.nan)
 
-    def found(self, results: Sequence[StageResult]) -> tuple[Floats, Phi1, Phi2 | None]:
-        """Maps [7, n] at the end of the last stage that has ended, phi1 with the range of its inputs, and phi2."""
+    def found(self, results: Sequence[StageResult]) -> tuple[Floats, FluxNetwork, RegionalisationModel | None]:
+        """What the last stage leaves: maps [7, n], flux network with ranges of its inputs, regionalisation."""
         maps, weights = self.control(results).split(results[-1].x)
-        phi1 = replace(self.case.phi1, weights=weights)
+        network = replace(self.setup.flux_network, weights=weights)
         if self._sweep.structure.has_network:
-            window, here = self.case.experiment.period.calibration, maps[:, self._cells]
+            window, here = self.setup.experiment.period.calibration, maps[:, self._cells]
             assert window is not None
-            river = self.case.state.discharge[self._cells], self.case.state.lateral_inflow[self._cells]
-            seen = InputRange(self._sweep, self.case.inside(window)[: self.case.calibration_steps])
+            river = self.setup.state.discharge[self._cells], self.setup.state.lateral_inflow[self._cells]
+            seen = InputRange(self._sweep, self.setup.inside(window)[: self.setup.calibration_steps])
             state = State(here[len(PARAMETERS) :], *river)
             self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
-            phi1 = replace(phi1, lowest=seen.lowest, highest=seen.highest)
-        return maps, phi1, self._phi2(results)
+            network = replace(network, lowest=seen.lowest, highest=seen.highest)
+        return maps, network, self._regionalisation(results)
 
-    def _phi2(self, results: Sequence[StageResult]) -> Phi2 | None:
+    def _regionalisation(self, results: Sequence[StageResult]) -> RegionalisationModel | None:
         """The mapping by descriptors as the last stage that trained it has left it."""
         trained = self._walk(len(results) - 1, results)[1]
-        if self.case.scaling is None or trained is None:
-            return self.case.phi2
+        if self.setup.scaling is None or trained is None:
+            return self.setup.regionalisation
         mapping = trained[0].parts[0] if isinstance(trained[0], CompositeMapping) else trained[0]
         places = cast(DescriptorMapping, mapping).weight_indices
-        return Phi2(self.case.scaling, places, trained[1][: len(places)])
+        return RegionalisationModel(self.setup.scaling, places, trained[1][: len(places)])
 
     def curve(self, results: Sequence[StageResult]) -> list[CurvePoint]:
         """Points of the L-curve, the largest weight first; none where no curve is asked for."""
@@ -240,51 +240,53 @@ class Training:
         return points
 
     def _first_guess(self) -> list[Stage]:
-        guess = self.case.experiment.first_guess
+        guess = self.setup.experiment.first_guess
         if guess.kind == "given":
             return []
-        screening = Screening(guess.samples, guess.descents, seed=self.case.experiment.seed)
-        descent, near = LBFGSB(guess.iterations), Free("uniform", weights=False)
+        screening = Screening(guess.samples, guess.descents, seed=self.setup.experiment.seed)
+        descent, near = LBFGSB(guess.iterations), TrainableSet("uniform", weights=False)
         return [
             self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
             self._stage("first guess", near, descent, guess.descents * (guess.iterations + 1), guess.descents),
         ]
 
     def _asked(self) -> list[Stage]:
-        experiment = self.case.experiment
+        experiment = self.setup.experiment
         stages = []
         for number, stage in enumerate(experiment.optimiser, start=1):
             kind = stage.mapping or experiment.mapping.kind
-            free = self._freed(stage, kind)
-            name = f"{number} {kind if free.mapping else 'network'} {stage.kind}"
+            trainable = self._trainable_set(stage, kind)
+            name = f"{number} {kind if trainable.mapping else 'network'} {stage.kind}"
             batches = stage.batches if stage.kind == "adam" else None
             if batches and batches.length is None:
                 batches = None  # of whole basins, see `regional`
             if batches:
-                sub_periods(self.case, batches)  # refuses early those that do not fit
+                sub_periods(self.setup, batches)  # refuses early those that do not fit
             optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
             for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
-                stages.append(self._stage(name + words, free, optimiser, iterations, batches=batches, weight=weight))
+                stages.append(
+                    self._stage(name + words, trainable, optimiser, iterations, batches=batches, weight=weight)
+                )
         return stages
 
-    def _freed(self, stage: AnyStage, kind: str) -> Free:
+    def _trainable_set(self, stage: AnyStage, kind: str) -> TrainableSet:
         asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
         only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
-        weights = "network" in asked and self.case.structure.has_network
-        return Free(kind if only or "parameters" in asked else None, weights, only)
+        weights = "network" in asked and self.setup.structure.has_network
+        return TrainableSet(kind if only or "parameters" in asked else None, weights, only)
 
     def _stage(
         self,
         name: str,
-        free: Free,
+        trainable: TrainableSet,
         optimiser: Optimiser,
         iterations: int,
         descents: int = 1,
         batches: Batches | None = None,
         weight: float = 0.0,
     ) -> Stage:
-        number = len(self._free)
-        self._free.append(free)
+        number = len(self._trainable)
+        self._trainable.append(trainable)
         self._weights.append(weight)
         self.iterations += iterations
         problem: Callable[[Sequence[StageResult]], Problem] = partial(self._problem, number, batches)
@@ -299,11 +301,13 @@ class Training:
 
         A mapping by descriptors goes on from its controls; others go on from the maps of the stage before.
         """
-        rows, weights = self.case.rows, self.case.phi1.weights
+        rows, weights = self.setup.rows, self.setup.flux_network.weights
         trained: tuple[Mapping, Floats] | None = None
-        for number, free in enumerate(self._free[: stage + 1]):
-            mapping = self._mapping(free, rows, trained, not any(before.mapping for before in self._free[:number]))
-            control = Control(mapping, weights, free.weights)
+        for number, trainable in enumerate(self._trainable[: stage + 1]):
+            mapping = self._mapping(
+                trainable, rows, trained, not any(before.mapping for before in self._trainable[:number])
+            )
+            control = Control(mapping, weights, trainable.weights)
             if number < len(results):
                 x = results[number].x
                 maps, weights = control.split(x)
@@ -313,53 +317,60 @@ class Training:
         return control, trained
 
     def _mapping(
-        self, free: Free, rows: Sequence[ParameterSpec], trained: tuple[Mapping, Floats] | None, first: bool
+        self,
+        trainable: TrainableSet,
+        rows: Sequence[ParameterSpec],
+        trained: tuple[Mapping, Floats] | None,
+        first: bool,
     ) -> Mapping:
         """Mapping of a stage."""
-        case = self.case
-        if free.mapping is None:
-            return FrozenMapping(rows, case.calibrated_cells)
-        if free.mapping not in BY_DESCRIPTORS:
-            if free.only:
-                rows = [replace(row, calibrated=row.symbol in free.only) for row in rows]
-            return case.mapping(free.mapping, rows)
+        setup = self.setup
+        if trainable.mapping is None:
+            return FrozenMapping(rows, setup.calibrated_cells)
+        if trainable.mapping not in BY_DESCRIPTORS:
+            if trainable.only:
+                rows = [replace(row, calibrated=row.symbol in trainable.only) for row in rows]
+            return setup.mapping(trainable.mapping, rows)
         mapping, start = trained or self._fresh(rows, first)
-        named = [not free.only or group(name) in free.only for name in mapping.names]
+        named = [not trainable.only or group(name) in trainable.only for name in mapping.names]
         return PartiallyFrozenMapping(mapping, start, np.array(named, np.bool_))
 
     def _fresh(self, rows: Sequence[ParameterSpec], first: bool) -> tuple[Mapping, Floats]:
         """The mapping by descriptors from the values of the rows; the first, from its run if it goes on from one."""
-        mapping, phi2 = self.case.mapping(self.case.experiment.mapping.kind, rows), self.case.phi2
-        if phi2 is None or not first:
+        mapping, model = (
+            self.setup.mapping(self.setup.experiment.mapping.kind, rows),
+            self.setup.regionalisation,
+        )
+        if model is None or not first:
             return mapping, mapping.first_guess()
-        return mapping, mapping.going_on(phi2.values) if isinstance(mapping, CompositeMapping) else phi2.values
+        return mapping, mapping.going_on(model.values) if isinstance(mapping, CompositeMapping) else model.values
 
     def _problem(self, stage: int, batches: Batches | None, results: Sequence[StageResult]) -> Problem:
-        case, control = self.case, self._control(stage, results)
+        setup, control = self.setup, self._control(stage, results)
         penalty = self._penalty(stage, results)
-        place, helpers = case.place, self._helpers
-        self._objective = Objective(self._sweep, self._cells, control, self._cost, case.state, place, penalty, helpers)
+        place, helpers = setup.place, self._helpers
+        self._objective = Objective(self._sweep, self._cells, control, self._cost, setup.state, place, penalty, helpers)
         starts = control.first_guess()[np.newaxis]
-        if stage and self._free[stage - 1] == self._free[stage]:
+        if stage and self._trainable[stage - 1] == self._trainable[stage]:
             starts = results[-1].candidates  # the controls mean the same
         if np.isnan(self._weights[stage]):
             starts = results[self._curve[corner_of(self.curve(results))]].x[np.newaxis]
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
-        batch = MiniBatches(case, self._objective, batches) if batches else None
+        batch = MiniBatches(setup, self._objective, batches) if batches else None
         return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
 
     def _penalty(self, stage: int, results: Sequence[StageResult]) -> Penalty | None:
         """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""
-        weight, first, mapping = self._weights[stage], stage, self._free[stage].mapping
+        weight, first, mapping = self._weights[stage], stage, self._trainable[stage].mapping
         if np.isnan(weight):
             weight = self._weights[self._curve[corner_of(self.curve(results))]]
         if weight == 0.0 or mapping is None:
             return None
-        while first and self._weights[first - 1] != 0.0 and self._free[first - 1].mapping == mapping:
+        while first and self._weights[first - 1] != 0.0 and self._trainable[first - 1].mapping == mapping:
             first -= 1
         control = self._control(first, results[:first])
-        return penalty_of(self.case, mapping, control.split(control.first_guess())[0], weight)
+        return penalty_of(self.setup, mapping, control.split(control.first_guess())[0], weight)
 
     @property
     def _curve(self) -> list[int]:

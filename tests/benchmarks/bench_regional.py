@@ -142,13 +142,13 @@ def _bits(cost: float, gradient: np.ndarray) -> str:
 
 def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
     from hydrocli.config import load, regional_members
-    from hydrocli.experiment.regional import Region
-    from hydrocli.experiment.setup import Case, all_ingested
+    from hydrocli.experiment.regional import RegionalCalibration
+    from hydrocli.experiment.setup import CalibrationSetup, all_ingested
 
     sets = [f"execution.workers={workers}", f"execution.threads={threads}"]
     members = regional_members(load(file, sets))
     basins = all_ingested(members)
-    region = Region([Case(*pair) for pair in zip(members, basins, strict=True)])
+    region = RegionalCalibration([CalibrationSetup(*pair) for pair in zip(members, basins, strict=True)])
     problem = region.stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
     (cost, gradient), wall, cpu = _timed(lambda: problem.value_and_gradient(x), GRADIENTS)
@@ -162,12 +162,12 @@ def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
 
 def _one_raster(file: str) -> dict[str, Any]:
     from hydrocli.config import load
-    from hydrocli.experiment.setup import Case, ingested
-    from hydrocli.experiment.stages import Training
+    from hydrocli.experiment.setup import CalibrationSetup, ingested
+    from hydrocli.experiment.stages import StagePlan
 
     codes = [line.split(",")[0] for line in (Path(file).parent / "catchments.csv").read_text().splitlines()[1:]]
     experiment = load(file, [f"gauges.calibration=[{', '.join(codes)}]", "gauges.validation=[]"])
-    problem = Training(Case(experiment, ingested(experiment))).stages[0].problem([])
+    problem = StagePlan(CalibrationSetup(experiment, ingested(experiment))).stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
     (cost, _), wall, cpu = _timed(lambda: problem.value_and_gradient(x), GRADIENTS)
     return {"cost": cost, "wall": wall, "cpu": cpu}
@@ -175,8 +175,8 @@ def _one_raster(file: str) -> dict[str, Any]:
 
 def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     from hydrocli.config import load
-    from hydrocli.experiment.setup import Case, ingested
-    from hydrocli.experiment.stages import Training
+    from hydrocli.experiment.setup import CalibrationSetup, ingested
+    from hydrocli.experiment.stages import StagePlan
 
     plain = yaml.safe_load((Path(folder) / "config.yaml").read_text())
     start, end = np.datetime64(plain["period"]["start"].replace(tzinfo=None)), np.datetime64(LARGE[-1])
@@ -190,8 +190,8 @@ def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     file = Path(folder) / f"{model}.yaml"
     file.write_text(yaml.safe_dump(own))
     experiment = load(file, [f"execution.threads={threads}"])
-    case = Case(experiment, ingested(experiment))
-    training = Training(case)
+    case = CalibrationSetup(experiment, ingested(experiment))
+    training = StagePlan(case)
     problem = training.stages[0].problem([])
     x, parts = problem.starts[0], {"sweep": 0.0, "mapping": 0.0, "cost": 0.0}
     problem.value_and_gradient(x)  # compiles, and gets its memory from the system

@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from hydrocli.config import load
 from hydrocli.engine.simulator import Simulator
 from hydrocli.execution.progress import Console as Quiet
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.names import PARAMETERS
 from hydrocli.structures.structure import Structure
 
@@ -57,7 +57,7 @@ def _corners(basin: str, folder: Path) -> dict[str, Figures]:
     """Counts of every structure and precision over all corners of cp, ct and kexc, and all networks."""
     with Quiet(quiet=True):
         experiment = load(ROOT / "configs" / f"{basin}.yaml", [f"forcing.store={folder / 'store'}"])
-        case = Case(experiment, ingested(experiment))
+        case = CalibrationSetup(experiment, ingested(experiment))
     network, found = case.basin.network, {}
     steps, gauges = len(case.basin.times), np.arange(len(case.basin.gauges.code))
     base, _, _ = case.simulator(np.arange(len(network)), gauges, steps, "double")

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from runs_harness import ROOT, SAMPLE, assert_readable, assert_same_bits, call, 
 
 from hydrocli.campaign import worker
 from hydrocli.campaign.batch import Options, _Call, campaign_run_specs
-from hydrocli.campaign.worker import Ending, Task, perform
+from hydrocli.campaign.worker import RunService, RunTask, perform
 from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
+from hydrocli.execution.pool import TaskResult
+from hydrocli.execution.worker import serve
 from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
@@ -257,7 +260,7 @@ def test_too_large_for_the_memory(store: Path, tmp_path: Path) -> None:
 def test_force_sets_another_run_aside_but_not_its_own_start(done: Path, tmp_path: Path) -> None:
     shutil.copytree(folders(done)["few/S0004"], tmp_path / "run")
     task = plain_task(done, tmp_path / "run", "calibrate")
-    other = Task(**{**asdict(task), "values": task.values | {"seed": 7}, "force": True})
+    other = RunTask(**{**asdict(task), "values": task.values | {"seed": 7}, "force": True})
     for _ in range(2):
         assert perform(other).status == 0
     assert manifest(tmp_path / "run")["seed"] == 7
@@ -265,11 +268,11 @@ def test_force_sets_another_run_aside_but_not_its_own_start(done: Path, tmp_path
     assert not (tmp_path / "run.2").exists()
 
 
-def plain_task(done: Path, folder: Path, *steps: str) -> Task:
+def plain_task(done: Path, folder: Path, *steps: str) -> RunTask:
     from hydrocli.config import load, to_dict
 
     values = to_dict(load(folders(done)["few/S0004"])) | {"folder": str(folder)}
-    return Task("few/S0004", str(folder), values, steps)
+    return RunTask("few/S0004", str(folder), values, steps)
 
 
 def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +296,7 @@ def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, m
     def fails(*_: object) -> None:
         raise InputError("somewhere", "is wrong")
 
-    monkeypatch.setattr("hydrocli.commands.validate.Evaluation", fails)
+    monkeypatch.setattr("hydrocli.experiment.scores.Evaluation", fails)
     assert perform(plain_task(done, folder, "validate")).status == 3
     (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", FAILED_STEP.format(step="validate") + "somewhere: is wrong")
@@ -318,9 +321,9 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
 def test_what_another_process_did_meanwhile_has_not_failed(done: Path) -> None:
     file = load_campaign(done)
     call = _Call(file, campaign_run_specs(file), Options())
-    call.endings["few/S0004"] = Ending("few/S0004", HELD, "held by another process")
+    call.results["few/S0004"] = TaskResult("few/S0004", HELD, "held by another process")
     assert {row["state"] for row in call.rows()} == {"done"}
-    call.endings["few/S0004"] = Ending("few/S0004", 1, "a bug")
+    call.results["few/S0004"] = TaskResult("few/S0004", 1, "a bug")
     assert {row["state"] for row in call.rows()} == {"done", "failed"}
 
 
@@ -340,12 +343,19 @@ def test_a_folder_with_metadata_of_another_kind_is_left_alone(done: Path, tmp_pa
     assert (tmp_path / "metadata.json").exists()
 
 
-def test_a_worker_leaves_after_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_leaves_after_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_do", lambda task: 1 / 0)
-    lines = [json.dumps({"key": key, "folder": "", "values": {}, "steps": []}) for key in ("a", "b")]
-    worker.serve(iter(lines), sys.stdout)
-    (answer,) = capsys.readouterr().out.splitlines()
-    assert json.loads(answer)["reason"] == "a bug of hydrocli: ZeroDivisionError: division by zero"
+    ours, theirs = Pipe()
+    for request in (RunService(), RunTask("a", "", {}, ()), RunTask("b", "", {}, ())):
+        ours.send(request)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        serve(theirs)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    result = ours.recv()
+    assert (result.key, result.reason) == ("a", "a bug of hydrocli: ZeroDivisionError: division by zero")
+    assert not ours.poll()
 
 
 @pytest.mark.parametrize(("status", "queued"), [(STOPPED, True), (0, False), (PARTIAL, False)])

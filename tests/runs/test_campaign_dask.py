@@ -59,7 +59,7 @@ def test_the_same_bits_and_a_scheduler_that_dies(dask: Dask, store: Path, tmp_pa
 def test_without_a_scheduler_there_is_an_error_and_no_run(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hydrocli.campaign.dask_crew.PATIENCE", 0.2)
+    monkeypatch.setattr("hydrocli.execution.pool.ANSWERING", 0.2)
     file = campaign(tmp_path, store, "few")
     told = call("batch", file, "--set", "execution.cluster=tcp://127.0.0.1:1", status=2)
     assert "no scheduler answers at tcp://127.0.0.1:1" in told.stderr

@@ -1,29 +1,29 @@
-"""The order of a campaign's runs, and what becomes of those whose worker dies, with a crew that only pretends."""
+"""The order of a campaign's runs, and what becomes of those whose worker dies, with an executor that only pretends."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from hydrocli.campaign import schedule
-from hydrocli.campaign.processes import Crew
 from hydrocli.campaign.schedule import Limits, Queue
 from hydrocli.campaign.slurm import shard_of_environment
-from hydrocli.campaign.worker import Ending, Task
+from hydrocli.campaign.worker import RunTask
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution import resources
+from hydrocli.execution.pool import Executor, RemoteWorker, Service, TaskResult
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS
 
 KILLED = -signal.SIGKILL
 GB = 1e9
 
 
-def task(key: str, seconds: float = 1.0, size: float = 0.0, threads: int = 1, kind: str = "") -> Task:
-    return Task(key, "", {}, (), kind=kind, seconds=seconds, bytes=size, threads=threads)
+def task(key: str, seconds: float = 1.0, size: float = 0.0, threads: int = 1, kind: str = "") -> RunTask:
+    return RunTask(key, "", {}, (), kind=kind, seconds=seconds, bytes=size, threads=threads)
 
 
 @dataclass
@@ -33,26 +33,33 @@ class Pretence:
     size: int = 2
     statuses: dict[str, list[int]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
-    running: list[Task] = field(default_factory=list)
+    running: list[RunTask] = field(default_factory=list)
     most: int = 0
     idle_looks: int = 0
     stopped: bool = False
 
-    def start(self, task: Task) -> None:
+    def submit(self, task: RunTask) -> None:
         self.log.append(task.key)
         self.running.append(task)
         self.most = max(self.most, len(self.running))
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[TaskResult]:
         if not self.running or self.idle_looks:
             self.idle_looks = max(0, self.idle_looks - 1)
             return []
         key = self.running.pop(0).key
         status = self.statuses[key].pop(0) if self.statuses.get(key) else 75 if self.stopped else 0
-        return [Ending(key, status)]
+        return [TaskResult(key, status)]
 
     def ask_to_stop(self) -> None:
         self.stopped = True
+
+    def start_workers(self, services: Sequence[Service]) -> list[RemoteWorker]:
+        raise AssertionError
+
+    @property
+    def n_workers(self) -> int:
+        raise AssertionError
 
     def close(self) -> None:
         assert not self.running
@@ -64,83 +71,83 @@ def _compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def work(
-    tasks: list[Task], crew: Pretence, memory: float = 100 * GB, stop: Callable[[], bool] = lambda: False
-) -> dict[str, Ending]:
-    endings: dict[str, Ending] = {}
-    as_crew: Crew = crew
-    Queue(tasks, as_crew, Limits(memory, 3), lambda ending: endings.update({ending.key: ending})).work(stop)
-    crew.close()
+    tasks: list[RunTask], pretence: Pretence, memory: float = 100 * GB, stop: Callable[[], bool] = lambda: False
+) -> dict[str, TaskResult]:
+    endings: dict[str, TaskResult] = {}
+    executor: Executor = pretence
+    Queue(tasks, executor, Limits(memory, 3), lambda ending: endings.update({ending.key: ending})).work(stop)
+    pretence.close()
     return endings
 
 
 def test_the_longest_go_first_and_no_more_than_there_is_room_for() -> None:
-    crew = Pretence(2)
-    endings = work([task("short", 1), task("long", 9), task("middle", 5)], crew)
-    assert crew.log == ["long", "middle", "short"]
-    assert crew.most == 2
+    pretence = Pretence(2)
+    endings = work([task("short", 1), task("long", 9), task("middle", 5)], pretence)
+    assert pretence.log == ["long", "middle", "short"]
+    assert pretence.most == 2
     assert {ending.status for ending in endings.values()} == {0}
 
 
 def test_memory_is_never_overbooked_and_small_ones_go_meanwhile() -> None:
-    crew = Pretence(3)
-    work([task("a", 9, 3 * GB), task("b", 8, 3 * GB), task("c", 7, 1 * GB)], crew, 4 * GB + 2 * BYTES_OF_PROCESS)
-    assert crew.log == ["a", "c", "b"]
-    assert crew.most == 2
+    pretence = Pretence(3)
+    work([task("a", 9, 3 * GB), task("b", 8, 3 * GB), task("c", 7, 1 * GB)], pretence, 4 * GB + 2 * BYTES_OF_PROCESS)
+    assert pretence.log == ["a", "c", "b"]
+    assert pretence.most == 2
 
 
 def test_threads_count_as_workers() -> None:
-    crew = Pretence(2)
-    work([task("two", 9, threads=2), task("one", 5), task("other", 4)], crew)
-    assert crew.most == 2
-    assert crew.log[0] == "two"
+    pretence = Pretence(2)
+    work([task("two", 9, threads=2), task("one", 5), task("other", 4)], pretence)
+    assert pretence.most == 2
+    assert pretence.log[0] == "two"
     alone = Pretence(2)
     work([task("wide", 9, threads=8), task("one", 5)], alone)
     assert alone.most == 1
 
 
 def test_one_run_compiles_for_those_that_need_the_same() -> None:
-    crew = Pretence(3)
-    work([task("a1", 9, kind="a"), task("a2", 8, kind="a"), task("b1", 7, kind="b"), task("a3", 6, kind="a")], crew)
-    assert crew.log == ["a1", "b1", "a2", "a3"]
+    pretence = Pretence(3)
+    work([task("a1", 9, kind="a"), task("a2", 8, kind="a"), task("b1", 7, kind="b"), task("a3", 6, kind="a")], pretence)
+    assert pretence.log == ["a1", "b1", "a2", "a3"]
 
 
 def test_a_run_whose_worker_was_killed_is_started_again() -> None:
-    crew = Pretence(2, {"a": [KILLED, KILLED], "b": [KILLED, KILLED, KILLED]})
-    endings = work([task("a", 2), task("b", 1)], crew)
+    pretence = Pretence(2, {"a": [KILLED, KILLED], "b": [KILLED, KILLED, KILLED]})
+    endings = work([task("a", 2), task("b", 1)], pretence)
     assert endings["a"].status == 0
     assert endings["b"].status == KILLED
     assert endings["b"].reason.startswith("its worker was ended by SIGKILL, 3 times: did the machine run out of memory")
-    assert crew.log.count("a") == crew.log.count("b") == 3
+    assert pretence.log.count("a") == pretence.log.count("b") == 3
 
 
 def test_failures_do_not_stop_the_others_and_are_not_tried_again() -> None:
-    crew = Pretence(1, {"a": [3], "c": [1]})
-    endings = work([task("a", 3), task("b", 2), task("c", 1)], crew)
+    pretence = Pretence(1, {"a": [3], "c": [1]})
+    endings = work([task("a", 3), task("b", 2), task("c", 1)], pretence)
     assert {key: ending.status for key, ending in endings.items()} == {"a": 3, "b": 0, "c": 1}
-    assert crew.log == ["a", "b", "c"]
+    assert pretence.log == ["a", "b", "c"]
 
 
 def test_a_run_that_its_dead_worker_still_holds_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held by others it is left alone; held after its worker died, it waits for that one's last iteration."""
     monkeypatch.setattr(schedule, "HELD_PAUSE", 0.001)
-    crew = Pretence(1, {"a": [KILLED, 6, 6], "b": [6]})
-    endings = work([task("a", 2), task("b", 1)], crew)
+    pretence = Pretence(1, {"a": [KILLED, 6, 6], "b": [6]})
+    endings = work([task("a", 2), task("b", 1)], pretence)
     assert (endings["a"].status, endings["b"].status) == (0, 6)
 
 
 def test_after_a_signal_nothing_new_begins() -> None:
-    crew = Pretence(1)
+    pretence = Pretence(1)
     asked = iter([False, True, True, True, True])
-    endings = work([task("a", 2), task("b", 1)], crew, stop=lambda: next(asked))
-    assert crew.log == ["a"]
-    assert crew.stopped
+    endings = work([task("a", 2), task("b", 1)], pretence, stop=lambda: next(asked))
+    assert pretence.log == ["a"]
+    assert pretence.stopped
     assert set(endings) == {"a"}
 
 
 def test_a_worker_that_dies_while_it_stops_has_stopped() -> None:
     asked = iter([False, True, True])
-    crew = Pretence(1, {"a": [-signal.SIGTERM]}, idle_looks=1)
-    assert work([task("a")], crew, stop=lambda: next(asked))["a"].status == 75
+    pretence = Pretence(1, {"a": [-signal.SIGTERM]}, idle_looks=1)
+    assert work([task("a")], pretence, stop=lambda: next(asked))["a"].status == 75
 
 
 @pytest.mark.parametrize(

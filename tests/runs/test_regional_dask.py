@@ -15,8 +15,8 @@ from runs_harness import ROOT, Dask, assert_same_bits, call, command, configurat
 
 from hydrocli.config import load, numbers_hash, regional_members
 from hydrocli.errors import NumericalError
-from hydrocli.experiment.regional import Region
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.regional import RegionalCalibration
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 
 pytest.importorskip("distributed")
 
@@ -75,7 +75,9 @@ def test_errors_of_a_basin_come_out_as_they_are(dask: Dask, store: Path, tmp_pat
     file = region(tmp_path, store, "run")
     experiment = load(file, [f"execution.cluster={dask.address}"])
     assert numbers_hash(experiment) == numbers_hash(load(file))
-    several = Region([Case(member, ingested(member)) for member in regional_members(experiment)])
+    several = RegionalCalibration(
+        [CalibrationSetup(member, ingested(member)) for member in regional_members(experiment)]
+    )
     try:
         problem = several.stages[0].problem([])
         with pytest.raises(NumericalError):

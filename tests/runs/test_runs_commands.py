@@ -28,7 +28,7 @@ from runs_harness import (
 
 from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.names import PARAMETERS
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
@@ -179,7 +179,7 @@ def noise_free(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_noise_free_sample_is_its_truth(noise_free: Path) -> None:
     """The discharge that was written is that of the true maps, to the digits of the file."""
     experiment = load(noise_free / "config.yaml")
-    case = Case(experiment, ingested(experiment))
+    case = CalibrationSetup(experiment, ingested(experiment))
     network, maps = case.basin.network, []
     for symbol in PARAMETERS:
         with rasterio.open(noise_free / "truth" / f"{symbol}.tif") as raster:

@@ -14,7 +14,7 @@ from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.windows import Windows
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.stages import MiniBatches, sub_periods
 from hydrocli.mapping.direct import Uniform
 from hydrocli.score.regularisation import Penalty
@@ -23,31 +23,31 @@ BOTH = np.array([0, 1])
 
 
 @pytest.fixture(scope="module")
-def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationSetup:
     file = configuration(tmp_path_factory.mktemp("batches") / "run.yaml", store)
     experiment = load(file, ["structure.kind=grnn", "initial.hp.calibrated=true", "structure.network.initial_std=0.3"])
-    return Case(experiment, ingested(experiment))
+    return CalibrationSetup(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")
-def objective(case: Case) -> Objective:
+def objective(case: CalibrationSetup) -> Objective:
     cells = np.flatnonzero(case.calibrated_cells)
     simulator, _, _ = case.simulator(cells, case.gauges(case.calibration), case.calibration_steps)
-    control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=True)
+    control = Control(Uniform(case.rows, case.calibrated_cells), case.flux_network.weights, trained=True)
     return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
-def cut(case: Case, objective: Objective, length: int, lead: int) -> Windows:
+def cut(case: CalibrationSetup, objective: Objective, length: int, lead: int) -> Windows:
     simulator = case.part(objective.cells, case.gauges(case.calibration), length + lead)
     return Windows(objective, simulator, sub_periods(case, asked(length, lead)))
 
 
 def asked(length: int, lead: int) -> Batches:
     """So many hours."""
-    return Batches(length=f"{length}h", lead=f"{lead}h")
+    return Batches(length=f"{length}h", spin_up=f"{lead}h")
 
 
-def test_sub_periods_cover_the_calibration(case: Case) -> None:
+def test_sub_periods_cover_the_calibration(case: CalibrationSetup) -> None:
     """840 steps after 456 of warm-up: ]2014-09-20, 2014-10-25] from 2014-09-01."""
     windows = sub_periods(case, asked(240, 100))
     assert [(w.first, w.scored, w.end) for w in windows] == [
@@ -61,7 +61,9 @@ def test_sub_periods_cover_the_calibration(case: Case) -> None:
 
 
 @pytest.mark.parametrize("lead", [0, 36])
-def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objective: Objective, lead: int) -> None:
+def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(
+    case: CalibrationSetup, objective: Objective, lead: int
+) -> None:
     """States, river and forcing of a window are those of the whole run, to the bit: so is the cost of the mixture."""
     windows, control = cut(case, objective, 100, lead), objective.control.first_guess()
     whole = objective.value_and_gradient(control)[0]
@@ -69,7 +71,7 @@ def test_a_window_at_its_anchor_is_a_piece_of_the_whole_run(case: Case, objectiv
         assert windows.value_and_gradient(number, BOTH, control, control)[0] == whole
 
 
-def test_one_window_with_all_before_it_is_the_whole(case: Case, objective: Objective) -> None:
+def test_one_window_with_all_before_it_is_the_whole(case: CalibrationSetup, objective: Objective) -> None:
     windows, control = cut(case, objective, 840, 456), objective.control.first_guess()
     value, gradient = windows.value_and_gradient(0, BOTH, control, control)
     expected, whole = objective.value_and_gradient(control)
@@ -77,7 +79,7 @@ def test_one_window_with_all_before_it_is_the_whole(case: Case, objective: Objec
     np.testing.assert_array_equal(gradient, whole)
 
 
-def test_the_gradient_is_that_of_the_window(case: Case, objective: Objective) -> None:
+def test_the_gradient_is_that_of_the_window(case: CalibrationSetup, objective: Objective) -> None:
     """Central differences along a direction, away from the anchor; the error of a step h = 1e-5 is some 1e-10."""
     windows, anchor = cut(case, objective, 200, 50), objective.control.first_guess()
     rng = np.random.default_rng(3)
@@ -93,7 +95,7 @@ def test_the_gradient_is_that_of_the_window(case: Case, objective: Objective) ->
     assert np.count_nonzero(gradient) > anchor.size / 2
 
 
-def test_gradients_of_gauges_sum_up(case: Case, objective: Objective) -> None:
+def test_gradients_of_gauges_sum_up(case: CalibrationSetup, objective: Objective) -> None:
     """1 - NSE is a sum over gauges: rounding apart."""
     windows, control = cut(case, objective, 200, 50), objective.control.first_guess()
     both = windows.value_and_gradient(2, BOTH, control, control)[1]
@@ -102,7 +104,7 @@ def test_gradients_of_gauges_sum_up(case: Case, objective: Objective) -> None:
     assert np.abs(one).max() > 0
 
 
-def test_batches_share_out_the_penalty(case: Case, objective: Objective) -> None:
+def test_batches_share_out_the_penalty(case: CalibrationSetup, objective: Objective) -> None:
     """Over all windows and gauges its gradient comes once, however many of them are in a batch."""
     control = objective.control.first_guess()
     maps, weights = objective.control.split(control)
@@ -121,7 +123,7 @@ def test_batches_share_out_the_penalty(case: Case, objective: Objective) -> None
     assert np.abs(whole).max() > 1
 
 
-def test_every_sub_period_once_before_any_again(case: Case, objective: Objective) -> None:
+def test_every_sub_period_once_before_any_again(case: CalibrationSetup, objective: Objective) -> None:
     """What an iteration sees follows from its number: the windows of an epoch are all there are, in another order."""
     batches = MiniBatches(case, objective, Batches(length="10d", gauges=1))
     seen: list[tuple[int, list[int]]] = []
@@ -158,7 +160,7 @@ def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path
     assert f"optimiser.batches.{key}" in call("calibrate", file, status=2).stderr
 
 
-def test_costs_on_several_threads_have_the_same_bits(case: Case, objective: Objective) -> None:
+def test_costs_on_several_threads_have_the_same_bits(case: CalibrationSetup, objective: Objective) -> None:
     """Control vectors are dealt to twins of the sweep; one of them leaves the finite numbers."""
     rng, start = np.random.default_rng(7), objective.control.first_guess()
     controls = start + 0.02 * rng.standard_normal((7, start.size))

@@ -13,7 +13,7 @@ from test_runs_resume import STOPPED, disturbed
 
 from hydrocli.config import load
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.score.metrics import nse
 
 GIVEN = {"first_guess": {"kind": "given"}, "parameters.cp.value": 150.0, "parameters.ct.value": 80.0}
@@ -45,7 +45,7 @@ def simulated(folder: Path) -> np.ndarray:
 
 def cost_of(file: Path) -> Any:
     experiment = load(file)
-    return calibration_cost(Case(experiment, ingested(experiment)))
+    return calibration_cost(CalibrationSetup(experiment, ingested(experiment)))
 
 
 @pytest.mark.parametrize("between", ["neighbours", "downstream"])

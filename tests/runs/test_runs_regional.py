@@ -25,9 +25,9 @@ from runs_harness import (
 )
 
 from hydrocli.config import load, regional_members
-from hydrocli.experiment.regional import Region, _dealt
-from hydrocli.experiment.setup import Case, Shared, ingested
-from hydrocli.experiment.stages import Training
+from hydrocli.experiment.regional import RegionalCalibration, partition
+from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, ingested
+from hydrocli.experiment.stages import StagePlan
 
 OTHERS: dict[str, dict[str, Any]] = {
     "b2": {"gauges.calibration": ["S0003"], "gauges.validation": []},
@@ -73,8 +73,8 @@ def written(folder: Path, store: Path, name: str, changes: dict[str, Any] | None
     return configuration(folder / f"{name}.yaml", store, changes=FIRST | (changes or {}))
 
 
-def cases(file: Path) -> Sequence[Case]:
-    return [Case(member, ingested(member)) for member in regional_members(load(file))]
+def cases(file: Path) -> Sequence[CalibrationSetup]:
+    return [CalibrationSetup(member, ingested(member)) for member in regional_members(load(file))]
 
 
 def assert_same_region(one: Path, other: Path) -> None:
@@ -96,8 +96,8 @@ def test_threads_and_processes_change_no_bit(changes: dict[str, Any], region: Pa
 
 def test_its_cost_is_the_mean_over_all_gauges(region: Path, store: Path) -> None:
     """Each basin alone, at the same control: the region's cost and gradient are their sums by number of gauges."""
-    alone = [Training(case) for case in cases(written(region, store, "alone"))]
-    with_all = Region(cases(region / "alone.yaml"))
+    alone = [StagePlan(case) for case in cases(written(region, store, "alone"))]
+    with_all = RegionalCalibration(cases(region / "alone.yaml"))
     problem = with_all.stages[0].problem([])
     x = np.linspace(0.3, 0.7, problem.lower.size)
     parts = [training.stages[0].problem([]).value_and_gradient(x) for training in alone]
@@ -114,7 +114,9 @@ def test_its_cost_is_the_mean_over_all_gauges(region: Path, store: Path) -> None
 def test_batches_of_basins_are_whole_basins_and_average_to_the_whole(region: Path, store: Path) -> None:
     """With one basin a batch: each batch is the cost of a basin, and all basins have their turn."""
     adam = {"kind": "adam", "iterations": 2, "batches": {"basins": 1}}
-    whole = Region(cases(written(region, store, "batches", {"first_guess": {"kind": "given"}, "optimiser": adam})))
+    whole = RegionalCalibration(
+        cases(written(region, store, "batches", {"first_guess": {"kind": "given"}, "optimiser": adam}))
+    )
     problem = whole.stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
     assert problem.batch is not None
@@ -126,9 +128,9 @@ def test_batches_of_basins_are_whole_basins_and_average_to_the_whole(region: Pat
 
 def test_inputs_of_the_network_are_scaled_by_the_largest_of_all(region: Path, store: Path) -> None:
     several = cases(written(region, store, "scaled", HYBRID))
-    scales = [case.phi1.scale for case in several]
+    scales = [case.flux_network.scale for case in several]
     assert len({scale[2] for scale in scales}) > 1
-    np.testing.assert_array_equal(Shared.of(several).phi1.scale, np.min(scales, axis=0))
+    np.testing.assert_array_equal(RegionalScaling.of(several).flux_network.scale, np.min(scales, axis=0))
 
 
 @pytest.mark.parametrize("kind", ["multilinear", "mlp", "cnn"])
@@ -137,13 +139,13 @@ def test_mappings_by_descriptors_see_one_range_for_all(kind: str, region: Path, 
     changes = {"mapping": {"kind": kind}, "first_guess": {"kind": "given"}, "optimiser.iterations": 2}
     file = written(region, store, kind, changes)
     several = cases(file)
-    shared = Shared.of(several).scaling
+    shared = RegionalScaling.of(several).scaling
     assert shared is not None
     for number, name in enumerate(shared.names):
         fields = np.concatenate([case.basin.descriptors[name] for case in several])
         assert (shared.lowest[number], shared.highest[number]) == (fields.min(), fields.max())
     assert not np.array_equal(shared.lowest, several[1].scaling.lowest)
-    problem = Region(several).stages[0].problem([])
+    problem = RegionalCalibration(several).stages[0].problem([])
     x = problem.starts[0]
     direction = np.random.default_rng(1).normal(size=x.size)
     slope = problem.value_and_gradient(x)[1] @ direction
@@ -199,7 +201,8 @@ def test_what_basins_cannot_have_in_common_is_refused(store: Path, tmp_path: Pat
 def worker_of(process: int) -> int:
     """The one process that computes basins for another."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    (worker,) = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    (worker,) = [pid for pid, line in lines.items() if b"hydrocli.execution.worker" in line]
     return worker
 
 
@@ -225,4 +228,4 @@ def test_killed_processes_and_stopped_parents_lose_nothing(region: Path, store: 
 
 def test_basins_are_dealt_by_their_size() -> None:
     """The first basin stays in the first group; each next largest goes where least is: 55 and 45."""
-    assert _dealt([5, 40, 1, 30, 20, 4], 2) == [[3, 4, 0], [1, 5, 2]]
+    assert partition([5, 40, 1, 30, 20, 4], 2) == [[3, 4, 0], [1, 5, 2]]

@@ -25,8 +25,8 @@ from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.setup import Case, ingested
-from hydrocli.experiment.stages import Training
+from hydrocli.experiment.setup import CalibrationSetup, ingested
+from hydrocli.experiment.stages import StagePlan
 from hydrocli.mapping.direct import Uniform
 
 TRUTH = {"cp": 150.0, "ct": 90.0, "kexc": -0.4, "akw": 6.0, "bkw": 0.5}
@@ -45,9 +45,9 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
 }
 
 
-def case_of(file: Path, store: Path, **more: Any) -> Case:
+def case_of(file: Path, store: Path, **more: Any) -> CalibrationSetup:
     experiment = load(configuration(file, store, changes=SHORT | more))
-    return Case(experiment, ingested(experiment))
+    return CalibrationSetup(experiment, ingested(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def clone(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Basin:
     case = case_of(file, store, **{f"parameters.{symbol}.value": value for symbol, value in TRUTH.items()})
     cells, gauges = np.flatnonzero(case.calibrated_cells), case.gauges(case.calibration)
     simulator, _, _ = case.simulator(cells, gauges, case.calibration_steps)
-    control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=False)
+    control = Control(Uniform(case.rows, case.calibrated_cells), case.flux_network.weights, trained=False)
     model = Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
     discharge = np.array(case.basin.discharge)
     discharge[gauges, : case.calibration_steps] = model.simulate(control.first_guess())
@@ -68,7 +68,7 @@ def clone(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Basin:
 def test_the_truth_is_found(kind: str, clone: Basin, store: Path, tmp_path: Path) -> None:
     """Within 1 % in every parameter, from a first guess that is off by more."""
     case = case_of(tmp_path / "run.yaml", store, optimiser={"kind": kind} | OPTIMISERS[kind])
-    training = Training(replace(case, basin=clone))
+    training = StagePlan(replace(case, basin=clone))
     with Journal(tmp_path / "journal", "key") as journal:
         results = run_stages(training.stages, Recorder(journal, lambda _: None, lambda: False))
     errors = [np.abs(training.found(results[:n])[0][:5, 0] / list(TRUTH.values()) - 1).max() for n in (2, 3)]

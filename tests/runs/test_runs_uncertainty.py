@@ -13,26 +13,26 @@ from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.experiment.cost import calibration_cost
-from hydrocli.experiment.setup import Case, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.uncertainty import sensitivities
 from hydrocli.mapping.direct import Uniform
 
 
 @pytest.fixture(scope="module")
-def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(store: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationSetup:
     file = configuration(tmp_path_factory.mktemp("uncertainty") / "run.yaml", store)
     experiment = load(file, ["parameters.cp.value=150", "parameters.ct.value=90", "parameters.kexc.value=-0.4"])
-    return Case(experiment, ingested(experiment))
+    return CalibrationSetup(experiment, ingested(experiment))
 
 
-def objective_of(case: Case) -> Objective:
+def objective_of(case: CalibrationSetup) -> Objective:
     cells = np.flatnonzero(case.calibrated_cells)
     simulator, _, _ = case.simulator(cells, case.gauges(case.calibration), case.calibration_steps)
-    control = Control(Uniform(case.rows, case.calibrated_cells), case.phi1.weights, trained=False)
+    control = Control(Uniform(case.rows, case.calibrated_cells), case.flux_network.weights, trained=False)
     return Objective(simulator, cells, control, calibration_cost(case), case.state, case.place)
 
 
-def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
+def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: CalibrationSetup) -> None:
     """Residuals are zero there, and with them what Gauss-Newton leaves out.
 
     Differences of the gradient with a step of 1e-6; where exchange empties the direct branch it has a kink, which takes
@@ -56,7 +56,7 @@ def test_gauss_newton_is_the_hessian_of_a_perfect_fit(case: Case) -> None:
 
 
 @pytest.mark.parametrize("metric", ["nse", "kge"])
-def test_sensitivities_are_those_of_the_adjoint(metric: str, case: Case) -> None:
+def test_sensitivities_are_those_of_the_adjoint(metric: str, case: CalibrationSetup) -> None:
     """d cost / d discharge times them is the gradient, to the error of the differences; any metric has a curvature."""
     changed = case.experiment.model_copy(update={"objective": type(case.experiment.objective)(metric=metric)})
     objective = objective_of(replace(case, experiment=changed))

@@ -1,0 +1,66 @@
+"""A process that hosts a service and answers its requests one after the other, see `hydrocli.execution.pool`.
+
+It keeps its libraries, its compiled code and whatever its service holds from request to request. The end of the
+connection is the end of its parent: the request that goes on is asked to end early, and the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+from hydrocli.execution.pool import Service
+
+
+def serve(connection: Connection) -> None:
+    """Take a service, then answer requests until the connection ends or the service is spent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    try:
+        service: Service = connection.recv()
+    except EOFError:
+        return
+    if service.ignores_signals:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with service.session():
+        for request in _requests(connection, service):
+            answer = service.handle(pickle.loads(request))
+            with suppress(OSError):  # whoever asked is gone
+                connection.send(answer)
+            if service.is_spent:
+                return
+
+
+def _requests(connection: Connection, service: Service) -> Iterator[bytes]:
+    """Requests, received in a thread of its own so that their end is seen while one is being answered."""
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    busy = threading.Event()
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                request = connection.recv_bytes()
+                busy.set()
+                waiting.put(request)
+        waiting.put(b"")
+        if busy.is_set() and service.ignores_signals:
+            os._exit(0)
+        if busy.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while request := waiting.get():
+        try:
+            yield request
+        finally:
+            busy.clear()
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))
