@@ -1,8 +1,8 @@
 """`hydrocli batch`: every run of a campaign that is not done yet.
 
-A call looks at the run folders, does what is missing, and leaves what is done; so it may be called every night, be
-stopped at any moment, and be called on many nodes at once, each with its own share. What happened to each run stands
-in its folder, and in the table that is made of all of them.
+A call reads the states of the run folders and does what is missing. So it can be started every night, be stopped at any
+moment, and run on many nodes at once, each with its own share. The state of each run is kept in its folder, and in the
+table of all runs.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from hydrocli.results.write import os_errors_as_input_errors, write_text
 logger = logging.getLogger(__name__)
 
 BETWEEN_TABLES = 20.0
-"""Seconds between two tables of a campaign that goes on."""
+"""Seconds between two tables while a campaign is running."""
 CALIBRATE = "calibrate"
 NO_FAILURE = 0, Stopped.exit_status, HeldError.exit_status
-"""Results of which the folder tells more: who held it may have done the run meanwhile."""
+"""Results for which the folder decides: another process may have done the run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class _Call:
     """One call: its runs, and how those that it has tried have ended."""
 
     file: CampaignFile
-    items: list[RunSpec]
+    specs: list[RunSpec]
     options: Options
     results: dict[str, TaskResult] = field(default_factory=dict)
 
@@ -87,9 +87,9 @@ class _Call:
     def folder(self) -> Path:
         return Path(self.file.campaign.folder)
 
-    def rows(self, items: Sequence[RunSpec] | None = None) -> list[Row]:
-        """The table; where a disk was full, say, a folder cannot tell what its run did in this call."""
-        wanted = [Place(item.model, item.code, Path(item.experiment.folder)) for item in items or self.items]
+    def rows(self, specs: Sequence[RunSpec] | None = None) -> list[Row]:
+        """The table; the results of this call count where a folder could not be written, on a full disk for example."""
+        wanted = [Place(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
         rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             result = self.results.get(f"{row['model']}/{row['item']}")
@@ -98,7 +98,7 @@ class _Call:
         return rows
 
     def write(self) -> None:
-        """Write the table of all runs; that it cannot be written must not end them."""
+        """Write the table of all runs; a failure to write it must not end them."""
         try:
             write_campaign(self.folder, self.rows(), self.file.campaign.name)
         except InputError as error:
@@ -131,7 +131,7 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
     """
     file = load_campaign(target, overrides)
     call = _Call(file, campaign_run_specs(file), options)
-    share = _share(call.items, options.shard)
+    share = _share(call.specs, options.shard)
     _refuse_others(share, options)
     with os_errors_as_input_errors(call.folder, "cannot be made"):
         call.folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:
             call.write()
             _work(call, share, stop)
             call.write()
-            return _told(call, share, stop)
+            return _final_rows(call, share, stop)
     finally:
         lock.release()
 
@@ -159,34 +159,34 @@ def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
         PartialError: the data of some runs are wrong.
     """
     file = load_campaign(target, overrides)
-    items = campaign_run_specs(file)
+    specs = campaign_run_specs(file)
     workers = file.campaign.execution.workers or usable_cores()
-    sizes = ingest_all(items, workers, lambda: None)
+    sizes = ingest_all(specs, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
     if wrong:
         what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
-    logger.info(f"the data of {len(items)} runs are read")
-    return [{"model": item.model, "item": item.code, "state": "ingested"} for item in items]
+    logger.info(f"the data of {len(specs)} runs are read")
+    return [{"model": spec.model, "item": spec.code, "state": "ingested"} for spec in specs]
 
 
-def _share(items: Sequence[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
+def _share(specs: Sequence[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
     """The runs of one of several shares: whole catchments, so that no two shares read the same data."""
     number, shards = shard
-    place = {code: n for n, code in enumerate(dict.fromkeys(item.code for item in items))}
-    return [item for item in items if place[item.code] % shards == number - 1]
+    place = {code: n for n, code in enumerate(dict.fromkeys(spec.code for spec in specs))}
+    return [spec for spec in specs if place[spec.code] % shards == number - 1]
 
 
-def _refuse_others(items: Sequence[RunSpec], options: Options) -> None:
+def _refuse_others(specs: Sequence[RunSpec], options: Options) -> None:
     """Refuse folders that hold calibrations of another configuration."""
     problems: list[HydrocliError] = []
-    for item in items:
-        path = Path(item.experiment.folder)
+    for spec in specs:
+        path = Path(spec.experiment.folder)
         if options.force or not (path / MANIFEST).exists():
             continue
         found = read_manifest(path)
-        if found.identity != numbers_hash(item.experiment) and _binds(path, found.state):
-            problems.append(_another(path, item.experiment))
+        if found.identity != numbers_hash(spec.experiment) and _binds(path, found.state):
+            problems.append(_another(path, spec.experiment))
     if problems:
         raise Errors(problems)
 
@@ -210,9 +210,9 @@ def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
         return
     campaign, options = call.file.campaign, call.options
     workers = options.workers or campaign.execution.workers or usable_cores()
-    items = [item for item in share if item.key in asked]
-    sizes = ingest_all(items, workers, lambda: _stop_now(stop, call))
-    tasks = _tasks(call, items, asked, sizes)
+    specs = [spec for spec in share if spec.key in asked]
+    sizes = ingest_all(specs, workers, lambda: _stop_now(stop, call))
+    tasks = _tasks(call, specs, asked, sizes)
     if not tasks:
         return
     limits = Limits(_memory(call), campaign.execution.attempts)
@@ -228,41 +228,41 @@ def _asked(call: _Call, share: Sequence[RunSpec]) -> dict[str, tuple[str, ...]]:
     """Steps to do, by run; runs that failed before are left unless they shall be tried again."""
     asked, options = {}, call.options
     then = call.file.campaign.after_calibration
-    for item, row in zip(share, call.rows(share), strict=True):
+    for spec, row in zip(share, call.rows(share), strict=True):
         if row["state"] == "running":
-            call.results[item.key] = TaskResult(item.key, HeldError.exit_status, row["reason"])
+            call.results[spec.key] = TaskResult(spec.key, HeldError.exit_status, row["reason"])
             continue
-        path = Path(item.experiment.folder)
+        path = Path(spec.experiment.folder)
         calibrated = (path / MANIFEST).exists() and read_manifest(path).state == "finished"
-        anew = options.force and calibrated and read_manifest(path).identity != numbers_hash(item.experiment)
+        anew = options.force and calibrated and read_manifest(path).identity != numbers_hash(spec.experiment)
         if options.steps:
             if calibrated:
-                asked[item.key] = options.steps
+                asked[spec.key] = options.steps
         elif row["state"] != "done" and (row["state"] != "failed" or options.retry):
-            asked[item.key] = tuple(steps_lacking(path, then)) if calibrated else (CALIBRATE, *then)
+            asked[spec.key] = tuple(steps_lacking(path, then)) if calibrated else (CALIBRATE, *then)
         if anew:
-            asked[item.key] = (CALIBRATE, *then)
+            asked[spec.key] = (CALIBRATE, *then)
     return asked
 
 
-def _tasks(call: _Call, items: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
+def _tasks(call: _Call, specs: Sequence[RunSpec], asked: dict[str, tuple[str, ...]], sizes: Sizes) -> list[RunTask]:
     """What the executor is given; runs whose data are wrong have failed already."""
     tasks = []
-    for item in items:
-        found = sizes[item.key]
+    for spec in specs:
+        found = sizes[spec.key]
         if isinstance(found, HydrocliError):
-            _fail(call, item.key, found.exit_status, str(found))
+            _fail(call, spec.key, found.exit_status, str(found))
             continue
-        experiment, steps = item.experiment, asked[item.key]
+        experiment, steps = spec.experiment, asked[spec.key]
         values = to_dict(experiment)
-        told = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
+        code = [values["structure"], experiment.execution.precision, experiment.mapping.kind]
         tasks.append(
             RunTask(
-                item.key,
+                spec.key,
                 str(experiment.folder),
                 values,
                 steps,
-                hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if CALIBRATE in steps else "",
+                hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16] if CALIBRATE in steps else "",
                 call.options.force and CALIBRATE in steps,
                 found.seconds if CALIBRATE in steps else 1.0,
                 found.bytes,
@@ -281,10 +281,10 @@ def _memory(call: _Call) -> float:
 
 def _could_fit(call: _Call, task: RunTask, limits: Limits) -> bool:
     slurm = call.file.campaign.slurm
-    room = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
-    if need(task) <= room:
+    available = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
+    if need(task) <= available:
         return True
-    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {room / 1e9:.1f} GB are there"
+    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available"
     _fail(call, task.key, InputError.exit_status, f"{what}: lower execution.memory of the run")
     return False
 
@@ -308,7 +308,7 @@ def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, 
     with track("campaign", len(tasks)) as progress:
         written = time.monotonic()
 
-        def watch(waiting: int, running: int) -> None:
+        def on_progress(waiting: int, running: int) -> None:
             nonlocal written
             failed = sum(result.status not in (0, Stopped.exit_status) for result in call.results.values())
             progress.update(len(tasks) - waiting - running, running=running, failed=failed)
@@ -316,7 +316,7 @@ def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, 
                 written = time.monotonic()
                 call.write()
 
-        Queue(tasks, executor, limits, lambda result: _on_result(call, result)).work(stop, watch)
+        Queue(tasks, executor, limits, lambda result: _on_result(call, result)).work(stop, on_progress)
         _finish(progress, tasks, call)
 
 
@@ -336,8 +336,8 @@ def _on_result(call: _Call, result: TaskResult) -> None:
                 result.reason,
             )
     if result.status in (0, Stopped.exit_status):
-        told = f"{result.seconds:.1f} s, memory of its worker {result.peak / 1e6:.0f} MB"
-        logger.debug(f"{result.key}: {result.reason or told}")
+        used = f"{result.seconds:.1f} s, memory of its worker {result.peak / 1e6:.0f} MB"
+        logger.debug(f"{result.key}: {result.reason or used}")
     else:
         logger.warning(f"{result.key}: {result.reason}")
 
@@ -352,7 +352,7 @@ def _stopped(stop: StopFlag, call: _Call) -> Stopped:
     return Stopped(str(call.folder), what, "Run again to continue.")
 
 
-def _told(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
+def _final_rows(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
     """The rows, or how the call ends where not all is done."""
     rows = call.rows(share)
     counted = ", ".join(f"{number} {state}" for state, number in summary(rows).items() if number)
@@ -363,7 +363,11 @@ def _told(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[Row]:
     if failed:
         reasons = [f"{row['model']}/{row['item']}: {row['reason']}" for row in failed]
         what = f"{len(failed)} of {len(rows)} runs have failed"
-        raise PartialError(str(call.folder), "\n  ".join([what, *reasons]), "Mend what they tell, then: batch --retry")
+        raise PartialError(
+            str(call.folder),
+            "\n  ".join([what, *reasons]),
+            "Correct the errors listed above, then run `hydrocli batch --retry`.",
+        )
     left = {f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"}
     if held := [k for k, result in call.results.items() if result.status == HeldError.exit_status and k in left]:
         what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"

@@ -17,27 +17,27 @@ from hydrocli.jit import is_warm
 PAUSE = 0.5
 """Seconds between two looks at the signals."""
 HELD_TRIES, HELD_PAUSE = 20, 2.0
-"""How often, and after how many seconds, a run is asked for again that an earlier worker may still hold."""
+"""How often, and after how many seconds, a run is tried again that a killed worker may still hold."""
 
-Watch = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the tasks together may take: bytes of memory; and starts of a task whose worker was killed."""
+    """Memory of all running tasks [bytes], and starts of a task whose worker was killed."""
 
     memory: float
     attempts: int
 
 
 class Queue:
-    """Tasks that wait and tasks that go on.
+    """Waiting and running tasks.
 
     Args:
         tasks: in any order.
-        executor: does them.
+        executor: carries them out.
         limits: of all of them together.
-        on_result: told of each task that has ended for good.
+        on_result: called with each final result.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class Queue:
         self._not_before: dict[str, float] = {}
         self._warm: set[str] = set()
 
-    def work(self, stop: Callable[[], bool], watch: Watch = lambda waiting, running: None) -> None:
-        """Do all of them; when `stop` says so, let those that go on save themselves and start no other.
+    def work(self, stop: Callable[[], bool], on_progress: OnProgress = lambda waiting, running: None) -> None:
+        """Do all tasks; once `stop` is true, let the running ones save themselves and start no other.
 
         Args:
-            stop: asked now and then.
-            watch: told now and then how many wait and how many go on.
+            stop: called now and then.
+            on_progress: called now and then with the numbers of waiting and running tasks.
         """
         stopping = False
         while self.running or (self.waiting and not stopping):
@@ -65,7 +65,7 @@ class Queue:
                 self._executor.ask_to_stop()
             if not stopping:
                 self._start_those_that_fit()
-            watch(len(self.waiting), len(self.running))
+            on_progress(len(self.waiting), len(self.running))
             for result in self._executor.wait(PAUSE):
                 self._ended(result, stopping)
 

@@ -57,7 +57,7 @@ done
 if [ "$status" -eq 75 ]; then           # stopped with everything saved
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
-exit "$status"                          # 5: some runs failed, `hydrocli status` tells which and why
+exit "$status"                          # 5: some runs failed, `hydrocli status` shows which and why
 """
 
 
@@ -78,8 +78,8 @@ def shard_of_environment() -> tuple[int, int]:
         if not 1 <= place <= count:
             raise ValueError
     except ValueError:
-        told = ", ".join(f"{name}={os.environ[name]}" for name in names)
-        raise ConfigurationError("--shard", f"{told}: no part of an array", "Give --shard I/N.") from None
+        found = ", ".join(f"{name}={os.environ[name]}" for name in names)
+        raise ConfigurationError("--shard", f"{found} is no part of an array", "Give --shard I/N.") from None
     return place, count
 
 

@@ -25,7 +25,7 @@ PAUSE = 1.0
 LOCK = "ingestion.json"
 
 
-def ingest_all(items: Sequence[RunSpec], workers: int, stopping: Callable[[], None]) -> Sizes:
+def ingest_all(specs: Sequence[RunSpec], workers: int, stopping: Callable[[], None]) -> Sizes:
     """Build the stores that are missing; what is wrong with the data of one run does not keep the others from theirs.
 
     Args:
@@ -34,20 +34,20 @@ def ingest_all(items: Sequence[RunSpec], workers: int, stopping: Callable[[], No
         stopping: asked between two files; may raise.
     """
     sizes: Sizes = {}
-    folders = dict.fromkeys(str(item.experiment.forcing.store) for item in items)
+    folders = dict.fromkeys(str(spec.experiment.forcing.store) for spec in specs)
     for folder in map(Path, folders):
-        here = [item for item in items if Path(item.experiment.forcing.store) == folder]
+        here = [spec for spec in specs if Path(spec.experiment.forcing.store) == folder]
         found = _ingested(here, folder, workers, stopping)
-        for item, result in zip(here, found, strict=True):
-            sizes[item.key] = result if isinstance(result, HydrocliError) else _size(item, folder, result)
+        for spec, result in zip(here, found, strict=True):
+            sizes[spec.key] = result if isinstance(result, HydrocliError) else _size(spec, folder, result)
     return sizes
 
 
 def _ingested(
-    items: Sequence[RunSpec], folder: Path, workers: int, stopping: Callable[[], None]
+    specs: Sequence[RunSpec], folder: Path, workers: int, stopping: Callable[[], None]
 ) -> list[str | HydrocliError]:
-    with _alone(folder, stopping), reading(stopping) as told:
-        return ingest_batch([source_of(item.experiment) for item in items], folder, workers, told)
+    with _alone(folder, stopping), reading(stopping) as show:
+        return ingest_batch([source_of(spec.experiment) for spec in specs], folder, workers, show)
 
 
 @contextmanager
@@ -55,16 +55,16 @@ def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
     """Wait for another process that reads data into the same folder: they may be the same data."""
     with os_errors_as_input_errors(folder, "cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    told = False
+    waiting = False
     while True:
         lock = Lock(folder / LOCK)
         try:
             lock.acquire()
             break
         except HeldError as error:
-            if not told:
+            if not waiting:
                 logger.info(f"waiting: {error.where} is {error.what}")
-            told = True
+            waiting = True
             stopping()
             time.sleep(PAUSE)
     try:
@@ -73,9 +73,9 @@ def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def _size(item: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
+def _size(spec: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
     stored = store.load(folder, fingerprint)
     if stored is None:
         return InputError(str(folder / fingerprint), "cannot be read back", "Is the disk sound?")
     gauges = stored.basin.gauges
-    return estimate(item.experiment, stored.basin.network, gauges, gauges.code)
+    return estimate(spec.experiment, stored.basin.network, gauges, gauges.code)

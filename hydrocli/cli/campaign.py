@@ -89,7 +89,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every 2 s until all is done.")] = False,
 ) -> None:
     """Show the state of each run of a campaign, during it or afterwards."""
-    from hydrocli.campaign.status import status as run
+    from hydrocli.commands.status import status as run
 
     while True:
         rows, counted = run(target)
@@ -131,7 +131,7 @@ def collect(
     ] = None,
 ) -> None:
     """Write one Parquet data set of all finished runs: scores, signatures, parameters, discharge."""
-    from hydrocli.campaign.collect import collect as run
+    from hydrocli.commands.collect import collect as run
 
     call.show(run(target, output))
 

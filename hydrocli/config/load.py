@@ -11,14 +11,50 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hydrocli.config.base import Location, Section, quoted
-from hydrocli.config.document import Document, parse
+from hydrocli.config.document import Document, dotted, parse
 from hydrocli.config.experiment import Experiment
 from hydrocli.config.schema import candidates, known_keys
 from hydrocli.errors import ConfigurationError, Errors
+from hydrocli.run_format import CONFIG as RUN_CONFIG
+from hydrocli.run_format import require_run_format
 
 Checked = TypeVar("Checked", bound=Section)
 
 INIT = "`hydrocli init` writes one to start from"
+
+RENAMED = {
+    "network": "initial_weights",
+    "signatures": "flood_events",
+    "flood_events.longest": "max_duration",
+    "then": "after_calibration",
+    "structure.limits": "flux_limits",
+    "structure.network_state": "network_coupling",
+    "structure.network.inputs": "input_scaling",
+    "structure.network.deviation": "initial_std",
+    "mapping.uniform": "uniform_parameters",
+    "mapping.descriptors_of": "descriptors_by_parameter",
+    "mapping.beyond": "extrapolation",
+    "objective.penalty": "regularisation",
+    "objective.regularisation.between": "smoothing_pairs",
+    "optimiser.rate": "learning_rate",
+    "optimiser.warm_up": "rate_warmup",
+    "optimiser.final_share": "final_rate_fraction",
+    "optimiser.gradient_limit": "max_gradient_norm",
+    "optimiser.corrections": "history_size",
+    "optimiser.free": "train",
+    "optimiser.pace": "step",
+    "optimiser.smallest_pace": "min_step",
+    "optimiser.spread": "sigma0",
+    "optimiser.batches.lead": "spin_up",
+    "optimiser.batches.refresh": "full_evaluation_every",
+    "outputs.limit": "max_memory",
+    "forcing.evapotranspiration": "pet",
+    "forcing.precipitation.factor": "scale_factor",
+    "forcing.pet.factor": "scale_factor",
+    "forcing.temperature.factor": "scale_factor",
+    "forcing.temperature.offset": "add_offset",
+}
+"""Keys of early versions, and the last part of their names today."""
 
 
 def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] = ()) -> Experiment:
@@ -42,19 +78,25 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
     return experiment
 
 
-def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str = "config.yaml") -> Document:
+def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str = RUN_CONFIG) -> Document:
     """The values of a YAML file, or of the file `inside` a folder, with overrides, not checked yet.
 
     Raises:
         Errors: there is no such file, or it holds something else than keys and values.
+        InputError: it belongs to a run folder of another format.
     """
     path = Path(path)
-    path = path / inside if path.is_dir() else path
+    folder = path if path.is_dir() else None
+    path = path / inside if folder else path
+    if path.name == RUN_CONFIG:
+        require_run_format(path.parent)
     document = parse(_text(path), str(path))
     if document.values is None:
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])
     if not isinstance(document.values, dict):
         raise Errors([ConfigurationError(str(path), "is not made of `key: value` lines", INIT)])
+    if folder and inside == RUN_CONFIG:  # the run may have been copied or moved since
+        document.overlay(("folder",), str(folder.absolute()), str(path))
     for override in sorted(overrides, key=lambda text: ".from=" not in text):  # a value given beside it counts
         document.override(override)
     return document
@@ -117,7 +159,13 @@ def explain(error: Any, values: Any, model: type[Section] = Experiment) -> tuple
     if kind == "missing":
         return _missing(location, model)
     if kind == "extra_forbidden":
-        return location, "is not a known key", _nearest(str(location[-1]), known_keys(location[:-1], values, model))
+        new = RENAMED.get(dotted(tuple(part for part in location if isinstance(part, str))))
+        known = known_keys(location[:-1], values, model)
+        return (
+            location,
+            "is not a known key",
+            _did_you_mean(new) if new in known else _nearest(str(location[-1]), known),
+        )
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = (context.get("expected") or context["expected_tags"]).replace("'", "").replace(" or ", ", ")
         given = context.get("tag", found)
@@ -153,7 +201,11 @@ def _missing(location: Location, model: type[Section]) -> tuple[Location, str, s
     return location, "is required", told[0] if told else ""
 
 
+def _did_you_mean(word: Any) -> str:
+    return f"did you mean `{word}`?"
+
+
 def _nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known)}"
+    return _did_you_mean(close[0]) if close else f"one of: {', '.join(known)}"

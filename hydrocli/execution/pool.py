@@ -235,7 +235,7 @@ class ProcessWorker:
 
     def send(self, request: Any) -> None:
         """See `RemoteWorker`."""
-        with contextlib.suppress(OSError):  # it has just died, which `receive` will tell
+        with contextlib.suppress(OSError):  # it has just died, which `receive` reports
             self.connection.send(request)
 
     def receive(self) -> Any:
@@ -414,7 +414,7 @@ class DaskExecutor:
 
         Raises:
             ConfigurationError: a worker cannot: it has another version of hydrocli, say.
-            WorkerLost: a worker has gone.
+            WorkerLost: a worker has ended.
         """
         addresses = self._addresses()
         if self._cluster is not None:
@@ -442,9 +442,9 @@ class DaskExecutor:
     def close(self) -> None:
         """See `Executor`; a scheduler that ran before goes on."""
         if self._service is not None:
-            with contextlib.suppress(Exception):  # whatever is gone already
+            with contextlib.suppress(Exception):  # parts that have ended already
                 self.client.run(_shutdown_hosted, on_error="ignore")
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # of what is gone it tells at length
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it reports lost connections at length
         for part in (self.client, self._cluster):
             if part is not None:
                 with contextlib.suppress(Exception):
@@ -475,7 +475,7 @@ class DaskWorker:
 
     def send(self, request: Any) -> None:
         """See `RemoteWorker`."""
-        with contextlib.suppress(RuntimeError):  # its worker was lost, which `receive` will tell
+        with contextlib.suppress(RuntimeError):  # its worker was lost, which `receive` reports
             self._reply = None
             with self._executor.client.as_current():  # an actor has no client but this
                 self._reply = self._actor.reply(pickle.dumps(request))

@@ -1,7 +1,7 @@
 """Cores and memory that this process may use: of its affinity mask and its cgroup, not of the machine.
 
-A container or a job of a scheduler sees all cores and all memory of its host; what it may take of them stands in the
-control groups (version 1 or 2) that it belongs to. The processor time of a job may be limited without a mask of cores.
+A container or a job of a scheduler sees all cores and all memory of its host; its limits are those of the control
+groups (version 1 or 2) that it belongs to. The processor time of a job may be limited without a mask of cores.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
                 limit = int((folder / limit_name).read_text())
                 if limit >= UNLIMITED:
                     continue
-                told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                yield limit, int((folder / used_name).read_text()) - int(told.get(given_up, 0))
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                yield limit, int((folder / used_name).read_text()) - int(stat.get(given_up, 0))
 
 
 def _available(name: str = "MemAvailable") -> Iterator[int]:

@@ -14,7 +14,7 @@ from types import FrameType
 from hydrocli.errors import Stopped
 
 ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGXCPU")
-"""SIGUSR1 is what job schedulers are usually told to send some minutes before the end (sbatch --signal=B:USR1@300)."""
+"""SIGUSR1 is what job schedulers are usually asked to send some minutes before the end (sbatch --signal=B:USR1@300)."""
 
 
 class StopFlag:

@@ -31,7 +31,7 @@ def serve(connection: Connection) -> None:
     with service.session():
         for request in _requests(connection, service):
             answer = service.handle(pickle.loads(request))
-            with suppress(OSError):  # whoever asked is gone
+            with suppress(OSError):  # the parent has ended
                 connection.send(answer)
             if service.is_spent:
                 return

@@ -130,5 +130,5 @@ class PerBasin:
 
 def worker_lost() -> Stopped:
     """What is said of a worker that has ended without an answer."""
-    what = "a process that computes basins has ended without a word: killed, or out of memory?"
+    what = "a process that computes basins ended without an error message: killed, or out of memory?"
     return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")

@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
-from hydrocli.basin.network import with_role
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
 from hydrocli.config.forcing import ForcingFiles
-from hydrocli.config.gauges import Gauges
 from hydrocli.engine.net_forcing import flux_matching, intercept
 from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
-from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import Task, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
@@ -37,6 +35,7 @@ from hydrocli.experiment.networks import (
     read_flux_network,
     structure_of,
 )
+from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
@@ -45,36 +44,6 @@ from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
 from hydrocli.structures.structure import Structure
 
 logger = logging.getLogger(__name__)
-
-Roles = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArray[np.bool_]]) -> Roles:
-    """Codes of the gauges that calibrate, and of those that validate.
-
-    Where a word says which calibrate, the others validate, unless some are named.
-
-    Args:
-        asked: section of the configuration.
-        codes: of all g gauges.
-        catchments: gives those of the gauges, [g, n], where they are needed.
-
-    Raises:
-        ConfigurationError: no gauge has the role.
-    """
-    if isinstance(asked.calibration, tuple):
-        return asked.calibration, asked.validation
-    if asked.calibration is None:
-        return tuple(code for code in codes if code not in asked.validation), asked.validation
-    has_role = with_role(asked.calibration, catchments())
-    chosen = tuple(code for code, has in zip(codes, has_role, strict=True) if has and code not in asked.validation)
-    if not chosen:
-        what = f"no gauge is {asked.calibration}"
-        if asked.validation:
-            what += " but those of gauges.validation"
-        raise ConfigurationError("gauges.calibration", what, "Take another word, or name the gauges.")
-    return chosen, asked.validation or tuple(code for code in codes if code not in chosen)
-
 
 Cells = NDArray[np.intp]
 BLOCK = 512
@@ -111,11 +80,6 @@ def _forcing_source(files: ForcingFiles) -> ForcingSource:
     return ForcingSource(
         Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
     )
-
-
-def stamp(time: object) -> np.datetime64:
-    """A time of the configuration (UTC) as numpy has it."""
-    return np.datetime64(time, "s")  # type: ignore[call-overload]
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:

@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 import hydrocli
+from hydrocli import run_format
 from hydrocli.errors import HydrocliError, InputError, Stopped
 from hydrocli.results import log
 from hydrocli.results.lock import Lock, Owner, holder
@@ -38,10 +39,7 @@ from hydrocli.results.write import PARTIAL, os_errors_as_input_errors, remove_pa
 
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
-FORMAT = "hydrocli run folder 1"
-CONFIG = "config.yaml"
-MANIFEST = "manifest.json"
-JOURNAL = "journal.bin"
+CONFIG, MANIFEST, JOURNAL = run_format.CONFIG, run_format.MANIFEST, "journal.bin"
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"
@@ -89,7 +87,7 @@ class Manifest:
     """
 
     run: str
-    format: str = FORMAT
+    format: int = run_format.RUN_FORMAT
     state: State = "created"
     ending: str = ""
     identity: str = ""
@@ -260,7 +258,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder.
 
     Raises:
-        InputError: there is no folder or no manifest, or it is not one of hydrocli's.
+        InputError: there is no folder or no manifest, or it is not one of hydrocli's, or of another format.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -271,8 +269,10 @@ def read_manifest(folder: Path) -> Manifest:
         content = path.read_bytes()
     try:
         values = json.loads(content)
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
+        if run_format.is_other_format(found := values["format"]):
+            raise run_format.other_format(folder, found)
+        if found != run_format.RUN_FORMAT:
+            raise ValueError(f"its format is {found!r}")
         if values["state"] not in get_args(State):
             raise ValueError(f"its state is {values['state']!r}")
         # What an older version did not tell yet is told by its default.

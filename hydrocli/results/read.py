@@ -11,14 +11,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
+from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
 from hydrocli.results.write import os_errors_as_input_errors
+from hydrocli.run_format import RUN_FORMAT, other_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +136,7 @@ class Run:
             InputError: as `table`.
         """
         arrow = self.arrow(name)
-        return {field: np.asarray(arrow[field].to_numpy()) for field in arrow.column_names}
+        return {field: to_numpy(arrow[field]) for field in arrow.column_names}
 
     def arrow(self, name: str) -> pa.Table:
         """A table as Arrow has it.
@@ -153,9 +154,12 @@ class Run:
             raise InputError(str(path), "is not there", command)
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
-                arrow = pq.read_table(path, partitioning=None)
+                arrow = pq.ParquetFile(path).read()  # read_table would load pandas
         except pa.ArrowException as error:
             raise InputError(str(path), f"is broken: {error}", command) from error
+        found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
+        if found.isdecimal() and found != str(RUN_FORMAT):
+            raise other_format(path, found)
         lacking = {column.name for column in table.columns} - set(arrow.column_names)
         if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
             what = f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: not written by this version"

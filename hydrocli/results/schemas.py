@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import hydrocli
 from hydrocli.errors import ConfigurationError
 from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, LOOKED_AT, PARAMETERS, STATES, Quantity
+from hydrocli.run_format import RUN_FORMAT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -449,6 +450,7 @@ def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
     ]
     metadata = {
         "hydrocli": hydrocli.__version__,
+        "format": str(RUN_FORMAT),
         "run": run,
         "description": table.description,
         "units": json.dumps({column.name: column.unit for column in table.columns if column.unit}),

@@ -39,7 +39,7 @@ class HydrocliRun:
         self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
         order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
+        order_forcing(case.net, 0, order.level, order.cell, order.n_headwater, order.low, order.offset, forcing)
         self.simulator = Simulator(
             order,
             forcing,

@@ -117,6 +117,7 @@ def test_tables_that_cannot_be_used(table: str, words: str) -> None:
     [
         ("execution: {cluster: slrum}", "execution.cluster: 'slrum' is not possible"),
         ("after_calibration: [validate, sing]", "after_calibration.1: 'sing' is not possible"),
+        ("then: [validate]", "then: is not a known key\n  did you mean `after_calibration`?"),
         ("model: {}", "model: is not a known key\n  did you mean `models`"),
         ("slurm: {time: soon}", "slurm.time"),
     ],

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from hydrocli.config.load import RENAMED
+
 Complaint = Callable[..., str]
 
 # (text in the minimal file, what stands there instead, what the message says)
@@ -560,3 +562,21 @@ def test_wrong_overrides(override: str, words: str, minimal: str, complaint: Com
 )
 def test_files_that_hold_no_mapping(text: str, words: str, complaint: Complaint) -> None:
     assert words in complaint(text)
+
+
+HOSTS = {
+    "structure": ["structure={kind: node}", "structure={kind: node, network: {hidden: [8]}}"],
+    "mapping": ["mapping={kind: multilinear}"],
+    "objective": ["objective={regularisation: {prior: 1}}"],
+    "optimiser": [*(f"optimiser={{kind: {kind}}}" for kind in ("adam", "lbfgsb", "sbs", "cmaes"))],
+    "forcing": ["forcing.temperature={path: t}"],
+}
+
+
+@pytest.mark.parametrize(("old", "new"), [item for item in RENAMED.items() if item[0] != "then"])  # of a campaign
+def test_a_key_of_an_early_version_is_answered_by_its_name_today(
+    old: str, new: str, minimal: str, complaint: Complaint
+) -> None:
+    hosts = HOSTS.get(old.partition(".")[0], ["seed=1"])
+    messages = [complaint(minimal, host, f"{old}=1") for host in hosts]
+    assert any(f"--set {old}: is not a known key\n  did you mean `{new}`?" in message for message in messages)

@@ -19,7 +19,7 @@ import pytest
 from results_examples import Spawn
 
 from hydrocli.errors import HeldError, InputError, Stopped
-from hydrocli.results import lock
+from hydrocli.results import lock, read
 from hydrocli.results.folder import RunFolder, read_manifest, status
 from hydrocli.results.log import read_log
 
@@ -332,7 +332,7 @@ def test_two_that_start_at_once_are_one_and_a_refused_one(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"format": "web app"}', '{"format": "hydrocli run folder 1", "state": "exploded"}', "\udcff"],
+    ["", "[]", '{"format": "web app"}', '{"format": 2, "state": "exploded"}', "\udcff"],
 )
 def test_foreign_manifest_is_left_alone(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(content.encode(errors="surrogateescape"))
@@ -340,6 +340,16 @@ def test_foreign_manifest_is_left_alone(content: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not the manifest of a run"):
         RunFolder.open(tmp_path, "a")
     assert sorted(item.name for item in tmp_path.iterdir()) == [".precious.partial", "manifest.json"]
+
+
+@pytest.mark.parametrize(("found", "number"), [("hydrocli run folder 1", 1), (1, 1), (3, 3)])
+def test_a_folder_of_another_format_is_refused_and_left_alone(found: str | int, number: int, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": found, "state": "finished"}))
+    expected = rf"format {number} of run folders; this version of hydrocli uses format 2\n  Calibrate again"
+    for act in (read_manifest, lambda path: RunFolder.open(path, "a"), read):
+        with pytest.raises(InputError, match=expected):
+            act(tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_start_that_was_killed_before_the_manifest(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
-from test_runs_structures import STRUCTURES
+from test_experiment_structures import STRUCTURES
 
 GIVEN: dict[str, Any] = {
     "first_guess": {"kind": "given"},

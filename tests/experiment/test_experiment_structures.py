@@ -20,7 +20,7 @@ from runs_harness import (
     series,
     table,
 )
-from test_runs_resume import KILLED, disturbed
+from test_experiment_resume import KILLED, disturbed
 
 from hydrocli.names import PARAMETERS
 from hydrocli.results import read

@@ -139,7 +139,8 @@ def test_every_sub_period_once_before_any_again(case: CalibrationSetup, objectiv
 
 def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     """The lowest whole cost counts; the history has the cost of each batch, and whole costs every few iterations."""
-    adam = {"kind": "adam", "iterations": 9, "rate": 0.02, "batches": {"length": "7d", "refresh": 4}}
+    batches = {"length": "7d", "full_evaluation_every": 4}
+    adam = {"kind": "adam", "iterations": 9, "learning_rate": 0.02, "batches": batches}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})
     call("calibrate", file)
     history, stages = table(tmp_path / "run", "convergence"), manifest(tmp_path / "run")["stages"]
@@ -153,7 +154,7 @@ def test_a_run_with_mini_batches(store: Path, tmp_path: Path) -> None:
     assert np.isfinite(table(tmp_path / "run", "control")["gradient"]).all()
 
 
-@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("lead", "60d")])
+@pytest.mark.parametrize(("key", "value"), [("length", "80d"), ("spin_up", "60d")])
 def test_sub_periods_that_do_not_fit(key: str, value: str, store: Path, tmp_path: Path) -> None:
     adam = {"kind": "adam", "batches": {"length": "10d"} | {key: value}}
     file = configuration(tmp_path / "run.yaml", store, changes={"optimiser": adam})

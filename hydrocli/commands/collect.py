@@ -33,8 +33,8 @@ def collect(target: Path, output: Path | None) -> list[dict[str, Any]]:
     if not done:
         raise InputError(str(folder), "no run of this campaign is done", "`hydrocli status` shows how far it is.")
     target_folder = output or folder / "collected"
-    told = {"campaign": resolved_campaign(campaign), **metadata_of(done[0])}
-    made = write(done, rows, target_folder, campaign.name, told)
+    metadata = {"campaign": resolved_campaign(campaign), **metadata_of(done[0])}
+    made = write(done, rows, target_folder, campaign.name, metadata)
     if len(done) < len(rows):
         logger.warning(f"{len(rows) - len(done)} of {len(rows)} runs are not done, and not in it")
     counted = ", ".join(f"{count} rows of {table}" for table, count in made.rows.items())

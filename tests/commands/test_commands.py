@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from runs_harness import (
     assert_same_bits,
     call,
     configuration,
+    contents,
     manifest,
     process,
     rows,
@@ -28,6 +30,7 @@ from runs_harness import (
 
 from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
+from hydrocli.errors import InputError
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.names import PARAMETERS
 
@@ -335,3 +338,38 @@ def test_a_folder_named_by_the_day(store: Path, tmp_path: Path) -> None:
     assert folder.name.startswith(f"{BASE['name']}-20")
     assert "nothing to do" in call("calibrate", file).stderr
     assert str(load(folder).period.start) == START.replace("T", " ").replace("Z", ":00")
+
+
+def test_a_copied_run_writes_into_its_own_folder(finished: Path, tmp_path: Path) -> None:
+    """Also where the configuration in it still names the folder that it was copied from."""
+    run, copy = finished.with_suffix(""), tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "scores.parquet").unlink()
+    before = contents(run)
+    call("validate", copy)
+    assert (copy / "scores.parquet").exists()
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("of_number", ["hydrocli run folder 1", 3])
+def test_every_command_refuses_a_run_of_another_format(of_number: str | int, finished: Path, tmp_path: Path) -> None:
+    """Whether it is named by its folder, its configuration, or as the source of another run."""
+    run = tmp_path / "run"
+    shutil.copytree(finished.with_suffix(""), run)
+    found = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(found | {"format": of_number}))
+    before = contents(run)
+    commands: list[tuple[str | Path, ...]] = [
+        *((name, run) for name in ("calibrate", "validate", "signatures", "check", "report", "compare", "export")),
+        ("calibrate", run, "--force"),
+        ("simulate", run, "--output", tmp_path / "again"),
+        ("simulate", finished, "--parameters-from", run, "--output", tmp_path / "again"),
+        ("calibrate", finished, "--set", f"parameters.from={run}", "--set", f"folder={tmp_path / 'on'}"),
+        ("calibrate", finished, "--set", f"initial.from={run}", "--set", f"folder={tmp_path / 'on'}"),
+        ("validate", finished, "--set", f"folder={run}"),
+    ]
+    for arguments in commands:
+        told = call(*arguments, status=InputError.exit_status).stderr
+        assert "uses format 2" in told, arguments
+        assert "Calibrate again with this version" in told, arguments
+    assert contents(run) == before
