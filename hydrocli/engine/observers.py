@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.engine.net_forcing import interception_by_year, interception_steps
 from hydrocli.engine.routing import gather_upstream
-from hydrocli.engine.simulator import NO_WEIGHTS, Simulator
+from hydrocli.engine.simulator import Simulator
 from hydrocli.engine.tiles import StateBuffer, observer_of
 from hydrocli.jit import loop
 from hydrocli.names import NEWTON_ITERATIONS
@@ -25,35 +25,45 @@ from hydrocli.structures.structure import BALANCE_TERMS
 from hydrocli.water.kinematic_wave import LOWEST_FLOW
 
 
-class StripObserver:
-    """Shows the strips of a simulation to a compiled `record`.
+class Recorder:
+    """Keeps something of every strip; several of them share one pass, see `Observers`.
 
-    Args:
-        simulator: the one that is observed, in double precision.
-        parameters, weights: as it simulates.
-        name, record: see `tiles.observer_of`.
-        kept: what `record` gets first.
+    Attributes:
+        kept: what its compiled function fills.
     """
 
-    def __init__(
-        self, simulator: Simulator, parameters: Floats, weights: Floats, name: str, record: Any, kept: Any
-    ) -> None:
+    kept: Any
+
+
+class Observers:
+    """Shows a simulation in double precision to recorders: an observer (`simulator.Observer`).
+
+    Args:
+        simulator: the one that is observed.
+        parameters, weights: as it simulates.
+        recorders: at most one of each kind.
+    """
+
+    def __init__(self, simulator: Simulator, parameters: Floats, weights: Floats, *recorders: Recorder) -> None:
         assert simulator.real is np.float64
-        self.simulator, self.kept = simulator, kept
-        self._loop = observer_of(simulator.structure, name, record)
+        kept = {type(recorder.kept): recorder.kept for recorder in recorders}
+        assert len(kept) == len(recorders)
+        self._simulator = simulator
+        self._kept = tuple(kept.get(kind, nothing) for kind, nothing in NOTHING.items())
+        self._loop = observer_of(simulator.structure, "all", _record)
         self._cells, self._workspace = simulator.cells(parameters), simulator.workspace(weights)
         self._values = np.zeros((len(simulator.structure.quantities), STRIP))
 
     def __call__(self, buffer: StateBuffer, start: int, count: int) -> None:
         """See `simulator.Observer`."""
-        simulator = self.simulator
+        simulator = self._simulator
         self._loop(
             simulator.order, start, count, simulator.forcing, self._cells, buffer, self._workspace, self._values,
-            self.kept,
+            self._kept,
         )  # fmt: skip
 
 
-# Water balance ---------------------------------------------------------------------------------------------------------
+# Water balance
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,9 @@ class _BalanceKept(NamedTuple):
 
 
 @loop
-def _record_balance(kept, order, buffer, k, wave, s, e, values):
+def _record_balance(kept, order, wave, s, e, values):
+    if kept.rows.size == 0:
+        return
     for c in range(s, e):
         for row in kept.clamped_rows:
             kept.clamped[c] += values[row, c - s] != 0.0
@@ -98,20 +110,18 @@ def _record_balance(kept, order, buffer, k, wave, s, e, values):
             kept.sums[year, kept.terms[number], c] += values[kept.rows[number], c - s]
 
 
-class CellBalance(StripObserver):
+class CellBalance(Recorder):
     """Water balance of every cell by year, from the forcing of the structure to its runoff.
 
     Args:
-        simulator, parameters, weights: see `StripObserver`.
+        simulator: the one that is observed.
         years: [steps] number of the year of each step, ascending by one from 0.
     """
 
     TERMS = ("rain", *BALANCE_TERMS, "runoff", "storage_change")
 
-    def __init__(
-        self, simulator: Simulator, parameters: Floats, years: NDArray[np.int64], weights: Floats = NO_WEIGHTS
-    ) -> None:
-        model = simulator.structure.model
+    def __init__(self, simulator: Simulator, years: NDArray[np.int64]) -> None:
+        self._order, model = simulator.order, simulator.structure.model
         names = simulator.structure.quantities
         of_term = dict(model.balance) | {"runoff": ("qt",), "storage_change": ("storage_change",)}
         self.has_interception = "precipitation" in names
@@ -121,16 +131,15 @@ class CellBalance(StripObserver):
         rows, terms = np.array(pairs, np.int64).T
         clamped = np.array([names.index(flux) for flux in model.balance.get("clamped", ())], np.int64)
         slots = simulator.order.slots
-        kept = _BalanceKept(
+        self.kept = _BalanceKept(
             np.zeros((int(years[-1]) + 1, len(self.TERMS), slots)), np.zeros(slots, np.int64), years,
             np.ascontiguousarray(rows), np.ascontiguousarray(terms), clamped,
         )  # fmt: skip
-        super().__init__(simulator, parameters, weights, "balance", _record_balance, kept)
 
     @property
     def clamped_steps(self) -> int:
         """Cell-steps in which a level was held at a limit."""
-        return int(self.kept.clamped[self.simulator.order.slot].sum())
+        return int(self.kept.clamped[self._order.slot].sum())
 
     def balance(self, precipitation: NDArray[np.float32], pet: NDArray[np.float32], ci: Floats, hi: Floats) -> Balance:
         """The balance with interception, which most structures leave to the net forcing.
@@ -139,7 +148,7 @@ class CellBalance(StripObserver):
             precipitation, pet: [t, n], mm/step, NaN where missing (no water).
             ci, hi: [n] interception capacity [mm] and level at the start.
         """
-        sums = self.kept.sums[:, :, self.simulator.order.slot]
+        sums = self.kept.sums[:, :, self._order.slot]
         terms = {name: sums[:, number] for number, name in enumerate(self.TERMS)}
         if not self.has_interception:
             for name, values in interception_by_year(precipitation, pet, ci, hi, self.kept.years).items():
@@ -185,7 +194,7 @@ def _add_raised(order, start, count, buffer, years, inflow, sums):
             sums[years[start + k - order.level[shift + r]], r] += raised
 
 
-# Outputs ---------------------------------------------------------------------------------------------------------------
+# Outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +247,9 @@ class _OutputKept(NamedTuple):
 
 
 @loop
-def _record_output(kept, order, buffer, k, wave, s, e, values):
+def _record_output(kept, order, wave, s, e, values):
+    if kept.rows.size == 0:
+        return
     for q in range(kept.rows.size):
         row = kept.rows[q]
         for c in range(e - s):
@@ -264,18 +275,18 @@ def _record_output(kept, order, buffer, k, wave, s, e, values):
                 kept.maps[page, m, number] = kept.work[kept.mapped[m], c]
 
 
-class OutputRecorder(StripObserver):
+class OutputRecorder(Recorder):
     """Keeps states and fluxes: means over catchments, values at cells, maps.
 
     Args:
-        simulator, parameters, weights: see `StripObserver`; one wave at a time where the iterations are wanted.
+        simulator: the one that is observed; one wave at a time where the iterations are wanted.
         request: what is wanted.
     """
 
-    def __init__(self, simulator: Simulator, parameters: Floats, weights: Floats, request: OutputRequest) -> None:
+    def __init__(self, simulator: Simulator, request: OutputRequest) -> None:
         order, n, q = simulator.order, request.area.size, len(request.quantities)
         names = simulator.structure.quantities
-        self.request = request
+        self.request, self._structure, self._steps = request, simulator.structure, order.steps
         # Cells of the same catchments are summed together: nested catchments cost no more than one.
         patterns, zone = np.unique(request.catchments, axis=1, return_inverse=True)
         self._patterns = patterns.astype(np.float64)
@@ -283,14 +294,13 @@ class OutputRecorder(StripObserver):
         followed, page = np.full(n, -1), np.full(order.steps, -1)
         followed[request.cells] = np.arange(len(request.cells))
         page[request.steps] = np.arange(len(request.steps))
-        kept = _OutputKept(
+        self.kept = _OutputKept(
             np.array(rows, np.int64), np.array([request.quantities.index(one) for one in request.mapped], np.int64),
             zone.ravel().astype(np.int64), request.area, followed, page,
             np.zeros((patterns.shape[1], order.steps, q)), np.zeros((q, n)),
             np.zeros((len(request.cells), order.steps, q)), np.zeros((len(request.steps), len(request.mapped), n)),
             simulator.newton[0], np.zeros(order.slots, np.int64), np.empty((q, STRIP)),
         )  # fmt: skip
-        super().__init__(simulator, parameters, weights, "output", _record_output, kept)
 
     def add_interception(
         self, precipitation: NDArray[np.float32], pet: NDArray[np.float32], ci: Floats, hi: Floats
@@ -303,7 +313,7 @@ class OutputRecorder(StripObserver):
         """
         request, kept = self.request, self.kept
         columns = [request.quantities.index(name) for name in ("aet", "storage") if name in request.quantities]
-        if not columns or "precipitation" in self.simulator.structure.quantities:
+        if not columns or "precipitation" in self._structure.quantities:
             return
         member = (np.arange(kept.zones.shape[0])[:, np.newaxis] == kept.zone) * request.area
         for first, both in interception_steps(precipitation, pet, ci, hi):
@@ -327,7 +337,7 @@ class OutputRecorder(StripObserver):
     @property
     def means(self) -> dict[str, Floats]:
         """Means in time [n]."""
-        return dict(zip(self.request.quantities, self.kept.sums / self.simulator.order.steps, strict=True))
+        return dict(zip(self.request.quantities, self.kept.sums / self._steps, strict=True))
 
     @property
     def at_cells(self) -> dict[str, Floats]:
@@ -340,7 +350,7 @@ class OutputRecorder(StripObserver):
         return dict(zip(self.request.mapped, np.moveaxis(self.kept.maps, 1, 0), strict=True))
 
 
-# Inputs of the network -------------------------------------------------------------------------------------------------
+# Inputs of the network
 
 
 class _RangeKept(NamedTuple):
@@ -360,6 +370,8 @@ def _input(order, buffer, k, slot, c, values, row):
 
 @loop
 def _record_range(kept, order, buffer, k, wave, s, e, values):
+    if kept.rows.size == 0:
+        return
     for c in range(s, e):
         if order.cell[c] < 0 or not kept.counted[wave - order.level[c]]:
             continue
@@ -380,18 +392,17 @@ def _input_rows(simulator: Simulator) -> NDArray[np.int64]:
     )
 
 
-class InputRange(StripObserver):
+class InputRange(Recorder):
     """The smallest and the largest of each input of the network over some steps (P1 4.3).
 
     Args:
-        simulator, parameters, weights: see `StripObserver`.
+        simulator: the one that is observed.
         steps: bool[steps], those that count.
     """
 
-    def __init__(self, simulator: Simulator, parameters: Floats, weights: Floats, steps: NDArray[np.bool_]) -> None:
+    def __init__(self, simulator: Simulator, steps: NDArray[np.bool_]) -> None:
         rows = _input_rows(simulator)
-        kept = _RangeKept(steps, rows, np.full(rows.size, np.inf), np.full(rows.size, -np.inf))
-        super().__init__(simulator, parameters, weights, "range", _record_range, kept)
+        self.kept = _RangeKept(steps, rows, np.full(rows.size, np.inf), np.full(rows.size, -np.inf))
 
     @property
     def lowest(self) -> Floats:
@@ -416,6 +427,8 @@ class _ExtrapolationKept(NamedTuple):
 
 @loop
 def _record_extrapolation(kept, order, buffer, k, wave, s, e, values):
+    if kept.rows.size == 0:
+        return
     for c in range(s, e):
         outside = False
         for i in range(kept.rows.size):
@@ -426,30 +439,46 @@ def _record_extrapolation(kept, order, buffer, k, wave, s, e, values):
                 kept.cells[g, wave - order.level[c]] += kept.members[c, g]
 
 
-class Extrapolation(StripObserver):
+class Extrapolation(Recorder):
     """How many cells of each catchment have an input of the network outside its range at each step.
 
     Args:
-        simulator, parameters, weights: see `StripObserver`.
+        simulator: the one that is observed.
         ranges: lowest and highest [inputs].
         catchments: bool[g, n].
     """
 
-    def __init__(
-        self,
-        simulator: Simulator,
-        parameters: Floats,
-        weights: Floats,
-        ranges: tuple[Floats, Floats],
-        catchments: NDArray[np.bool_],
-    ) -> None:
+    def __init__(self, simulator: Simulator, ranges: tuple[Floats, Floats], catchments: NDArray[np.bool_]) -> None:
         order = simulator.order
         members = np.ascontiguousarray(order.spread(catchments.astype(np.float64), 0.0).T > 0)
         cells = np.zeros((len(catchments), order.steps), np.int64)
-        kept = _ExtrapolationKept(_input_rows(simulator), *ranges, members, cells)
-        super().__init__(simulator, parameters, weights, "extrapolation", _record_extrapolation, kept)
+        self.kept = _ExtrapolationKept(_input_rows(simulator), *ranges, members, cells)
 
     @property
     def cells(self) -> NDArray[np.int64]:
         """[g, steps]."""
         return self.kept.cells
+
+
+@loop
+def _record(kept, order, buffer, k, wave, s, e, values):
+    balance, output, inputs, outside = kept
+    _record_balance(balance, order, wave, s, e, values)
+    _record_output(output, order, wave, s, e, values)
+    _record_range(inputs, order, buffer, k, wave, s, e, values)
+    _record_extrapolation(outside, order, buffer, k, wave, s, e, values)
+
+
+_NO_ROWS = np.zeros(0, np.int64)
+NOTHING: dict[type, Any] = {
+    _BalanceKept: _BalanceKept(np.zeros((0, 0, 0)), *[_NO_ROWS] * 5),
+    _OutputKept: _OutputKept(
+        _NO_ROWS, _NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS, _NO_ROWS, np.zeros((0, 0, 0)), np.zeros((0, 0)),
+        np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), _NO_ROWS, _NO_ROWS, np.zeros((0, 0)),
+    ),
+    _RangeKept: _RangeKept(np.zeros(0, np.bool_), _NO_ROWS, np.zeros(0), np.zeros(0)),
+    _ExtrapolationKept: _ExtrapolationKept(
+        _NO_ROWS, np.zeros(0), np.zeros(0), np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.int64)
+    ),
+}  # fmt: skip
+"""What is kept where a recorder is not wanted, in the order of `_record`."""

@@ -184,7 +184,7 @@ def _borders(level: NDArray[np.int64], n_headwater: int) -> NDArray[np.int64]:
 
 @loop
 def order_forcing(values, first_step, order, out):
-    """Put values[some steps, n], whose first row is step `first_step`, where the loops read them in out[steps * slots]."""
+    """Put values[some steps, n], from step `first_step` on, where the loops read them in out[steps * slots]."""
     for t in range(values.shape[0]):
         for s in range(order.level.size):
             if order.cell[s] >= 0:

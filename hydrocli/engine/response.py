@@ -11,21 +11,11 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.engine.simulator import Simulator
-from hydrocli.jit import bind, unrolled
-from hydrocli.structures.rows import STRIP, cut
+from hydrocli.engine.observers import Observers, OutputRecorder, OutputRequest
+from hydrocli.engine.order import order_forcing, wavefront_order
+from hydrocli.engine.simulator import Simulator, empty_buffer
 
 POINTS = 25
-diagnose: Any = None
-cut_parameters: Any = None
-rows_to: Any = None
-
-
-def fluxes_of_cells(net, parameters, constants, levels, workspace, fluxes):
-    """Fluxes of up to STRIP cells whose levels [states, n] are those before and after the step."""
-    n = net.size
-    states = rows_to(levels, n)
-    diagnose((net,), cut_parameters(parameters, 0, n), constants, states, states, workspace, fluxes)
 
 
 def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: dict[str, float]) -> dict[str, Any]:
@@ -67,21 +57,16 @@ def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: 
 
 
 def _flux(simulator: Simulator, parameters: Floats, weights: Floats, net: Floats, levels: Floats, flux: str) -> Floats:
-    """A flux [n] of cells with the same parameters."""
-    structure, model = simulator.structure, simulator.structure.model
-    by_symbol = dict(zip(structure.parameters, parameters, strict=False))
-    prepared = np.array([float(value) for value in model.prepare(by_symbol, simulator.step).values()])
-    rows = np.repeat(prepared[:, np.newaxis], STRIP, axis=1)
-    constants = tuple(float(number) for number in model.constants(structure, simulator.step))
-    workspace = model.workspace(structure, structure.scaled(weights), np.float64)
-    run = bind(
-        fluxes_of_cells, model.name, diagnose=model.diagnose, cut_parameters=cut(len(model.row_names)),
-        rows_to=unrolled("block[{i}, 0:n]", len(model.states), "block, n"),
-    )  # fmt: skip
-    found, out = np.empty(net.size), np.empty((len(structure.fluxes), STRIP))
-    forcing = net.astype(np.float32)
-    for first in range(0, net.size, STRIP):
-        part = np.ascontiguousarray(levels[:, first : first + STRIP])
-        run(forcing[first : first + STRIP], rows, constants, part, workspace, out)
-        found[first : first + STRIP] = out[structure.fluxes.index(flux), : part.shape[1]]
-    return found
+    """A flux [n] of n cells with the same parameters: one step that begins and ends at the levels [states, n]."""
+    cells, structure = net.size, simulator.structure
+    order = wavefront_order(np.full(cells, -1), np.zeros(cells, np.int64), 1)
+    forcing = np.zeros(order.forcing_size, np.float32)
+    order_forcing(net[np.newaxis].astype(np.float32), 0, order, forcing)
+    side = np.ones(cells)
+    alone = Simulator(order, (forcing,), side, side, np.zeros(0, np.intp), simulator.step, structure=structure)
+    recorder = OutputRecorder(alone, OutputRequest((flux,), np.ones((1, cells), np.bool_), side, np.arange(cells)))
+    buffer = empty_buffer(1, order, structure, np.float64)
+    buffer.levels[:] = order.spread(levels, 0.5)[:, np.newaxis]
+    everywhere = np.repeat(parameters[:, np.newaxis], cells, axis=1)
+    Observers(alone, everywhere, weights, recorder)(buffer, 0, 1)
+    return recorder.at_cells[flux][:, 0]

@@ -44,9 +44,9 @@ class River(NamedTuple):
 class RiverBars(NamedTuple):
     """Sums, carries and rows of the reverse of the routing.
 
-    seed: [gauge, step] derivative of the cost by the discharge at the slots seed_slot. akw, bkw: [routed], summed. flow,
-    lateral: [routed], of the step before. received: [routed] scratch. inflow: [ring, routed + 1], by wave, of the inflow
-    into each routed slot; the last column belongs to outlets, which nothing lies downstream of.
+    seed: [gauge, step] derivative of the cost by the discharge at the slots seed_slot. akw, bkw: [routed], summed.
+    flow, lateral: [routed], of the step before. received: [routed] scratch. inflow: [ring, routed + 1], by wave, of the
+    inflow into each routed slot; the last column belongs to outlets, which nothing lies downstream of.
     """
 
     seed: NDArray[np.floating]

@@ -71,7 +71,7 @@ class State:
 
 @dataclass(frozen=True)
 class Gradient:
-    """Derivatives of a cost by parameters[p, n] (of the structure, then akw, bkw), initial levels[states, n], weights."""
+    """Derivatives of a cost by parameters[p, n] (of the structure, akw, bkw), initial levels[states, n], weights."""
 
     parameters: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -145,7 +145,7 @@ class Simulator:
         """What the kernels get of parameters [p, n]; idle slots have the defaults."""
         model, here = self.structure.model, slice(None, len(self.structure.parameters))
         by_symbol = {
-            one.symbol: self.order.spread(values, one.default)
+            one.symbol: self.order.spread(values, one.default or 0.0)
             for one, values in zip(model.parameters, parameters[here], strict=True)
         }
         fixed = [self.order.spread(values, 1.0) for values in self.attributes]
@@ -326,7 +326,7 @@ class _Reverse:
         self.weights = np.zeros((order.chunks, structure.weights), real)
         self.wave = np.zeros((2, routed), real)
         carried = np.zeros((2, routed), real)
-        # A chunk is at most `max_chunk_lag` blocks ahead of one upstream of it, which still reads the row after its own.
+        # A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
         ring = np.zeros(((order.max_chunk_lag + 2) * simulator.block, routed + 1), real)
         self.river_bars = routing.RiverBars(
             np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],

@@ -248,7 +248,8 @@ class CalibrationSetup:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         rain = basin.precipitation[:steps]
-        if basin.temperature is not None and self.structure.model.forcings != HYDROLOGICAL_FORCINGS:
+        forcings = self.experiment.structure.declared.model.forcings
+        if basin.temperature is not None and forcings != HYDROLOGICAL_FORCINGS:
             rain = rainfall(rain, basin.temperature[:steps])
         return flux_matching(rain, basin.pet[:steps], basin.times[:steps], basin.step)
 

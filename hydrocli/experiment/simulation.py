@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.engine.objective import broken_run, split_maps
-from hydrocli.engine.observers import CellBalance, Extrapolation, OutputRecorder, OutputRequest, RoutingFloor
+from hydrocli.engine.observers import (
+    CellBalance,
+    Extrapolation,
+    Observers,
+    OutputRecorder,
+    OutputRequest,
+    Recorder,
+    RoutingFloor,
+)
 from hydrocli.engine.response import response
 from hydrocli.engine.simulator import Observer, Simulator, State
 from hydrocli.engine.tiles import StateBuffer
@@ -97,44 +105,44 @@ class OutputWriter:
     def __init__(self, setup: CalibrationSetup, simulator: Simulator, maps: Floats, weights: Floats) -> None:
         self.setup, self.simulator, self.maps, self.weights = setup, simulator, maps, weights
         self.parameters = split_maps(simulator.structure, maps, setup.state)[0]
-        self.observe = OutputRecorder(simulator, self.parameters, weights, asked_of(setup))
+        self.recorder = OutputRecorder(simulator, asked_of(setup))
 
     @property
-    def observers(self) -> list[Observer]:
-        """For `Sweep.simulate`; none where nothing is asked for."""
-        return [self.observe] if self.observe.request.quantities else []
+    def recorders(self) -> list[Recorder]:
+        """For `Observers`; none where nothing is asked for."""
+        return [self.recorder] if self.recorder.request.quantities else []
 
     @property
     def at_once(self) -> int | None:
         """Waves to be shown at once: one where iterations, which the sweep only sums, are told step by step."""
-        return 1 if NEWTON_ITERATIONS.symbol in self.observe.request.quantities else None
+        return 1 if NEWTON_ITERATIONS.symbol in self.recorder.request.quantities else None
 
     def finish(self) -> dict[str, Floats]:
         """After the simulation: the series of the catchments [g, t]."""
-        self._add_interception(self.observe)
-        return self.observe.series
+        self._add_interception(self.recorder)
+        return self.recorder.series
 
     def write(self, folder: RunFolder, start: State) -> None:
         """Means, cells and maps; for a hybrid what its network does (the simulation begins at `start`)."""
-        basin, run, asked = self.setup.basin, folder.manifest.run, self.observe.request
+        basin, run, asked = self.setup.basin, folder.manifest.run, self.recorder.request
         if not asked.quantities:
             return
         network, known = basin.network, [output_quantities()[symbol] for symbol in asked.quantities]
         crs = network.grid.crs_wkt
-        columns: dict[str, Any] = self.setup.place_columns | self.observe.means
+        columns: dict[str, Any] = self.setup.place_columns | self.recorder.means
         write_table(folder.path, schemas.mean_maps(known), columns, run=run, crs_wkt=crs)
         grid = network.grid, network.row, network.column
-        write_maps(folder.path, *grid, self.observe.means, run=run, place="maps", prefix="mean_")
+        write_maps(folder.path, *grid, self.recorder.means, run=run, place="maps", prefix="mean_")
         if asked.cells.size:
             times = len(basin.times)
             place = {"cell": asked.cells, "x": network.x[asked.cells], "y": network.y[asked.cells]}
             columns = {name: np.repeat(values, times) for name, values in place.items()}
             columns |= {"time": np.tile(basin.times, asked.cells.size)}
-            columns |= {name: values.ravel() for name, values in self.observe.at_cells.items()}
+            columns |= {name: values.ravel() for name, values in self.recorder.at_cells.items()}
             write_table(folder.path, schemas.cell_timeseries(known), columns, run=run, crs_wkt=crs)
         if asked.steps.size:
             bands = [f"{time}Z" for time in basin.times[asked.steps]]
-            write_maps(folder.path, *grid, self.observe.maps, run=run, place="maps", bands=bands)
+            write_maps(folder.path, *grid, self.recorder.maps, run=run, place="maps", bands=bands)
         if self.simulator.structure.has_network:
             self._write_without_network(folder, start)
             self._write_response(folder)
@@ -142,25 +150,26 @@ class OutputWriter:
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
         basin, parameters, none = self.setup.basin, self.parameters, np.zeros_like(self.weights)
         wanted = tuple(one for one in BALANCE_FLUXES if one in self.simulator.structure.quantities)
-        asked = OutputRequest(wanted, self.observe.request.catchments, self.observe.request.area)
-        observe = OutputRecorder(self.simulator, parameters, none, asked)
-        simulated, _ = self.simulator.simulate(parameters, start, none, observe)
-        self._add_interception(observe)
+        asked = OutputRequest(wanted, self.recorder.request.catchments, self.recorder.request.area)
+        recorder = OutputRecorder(self.simulator, asked)
+        observers = Observers(self.simulator, parameters, none, recorder)
+        simulated, _ = self.simulator.simulate(parameters, start, none, observers)
+        self._add_interception(recorder)
         table = schemas.no_correction([output_quantities()[symbol] for symbol in wanted])
-        columns = observe.series | {"simulated": simulated}
+        columns = recorder.series | {"simulated": simulated}
         write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
 
     def _write_response(self, folder: RunFolder) -> None:
         here, structure = self.setup.calibrated_cells, self.simulator.structure
-        means = self.observe.means
+        means = self.recorder.means
         levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in structure.states}
         if structure.model.surfaces:
             rows = response(self.simulator, self.parameters[:, here].mean(axis=1), self.weights, levels)
             write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
 
-    def _add_interception(self, observe: OutputRecorder) -> None:
+    def _add_interception(self, recorder: OutputRecorder) -> None:
         basin = self.setup.basin
-        observe.add_interception(basin.precipitation, basin.pet, self.setup.ci, self.setup.hi)
+        recorder.add_interception(basin.precipitation, basin.pet, self.setup.ci, self.setup.hi)
 
 
 logger = logging.getLogger(__name__)
@@ -199,17 +208,18 @@ def final_simulation(
     outside = None
     if network.is_calibrated:
         ranges, catchments = (network.lowest, network.highest), np.stack(list(setup.catchments.values()))
-        outside = Extrapolation(exact, parameters, network.weights, ranges, catchments)
+        outside = Extrapolation(exact, ranges, catchments)
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
     routed = RoutingFloor(exact, years - years[0])
-    in_cells = CellBalance(exact, parameters, years - years[0], network.weights)
+    in_cells = CellBalance(exact, years - years[0])
     outputs = OutputWriter(setup, exact, maps, network.weights)
-    observers: list[Observer | None] = [outside, routed, in_cells, *outputs.observers]
+    recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
+    observe = _all([routed, Observers(exact, parameters, network.weights, *recorders)])
     if exact is simulator:
-        simulated, end = simulator.simulate(parameters, start, network.weights, _all(observers), outputs.at_once)
+        simulated, end = simulator.simulate(parameters, start, network.weights, observe, outputs.at_once)
     else:
         simulated, end = simulator.simulate(parameters, start, network.weights)
-        exact.simulate(parameters, start, network.weights, _all(observers), outputs.at_once)
+        exact.simulate(parameters, start, network.weights, observe, outputs.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
     accept(basin.gauges.code, simulated)
@@ -248,13 +258,12 @@ def final_simulation(
     }
 
 
-def _all(observers: Sequence[Observer | None]) -> Observer:
-    """One watch of several."""
+def _all(observers: Sequence[Observer]) -> Observer:
+    """One observer of several."""
 
     def observe(rows: StateBuffer, start: int, count: int) -> None:
         for one in observers:
-            if one is not None:
-                one(rows, start, count)
+            one(rows, start, count)
 
     return observe
 

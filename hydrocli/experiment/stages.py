@@ -32,7 +32,7 @@ from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.config.optimiser import AnyStage, Batches
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective, split_maps
-from hydrocli.engine.observers import InputRange
+from hydrocli.engine.observers import InputRange, Observers
 from hydrocli.engine.simulator import State
 from hydrocli.engine.windows import Window, Windows
 from hydrocli.errors import ConfigurationError
@@ -220,8 +220,8 @@ class StagePlan:
             if simulator.real is not np.float64:
                 gauges = setup.gauges(setup.calibration)
                 simulator, _, _ = setup.simulator(self._cells, gauges, setup.calibration_steps, "double")
-            seen = InputRange(simulator, parameters, weights, setup.inside(window)[: setup.calibration_steps])
-            simulator.simulate(parameters, state, weights, seen)
+            seen = InputRange(simulator, setup.inside(window)[: setup.calibration_steps])
+            simulator.simulate(parameters, state, weights, Observers(simulator, parameters, weights, seen))
             network = replace(network, lowest=seen.lowest, highest=seen.highest)
         return maps, network, self._regionalisation(results)
 

@@ -12,7 +12,7 @@ from hydrocli.report.page import Block, Picture, Section, Text, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns, descriptors_of
 from hydrocli.results.folder import status
-from hydrocli.structures.structure import parameter_quantities, state_quantities
+from hydrocli.results.schemas import known_quantities
 
 FEW = 3
 """Gauges from which on scores are worth a figure; up to as many, a table says it all."""
@@ -210,7 +210,7 @@ def _uncertainty(source: Source) -> list[Block]:
     table, pairs = source.table("uncertainty"), source.table("correlations")
     blocks: list[Block] = []
     if table is not None:
-        known = parameter_quantities() | state_quantities()
+        known = known_quantities()
         rows = [
             {
                 name.replace("_", " "): table[name][row]

@@ -335,6 +335,11 @@ def states(symbols: Sequence[str]) -> Table:
     return Table("states", what, (RUN, CELL, *(of_quantity(state_quantities()[symbol]) for symbol in symbols)))
 
 
+def known_quantities() -> dict[str, Quantity]:
+    """Parameters, states and fluxes of all structures by symbol."""
+    return parameter_quantities() | state_quantities() | output_quantities()
+
+
 def parameters(symbols: Sequence[str]) -> Table:
     """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""
     known = parameter_quantities() | state_quantities()

@@ -71,7 +71,8 @@ def advance(forcing, p, constants, states, new_states, to_discharge, runoff, cou
 
 
 def advance_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """Transpose of `advance`.
 
@@ -129,7 +130,8 @@ def advance_corrected(forcing, p, constants, states, new_states, to_discharge, r
 
 
 def advance_corrected_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """Transpose of `advance_corrected`."""
     net, n, x = forcing[0], runoff_bar.size, workspace.values[0]

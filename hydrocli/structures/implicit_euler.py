@@ -198,7 +198,7 @@ def runoff_of(terms, ct, new_states, to_discharge, runoff):
 def lagged_adjoint(
     terms, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar, limits
 ):  # fmt: skip
-    """Transpose of `solve_lagged` and `runoff_of`; states_bar become those before the step, p_bar (cp, ct) is summed."""
+    """Transpose of `solve_lagged` and `runoff_of`; states_bar become those before it, p_bar (cp, ct) is summed."""
     a, b, k, o = terms[0], terms[1], terms[2], terms[3]
     a_bar, b_bar, k_bar, o_bar = terms_bar[0], terms_bar[1], terms_bar[2], terms_bar[3]
     cp, ct, inverse_ct, cp_bar, ct_bar = p[0], p[2], p[3], p_bar[0], p_bar[1]

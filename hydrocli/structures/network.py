@@ -49,10 +49,9 @@ def network_of(
 ) -> Network:
     """A network with empty rows; those of the tangents only where they are wanted."""
     shape = (len(widths), int(widths.max()), STRIP)
-    rows = [np.zeros(shape, real) for _ in range(3)]
-    return Network(
-        weights, widths, ACTIVATIONS[activation], *rows, np.zeros((2, *shape) if tangents else (0,) * 4, real)
-    )
+    rows: NDArray[np.floating] = np.zeros((3, *shape), real)
+    by_inputs: NDArray[np.floating] = np.zeros((2, *shape) if tangents else (0, 0, 0, 0), real)
+    return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs)
 
 
 @loop
@@ -185,7 +184,7 @@ def _back(weights, weights_bar, first, inputs, outputs, value, bars, bar, n):
 
 @loop
 def network_tangent(net, direction, n):
-    """Derivative of f by one input: tangents[direction, 0] is the unit vector of the input, [direction, -1] is filled."""
+    """Derivative of f by one input: tangents[direction, 0] is its unit vector, tangents[direction, -1] is filled."""
     weights, widths, slopes, tangents = net.weights, net.widths, net.slopes, net.tangents[direction]
     at = 0
     zero = slopes.dtype.type(0)

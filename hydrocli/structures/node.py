@@ -72,7 +72,8 @@ def advance_lagged(forcing, p, constants, states, new_states, to_discharge, runo
 
 @loop
 def advance_lagged_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     net, terms, terms_bar, network_ = forcing[0], workspace.terms, workspace.scratch, workspace.network
@@ -177,7 +178,8 @@ def implicit_adjoint(workspace, p, states, new_states, to_discharge, runoff_bar,
 
 @loop
 def advance_implicit_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     net, network_, terms_bar = forcing[0], workspace.network, workspace.scratch

@@ -73,7 +73,8 @@ def advance(forcing, p, constants, states, new_states, to_discharge, runoff, cou
 
 @loop
 def advance_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     net, terms, terms_bar, kexc_bar = forcing[0], workspace.terms, workspace.scratch, p_bar[2]
@@ -89,7 +90,7 @@ def advance_adjoint(
 
 @loop
 def fluxes_at(a, b, k, o, p, states, new_states, limits):
-    """Fluxes (see `FLUX_NAMES`) of a step that ends at the new levels; what a limit adds is what they do not explain."""
+    """Fluxes (see `FLUX_NAMES`) of a step that ends at the new levels; the limits add what they do not explain."""
     cp, _, ct, _, _ = p
     (hp0, ht0), (hp, ht) = states, new_states
     lowest, highest = limits
@@ -204,7 +205,8 @@ def advance_explicit(forcing, p, constants, states, new_states, to_discharge, ru
 
 @loop
 def advance_explicit_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     net, terms, path, n = forcing[0], workspace.terms, workspace.path, runoff_bar.size

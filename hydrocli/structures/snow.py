@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hydrocli.jit import bind, kernel, loop
 from hydrocli.names import FLUXES, INTERCEPTION_CAPACITY, STATES, Quantity
 from hydrocli.structures.rows import STRIP
-from hydrocli.structures.structure import METEOROLOGICAL_FORCINGS, CellModel, State, Structure
+from hydrocli.structures.structure import METEOROLOGICAL_FORCINGS, CellModel, State, Structure, register_front
 from hydrocli.water.interception import interception, interception_adjoint
 from hydrocli.water.snow import degree_day, degree_day_adjoint, liquid_fraction
 
@@ -103,7 +103,8 @@ def advance_with_snow(forcing, p, constants, states, new_states, to_discharge, r
 
 
 def advance_with_snow_adjoint(
-    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar, workspace, weights_bar
+    forcing, p, constants, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, net_bar,
+    workspace, weights_bar,
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     n = runoff_bar.size
@@ -137,7 +138,7 @@ def with_snow(behind: CellModel) -> CellModel:
         return {"kmlt": p["kmlt"], **behind.prepare(rest, step)}
 
     def workspace(structure: Structure, weights: NDArray[np.floating], real: type) -> SnowWorkspace:
-        rows = np.zeros((2, STRIP), real)
+        rows: NDArray[np.floating] = np.zeros((2, STRIP), real)
         return SnowWorkspace(rows[0], rows[1], behind.workspace(structure, weights, real))
 
     adjoint = bind(advance_with_snow_adjoint, name, advance_behind_adjoint=behind.advance_adjoint_to_forcing)
@@ -165,3 +166,6 @@ def with_snow(behind: CellModel) -> CellModel:
         iterates=behind.iterates,
         corrects_new_levels=behind.corrects_new_levels,
     )
+
+
+register_front("degree_day", with_snow)

@@ -21,6 +21,7 @@ from hydrocli.arrays import Floats
 from hydrocli.names import (
     CORRECTIONS,
     FLUXES,
+    FORCINGS,
     NEWTON_ITERATIONS,
     PARAMETERS,
     ROUTING_PARAMETERS,
@@ -75,7 +76,7 @@ class CellModel:
         forcings: `HYDROLOGICAL_FORCINGS` or `METEOROLOGICAL_FORCINGS`.
         attributes: rows that the kernels get before the others and that no calibration changes.
         options: names of the options of `Structure` that matter to it; "network": those of the network.
-        surfaces: response surfaces by name: the flux, the state that varies, and the sign of pn - en that varies with it.
+        surfaces: response surfaces by name: flux, state that varies, and sign of pn - en that varies with it.
         seconds: of a gradient and of a simulation per cell and step, one thread of a current server, double precision,
             a network of 16 units: for estimates only.
         strip: cells that the compiled functions take at once.
@@ -150,9 +151,8 @@ class Structure:
         """What it declares."""
         if self.snow == "none":
             return self.core
-        from hydrocli.structures.snow import with_snow
-
-        return with_snow(self.core)
+        kinds()  # imports what stands in front, too
+        return _FRONTS[self.snow](self.core)
 
     @property
     def has_network(self) -> bool:
@@ -181,7 +181,7 @@ class Structure:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """Symbols of the rows of the maps that a mapping gives: parameters, then initial states that may be calibrated."""
+        """Symbols of the rows of maps that a mapping gives: parameters, then initial states that may be calibrated."""
         return (*self.all_parameters, *self.calibrated_states)
 
     @property
@@ -241,6 +241,7 @@ class Structure:
 
 
 _KINDS: dict[str, Callable[[Structure], CellModel]] = {}
+_FRONTS: dict[str, Callable[[CellModel], CellModel]] = {}
 
 
 def register(kind: str, declaration: Callable[[Structure], CellModel]) -> None:
@@ -252,6 +253,17 @@ def register(kind: str, declaration: Callable[[Structure], CellModel]) -> None:
     """
     assert kind not in _KINDS, kind
     _KINDS[kind] = declaration
+
+
+def register_front(name: str, compose: Callable[[CellModel], CellModel]) -> None:
+    """Make something known that stands in front of any structure, such as snow.
+
+    Args:
+        name: value of the option `snow`.
+        compose: gives the declaration of the whole, from that of what is behind it.
+    """
+    assert name not in _FRONTS, name
+    _FRONTS[name] = compose
 
 
 @cache
@@ -271,8 +283,6 @@ GR = Structure()
 @cache
 def variants() -> tuple[CellModel, ...]:
     """Every declaration, without snow and with it."""
-    from hydrocli.structures.snow import with_snow
-
     options = [
         Structure(kind, network_coupling=coupling, scheme=scheme)
         for kind in kinds()
@@ -280,7 +290,7 @@ def variants() -> tuple[CellModel, ...]:
         for scheme in ("implicit", "explicit")
     ]
     cores = dict.fromkeys(one.core for one in options)
-    return (*cores, *(with_snow(core) for core in cores))
+    return (*cores, *(front(core) for front in _FRONTS.values() for core in cores))
 
 
 @cache
@@ -304,5 +314,5 @@ def output_quantities() -> dict[str, Quantity]:
     """States, fluxes and corrections of all structures by symbol: what a run can write."""
     river = ("discharge", "lateral_inflow")
     states = {symbol: one for symbol, one in state_quantities().items() if symbol not in river}
-    fluxes = {one.symbol: one for model in variants() for one in model.fluxes}
+    fluxes = {one.symbol: one for model in variants() for one in model.fluxes if one.symbol not in FORCINGS}
     return states | FLUXES | fluxes | CORRECTIONS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}

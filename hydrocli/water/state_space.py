@@ -87,7 +87,7 @@ def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, s
 
 @kernel
 def state_space_fluxes(a, b, k, o, ct, hp, ht):
-    """Infiltration ps, evaporation es, rain pr that passes, exchange F of one branch, outflow qr [mm/step] at levels."""
+    """Infiltration ps, evaporation es, passing rain pr, exchange F of one branch, outflow qr [mm/step] at levels."""
     h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
     F = k * (h * h) * h * (h * inverse_sqrt(h))
     return (1.0 - filled) * a, hp * (2.0 - hp) * b, filled * a, F, 0.25 * ct * o * h2 * h2 * ht
