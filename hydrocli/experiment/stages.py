@@ -148,6 +148,10 @@ class TrainableSet:
     only: tuple[str, ...] = ()
 
 
+EVALUATIONS_PER_ITERATION = {"lbfgsb": 1.3, "adam": 1.0, "cmaes": 12.0, "sbs": 12.0}
+"""For estimates of time only; a generation of CMA-ES and a round of SBS depend on the number of controls."""
+
+
 class StagePlan:
     """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
 
@@ -157,7 +161,7 @@ class StagePlan:
     Attributes:
         codes: names of the calibration gauges.
         stages: for `hydrocli.calibration.stages.run_stages`.
-        iterations: upper limit of all of them together; the start of each descent counts as one.
+        evaluations: of each stage at most, about: what L-BFGS-B evaluates in an iteration varies.
         scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
     """
 
@@ -171,7 +175,7 @@ class StagePlan:
         self._trainable: list[TrainableSet] = []
         self._weights: list[float] = []
         self._objective: Objective | None = None
-        self.iterations = 0
+        self.evaluations: list[float] = []
         self.stages = [*self._first_guess(), *self._asked()]
 
     @property
@@ -246,8 +250,14 @@ class StagePlan:
         screening = Screening(guess.samples, guess.descents, seed=self.setup.experiment.seed)
         descent, near = LBFGSB(guess.iterations), TrainableSet("uniform", weights=False)
         return [
-            self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
-            self._stage("first guess", near, descent, guess.descents * (guess.iterations + 1), guess.descents),
+            self._stage("screening", near, screening, guess.samples + 1),
+            self._stage(
+                "first guess",
+                near,
+                descent,
+                guess.descents * (1 + guess.iterations * EVALUATIONS_PER_ITERATION["lbfgsb"]),
+                guess.descents,
+            ),
         ]
 
     def _asked(self) -> list[Stage]:
@@ -262,10 +272,11 @@ class StagePlan:
                 batches = None  # of whole basins, see `regional`
             if batches:
                 sub_periods(self.setup, batches)  # refuses early those that do not fit
-            optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
+            optimiser = optimiser_of(stage, experiment.seed)
+            evaluations = 1 + stage.iterations * EVALUATIONS_PER_ITERATION[stage.kind]
             for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
                 stages.append(
-                    self._stage(name + words, trainable, optimiser, iterations, batches=batches, weight=weight)
+                    self._stage(name + words, trainable, optimiser, evaluations, batches=batches, weight=weight)
                 )
         return stages
 
@@ -280,7 +291,7 @@ class StagePlan:
         name: str,
         trainable: TrainableSet,
         optimiser: Optimiser,
-        iterations: int,
+        evaluations: float,
         descents: int = 1,
         batches: Batches | None = None,
         weight: float = 0.0,
@@ -288,7 +299,7 @@ class StagePlan:
         number = len(self._trainable)
         self._trainable.append(trainable)
         self._weights.append(weight)
-        self.iterations += iterations
+        self.evaluations.append(evaluations)
         problem: Callable[[Sequence[StageResult]], Problem] = partial(self._problem, number, batches)
         return Stage(name, optimiser, problem, descents)
 
