@@ -91,7 +91,7 @@ def test_the_ending_of_a_calibration(store: Path, tmp_path: Path) -> None:
     assert float(line.split()[2]) == pytest.approx(values.mean(), rel=1e-3)
     assert line.split()[-1] == "0"
     settings = yaml.safe_load((run / "config.yaml").read_text())
-    settings["parameters"]["cp"]["bounds"] = [1.0, float(values.max())]
+    settings["parameters"]["cp"] |= {"value": float(values.max()), "bounds": [1.0, float(values.max())]}
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
     cells = int(table(run, "domain")["calibrated"].sum())
     assert {row["parameter"]: row["cells_at_bound"] for row in calibrated_parameters(run)}["cp [mm]"] == cells
