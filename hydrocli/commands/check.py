@@ -49,6 +49,7 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
+    report["assumptions"] = [_assumption(forcing) for forcing in coverage.forcings]
     report["warnings"] = list(coverage.notes)
     report["problems"] = [
         *map(str, coverage.errors),
@@ -140,7 +141,7 @@ def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> 
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
-    report = {"forcing_on_disk_mb": 2 * FORCING_BYTES * len(network) * steps / 1e6}
+    report = {"forcing_on_disk_mb": max(2, len(coverage.forcings)) * FORCING_BYTES * len(network) * steps / 1e6}
     wanted = [code for code, role in roles.items() if role == "calibration"]
     if period.calibration is None or gauges is None or not wanted:
         return report | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
@@ -184,3 +185,12 @@ def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:
         "cells_not_covered": forcing.uncovered,
         "values_missing": forcing.missing,
     }
+
+
+def _assumption(forcing: ForcingCoverage) -> str:
+    """What is taken for granted of a forcing: unit, meaning of its times; and the range of the values looked at."""
+    target = "degC" if forcing.name == "temperature" else "mm per step"
+    seen = (
+        "" if forcing.lowest is None else f"; values looked at: {forcing.lowest:.4g} to {forcing.highest:.4g} {target}"
+    )
+    return f"{forcing.name}: {forcing.unit}; {forcing.label}{seen}"

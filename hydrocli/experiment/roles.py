@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.basin.roles import with_role
+from hydrocli.basin.network import with_role
 from hydrocli.config import Experiment
 from hydrocli.config.gauges import Gauges
 from hydrocli.errors import ConfigurationError

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
-from hydrocli.basin.ingest import BasinSource, Progress, open_basin
-from hydrocli.basin.source import ForcingSource, inputs_read_once
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
+from hydrocli.config.forcing import ForcingFiles
 from hydrocli.engine.net_forcing import flux_matching, intercept
 from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
@@ -52,11 +53,7 @@ BLOCK = 512
 def source_of(experiment: Experiment) -> BasinSource:
     """The files and options that the basin of an experiment is read from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
-    temperature_source = None
-    if temperature is not None:
-        numbers = temperature.scale_factor, temperature.add_offset
-        temperature_source = ForcingSource(Path(temperature.path), *numbers)
+    pet = forcing.pet
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -64,10 +61,10 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        precipitation=_forcing_source(forcing.precipitation),
         pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
-        temperature=temperature_source,
+        pet=None if pet.kind == "oudin" else _forcing_source(pet),
+        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
@@ -76,6 +73,12 @@ def source_of(experiment: Experiment) -> BasinSource:
         area_tolerance=gauges.area_tolerance,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
+    )
+
+
+def _forcing_source(files: ForcingFiles) -> ForcingSource:
+    return ForcingSource(
+        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
     )
 
 
@@ -96,7 +99,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
             with reading(stopping) as show:
-                found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, show)
+                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, show)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
