@@ -26,7 +26,7 @@ DIGITS = 4
 MOST_DECIMALS = 3
 GAPS = (2, 1)
 """Blanks between columns; fewer where that keeps a table in one piece."""
-LIKE_SIZES = 1e3
+LIKE_SIZES = 100.0
 """Largest by smallest number of a column that is shown with one number of decimals."""
 NARROWEST_TEXT = 24
 """Columns that a long text keeps at least before the table goes on below."""
