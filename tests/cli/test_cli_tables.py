@@ -50,9 +50,9 @@ def test_no_word_and_no_number_is_split(width: int) -> None:
 
 
 def test_points_stand_below_one_another() -> None:
-    rows = [{"value": value} for value in (0.9, 0.814, 101.25, -3.0)]
+    rows = [{"value": value} for value in (0.9, 0.814, 61.25, -3.0)]
     lines = table(rows).splitlines()[2:]
-    assert [line.strip() for line in lines] == ["0.9", "0.8", "101.2", "-3.0"]
+    assert [line.strip() for line in lines] == ["0.90", "0.81", "61.25", "-3.00"]
     assert len({line.index(".") for line in lines}) == 1
 
 
