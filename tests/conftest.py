@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
 import pytest
@@ -26,6 +27,7 @@ NOT_QUICK = ("peer", "slow")
 """Marks of tests in those folders that are left out."""
 
 Once = Callable[[str, Callable[[Path], None]], Path]
+Key = TypeVar("Key", bound=Hashable)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,6 +60,34 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
     return once
 
 
+class Made(Mapping[Key, Path]):
+    """Files by key, each made when it is first asked for, once for all processes."""
+
+    def __init__(self, once: Once, keys: Iterable[Key], make: Callable[[Path, Key], Path]) -> None:
+        self._once, self._keys, self._make = once, list(keys), make
+
+    def __getitem__(self, key: Key) -> Path:
+        name = "-".join(key) if isinstance(key, tuple) else str(key)
+        place = f"{self._make.__module__}-{name}"
+        folder = self._once(place, lambda folder: self._note(folder, self._make(folder, key)))
+        return folder / (folder / ".made").read_text()
+
+    def _note(self, folder: Path, made: Path) -> None:
+        (folder / ".made").write_text(str(made.relative_to(folder)))
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+@pytest.fixture(scope="session")
+def made(once: Once) -> Callable[[Iterable[Key], Callable[[Path, Key], Path]], Made[Key]]:
+    """A table of files from their keys and a function that makes one in a folder."""
+    return lambda keys, make: Made(once, keys, make)
+
+
 @pytest.fixture(scope="session")
 def peer_data() -> Path:
     """Folder with Cance, Lez and France_flwdir.tif, which smash carries; found without importing smash."""
@@ -86,12 +116,11 @@ def store(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(store: Path, once: Once) -> Path:
+def finished(store: Path, once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """YAML of a run that is calibrated, validated and has its signatures; its folder `short` lies beside it.
 
-    Tests read it only.
+    Every process has a copy of its own, since some tests lock it or write the same scores again.
     """
-
     from runs_harness import call, configuration
 
     def fill(folder: Path) -> None:
@@ -99,7 +128,8 @@ def finished(store: Path, once: Once) -> Path:
         for command in ("calibrate", "validate", "signatures"):
             call(command, file)
 
-    return once("finished", fill) / "short.yaml"
+    copy = tmp_path_factory.mktemp("finished") / "copy"
+    return shutil.copytree(once("finished", fill), copy) / "short.yaml"
 
 
 @pytest.fixture
