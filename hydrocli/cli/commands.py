@@ -36,7 +36,10 @@ def calibrate(call: Call, target: Target = CONFIG) -> None:
     """
     from hydrocli.commands.calibrate import calibrate as run
 
-    call.show(run(target, call.sets, call.force))
+    scores, parameters = run(target, call.sets, call.force)
+    call.show(scores)
+    if not call.as_json:
+        call.show(parameters, title="\nCalibrated parameters over the calibrated cells")
 
 
 @command(
