@@ -344,7 +344,7 @@ def clean(
     """List ingested stores and compiled code, or remove them."""
     from hydrocli.commands import clean as run
 
-    items = [item for item in run.list_items(target) if item.state == "old" or not old]
+    items = [item for item in run.list_entries(target) if item.state == "old" or not old]
     call.show(
         [
             {
