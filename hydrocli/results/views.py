@@ -56,7 +56,7 @@ def rasters(run: Tables) -> dict[str, str]:
         if run.has(table):
             schema = run.arrow(table).schema
             names = [field.name for field in schema if field.name not in NOT_RASTERS and str(field.type) != "string"]
-            found = dict.fromkeys(names, table) | found
+            found |= {name: table for name in names if name not in found}
     return found
 
 
