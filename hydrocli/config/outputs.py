@@ -34,7 +34,7 @@ class Maps(Section):
 
 
 class Outputs(Section):
-    """What can be looked at beside discharge; see the table of symbols in the README."""
+    """What can be looked at beside discharge; see the table of symbols in the page run-folder."""
 
     series: tuple[Symbol, ...] | None = Field(
         None,

@@ -24,7 +24,7 @@ from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Task, track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -36,7 +36,7 @@ from hydrocli.experiment.networks import (
     structure_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
-from hydrocli.jit import cache_folder, is_compiled, replaced_cache
+from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
@@ -110,7 +110,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
 def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
     """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
-        running: dict[str, Task] = {}
+        running: dict[str, ProgressTask] = {}
 
         def show(name: str, done: int, total: int) -> None:
             stopping()
@@ -122,12 +122,20 @@ def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
         yield show
 
 
-def announce_compilation() -> None:
-    """Say that the first run compiles, which takes some time, and where the code is kept if not where it was asked."""
+def announce_compilation(part: str = "") -> None:
+    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked.
+
+    Args:
+        part: of the code, as it is given to `jit.mark_warm` once it is compiled; left out: the gradient.
+    """
+    if part:
+        if not is_warm(part):
+            logger.info("compiling the code of the simulation (first run on this machine only, about 20 s) ...")
+        return
     if asked := replaced_cache():
         logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
     if not is_compiled():
-        logger.info("compiling the model, once on this machine: some ten seconds")
+        logger.info("compiling the model code (first run on this machine only, about 30 s) ...")
 
 
 @dataclass(frozen=True, eq=False)
