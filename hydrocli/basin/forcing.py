@@ -6,7 +6,7 @@ processes may work on them, each with no more than a few rows in memory.
 
 Days and stamps. A value belongs to the step that ENDS at its stamp. A daily field belongs to the day in its name: with
 steps shorter than a day it is split over the steps that lie in that day, with a daily step it serves the stamp of that
-date, like a daily field of rain. A field whose file states the interval (CF bounds) belongs to the day of that interval.
+date, like a daily field of rain. A field whose file states its interval (CF bounds) belongs to the day of it.
 Temperatures: a daily one holds for all steps of its day; of several per day, a step has the mean of those that lie in
 it, or, where they are coarser than the step, the one whose interval holds it. Oudin's formula has the mean of the day.
 """
@@ -79,7 +79,7 @@ def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[
 
 
 def plan_climatology(days: Mapping[str, Layer], times: Times, step: int) -> list[Piece]:
-    """One field per day from those of the days of the year 'mmdd'; 28 February stands in for an absent 29."""
+    """One field per day from those of the days of the year 'mmdd'; 28 February replaces an absent 29."""
     if "0229" not in days and "0228" in days:
         days = {**days, "0229": days["0228"]}
     labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
@@ -164,7 +164,7 @@ def _gaps_of(piece: Piece, of_temperature: bool) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which must exist, for k of the n points."""
+    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which exist, for k of the n points."""
 
     paths: Mapping[str, Path]
     cells: Integers | slice
@@ -316,7 +316,7 @@ def read_fields(piece: Piece, sampler: Sampler, unreadable_as_missing: bool = Fa
 
 
 Made = dict[str, tuple[Floats, Floats | None, NDArray[np.bool_]]]
-"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, and where they were negative [n]."""
+"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, where they were negative [n]."""
 
 
 def make(piece: Piece, fields: Floats, making: Making) -> Made:
@@ -370,7 +370,7 @@ def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[Lay
         number = int(stray[0])
         example = f"{os.path.basename(part.layers[number].path)} ({part.times[number]})"  # noqa: PTH119 - the name only
         raise InputError(where, f"{stray.size} fields lie between the stamps of the steps, first {example}", remedy)
-    # Three fields tell a coarser archive from two that happen to be left of a gap.
+    # Three fields distinguish a coarser archive from two that happen to be left of a gap.
     if len(place) > 2 and np.diff(place).min() > 1:
         raise InputError(where, f"has a field at every {np.diff(place).min()} steps at most", remedy)
     for i, layer in zip(place, part.layers, strict=True):

@@ -30,7 +30,6 @@ from hydrocli.basin.gauges import Placement, place, read_gauges
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.readers import Layer, Points, Sampler, UnreadableError, reader_of
-from hydrocli.basin.readers.geotiff import RasterSampler, raster_grid, read_whole
 from hydrocli.basin.source import (
     OF_FORCING,
     BasinSource,
@@ -101,15 +100,18 @@ def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]
 
 
 def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
-    """Read the flow directions and find the cells of the gauges; what is wrong with gauges stands in the placement."""
+    """Read the flow directions and find the cells of the gauges; the placement holds what is wrong with gauges."""
     key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
     drainage = shared(key, lambda: read_drainage(source))
-    table = read_gauges(source.gauges).select(source.gauge_codes)
+    table = read_gauges(source.gauges, source.gauge_codes)
     return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
 
 
 def read_drainage(source: BasinSource) -> Drainage:
     """The flow directions of the whole raster."""
+    # Not at the top, here and below: a basin that is found in its store needs no rasterio.
+    from hydrocli.basin.readers.geotiff import raster_grid, read_whole
+
     where = str(source.flow_directions)
     grid = raster_grid(source.flow_directions, source.crs)
     grid.check_north_up(where)
@@ -128,6 +130,8 @@ def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
     Raises:
         InputError: a raster cannot be read, also where unreadable files of forcing count as missing.
     """
+    from hydrocli.basin.readers.geotiff import RasterSampler
+
     with RasterSampler(points) as sampler:
         return {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
 
@@ -173,6 +177,11 @@ class Draft:
     discharge: Floats
     descriptors: dict[str, Floats]
     notes: list[str]
+
+
+def unit_of(array: str, making: Making, phrase: str) -> str:
+    """Where the unit of an array comes from, for the user; `phrase` is on that of the files."""
+    return "computed from the temperature" if array == "pet" and making.latitude is not None else phrase
 
 
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
@@ -224,7 +233,7 @@ def complete(
             gaps = gap_notes(name, one, plan.times)
             for number, here in enumerate(cells):
                 counts, uncovered = totals[number][name], 1.0 - float(np.mean(covered[here]))
-                facts = {"uncovered": uncovered, "unit": phrase, "label": one.label}
+                facts = {"uncovered": uncovered, "unit": unit_of(name, making, phrase), "label": one.label}
                 coverage[number][name] = asdict(counts) | facts
                 notes[number] += gaps + _value_notes(name, counts, uncovered, plan.times)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):

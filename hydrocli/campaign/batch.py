@@ -37,11 +37,10 @@ from hydrocli.config import (
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
 from hydrocli.execution.pool import Executor, TaskResult, executor_of
-from hydrocli.execution.progress import Task as Progress
-from hydrocli.execution.progress import track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
-from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
+from hydrocli.results.campaign import Row, RunLocation, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
 from hydrocli.results.write import os_errors_as_input_errors, write_text
@@ -89,7 +88,7 @@ class _Call:
 
     def rows(self, specs: Sequence[RunSpec] | None = None) -> list[Row]:
         """The table; the results of this call count where a folder could not be written, on a full disk for example."""
-        wanted = [Place(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
+        wanted = [RunLocation(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
         rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             result = self.results.get(f"{row['model']}/{row['item']}")
@@ -320,7 +319,7 @@ def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, 
         _finish(progress, tasks, call)
 
 
-def _finish(progress: Progress, tasks: list[RunTask], call: _Call) -> None:
+def _finish(progress: ProgressTask, tasks: list[RunTask], call: _Call) -> None:
     done = [call.results[task.key].status == 0 for task in tasks if task.key in call.results]
     progress.update(sum(done), running=0, failed=len(done) - sum(done))
 

@@ -14,7 +14,7 @@ from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_mapping, read_regionalisation
-from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
@@ -54,7 +54,6 @@ def simulate(
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        announce_compilation()
         with folder.timed("ingestion"):
             setup = CalibrationSetup(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": setup.basin.fingerprint})
@@ -67,10 +66,8 @@ def simulate(
             scores = final_simulation(
                 folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None
             )
-        told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
-        folder.finish(
-            f"Simulated {len(setup.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
-        )
+        nse = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
+        folder.finish(f"Simulated {len(setup.basin.times)} steps." + (f" NSE {nse}." if nse else "") + unsolved(folder))
         logger.info(f"{folder.path}: {folder.manifest.ending}")
     return [{"gauge": code, "nse": score} for code, score in scores.items()]
 

@@ -23,20 +23,28 @@ Codes = Annotated[
 
 
 class Discharge(Section):
-    """Observed discharge, m3/s."""
+    """Observed discharge [m3/s]."""
 
-    path: InputPath = Field(description="smash: folder of one CSV per gauge; tidy: one CSV", examples=["qobs"])
+    path: InputPath = Field(
+        description="smash: folder of one CSV per gauge; tidy: one table, CSV or Parquet", examples=["qobs"]
+    )
     format: Literal["smash", "tidy"] = Field(
-        description="smash (one column headed by the first date) or tidy (gauge,time,discharge)", examples=["smash"]
+        description="smash (one column headed by the first date) or tidy (columns gauge, time, discharge)",
+        examples=["smash"],
     )
 
 
 class Gauges(Section):
     """The gauges and their roles."""
 
-    table: InputPath = Field(description="CSV with code, x, y, area [km2]", examples=["gauge_attributes.csv"])
+    table: InputPath = Field(
+        description="table with code, x, y, area [km2]: CSV, Parquet, GeoPackage or Shapefile",
+        examples=["gauge_attributes.csv"],
+    )
     crs: str | None = Field(
-        None, description="coordinate system of x and y, where not that of the flow directions", examples=["EPSG:2154"]
+        None,
+        description="coordinate system of x and y, where not that of the layer, or of the flow directions",
+        examples=["EPSG:2154"],
     )
     area_tolerance: Annotated[Number, Field(gt=0)] = Field(
         0.2, description="largest relative difference between the area of the table and that of the network"
@@ -66,7 +74,7 @@ class Gauges(Section):
             problems.append((("calibration",), "names no gauge", "leave it out for all but those of gauges.validation"))
         for role, codes in (("calibration", calibration), ("validation", self.validation)):
             twice = [code for code, times in Counter(codes).items() if times > 1]
-            problems += [((role,), f"gauge {code} stands there more than once", "") for code in twice]
+            problems += [((role,), f"gauge {code} is listed more than once", "keep it once") for code in twice]
         for code in sorted(set(calibration) & set(self.validation)):
             problems.append((("validation",), f"gauge {code} is also in gauges.calibration", "keep it in one of them"))
         if isinstance(self.weights, dict) and calibration:

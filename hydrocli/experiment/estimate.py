@@ -28,7 +28,7 @@ class Estimate:
     """Of one run.
 
     Attributes:
-        cells: that the calibration sweeps over.
+        cells: of the calibration.
         steps: from the start to the end of the calibration.
         gradient: seconds of a gradient.
         seconds: of the whole calibration, at most.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.problem import Iteration, StageResult
 from hydrocli.calibration.recorder import Recorder
@@ -20,10 +21,10 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
-from hydrocli.experiment.regional import RegionalCalibration, trained, write_others
+from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
 from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
-from hydrocli.experiment.stages import StagePlan
+from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.experiment.uncertainty import write_uncertainty
 from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
@@ -58,45 +59,45 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
             asked_of(setup)  # and outputs that cannot be
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     _same_inputs(folder, fingerprint)
-    _tell_fresh_weights(setups[0])
+    _note_fresh_weights(setups[0])
     with ExitStack() as stack:
         with folder.timed("preparation"):
-            plan = stack.enter_context(trained(setups))
-        return _calibrated(folder, plan, fingerprint, stop)
+            calibration = stack.enter_context(opened(setups))
+        return _calibrated(folder, calibration, fingerprint, stop)
 
 
 def _calibrated(
-    folder: RunFolder, plan: StagePlan | RegionalCalibration, fingerprint: str, stop: StopFlag
+    folder: RunFolder, calibration: BasinCalibration | RegionalCalibration, fingerprint: str, stop: StopFlag
 ) -> dict[str, float]:
     """Run the stages and write what they have found; NSE by gauge comes back."""
-    for note in plan.notes:
+    for note in calibration.notes:
         folder.warn(note)
         logger.warning(note)
     iterations: list[Iteration] = []
-    results = _optimised(folder, plan, fingerprint, stop, iterations)
+    results = _optimised(folder, calibration, fingerprint, stop, iterations)
     if not results[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        _write_calibration(folder, plan, results, iterations)
-        if isinstance(plan, StagePlan):
-            write_uncertainty(folder, plan, results)
+        _write_calibration(folder, calibration, results, iterations)
+        if isinstance(calibration, BasinCalibration):
+            write_uncertainty(folder, calibration, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
-        cells = int(plan.setup.calibrated_cells.sum())
+        cells = int(calibration.setup.calibrated_cells.sum())
         folder.update(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = final_simulation(folder, plan.setup, *plan.found(results))
-        if isinstance(plan, RegionalCalibration):
-            scores |= write_others(plan, results)
+        with track("final simulation"):
+            scores = final_simulation(folder, calibration.setup, *calibration.found(results))
+        if isinstance(calibration, RegionalCalibration):
+            scores |= write_others(calibration, results)
         found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
     folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
-    told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {told}. {results[-1].reason}{unsolved(folder)}")
-    logger.info(page_hint(folder.path))
+    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}. {results[-1].reason}{unsolved(folder)}")
+    logger.info(f"next: `hydrocli validate {folder.path}`; {page_hint(folder.path)}")
     return scores
 
 
@@ -104,8 +105,8 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
     return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
 
 
-def _tell_fresh_weights(setup: CalibrationSetup) -> None:
-    """Say that parameters come from a run whose weights stay behind."""
+def _note_fresh_weights(setup: CalibrationSetup) -> None:
+    """Say that the parameters come from a run, and the weights of its network do not."""
     source, asked = setup.experiment.parameters.source, setup.experiment
     if not setup.structure.has_network or not source or asked.initial_weights.source:
         return
@@ -129,46 +130,70 @@ def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
 
 def _optimised(
     folder: RunFolder,
-    plan: StagePlan | RegionalCalibration,
+    calibration: BasinCalibration | RegionalCalibration,
     fingerprint: str,
     stop: StopFlag,
     iterations: list[Iteration],
 ) -> list[StageResult]:
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
+    names, evaluations = [plan.name for plan in calibration.plans], [plan.evaluations for plan in calibration.plans]
     with (
         folder.timed("calibration"),
-        track("calibrating", plan.iterations) as task,
+        track("calibrating", round(sum(evaluations)), "evaluations", limit=True) as task,
         Journal(folder.path / JOURNAL, key) as journal,
     ):
         if journal.recorded:
-            logger.info(f"{journal.recorded} evaluations of the earlier start are taken from the journal")
+            logger.info(f"resuming: {journal.recorded} evaluations restored")
+        scores_by_cost: dict[float, Floats] = {}
+        began: dict[int, int] = {}
+
+        def on_evaluation(cost: float) -> None:
+            scores_by_cost[cost] = calibration.scores.copy()
 
         def on_iteration(iteration: Iteration) -> None:
+            number = _stage_number(names, iteration.stage)
+            began.setdefault(number, iterations[-1].evaluations if iterations else 0)
             iterations.append(iteration)
+            # The cost of an iteration is that of one of its evaluations, or still that of the iteration before.
+            scores = scores_by_cost.get(iteration.cost)
+            scores_by_cost.clear()
             if iteration.replayed:
                 return
             folder.assert_held()
-            scores = dict(zip(plan.codes, plan.scores.tolist(), strict=True))
             numbers: dict[str, Any] = {
                 "stage": iteration.stage,
                 "iteration": iteration.iteration,
                 "cost": iteration.cost,
             }
+            if scores is not None:
+                scores_by_cost[iteration.cost] = scores
+                numbers["nse"] = dict(zip(calibration.codes, scores.tolist(), strict=True))
             if np.isfinite(iteration.gradient_norm):
                 numbers["gradient_norm"] = iteration.gradient_norm
-            task.update(len(iterations), **numbers, nse=scores)
+            here = evaluations[number] - (iteration.evaluations - began[number])
+            left = max(0.0, here) + sum(evaluations[number + 1 :])
+            task.update(iteration.evaluations, iteration.evaluations + round(left), **numbers)
 
-        return run_stages(plan.stages, Recorder(journal, on_iteration, stop))
+        results = run_stages(calibration.stages, Recorder(journal, on_iteration, stop, on_evaluation))
+        if not results[-1].finished:
+            task.outcome = "stopped"
+        return results
+
+
+def _stage_number(names: Sequence[str], stage: str) -> int:
+    """Number of the stage that a stage, or one of its descents (`first guess 2`), belongs to."""
+    fitting = [name for name in names if stage == name or stage.startswith(f"{name} ")]
+    return names.index(max(fitting, key=len))
 
 
 def _write_calibration(
     folder: RunFolder,
-    plan: StagePlan | RegionalCalibration,
+    calibration: BasinCalibration | RegionalCalibration,
     results: Sequence[StageResult],
     iterations: Sequence[Iteration],
 ) -> None:
     """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
-    control, last = plan.control(results), results[-1]
+    control, last = calibration.control(results), results[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
         "value": last.x,
@@ -180,7 +205,7 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
-    if isinstance(plan, StagePlan) and (points := plan.curve(results)):
+    if isinstance(calibration, BasinCalibration) and (points := calibration.curve(results)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
         curve["corner"] = np.arange(len(points)) == corner_of(points)

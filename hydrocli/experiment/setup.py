@@ -23,7 +23,7 @@ from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, n
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Task, track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -34,7 +34,7 @@ from hydrocli.experiment.networks import (
     read_flux_network,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
-from hydrocli.jit import cache_folder, is_compiled, replaced_cache
+from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
@@ -49,7 +49,7 @@ BLOCK = 512
 
 
 def source_of(experiment: Experiment) -> BasinSource:
-    """What the basin of an experiment is made from."""
+    """The files and options that the basin of an experiment is read from."""
     gauges, forcing = experiment.gauges, experiment.forcing
     pet = forcing.pet
     return BasinSource(
@@ -82,22 +82,22 @@ def _forcing_source(files: ForcingFiles) -> ForcingSource:
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
     """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
-    with reading(stopping) as told:
-        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+    with reading(stopping) as show:
+        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, show)
 
 
 def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None) -> list[Basin]:
     """The basins of several experiments; those that share archives are read in one pass over them.
 
     Raises:
-        HydrocliError: what is wrong with them, all of it together.
+        HydrocliError: all errors, collected.
     """
     with inputs_read_once():
         errors: list[HydrocliError] = []
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
-            with reading(stopping) as told:
-                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, told)
+            with reading(stopping) as show:
+                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, show)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
@@ -108,24 +108,32 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
 def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
     """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
-        running: dict[str, Task] = {}
+        running: dict[str, ProgressTask] = {}
 
-        def told(name: str, done: int, total: int) -> None:
+        def show(name: str, done: int, total: int) -> None:
             stopping()
             if name not in running or done < running[name].done:
                 tasks.close()
                 running[name] = tasks.enter_context(track(f"reading {name}", total))
             running[name].update(done, total)
 
-        yield told
+        yield show
 
 
-def announce_compilation() -> None:
-    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
+def announce_compilation(part: str = "") -> None:
+    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked.
+
+    Args:
+        part: of the code, as it is given to `jit.mark_warm` once it is compiled; left out: the gradient.
+    """
+    if part:
+        if not is_warm(part):
+            logger.info("compiling the code of the simulation (first run on this machine only, about 20 s) ...")
+        return
     if asked := replaced_cache():
         logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
     if not is_compiled():
-        logger.info("compiling the model, once on this machine: some ten seconds")
+        logger.info("compiling the model code (first run on this machine only, about 30 s) ...")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +164,14 @@ class RegionalScaling:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSetup:
-    """An experiment with its basin: gauges by role, periods as steps, initial states, sweeps.
+    """An experiment with its basin: gauges by role, periods as steps, initial states, simulators.
 
     Attributes:
         experiment: what was asked.
         basin: what is there.
         run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
-        trained: folder of the run whose weights of phi1 are simulated, if any.
-        shared: what it has in common with other basins that are calibrated together with it, if any.
+        trained: folder of the run whose flux network is simulated, if any.
+        regional_scaling: what it has in common with other basins that are calibrated together with it, if any.
     """
 
     experiment: Experiment
@@ -212,7 +220,7 @@ class CalibrationSetup:
 
     @property
     def size(self) -> int:
-        """Cell-steps of the calibration, which its time goes with."""
+        """Cell-steps of the calibration; its time is proportional to them."""
         return int(self.calibrated_cells.sum()) * self.calibration_steps
 
     @cached_property
@@ -287,7 +295,7 @@ class CalibrationSetup:
 
     @cached_property
     def regionalisation(self) -> RegionalisationModel | None:
-        """The mapping by descriptors that a calibration goes on from: that of `parameters.from`, if it is the same."""
+        """The mapping by descriptors that a calibration continues: that of `parameters.from`, if it is the same."""
         source = self.experiment.parameters.source
         return continued_regionalisation(Path(source), self.experiment) if source else None
 
@@ -336,7 +344,7 @@ class CalibrationSetup:
         )
 
     def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
-        """Order of the sweep over some cells."""
+        """Wavefront order of some cells."""
         network = self.basin.network
         number = np.full(len(network) + 1, -1)
         number[cells] = np.arange(len(cells))

@@ -29,7 +29,8 @@ from hydrocli.engine.tiles import StateBuffer
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.networks import PHI1, PHI2, FluxNetwork, RegionalisationModel, flux_network_rows, unseen
 from hydrocli.experiment.roles import stamp
-from hydrocli.experiment.setup import CalibrationSetup, catchment_means
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, catchment_means
+from hydrocli.jit import mark_warm
 from hydrocli.names import EXTRAPOLATED, INTERCEPTION_CAPACITY, NEWTON_ITERATIONS
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -93,13 +94,13 @@ def _steps(setup: CalibrationSetup) -> NDArray[np.intp]:
 
 
 class OutputWriter:
-    """Looks into the final simulation of a run and writes what it saw.
+    """Records what `outputs` asks for of the final simulation, and writes it.
 
     Args:
-        case: experiment and basin.
-        sweep: over the whole domain, in double precision.
+        setup: experiment and basin.
+        simulator: of the whole domain, in double precision.
         maps: [rows, n] that it simulates.
-        weights: of phi1.
+        weights: of the flux network.
     """
 
     def __init__(self, setup: CalibrationSetup, simulator: Simulator, maps: Floats, weights: Floats) -> None:
@@ -187,7 +188,7 @@ def final_simulation(
 
     Args:
         folder: of the run.
-        case: experiment and basin.
+        setup: experiment and basin.
         maps: parameters and initial levels.
         network: the flux network.
         model: the mapping by descriptors that gave the maps, if there is one.
@@ -200,6 +201,8 @@ def final_simulation(
         NumericalError: a state or discharge is not finite.
     """
     basin, run = setup.basin, folder.manifest.run
+    compiled = f"simulation-{setup.experiment.structure.kind}-{setup.experiment.execution.precision}"
+    announce_compilation(compiled)
     cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
     simulator, hi_end, missing = setup.simulator(cells, gauges, steps)
     _count_missing(folder, setup, missing)
@@ -222,6 +225,7 @@ def final_simulation(
         exact.simulate(parameters, start, network.weights, observe, outputs.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
+    mark_warm(compiled)
     accept(basin.gauges.code, simulated)
     _count_newton(folder, simulator)
     _write_maps(folder, setup, maps)
@@ -246,7 +250,7 @@ def final_simulation(
     _write_balance(folder, setup, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
-    # The last table: what it holds tells `validate` what has been simulated.
+    # The last table: `validate` reads from it what has been simulated.
     write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
     window = setup.experiment.period.calibration
     if window is None:

@@ -48,7 +48,7 @@ PRODUCTS = {"validate": "scores", "signatures": "signatures"}
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Where a run of a campaign is."""
 
     model: str
@@ -56,7 +56,7 @@ class Place:
     folder: Path
 
 
-def places(campaign: Path) -> list[Place]:
+def run_locations(campaign: Path) -> list[RunLocation]:
     """The runs of a campaign, as its table has them; those that have begun where the disk was too full for a table.
 
     Raises:
@@ -68,7 +68,7 @@ def places(campaign: Path) -> list[Place]:
     path = campaign / CAMPAIGN.file
     begun = [] if path.exists() else sorted(campaign.glob(f"*/*/{MANIFEST}"))
     if begun:
-        return [Place(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
+        return [RunLocation(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
     if not path.exists():
         raise InputError(str(campaign), f"holds no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:
@@ -80,10 +80,10 @@ def places(campaign: Path) -> list[Place]:
     odd = [name for row in rows for name in row.values() if not FOLDER_NAME.fullmatch(str(name))]
     if odd:  # the table may be anybody's, and `collect` makes folders with these names
         raise InputError(str(path), f"names a run {odd[0]!r}, which is no name of a folder", "Remove the table.")
-    return [Place(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
+    return [RunLocation(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
 
 
-def rows_of(wanted: Iterable[Place], steps: Sequence[str]) -> list[Row]:
+def rows_of(wanted: Iterable[RunLocation], steps: Sequence[str]) -> list[Row]:
     """A row for each run, from its folder; `steps` are those that shall follow a calibration."""
     return [_row(place, steps) for place in wanted]
 
@@ -128,7 +128,7 @@ def steps_lacking(folder: Path, steps: Sequence[str]) -> list[str]:
     return [step for step, path in products.items() if not path.exists() or path.stat().st_mtime_ns < made]
 
 
-def _row(place: Place, steps: Sequence[str]) -> Row:
+def _row(place: RunLocation, steps: Sequence[str]) -> Row:
     row: Row = {column.name: None for column in CAMPAIGN.columns if column.name != "run"}
     row |= {"model": place.model, "item": place.item, "state": "waiting", "reason": "", "attempts": 0}
     if not (place.folder / MANIFEST).exists():

@@ -27,7 +27,7 @@ import numpy as np
 
 import hydrocli
 from hydrocli.errors import InputError
-from hydrocli.results.campaign import CAMPAIGN, Place, Row, write_campaign
+from hydrocli.results.campaign import CAMPAIGN, Row, RunLocation, write_campaign
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
 from hydrocli.results.write import os_errors_as_input_errors, write_json, write_table, write_text
 from hydrocli.structures.structure import parameter_quantities
@@ -86,7 +86,7 @@ class Collection:
 
 
 def collect(
-    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+    done: Sequence[RunLocation], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
 ) -> Collection:
     """Write the data set of the runs that are done.
 
@@ -130,7 +130,7 @@ def _is_collection(folder: Path) -> bool:
 
 
 def _write(
-    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+    done: Sequence[RunLocation], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
 ) -> Collection:
     made = Collection(len(done))
     models = list(dict.fromkeys(place.model for place in done))
@@ -158,7 +158,7 @@ def _write(
     return made
 
 
-def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
+def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
     """One table of many runs in one file, a row group each; columns that only some have are null in the others."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -211,7 +211,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _means(done: Sequence[Place]) -> list[Row]:
+def _means(done: Sequence[RunLocation]) -> list[Row]:
     """Mean of each parameter over the cells of the catchment, by run."""
     import pyarrow.parquet as pq
 
@@ -274,7 +274,7 @@ def _columns() -> dict[str, dict[str, str]]:
     }
 
 
-def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collection) -> str:
+def _readme(name: str, done: Sequence[RunLocation], rows: Sequence[Row], made: Collection) -> str:
     models = list(dict.fromkeys(place.model for place in done))
     missing = [f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"]
     shown = f"{', '.join(missing[:20])}{' ...' if len(missing) > 20 else ''}"
@@ -297,7 +297,7 @@ def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collect
     )
 
 
-def metadata_of(place: Place) -> dict[str, Any]:
+def metadata_of(place: RunLocation) -> dict[str, Any]:
     """What the manifest of a run tells of versions and machine."""
     manifest = json.loads((place.folder / "manifest.json").read_text(encoding="utf-8"))
     return {key: manifest[key] for key in ("versions", "cpu")}

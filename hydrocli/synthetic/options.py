@@ -1,4 +1,4 @@
-"""What can be asked of a synthetic basin or region, and where its random numbers come from."""
+"""Options of a synthetic basin or region, and its streams of random numbers."""
 
 from __future__ import annotations
 
@@ -75,11 +75,13 @@ class SampleOptions:
             ("encoding", self.encoding in ENCODINGS, f"must be one of {', '.join(ENCODINGS)}"),
         ]
         if step_fits:
-            words = f"must be a multiple of the step of {self.step} s after midnight"
-            rules += [(name, int(getattr(self, name).astype(int)) % self.step == 0, words) for name in ("start", "end")]
+            multiple = f"must be a multiple of the step of {self.step} s after midnight"
+            rules += [
+                (name, int(getattr(self, name).astype(int)) % self.step == 0, multiple) for name in ("start", "end")
+            ]
         wrong = [
-            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {words}")
-            for name, fine, words in rules
+            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {what}")
+            for name, fine, what in rules
             if not fine
         ]
         if wrong:
@@ -95,5 +97,5 @@ class SampleOptions:
         return np.random.SeedSequence(self.seed).spawn(len(PURPOSES))[PURPOSES.index(purpose)]
 
     def generator(self, purpose: str) -> np.random.Generator:
-        """A fresh generator for one of PURPOSES: asked twice, it gives the same numbers twice."""
+        """A fresh generator for one of PURPOSES; each call starts the same sequence."""
         return np.random.default_rng(self.seeds(purpose))

@@ -30,7 +30,7 @@ from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
 from hydrocli.execution.pool import TaskResult
 from hydrocli.execution.worker import serve
-from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
+from hydrocli.results.campaign import FAILED_STEP, RunLocation, mark, rows_of, run_locations, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
 
@@ -75,12 +75,13 @@ def done(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folders(file: Path) -> dict[str, Path]:
-    return {f"{p.model}/{p.item}": p.folder for p in places(file.parent / "trial")}
+    return {f"{p.model}/{p.item}": p.folder for p in run_locations(file.parent / "trial")}
 
 
 def states(file: Path) -> dict[str, str]:
     return {
-        key: rows_of(places(file.parent / "trial"), ["validate"])[n]["state"] for n, key in enumerate(folders(file))
+        key: rows_of(run_locations(file.parent / "trial"), ["validate"])[n]["state"]
+        for n, key in enumerate(folders(file))
     }
 
 
@@ -279,7 +280,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
     def too_much(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("hydrocli.experiment.fit.trained", too_much)
+    monkeypatch.setattr("hydrocli.experiment.fit.opened", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
     assert (ending.status, ending.reason[:14]) == (1, "out of memory:")
     assert manifest(tmp_path / "run")["state"] == "failed"
@@ -298,11 +299,11 @@ def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, m
 
     monkeypatch.setattr("hydrocli.experiment.scores.Evaluation", fails)
     assert perform(plain_task(done, folder, "validate")).status == 3
-    (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
+    (row,) = rows_of([RunLocation("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", FAILED_STEP.format(step="validate") + "somewhere: is wrong")
     monkeypatch.undo()
     assert perform(plain_task(done, folder, "validate")).status == 0
-    assert rows_of([Place("few", "S0004", folder)], ["validate"])[0]["state"] == "done"
+    assert rows_of([RunLocation("few", "S0004", folder)], ["validate"])[0]["state"] == "done"
 
 
 def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
     for started_already in (True, False):
         mark(folder, "few-S0004", ["validate"], "its worker was ended by SIGKILL", started=started_already)
         assert manifest(folder)["state"] == "finished"
-    (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
+    (row,) = rows_of([RunLocation("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", "validate failed: its worker was ended by SIGKILL")
     assert steps_lacking(folder, ["validate"]) == ["validate"]
 
@@ -334,7 +335,7 @@ def test_a_table_of_somebody_else_names_no_place_outside(done: Path, tmp_path: P
         table.set_column(table.schema.get_field_index("model"), "model", models), tmp_path / "campaign.parquet"
     )
     with pytest.raises(InputError, match="no name of a folder"):
-        places(tmp_path)
+        run_locations(tmp_path)
 
 
 def test_a_folder_with_metadata_of_another_kind_is_left_alone(done: Path, tmp_path: Path) -> None:

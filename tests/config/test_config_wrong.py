@@ -433,7 +433,7 @@ WRONG = {
         "{calibration:",
         ["period.validation.calibration: is the name of the calibration"],
     ),
-    "gauge twice": ("[A, B]", "[A, B, A]", ["config.yaml:13: gauges.calibration: gauge A stands there more than once"]),
+    "gauge twice": ("[A, B]", "[A, B, A]", ["config.yaml:13: gauges.calibration: gauge A is listed more than once"]),
     "gauge in both": ("[C]", "[B]", ["config.yaml:14: gauges.validation: gauge B is also in gauges.calibration"]),
     "no calibration gauge": (
         "[A, B]",

@@ -1,7 +1,8 @@
 """Forcing files behind one protocol: a format is one module of this package.
 
-A reader answers two questions: which fields lie below a path and when they are valid (`Reader.find`, `Reader.find_days`),
-and what a field holds at some points (`Reader.sampler`). Nothing outside this package knows a format.
+A reader answers two questions: which fields lie below a path and when they are valid (`Reader.find`,
+`Reader.find_days`), and what a field holds at some points (`Reader.sampler`). Nothing outside this package knows a
+format.
 
 To add a format, write a module `hydrocli/basin/readers/<format>.py` that ends with `READER = ...`, an object with the
 methods of `Reader`, and a test. The name of the module is the value of `format` in the configuration.
@@ -76,7 +77,7 @@ class Archive:
 
     @property
     def is_daily(self) -> bool:
-        """Whether no calendar day has more than one field, and every field stands for the same hour."""
+        """Whether no calendar day has more than one field, and every field has the same hour."""
         days = self.times.astype("datetime64[D]")
         return len(np.unique(days)) == len(days) and len(np.unique(self.times - days)) <= 1
 
