@@ -79,7 +79,7 @@ def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[
 
 
 def plan_climatology(days: Mapping[str, Layer], times: Times, step: int) -> list[Piece]:
-    """One field per day from those of the days of the year 'mmdd'; 28 February stands in for an absent 29."""
+    """One field per day from those of the days of the year 'mmdd'; 28 February replaces an absent 29."""
     if "0229" not in days and "0228" in days:
         days = {**days, "0229": days["0228"]}
     labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
@@ -370,7 +370,7 @@ def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[Lay
         number = int(stray[0])
         example = f"{os.path.basename(part.layers[number].path)} ({part.times[number]})"  # noqa: PTH119 - the name only
         raise InputError(where, f"{stray.size} fields lie between the stamps of the steps, first {example}", remedy)
-    # Three fields tell a coarser archive from two that happen to be left of a gap.
+    # Three fields distinguish a coarser archive from two that happen to be left of a gap.
     if len(place) > 2 and np.diff(place).min() > 1:
         raise InputError(where, f"has a field at every {np.diff(place).min()} steps at most", remedy)
     for i, layer in zip(place, part.layers, strict=True):

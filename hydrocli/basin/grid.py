@@ -112,7 +112,7 @@ def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float
     """Points of one CRS in another.
 
     Archives often describe one projection in several ways (with or without a name, an authority code, a datum), so
-    that no comparison of texts tells equal CRS: points that hardly move in a transformation stay where they are.
+    that no comparison of texts finds equal CRS: points that hardly move in a transformation stay where they are.
 
     Args:
         source: CRS of the points, anything pyproj understands.

@@ -24,7 +24,7 @@ from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Task, track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -110,7 +110,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
 def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
     """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
-        running: dict[str, Task] = {}
+        running: dict[str, ProgressTask] = {}
 
         def show(name: str, done: int, total: int) -> None:
             stopping()

@@ -239,7 +239,7 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def _variable(dataset: Any, name: str | None, path: str, where: str) -> Any:
-    """The variable that is asked for, or the only one that has a time and two more dimensions."""
+    """The variable of that name, or the only one that has a time and two more dimensions."""
     fields = [str(key) for key, values in dataset.data_vars.items() if values.ndim >= 3 and _time_of(values)]
     section = where.rpartition(".")[0] or "forcing.<name>"
     if name is None:
