@@ -29,9 +29,10 @@ from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import ConfigurationError
+from hydrocli.mapping.composition import FrozenMapping
 from hydrocli.mapping.direct import Distributed, Uniform
 from hydrocli.mapping.parameter_table import ParameterSpec
-from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, STATES
+from hydrocli.names import INTERCEPTION_CAPACITY, ROUTING_PARAMETERS, STATES
 from hydrocli.score.cost import Cost, Term
 from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
 
@@ -102,6 +103,8 @@ class Model:
     ) -> None:
         self.structure = Structure(structure) if isinstance(structure, str) else structure
         self.names = self.structure.maps
+        states = {one.quantity.symbol: one.quantity for one in self.structure.model.states}
+        self._quantities = {one.symbol: one for one in self.structure.model.parameters} | ROUTING_PARAMETERS | states
         flows_to = np.asarray(downstream, np.int64)
         self.cells = flows_to.size
         level = _levels(flows_to)
@@ -149,14 +152,14 @@ class Model:
 
     def defaults(self) -> dict[str, Floats]:
         """Default of every parameter by name, float64[n]; weights of a network are 0, which makes no correction."""
-        values = {name: np.full(self.cells, _quantity(name).default, np.float64) for name in self.names}
+        values = {name: np.full(self.cells, self._quantities[name].default, np.float64) for name in self.names}
         return values | ({WEIGHTS: np.zeros(self.structure.weights)} if self.structure.has_network else {})
 
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Usual bounds of every parameter by name."""
         found = {}
         for name in self.names:
-            quantity = _quantity(name)
+            quantity = self._quantities[name]
             assert quantity.lower is not None
             assert quantity.upper is not None
             found[name] = (quantity.lower, quantity.upper)
@@ -250,7 +253,11 @@ class Model:
             for name, values in zip(self.names, maps, strict=True)
         ]
         everywhere = np.ones(self.cells, np.bool_)
-        mapped = (Uniform if mapping == "uniform" else Distributed)(rows, everywhere)
+        kinds = {"uniform": Uniform, "distributed": Distributed}
+        if mapping not in kinds:
+            raise ConfigurationError("mapping", f"{mapping!r} is not possible", f"one of: {', '.join(kinds)}")
+        only_weights = self.structure.has_network and wanted == [WEIGHTS]
+        mapped = FrozenMapping(rows, everywhere) if only_weights else kinds[mapping](rows, everywhere)
         control = Control(mapped, network, self.structure.has_network and WEIGHTS in wanted)
         cost = self._cost(observed, metric, skip, None)
         objective = Objective(
@@ -354,7 +361,3 @@ def _levels(downstream: NDArray[np.int64]) -> NDArray[np.int64]:
         depth[inside] += 1
         here[inside] = downstream[here[inside]]
     raise ConfigurationError("downstream", "holds a circle")
-
-
-def _quantity(name: str) -> Any:
-    return PARAMETERS[name] if name in PARAMETERS else STATES[name]
