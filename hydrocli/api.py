@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hydrocli.engine.control import Control
+from hydrocli.engine.control import Control, ControlMap
 from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import wavefront_order
@@ -253,11 +253,11 @@ class Model:
             for name, values in zip(self.names, maps, strict=True)
         ]
         everywhere = np.ones(self.cells, np.bool_)
-        kinds = {"uniform": Uniform, "distributed": Distributed}
+        kinds: dict[str, type[Uniform] | type[Distributed]] = {"uniform": Uniform, "distributed": Distributed}
         if mapping not in kinds:
             raise ConfigurationError("mapping", f"{mapping!r} is not possible", f"one of: {', '.join(kinds)}")
         only_weights = self.structure.has_network and wanted == [WEIGHTS]
-        mapped = FrozenMapping(rows, everywhere) if only_weights else kinds[mapping](rows, everywhere)
+        mapped: ControlMap = FrozenMapping(rows, everywhere) if only_weights else kinds[mapping](rows, everywhere)
         control = Control(mapped, network, self.structure.has_network and WEIGHTS in wanted)
         cost = self._cost(observed, metric, skip, None)
         objective = Objective(
