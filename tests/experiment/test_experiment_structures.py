@@ -277,7 +277,7 @@ def test_adam_killed_and_continued(store: Path, tmp_path: Path) -> None:
     # In a process of its own, as the undisturbed run: what other tests compiled or loaded here may round otherwise.
     continued = process("calibrate", file)
     assert continued.returncode == 0, continued.stderr
-    assert "continuing" in continued.stderr
+    assert "resuming" in continued.stderr
     assert_same_bits(tmp_path / "whole", tmp_path / "run", [*CALIBRATED_TABLES, "network_weights"])
 
 
