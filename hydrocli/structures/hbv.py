@@ -29,7 +29,7 @@ from typing import Any
 from hydrocli.jit import kernel
 from hydrocli.names import Quantity
 from hydrocli.structures.explicit import classical, corrected
-from hydrocli.structures.structure import CellModel, State, Structure, register
+from hydrocli.structures.structure import CellModel, Correction, State, Structure, register
 from hydrocli.water.flux_correction import corrected_flux, corrected_flux_adjoint
 from hydrocli.water.linear_store import release, release_adjoint
 from hydrocli.water.soil_moisture import (
@@ -218,7 +218,7 @@ HBV = CellModel(
 HBVNN = CellModel(
     name="hbvnn",
     title="hbv whose recharge, evaporation, percolation and upper outflow a network corrects",
-    corrections=("recharge", "evaporation", "percolation", "outflow of the upper store"),
+    corrections=tuple(map(Correction, ("recharge", "evaporation", "percolation", "outflow of the upper store"))),
     options=("network",),
     seconds=(170e-9, 60e-9),
     **DECLARED,
