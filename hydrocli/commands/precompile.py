@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.commands.synthetic import synthetic
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
@@ -22,6 +21,7 @@ from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
 from hydrocli.structures.structure import Structure, kinds
 from hydrocli.synthetic import SampleOptions
+from hydrocli.synthetic.sample import write_sample
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
     Raises:
         ConfigurationError: no such structure or precision.
     """
-    for option, asked, known in (("--structure", structures, tuple(kinds())), ("--precision", precisions, PRECISIONS)):
+    for option, asked, known in (("--structure", structures, kinds()), ("--precision", precisions, PRECISIONS)):
         if odd := [name for name in asked if name not in known]:
             raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
     announce_compilation()
@@ -51,7 +51,7 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
     with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
         basin = Path(scratch) / "basin"
         with Console(quiet=True):
-            synthetic(basin, SampleOptions(*SPAN, cells=50, gauges=2))
+            write_sample(basin, SampleOptions(*SPAN, cells=50, gauges=2))
         for structure in structures or kinds():
             for precision in precisions or PRECISIONS:
                 began = time.perf_counter()
