@@ -168,7 +168,7 @@ def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | No
     """
     grid, x, y = drainage.grid, table.x, table.y
     if crs or table.crs:
-        x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0)
+        x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0, "gauges.crs")
     row, column = grid.cells_at(x, y)
     cells = [_nearest(drainage, *cell) for cell in zip(row.tolist(), column.tolist(), table.area.tolist(), strict=True)]
     rows, columns, found = (np.array(values) for values in zip(*cells, strict=True))
