@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from water_harness import results, rounding
 
-from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, STATES
+from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, ROUTING_PARAMETERS, STATES
 from hydrocli.structures import gr
 from hydrocli.water.exchange import exchange
 from hydrocli.water.interception import interception, interception_adjoint
@@ -25,7 +25,7 @@ REALS = (np.float64, np.float32)
 
 def corners(symbol: str) -> tuple[float, float, float]:
     """Lower bound, default and upper bound of a parameter or level."""
-    row = PARAMETERS.get(symbol) or STATES[symbol]
+    row = (PARAMETERS | ROUTING_PARAMETERS | STATES)[symbol]
     return row.lower, row.default, row.upper
 
 

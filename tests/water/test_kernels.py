@@ -225,7 +225,9 @@ def within(rng: Generator, one: Quantity) -> float:
 
 
 def state_within(rng: Generator, one: Quantity, relative: bool) -> float:
-    """A level inside its store; depths near those of a step, so that thresholds are met from both sides."""
+    """A level inside its store, or below its least; depths near those of a step: thresholds are met from both sides."""
+    if one.symbol not in STATES and one.lower and rng.random() < 0.1:
+        return 0.5 * one.lower
     if relative:
         return rng.uniform(0.05, 0.9) if one.symbol == "ht" else either(rng, (1e-3, 0.999), (0.9, 0.999))
     return rng.exponential(10.0)
@@ -285,9 +287,12 @@ def step_exam(model: CellModel, rng: Generator) -> Exam:
     step = int(rng.choice([900, 3600, 86400]))
     constants = tuple(model.constants(Structure(kind, flux_limits=limits), step))
     pn, en = net(rng)
-    if rng.random() < 0.3:
-        pn, en = 10 * pn, 100 * en  # more than a store takes or holds
     parameters = tuple(within(rng, one) for one in model.parameters)
+    store = parameters[[one.symbol for one in model.parameters].index(model.states[0].capacity)]
+    most = store * rng.uniform(0.5, 4.0)  # beyond it derivatives are what rounding leaves of 1 - tanh^2
+    if rng.random() < 0.3:
+        pn, en = most * (pn > 0), most * (en > 0)  # more than a store takes or holds
+    pn, en = min(pn, most), min(en, most)
     states = tuple(state_within(rng, one.quantity, bool(one.capacity)) for one in model.states)
     f = (tuple(np.tanh(rng.normal(scale=1.5, size=len(corrections)))),) if corrections else ()
 
@@ -371,17 +376,24 @@ def test_adjoint_takes_the_arguments_and_one_bar_per_output(name):
     assert len(results(KERNELS[adjoint_of(name)], (*one.given(one.at), *outputs))) == one.at.size
 
 
+ONE_WAY = {"hbv.corrected_step": {2}, "hbv.step": {1, 2, 5, 9}}
+"""Selects that can go one way only: recharge has rain as supply and as room; without corrections no flux meets what
+limits a corrected one."""
+
+
 @pytest.mark.parametrize("name", FORWARD)
 def test_draws_go_both_ways_at_every_kink(name):
     ways = np.array([kinks(KERNELS[name], one.given(one.at)) for one in exams(name, 3 * DRAWS)])
-    assert (ways.any(axis=0) & ~ways.all(axis=0)).all(), f"kinks taken one way only: {ways.mean(axis=0)}"
+    one_way = set(np.flatnonzero(ways.all(axis=0) | ~ways.any(axis=0)))
+    assert one_way == ONE_WAY.get(name, set()), f"share of each kink: {ways.mean(axis=0)}"
 
 
 @pytest.mark.parametrize("name", FORWARD)
 def test_dot_product(name):
     """<J dx, y> = <dx, J^T y>, J by complex step on the interpreted forward, J^T by the compiled adjoint.
 
-    Both sides are sums of products that may cancel, so 1e-10 is of the sum of their magnitudes.
+    Both sides are sums of products that may cancel, so 1e-10 is of the sum of their magnitudes. Bars within an adjoint
+    may cancel to nothing, where a store is emptied: then roundings of the bars y remain.
     """
     rng, adjoint, twin = np.random.default_rng(2), KERNELS[adjoint_of(name)], interpreted(KERNELS[name])
     for one in exams(name, DRAWS):
@@ -389,9 +401,9 @@ def test_dot_product(name):
         dx, y = rng.normal(size=j.shape[1]) * np.maximum(np.abs(one.at), 1e-3), rng.normal(size=j.shape[0])
         bars = nested(one.output(twin)(*one.at), y)
         transposed = results(adjoint, (*one.given(one.at), *bars))
-        size = np.abs(y) @ np.abs(j) @ np.abs(dx)
-        assert abs((j @ dx) @ y - dx @ transposed) <= 1e-10 * size
-        np.testing.assert_allclose(transposed, y @ j, rtol=0, atol=1e-10 * (np.abs(y) @ np.abs(j)).max())
+        size, rounded = np.abs(y) @ np.abs(j), 16 * np.finfo(float).eps * np.abs(y).sum()
+        assert abs((j @ dx) @ y - dx @ transposed) <= 1e-10 * size @ np.abs(dx) + rounded * np.abs(dx).sum()
+        np.testing.assert_allclose(transposed, y @ j, rtol=0, atol=1e-10 * size.max() + rounded)
 
 
 @pytest.mark.parametrize("name", EXAMINED)
@@ -404,11 +416,11 @@ def test_compiled_is_interpreted_to_rounding(name):
 
 @pytest.mark.parametrize("name", EXAMINED)
 def test_single_precision_is_double_to_rounding(name):
-    """Single precision errs by the bound at most; the smallest normal number is what underflow may cost."""
+    """Single precision errs by the bound at most, and by underflow: e^-87, times a logarithm, instead of nothing."""
     for draw in inputs(name, 60):
         error = np.abs(results(KERNELS[name], in_single(draw)) - results(KERNELS[name], draw))
         single = np.finfo(np.float32)
-        assert (error <= single.eps * rounding(KERNELS[name], draw) + single.tiny).all()
+        assert (error <= single.eps * rounding(KERNELS[name], draw) + 32 * single.tiny).all()
 
 
 @pytest.mark.parametrize("name", EXAMINED)
