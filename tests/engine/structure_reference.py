@@ -67,7 +67,7 @@ def gr5_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, ae
 
 
 def hbv_step(
-    structure: Structure, weights: np.ndarray, pn, en, fc, beta, lp, perc, k0, uzl, k1, k2, sm, suz, slz,
+    structure: Structure, weights: np.ndarray, pn, en, fc, beta, lp, perc_max, k0, uzl, k1, k2, sm, suz, slz,
     step: int = STEP,
 ):  # fmt: skip
     """Soil moisture and two linear stores (Bergstrom 1995), each released at once at the end of the step."""
@@ -77,7 +77,7 @@ def hbv_step(
     recharge = larger(smaller((1 + f1) * pn * larger(sm, 1e-6) ** beta, pn), pn - fc * (1 - sm))
     evaporation = smaller(smaller((1 + f2) * en * smaller(sm / lp, 1.0), en), fc * sm)
     upper = suz + recharge
-    down = smaller((1 + f3) * perc * days, upper)
+    down = smaller((1 + f3) * perc_max * days, upper)
     fast = r0 * larger(upper - down - uzl, 0.0)
     slow = smaller((1 + f4) * r1, 1.0) * (upper - down - fast)
     lower = slz + down
