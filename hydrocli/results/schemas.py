@@ -415,7 +415,7 @@ TABLES = {
         CORRELATIONS,
         LCURVE,
         NETWORK,
-        states(list(state_quantities())),
+        states(("discharge", "lateral_inflow")),
         domain((), ()),
         catchment_timeseries(()),
         mean_maps(()),
