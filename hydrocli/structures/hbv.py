@@ -2,7 +2,7 @@
 
     inf  = min((1 - sm^beta) pn, fc (1 - sm))           rc   = pn - inf         (recharge)
     ea   = min(en min(1, sm / lp), fc sm)               sm  <- sm + (inf - ea) / fc
-    U    = suz + rc                                     pc   = min(perc dt, U)  (percolation)
+    U    = suz + rc                                     pc   = min(perc_max dt, U)  (percolation)
     q0   = r0 max(0, U - pc - uzl)                      q1   = r1 (U - pc - q0)
     suz <- U - pc - q0 - q1
     L    = slz + pc                                     q2   = r2 L             slz <- L - q2
@@ -10,14 +10,14 @@
 
 In `hbvnn` a network corrects recharge, evaporation, percolation and the outflow of the upper store, each within what
 there is: rc = min((1 + f1) rc, pn), but no less than what overfills the soil; ea = min((1 + f2) ea, en, fc sm);
-pc = min((1 + f3) perc dt, U); q1 = min((1 + f4) r1, 1) (U - pc - q0). The corrections move water, none adds any.
+pc = min((1 + f3) perc_max dt, U); q1 = min((1 + f4) r1, 1) (U - pc - q0). The corrections move water, none adds any.
 
 | symbol | meaning | unit |
 |---|---|---|
 | sm | soil moisture relative to fc | - |
 | suz, slz | water in the upper and the lower store | mm |
 | fc, beta, lp | see `water.soil_moisture` | mm, -, - |
-| perc | largest percolation | mm/d |
+| perc_max | largest percolation | mm/d |
 | k0, k1, k2 | recession coefficients above uzl, of the upper and of the lower store | 1/d |
 | uzl | threshold of the upper store | mm |
 """
@@ -29,7 +29,7 @@ from typing import Any
 from hydrocli.jit import kernel
 from hydrocli.names import Quantity
 from hydrocli.structures.explicit import classical, corrected
-from hydrocli.structures.structure import CellModel, State, Structure, register
+from hydrocli.structures.structure import CellModel, Correction, State, Structure, register
 from hydrocli.water.flux_correction import corrected_flux, corrected_flux_adjoint
 from hydrocli.water.linear_store import release, release_adjoint
 from hydrocli.water.soil_moisture import (
@@ -45,7 +45,7 @@ PARAMETERS = (
     Quantity("fc", "field capacity", "mm", 250.0, 10.0, 1000.0, SOURCE),
     Quantity("beta", "shape of the recharge", "-", 2.0, 0.5, 8.0, SOURCE),
     Quantity("lp", "share of the field capacity above which evaporation is potential", "-", 0.7, 0.1, 1.0, SOURCE),
-    Quantity("perc", "largest percolation", "mm/d", 2.0, 1e-3, 50.0, SOURCE),
+    Quantity("perc_max", "largest percolation", "mm/d", 2.0, 1e-3, 50.0, SOURCE),
     Quantity("k0", "recession coefficient above the threshold", "1/d", 0.8, 0.05, 20.0, SOURCE),
     Quantity("uzl", "threshold of the upper store", "mm", 20.0, 1e-3, 200.0, SOURCE),
     Quantity("k1", "recession coefficient of the upper store", "1/d", 0.2, 0.01, 5.0, SOURCE),
@@ -70,7 +70,7 @@ FLUXES = (
 def corrected_step(forcing, parameters, states, corrections):
     """New (sm, suz, slz), runoff qt [mm/step] and fluxes (see `FLUXES`) [mm/step].
 
-    parameters: fc, 1/fc, beta, 1/lp, perc dt, r0, uzl, r1, r2, dt.
+    parameters: fc, 1/fc, beta, 1/lp, perc_max dt, r0, uzl, r1, r2, dt.
     """
     pn, en = forcing
     fc, inverse_fc, beta, inverse_lp, largest, r0, uzl, r1, r2, _ = parameters
@@ -124,7 +124,7 @@ def corrected_step_adjoint(forcing, parameters, states, corrections, states_bar,
     above_bar = where_positive(wet - uzl, q0_bar * r0, 0.0)
     r0_bar = q0_bar * maximum(wet - uzl, 0.0)
     wet_bar = new_suz_bar + left_bar + above_bar
-    # wet = upper - percolation,  lower = slz + percolation,  percolation = min((1 + f3) perc dt, upper)
+    # wet = upper - percolation,  lower = slz + percolation,  percolation = min((1 + f3) perc_max dt, upper)
     percolation_bar = lower_bar - wet_bar
     limit_bar = where_positive(upper - (1.0 + f3) * largest, percolation_bar, 0.0)
     f3_bar, largest_bar = limit_bar * largest, limit_bar * (1.0 + f3)
@@ -182,7 +182,7 @@ def prepare(p: dict[str, Any], step: int) -> dict[str, Any]:
         "1/fc": 1.0 / p["fc"],
         "beta": p["beta"],
         "1/lp": 1.0 / p["lp"],
-        "perc dt": p["perc"] * days,
+        "perc_max dt": p["perc_max"] * days,
         "r0": release(p["k0"], days),
         "uzl": p["uzl"],
         "r1": release(p["k1"], days),
@@ -218,7 +218,7 @@ HBV = CellModel(
 HBVNN = CellModel(
     name="hbvnn",
     title="hbv whose recharge, evaporation, percolation and upper outflow a network corrects",
-    corrections=("recharge", "evaporation", "percolation", "outflow of the upper store"),
+    corrections=tuple(map(Correction, ("recharge", "evaporation", "percolation", "outflow of the upper store"))),
     options=("network",),
     seconds=(170e-9, 60e-9),
     **DECLARED,
