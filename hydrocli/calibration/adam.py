@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015): descent with momentum, each control in steps of its own size.
+"""Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
 
     m <- beta1 m + (1 - beta1) g              v <- beta2 v + (1 - beta2) g^2
     x <- x - rate s(t) ((m / c1) / (sqrt(v / c2) + 1e-8) + decay x), cut at the bounds
@@ -129,15 +129,15 @@ class _Way:
         patience = self.options.patience
         if patience is not None and iteration - self._settled_at >= patience:
             by = f" by more than {self.options.ftol:g}" if self.options.ftol else ""
-            self.reason = f"{patience} iterations have not lowered the cost{by}; {self._lowest()}"
+            self.reason = f"Stopped: no decrease of the cost{by} in {patience} iterations; {self._lowest()}"
 
     def result(self) -> StageResult:
         """The best point, and why it is the last."""
-        done = f"All {self.options.iterations} iterations are done; {self._lowest()}"
+        done = f"Stopped at the iteration limit ({self.options.iterations}); {self._lowest()}"
         return self.recorder.result(self.reason or done)
 
     def _lowest(self) -> str:
-        return f"that of the lowest cost is {self.best_iteration}."
+        return f"best cost at iteration {self.best_iteration}."
 
 
 class _Batches(_Way):

@@ -1,4 +1,4 @@
-"""How well controls are determined where a calibration has ended: their covariance, from sensitivities.
+"""Covariance of the controls at the end of a calibration, from sensitivities.
 
     H = J' C J + P                      Gauss-Newton, generalised to any cost of the output (Schraudolph 2002)
     S = sum over series of J' C (s^2 R) C J

@@ -1,4 +1,4 @@
-"""An append-only file of everything a calibration has evaluated: its checkpoint.
+"""Checkpoint of a calibration: an append-only file of all its evaluations.
 
 scipy's L-BFGS-B cannot export its state (scipy#19522), and other optimisers have states of their own; but all of them
 are functions of what was evaluated. So a resumed calibration runs its optimisers again from the start and takes from
@@ -140,7 +140,7 @@ class Journal:
     def _open(self, key: str) -> None:
         magic = self._file.read(len(MAGIC))
         if not MAGIC.startswith(magic):
-            raise InputError(str(self.path), "is not a journal of a calibration", "Move it away and run again.")
+            raise InputError(str(self.path), "is not the journal of a calibration", "Move the file away and run again.")
         header = self._read()
         if header is None:
             self._begin(key)
@@ -164,13 +164,13 @@ class Journal:
 
     def _check(self, header: dict[str, Any], key: str) -> None:
         if header["format"] != FORMAT:
-            what = f"has format {header['format']}, and this version of hydrocli writes format {FORMAT}"
+            what = f"has format {header['format']}; this version of hydrocli uses format {FORMAT}"
         elif header["key"] != key:
             what = f"belongs to another calibration ({header['key'][:12]}, this one is {key[:12]})"
         else:
             self.written_with = header["written_with"]
             return
-        raise ConfigurationError(str(self.path), what, "Give this calibration another folder, or start anew (--force).")
+        raise ConfigurationError(str(self.path), what, "Choose another folder, or start again with --force.")
 
     def _read(self) -> tuple[int, bytes] | None:
         head = self._file.read(_HEAD.size)
@@ -200,7 +200,9 @@ class Journal:
 
     def _unusable(self, error: OSError) -> InputError:
         return InputError(
-            str(self.path), f"cannot be read or written: {error.strerror}", "Mend that and run again to continue."
+            str(self.path),
+            f"cannot be read or written: {error.strerror}",
+            "Correct the cause and run again to continue.",
         )
 
 

@@ -20,7 +20,7 @@ from hydrocli.calibration.recorder import Recorder
 
 UNLIMITED = 10**9
 PATIENCE = 5
-DEAD_END = "No lower cost along the gradient: a kink of the cost, the end of its precision, or a wrong gradient."
+DEAD_END = "Stopped: no lower cost along the search direction (a kink of the cost, or the limit of its precision)."
 """The one result that is left to scipy."""
 
 
@@ -96,9 +96,9 @@ class _Descent:
         self._costs.append(self._cost)
         options, slope = self._options, self._recorder.problem.free_gradient(self._x, self._gradient)
         if np.max(np.abs(slope)) <= options.gtol:
-            return f"The gradient has vanished (no component above {options.gtol:g})."
+            return f"Converged: projected gradient below {options.gtol:g}."
         if len(self._costs) > PATIENCE and self._costs[-1 - PATIENCE] - self._cost <= options.ftol:
-            return f"The cost has settled ({PATIENCE} iterations lowered it by no more than {options.ftol:g})."
+            return f"Converged: cost decreased by less than {options.ftol:g} over {PATIENCE} iterations."
         if len(self._costs) > options.iterations:
-            return f"The limit of {options.iterations} iterations is reached."
+            return f"Stopped at the iteration limit ({options.iterations})."
         return ""

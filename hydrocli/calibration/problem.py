@@ -42,7 +42,7 @@ class Problem:
         if outside.size:
             raise ConfigurationError(
                 "first guess",
-                f"{outside.size} of {self.lower.size} controls start outside their bounds, first control "
+                f"{outside.size} of {self.lower.size} controls start outside their bounds; the first is control "
                 f"{outside[0]} at {self.starts[0, outside[0]]:g}",
                 "Change the first guess or the bounds.",
             )
@@ -56,8 +56,8 @@ class Problem:
         if not np.isfinite([self.lower, self.upper]).all():
             raise ConfigurationError(
                 "optimiser",
-                f"{optimiser} needs finite bounds on every control, and this mapping has open ones",
-                "Take a descent (lbfgsb) for it.",
+                f"{optimiser} needs finite bounds for all controls, which this mapping does not have",
+                "Use lbfgsb or adam.",
             )
 
     def free_gradient(self, x: Floats, gradient: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Between an optimiser and its problem: replays the journal, records what is new, counts, reports and stops.
+"""Link between optimiser and problem: replays the journal, records new evaluations, counts, reports and stops.
 
 The k-th evaluation of a resumed calibration takes its numbers from the k-th entry of the journal, provided that it is
 asked for at the same point, bit by bit. An optimiser that is a function of what it has evaluated (and of a seed) so
@@ -58,7 +58,7 @@ class Recorder:
         if entry is None:
             self._journal.append(stage)
         elif entry != stage:
-            raise self._unlike(f"the stage {stage!r} begins where the journal has something else")
+            raise self._unlike(f"the journal does not continue with the stage {stage!r}")
 
     def value_and_gradient(self, x: Floats) -> tuple[float, Floats]:
         """Cost and gradient, [m], at `x`, [m].
@@ -128,10 +128,10 @@ class Recorder:
         if entry is None:
             return None
         if isinstance(entry, str) or entry.points.shape != points.shape or bool(len(entry.gradients)) != gradient:
-            raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than the one recorded")
+            raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than in the journal")
         if entry.points.tobytes() != points.tobytes():
             off = np.max(np.abs(entry.points - points))
-            raise self._unlike(f"evaluation {self._evaluations + 1} is off the point recorded by {off:.1e}")
+            raise self._unlike(f"evaluation {self._evaluations + 1} differs from the journal by {off:.1e}")
         self._count(entry)
         return entry
 
@@ -172,15 +172,15 @@ class Recorder:
         raise NumericalError(
             f"{self._stage}, iteration {self._iterations + 1}, evaluation {self._evaluations + 1}",
             what,
-            "Narrow the bounds of the controls, or start elsewhere.",
+            "Narrow the bounds of the parameters, or change the first guess.",
         )
 
     def _unlike(self, what: str) -> InputError:
         return InputError(
             str(self._journal.path),
-            f"{what}: this machine does not repeat the calibration bit by bit. "
-            f"It was begun on {self._journal.written_with}; this is {machine()}",
-            "Continue it where it was begun, with as many threads of BLAS, or start anew (--force).",
+            f"{what}: this machine does not reproduce the calibration exactly. "
+            f"It was started on {self._journal.written_with}; this is {machine()}",
+            "Continue it where it was started, with the same number of BLAS threads, or start again with --force.",
         )
 
 

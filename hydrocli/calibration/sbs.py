@@ -51,9 +51,9 @@ class StepByStep:
         search = _Search(recorder, self.step)
         for _ in range(self.iterations):
             if search.step_size < self.min_step:
-                return recorder.result(f"The step has come below {self.min_step:g}.")
+                return recorder.result(f"Converged: step below {self.min_step:g}.")
             search.step()
-        return recorder.result(f"The limit of {self.iterations} iterations is reached.")
+        return recorder.result(f"Stopped at the iteration limit ({self.iterations}).")
 
 
 class _Search:
@@ -65,7 +65,9 @@ class _Search:
         self._y = _transformed(recorder.problem, self._x)
         self._cost = float(recorder.values(self._x[np.newaxis])[0])
         if not np.isfinite(self._cost):
-            raise NumericalError("sbs", "the cost of the first guess is not finite", "Start elsewhere.")
+            raise NumericalError(
+                "sbs", "the cost of the first guess is not finite", "Change the first guess or the bounds."
+            )
         recorder.report(self._x, self._cost)
         self._before, self._mean_step = self._y, np.zeros(self._y.size)
         self._successes = self._rounds = 0

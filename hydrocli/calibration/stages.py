@@ -63,7 +63,7 @@ def _run_descent(name: str, optimiser: Optimiser, problem: Problem, recorder: Re
     try:
         return optimiser.minimise(recorder)
     except Interrupted:
-        return recorder.result("Stopped from outside; run again to continue.", finished=False)
+        return recorder.result("Interrupted; run again to continue.", finished=False)
 
 
 def _best_of(stage: str, descents: list[StageResult]) -> StageResult:

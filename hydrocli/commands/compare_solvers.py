@@ -106,7 +106,7 @@ def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
         "runoff_error": float(np.abs(error).max()),
         "peak_error": float(path.runoff.max() / truth.runoff.max() - 1.0),
         "volume_error": float(error.sum() / truth.runoff.sum()),
-        "held": path.held,
+        "clamped": path.held,
     }
 
 

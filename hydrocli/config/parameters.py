@@ -1,6 +1,6 @@
-"""Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from another run.
+"""Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from a parent run.
 
-Symbols, defaults and bounds are those of `hydrocli.names`; a setting left out is filled in from there.
+Symbols, defaults and bounds are those of `hydrocli.names`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class _Filled(Section):
 class Level(_Filled):
     """A number that is never calibrated."""
 
-    value: Number | None = Field(None, description="value in all cells; left out beside `from`: those of that run")
+    value: Number | None = Field(None, description="value in all cells; default with `from`: the values of that run")
 
 
 class Setting(Level):
     """A number that may be calibrated."""
 
-    bounds: tuple[Number, Number] = Field(description="lowest and highest value in a calibration")
+    bounds: tuple[Number, Number] = Field(description="lower and upper bound of the calibration")
     calibrated: Switch = Field(description="whether a calibration changes it")
 
 
@@ -98,7 +98,8 @@ class Parameters(_Filled):
     source: InputPath | None = Field(
         None,
         alias="from",
-        description="run folder: its maps are the first guess, and the values of what is not calibrated",
+        description="parent run folder; its maps are the first guess, and the values of parameters that are "
+        "not calibrated",
         examples=["runs/other"],
     )
     cp: Setting = _described(PARAMETERS["cp"])
@@ -129,7 +130,7 @@ class Initial(_Filled):
     source: InputPath | None = Field(
         None,
         alias="from",
-        description="run folder: its final states are the initial ones, routed discharge included",
+        description="parent run folder; its final states are the initial states, routed discharge included",
         examples=["runs/other"],
     )
     hi: Level = Field(description=f"{LEVELS['hi'].long_name} [-]; default {LEVELS['hi'].default:g}")

@@ -1,4 +1,4 @@
-"""JSON Schema of the configuration, for editors and for finding the keys that are known at a place."""
+"""JSON Schema of the configuration, for editors and for the known keys of a section."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Descriptors of the land, scaled to what a mapping reads: D = (value - lowest) / (highest - lowest).
+"""Descriptors (catchment attributes), scaled for a mapping: D = (value - lowest) / (highest - lowest).
 
-The range is that of all cells of the basin that is calibrated, so D lies in [0, 1] there; a mapping that is carried to
-another basin takes its range along, and D may leave [0, 1] there. A calibration sees the cells that drain to its gauges
-only, so a second, narrower range tells what has been seen. Beyond it a mapping says what nothing has taught it, and D
-may be held at the ends of that range.
+The range is that of all cells of the calibrated basin, so D is in [0, 1] there. A mapping that is transferred to
+another basin keeps this range, and D may leave [0, 1] there. A calibration uses only cells that drain to its gauges;
+their range, `lowest_seen` to `highest_seen`, is narrower. Outside it a mapping extrapolates, unless D is clamped to it.
 """
 
 from __future__ import annotations
@@ -46,7 +45,14 @@ class Scaling:
         """
         values = _stacked(names, fields)
         constant = [name for name, field in zip(names, values, strict=True) if np.ptp(field) == 0]
-        _raise([InputError(f"descriptor {name}", "is the same in all cells", "Leave it out.") for name in constant])
+        _raise(
+            [
+                InputError(
+                    f"descriptor {name}", "has the same value in all cells", "Remove it from mapping.descriptors."
+                )
+                for name in constant
+            ]
+        )
         ranges = [end for part in (values, values[:, seen]) for end in (part.min(axis=1), part.max(axis=1))]
         return cls(tuple(names), *ranges)
 
@@ -72,14 +78,14 @@ def _stacked(names: Sequence[str], fields: Mapping[str, Floats]) -> Floats:
     """Fields [d, n] of the names."""
     _raise(
         [
-            ConfigurationError("basin.descriptors", f"{name} is not there, and the mapping needs it", "Name its file.")
+            ConfigurationError("basin.descriptors", f"{name} is missing, and the mapping needs it", "Add its file.")
             for name in names
             if name not in fields
         ]
     )
     values = np.stack([np.asarray(fields[name], np.float64) for name in names])
     missing = np.isnan(values).sum(axis=1)
-    remedy = "Fill its gaps, or leave it out of mapping.descriptors."
+    remedy = "Fill the gaps, or remove it from mapping.descriptors."
     _raise(
         [
             InputError(f"descriptor {name}", f"is missing in {count} of {values.shape[1]} cells", remedy)

@@ -1,6 +1,6 @@
-"""What a run leaves behind: tables, maps, manifest, log, and the lock of the folder that holds them.
+"""The run folder: tables, maps, manifest, log, and its lock.
 
-`runs` writes through this room and `report` reads through it; nothing else touches the files of a run folder.
+Experiments write and reports read through this package only.
 For Python users:
 
     import hydrocli.results

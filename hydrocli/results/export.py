@@ -1,7 +1,7 @@
-"""A run for other programs: gauges and rivers as GeoPackage, discharge as CF NetCDF.
+"""A run for other programs: gauges and drainage network as GeoPackage, discharge as CF NetCDF.
 
 GeoPackage (OGC 12-128) has the layers `gauges`, points at the centres of the gauges' cells with their scores as columns
-`<metric>_<period>`, and `network`, a line from each cell to the cell that it drains into. NetCDF follows the CF
+`<metric>_<period>`, and `drainage_network`, a line from each cell to the next cell downstream. NetCDF follows the CF
 conventions 1.11, discrete sampling geometries of the kind `timeSeries` (chapter 9): one station for each gauge.
 """
 
@@ -56,7 +56,7 @@ def export(run: Run, kind: Kind, output: Path | None = None) -> Path:
 
 
 def outlets(domain: dict[str, NDArray[Any]]) -> dict[str, int]:
-    """The cell of each gauge: that of its catchment which drains out of it."""
+    """The cell of each gauge: the outlet of its catchment."""
     downstream, cells = domain["downstream"], {}
     for name, flags in domain.items():
         if name.startswith(CATCHMENT):
@@ -70,7 +70,7 @@ def _write_geopackage(run: Run, path: Path) -> None:
     # The date of the last change would make two exports of one run differ.
     os.environ.setdefault("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z")
     gauges(run).to_file(path, layer="gauges", driver="GPKG", engine="pyogrio")
-    network(run).to_file(path, layer="network", driver="GPKG", engine="pyogrio")
+    drainage_network(run).to_file(path, layer="drainage_network", driver="GPKG", engine="pyogrio")
 
 
 def gauges(run: Run) -> gpd.GeoDataFrame:
@@ -93,7 +93,7 @@ def gauges(run: Run) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(columns, geometry=points, crs=_crs(run))
 
 
-def network(run: Run) -> gpd.GeoDataFrame:
+def drainage_network(run: Run) -> gpd.GeoDataFrame:
     """Lines from each cell to the next: cell, downstream cell, area that drains through it [km2]."""
     import geopandas as gpd
     import shapely

@@ -1,7 +1,7 @@
-"""`log.jsonl`: one JSON object per line, readable while the run goes on and after any kind of end.
+"""`log.jsonl`: one JSON object per line, readable during the run and after any kind of end.
 
-Every line is one call of `write` on a file opened for appending, so lines of several threads never mix and a kill tears
-the last one at most. Readers leave a torn line out.
+Every line is one `write` to a file opened for appending: lines of several threads never mix, and a kill truncates at
+most the last one. Readers skip an incomplete line.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
 
 
 def repair_last_line(path: Path) -> None:
-    """End a torn last line, so that the next one starts on its own."""
+    """Terminate an incomplete last line, so that the next entry starts on a new line."""
     with os_errors_as_input_errors(path):
         if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
             with path.open("ab") as file:
@@ -45,7 +45,7 @@ def repair_last_line(path: Path) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, torn ones left out; empty when there is no log."""
+    """The entries of a log, without incomplete lines; empty when there is no log."""
     if not path.exists():
         return []
     lines = []

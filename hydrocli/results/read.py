@@ -91,29 +91,28 @@ class Run:
         """`config.yaml` as plain values, everything resolved; empty where there is none.
 
         Raises:
-            InputError: it cannot be read or is no YAML.
+            InputError: it cannot be read, or is not valid YAML.
         """
         import yaml
 
         try:
             found = yaml.safe_load(self.text(CONFIG))
         except yaml.YAMLError as error:
-            what = f"is no YAML: {str(error).splitlines()[0]}"
-            raise InputError(str(self.folder / CONFIG), what, "Put it back.") from error
+            raise InputError(str(self.folder / CONFIG), "is not valid YAML", "Restore the file.") from error
         return found if isinstance(found, dict) else {}
 
     def text(self, file: str) -> str:
         """A text file of the run, such as `config.yaml`; empty where there is none.
 
         Raises:
-            InputError: it cannot be read or is no text.
+            InputError: it cannot be read, or is not UTF-8.
         """
         path = self.folder / file
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
                 return path.read_text(encoding="utf-8") if path.exists() else ""
         except UnicodeDecodeError as error:
-            raise InputError(str(path), "is no text in UTF-8", "Put it back.") from error
+            raise InputError(str(path), "is not valid UTF-8", "Restore the file.") from error
 
     def has(self, table: str) -> bool:
         """Whether the run has written this table."""
@@ -151,18 +150,20 @@ class Run:
         path = self.folder / table.file
         command = f"Run `hydrocli {table.command} {self.folder}`."
         if not path.exists():
-            raise InputError(str(path), "is not there", command)
+            raise InputError(str(path), "does not exist", command)
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
                 arrow = pq.read_table(path, partitioning=None)
         except pa.ArrowException as error:
-            raise InputError(str(path), f"is broken: {error}", command) from error
+            raise InputError(str(path), "is not a readable Parquet file", command) from error
         found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
         if found.isdecimal() and found != str(RUN_FORMAT):
             raise other_format(path, found)
         lacking = {column.name for column in table.columns} - set(arrow.column_names)
         if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
-            what = f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: not written by this version"
+            what = (
+                f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: it was not written by this version"
+            )
             raise InputError(str(path), what, command)
         return arrow
 
@@ -183,7 +184,9 @@ def read(folder: str | Path, *, unfinished: bool = False) -> Run:
         by = f" by {found.holder}" if found.holder else ""
         ending = f": {found.ending}" if found.ending else ""
         raise InputError(
-            str(folder), f"is not finished, but {found.state}{by}{ending}", "Run `hydrocli calibrate` to continue it."
+            str(folder),
+            f"is not finished (state: {found.state}{by}{ending})",
+            "Run `hydrocli calibrate` to continue it.",
         )
     return Run(folder, read_manifest(folder))
 
@@ -206,7 +209,7 @@ def read_many(pattern: str, table: str) -> pd.DataFrame:
         except InputError as error:
             problems.append(f"{error.where} {error.what}")
     if not tables:
-        raise InputError(pattern, "no run with this table: " + ("; ".join(problems) or "nothing matches"))
+        raise InputError(pattern, "matches no run with this table: " + ("; ".join(problems) or "no folder matches"))
     if problems:
         warnings.warn(f"left out: {'; '.join(problems)}", stacklevel=2)
     together = _frame(pa.concat_tables(tables, promote_options="default"))

@@ -1,8 +1,8 @@
-"""Files that are whole or not there.
+"""Atomic writing of files.
 
-Each is written under a temporary name in the same folder, flushed to the disk and renamed, so that neither a kill nor
-a full disk leaves half a file under a final name. What a killed writer leaves (`.<name>.<token>.partial`) is removed by
-the next owner of the run folder. Errors of the system come out as a sentence with the path.
+Each file is written under a temporary name in the same folder, flushed to the disk and renamed: neither a kill nor a
+full disk leaves an incomplete file. Temporary files of a killed process (`.<name>.<token>.partial`) are removed by the
+next process that locks the run folder. Errors of the operating system become sentences with the path.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ PARTIAL = ".*.partial"
 
 REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",
-    errno.EDQUOT: "Free some space or ask for a larger quota, and run again.",
-    errno.EFBIG: "The limit of file sizes (ulimit -f) or of the file system is too small.",
-    errno.EACCES: "Check who may write there (ls -ld).",
-    errno.EPERM: "Check who may write there (ls -ld).",
-    errno.EROFS: "Choose a folder on a file system that can be written.",
+    errno.EDQUOT: "Free some space or request a larger quota, and run again.",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f), or use another file system.",
+    errno.EACCES: "Check the permissions of the folder (ls -ld).",
+    errno.EPERM: "Check the permissions of the folder (ls -ld).",
+    errno.EROFS: "Choose a folder on a writable file system.",
 }
 
 
 @contextmanager
 def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
-    """Turn errors of the system into an InputError that names the path."""
+    """Convert errors of the operating system to an InputError with the path."""
     try:
         yield
     except OSError as error:
@@ -56,10 +56,10 @@ def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> It
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that becomes `path` when the block ends well, and nothing when it does not.
+    """A binary file that replaces `path` when the block ends without error.
 
     Raises:
-        InputError: disk full, no permission, limit of file size; `path` is then as it was before.
+        InputError: disk full, no permission, limit of file size; `path` is then unchanged.
     """
     # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
@@ -169,7 +169,7 @@ def write_maps(
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed writers left in a run folder; only its owner may."""
+    """Remove temporary files of killed processes from a run folder; its lock must be held."""
     with os_errors_as_input_errors(folder, "cannot be cleaned"):
         for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):

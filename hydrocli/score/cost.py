@@ -27,7 +27,7 @@ from hydrocli.score.signatures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measu
 from hydrocli.score.transforms import transformed, transformed_bar
 
 FEW = 0.1
-"""A gauge with observations in a smaller share of the scored steps is worth a warning."""
+"""Fraction of scored steps with observations below which a gauge causes a warning."""
 
 
 @dataclass(frozen=True)
@@ -261,17 +261,17 @@ def _without(name: str, codes: Sequence[str], found: Sequence[Part | None], shar
     if not any(part is not None and share > 0 for part, share in zip(found, shares, strict=True)):
         raise InputError(
             "objective.terms",
-            f"no calibration gauge has a signature {name} in the calibration period",
-            "Look at the observations and at the options of `signatures`, or take the term off.",
+            f"the signature {name} is not defined at any calibration gauge in the calibration period",
+            "Check the observations and the options of `flood_events`, or remove the term.",
         )
-    return [f"{', '.join(lacking)}: no signature {name} in the calibration period, the term goes on without"] * bool(
-        lacking
-    )
+    return [
+        f"{', '.join(lacking)}: no signature {name} in the calibration period; these gauges are excluded from the term"
+    ] * bool(lacking)
 
 
 def _sparse(codes: Sequence[str], series: Sequence[Floats], steps: int) -> list[str]:
     return [
-        f"gauge {code} has {q.size} observations in the {steps} steps of the calibration period"
+        f"gauge {code} has only {q.size} observations in the {steps} steps of the calibration period"
         for code, q in zip(codes, series, strict=True)
         if q.size < FEW * steps
     ]
@@ -287,7 +287,7 @@ def _refuse_unusable(codes: Sequence[str], series: Sequence[Floats]) -> None:
         raise InputError(
             "gauges.calibration",
             f"discharge in the calibration period: {'; '.join(faults)}",
-            "Leave such gauges out of gauges.calibration, or choose another period.calibration.",
+            "Remove these gauges from gauges.calibration, or choose another period.calibration.",
         )
 
 
@@ -302,6 +302,6 @@ def normalised(codes: Sequence[str], weights: Sequence[float] | None) -> Floats:
         raise ConfigurationError(
             "gauges.weights",
             f"{given.tolist()} for the gauges {', '.join(codes)}",
-            "Give one weight per calibration gauge, none negative and not all 0.",
+            "Set one weight per calibration gauge, not negative and not all 0.",
         )
     return given / np.sum(given)

@@ -151,7 +151,7 @@ def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None
         outcome = calibrate(path, adam, function, should_stop=lambda function=function: function.computed == 1)
         if outcome.results[-1].finished:
             break
-        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Interrupted; run again to continue."
         stops += 1
     assert stops == 17
     assert outcome.bits == whole.bits

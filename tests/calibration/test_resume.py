@@ -64,7 +64,7 @@ def test_stopped_before_every_evaluation_again_and_again(build: Build, tmp_path:
         outcome = calibrate(path, build, function, should_stop=lambda function=function: function.computed == 1)
         if outcome.results[-1].finished:
             break
-        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Interrupted; run again to continue."
         assert function.computed == 1
     assert outcome.bits == whole.bits
     assert all(iteration.replayed for iteration in outcome.history[:-1])

@@ -262,9 +262,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "locked.yaml").symlink_to(tmp_path / "locked.yaml")
     for name, words in (
-        ("none.yaml", "there is no such file"),
-        ("latin.yaml", "is no text in UTF-8"),
-        ("folder", "there is no such file"),
+        ("none.yaml", "does not exist"),
+        ("latin.yaml", "is not valid UTF-8\n  save the file as UTF-8"),
+        ("folder", "does not exist"),
         ("locked.yaml", "cannot be read"),
     ):
         with pytest.raises(HydrocliError, match=words):

@@ -227,7 +227,7 @@ def test_first_guesses_outside_the_bounds_are_refused_all_at_once() -> None:
 
 
 def test_empty_bounds_and_nothing_calibrated_are_refused() -> None:
-    with pytest.raises(Errors, match=r"cp: the bounds \[5, 5\] leave nothing between them"):
+    with pytest.raises(Errors, match=r"cp: the bounds \[5, 5\] are not an interval"):
         Uniform([ParameterSpec("cp", 5.0, 5.0, 5.0)], CELLS)
     with pytest.raises(Errors, match="no parameter is calibrated"):
         Uniform([ParameterSpec("cp", 5.0, 5.0, 5.0, calibrated=False)], CELLS)
