@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEER_DATA := data/smash/Cance/gauge_attributes.csv
 
-.PHONY: run cance test quick check bench clean
+.PHONY: run cance test quick check docs bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run  ## install, then calibrate, validate and look at floods on the embedded sample
@@ -33,6 +33,10 @@ check: $(VENV)/.check  ## style, types, architecture, packaging
 	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel . >/dev/null
 	$(BIN)/python -m pip install --quiet --no-index --no-deps --target build/wheel/installed build/wheel/*.whl
 	cd build/wheel && PYTHONPATH=installed ../../$(BIN)/python -m hydrocli --version
+	cd build/wheel && PYTHONPATH=installed ../../$(BIN)/python -m hydrocli docs tutorial >/dev/null
+
+docs: $(VENV)/.test  ## the generated parts of the pages
+	$(BIN)/python tests/docs/generate.py
 
 bench: $(VENV)/.bench $(PEER_DATA)  ## speed and memory, against smash and JAX in the same run
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)

@@ -248,6 +248,11 @@ def loop(function: Function) -> Function:
     return Compiled(function, cached=True)  # type: ignore[return-value]
 
 
+def exact(function: Function) -> Function:
+    """Compile a function of arrays whose results are those of the interpreted function, bit by bit, on every CPU."""
+    return Compiled(function, cached=True, fastmath=False)  # type: ignore[return-value]
+
+
 def reduction(function: Function) -> Function:
     """Compile a sum over cells; its terms may be added in another, but always the same, order: else it is not SIMD."""
     return Compiled(function, cached=False, fastmath=FLAGS["fastmath"] | {"reassoc"})  # type: ignore[return-value]

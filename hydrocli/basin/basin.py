@@ -1,4 +1,4 @@
-"""What a model needs to know of a place and a time: network, gauges, forcing, observations, descriptors."""
+"""A basin in memory: drainage network, gauges, forcing, observations, descriptors; and its time axis."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from hydrocli.basin.network import DrainageNetwork
 
 Times = NDArray[np.datetime64]
+
+DAY = 86400
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Basin:
         step: length of a step [s].
         precipitation: float32[t, n] [mm/step], NaN where missing; memory-mapped.
         pet: float32[t, n], potential evapotranspiration [mm/step], NaN where missing; memory-mapped.
+        temperature: float32[t, n], of the air, mean of the step [degC], NaN where missing; memory-mapped. None where
+            the configuration gives none.
         discharge: float64[g, t], observed [m3/s], NaN where missing.
         descriptors: float64[n] by name, NaN where the raster has none.
         fingerprint: hash of all inputs.
@@ -58,6 +63,7 @@ class Basin:
     discharge: NDArray[np.float64]
     descriptors: dict[str, NDArray[np.float64]]
     fingerprint: str
+    temperature: NDArray[np.float32] | None = None
 
     @property
     def times(self) -> Times:
@@ -68,3 +74,8 @@ class Basin:
 def stamps(start: np.datetime64, count: int, step: int) -> Times:
     """Ends of `count` steps of `step` seconds after `start`, datetime64[s]."""
     return start.astype("datetime64[s]") + np.arange(1, count + 1) * np.timedelta64(step, "s")
+
+
+def day_of_step(times: Times) -> Times:
+    """Calendar day, datetime64[D], in which the steps that end at the stamps lie: midnight ends the day before."""
+    return (times - np.timedelta64(1, "s")).astype("datetime64[D]")

@@ -1,12 +1,12 @@
-"""What a source holds, told without reading all of it: for a look before a long run.
+"""What a source holds, without reading all of it: for a check before a long run.
 
 Where the basin is in the store already, everything comes from there. Else the network is cut out, the tables are read,
-of the forcing only the names of the files and its first, middle and last raster.
+of the forcing only the times of the fields, and the values of the first, middle and last of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,15 @@ from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import Piece, gaps
-from hydrocli.basin.ingest import (
-    make_domain,
-    make_reader,
-    read_descriptors,
-    uncovered_share,
-)
+from hydrocli.basin.forcing import Making, Piece, make, read_fields
+from hydrocli.basin.ingest import first_readable, make_domain, making_of, points_of, read_descriptors
 from hydrocli.basin.network import DrainageNetwork
-from hydrocli.basin.rasters import RasterReader, quick_opening
-from hydrocli.basin.source import BasinSource, Plan, collecting, fingerprint_of, make_plan
+from hydrocli.basin.readers import Points, Sampler, reader_of
+from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
 from hydrocli.errors import HydrocliError
+
+MOSTLY = 0.5
+"""Share of negative values from which a forcing is suspected of the wrong sign."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,16 @@ class ForcingCoverage:
     """How a forcing covers period and domain.
 
     Attributes:
-        name: precipitation or pet.
-        files: found in the period.
+        name: precipitation, pet or temperature.
+        files: that hold its fields in the period.
         steps: in the period.
         gaps: first and last stamp of each run of steps without files.
         steps_without_files: in all gaps.
         uncovered: share of the active cells outside the rasters.
         missing: share of missing values over steps and cells; None where the forcing is not ingested yet.
+        unit: of the values of the files, and why it is taken for it.
+        label: what the times of the fields mean.
+        lowest, highest: of the values that were looked at, in mm per step or degrees C; None where none was.
     """
 
     name: str
@@ -49,17 +50,21 @@ class ForcingCoverage:
     steps_without_files: int
     uncovered: float
     missing: float | None
+    unit: str
+    label: str
+    lowest: float | None = None
+    highest: float | None = None
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What `hydrocli check` tells of a basin; what could not be found out is None, and why stands in `errors`.
+    """What `hydrocli check` reports of a basin; what could not be found out is None, and `errors` say why.
 
     Attributes:
         network: the domain.
         gauges: on it, with areas asked and found.
         observed_missing: share of missing observations of each gauge in the period, float64[g].
-        forcings: of precipitation and pet.
+        forcings: of precipitation, pet, and temperature where there is one.
         descriptors_missing: by name, share of the cells without a value.
         store: folder of the ingested basin, where there is one.
         notes: sentences worth a warning.
@@ -77,7 +82,7 @@ class Coverage:
 
 
 def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
-    """Look at the files of a source, and at the store in `store_folder` if it has the basin; collects all problems."""
+    """Look at the files of a source, and at the store in `store_folder` if it has the basin; problems are collected."""
     errors: list[HydrocliError] = []
     plan, stored = None, None
     with collecting(errors):
@@ -90,10 +95,14 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
 
 
 def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
-    basin, told = stored.basin, stored.meta["coverage"]
+    basin, found = stored.basin, stored.meta["coverage"]
     forcings = tuple(
-        _forcing(plan, name, pieces, told[name]["uncovered"], told[name]["missing"] / told[name]["values"])
-        for name, pieces in plan.forcings.items()
+        replace(
+            _forcing(plan, name, one, facts["uncovered"], facts["unit"]),
+            missing=facts["missing"] / facts["values"],
+        )
+        for name, one in plan.arrays.items()
+        for facts in [found[name]]
     )
     return Coverage(
         network=basin.network,
@@ -120,37 +129,70 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
             observed = np.isnan(discharge).mean(axis=1)
             notes += silent
     if network and plan:
-        reader = make_reader(source, network)
+        points = points_of(source, network)
         with collecting(errors):
-            fields = read_descriptors(source, reader)
+            fields = read_descriptors(source, points)
             descriptors = {name: float(np.isnan(values).mean()) for name, values in fields.items()}
-        for name, pieces in plan.forcings.items():
+        for one in plan.forcing.passes:
             with collecting(errors):
-                _read_some(reader, pieces)
-                forcings.append(_forcing(plan, name, pieces, uncovered_share(reader, pieces), None))
-    # The plan and the domain may both have stumbled over one table.
+                looked_at, suspicions = _look_at(one, plan, source, points)
+                forcings += looked_at
+                notes += suspicions
+    # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
         network, gauges, observed, tuple(forcings), descriptors, None, tuple(notes), tuple(distinct.values())
     )
 
 
-def _forcing(plan: Plan, name: str, pieces: list[Piece], uncovered: float, missing: float | None) -> ForcingCoverage:
-    runs, times = gaps(pieces), plan.times
+def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tuple[list[ForcingCoverage], list[str]]:
+    """How the arrays of a pass cover domain and period, from the first, middle and last of its pieces with fields.
+
+    Raises:
+        HydrocliError: a unit is not understood, a file is broken, or a value is none of its kind.
+    """
+    with reader_of(one.source).sampler(one.source, points) as sampler:
+        covered, unit = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
+        making, phrase = making_of(one, source, points, unit)
+        values, negative = _sample(one.pieces, sampler, making)
+    suspicions = [
+        f"{one.section}: {share:.0%} of the values looked at are negative, and count as missing: is the sign right?"
+        for share in [negative]
+        if share >= MOSTLY
+    ]
+    found = []
+    for name in one.arrays:
+        entry = _forcing(plan, name, one, 1.0 - float(np.mean(covered)), phrase)
+        if np.isfinite(values[name]).any():
+            entry = replace(entry, lowest=float(np.nanmin(values[name])), highest=float(np.nanmax(values[name])))
+        found.append(entry)
+    return found, suspicions
+
+
+def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict[str, Floats], float]:
+    """Values of the arrays in the first, middle and last piece with fields, and the share of negative ones."""
+    present = [piece for piece in pieces if not piece.is_gap]
+    values: dict[str, list[Floats]] = {name: [] for name in making.arrays}
+    below: list[float] = []
+    for piece in {chosen.first: chosen for chosen in (present[0], present[len(present) // 2], present[-1])}.values():
+        made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
+        for name, (own, shares, negative) in made.items():
+            values[name].append((own if shares is None else shares * own).ravel())
+            if shares is not None:
+                below.append(float(negative.mean()))
+    return {name: np.concatenate(own) for name, own in values.items()}, float(np.mean(below or [0.0]))
+
+
+def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str) -> ForcingCoverage:
+    runs, times = one.gaps(name), plan.times
     return ForcingCoverage(
         name=name,
-        files=len({path for piece in pieces for path in piece.files if path}),
+        files=len(one.paths),
         steps=len(times),
         gaps=tuple((times[low], times[high - 1]) for low, high in runs),
         steps_without_files=sum(high - low for low, high in runs),
         uncovered=uncovered,
-        missing=missing,
+        missing=None,
+        unit=unit,
+        label=one.label,
     )
-
-
-def _read_some(reader: RasterReader, pieces: list[Piece]) -> None:
-    """Read the first, middle and last raster: broken ones and wrong grids show early."""
-    paths = [path for piece in pieces for path in piece.files if path]
-    with quick_opening():
-        for path in (paths[0], paths[len(paths) // 2], paths[-1]):
-            reader.read(path)

@@ -4,7 +4,8 @@
 a value per step, negative where missing. A file is that of a gauge when the code stands in its name between characters
 that are neither letters nor digits. A blank line is a step without observation.
 
-`tidy`: one table for all gauges, see `hydrocli.basin.tidy`.
+`tidy`: one table for all gauges, CSV or Parquet, with the columns gauge, time, discharge; times without zone are UTC,
+negative values are missing, other columns are left out. Formats as in `hydrocli.basin.tables`.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times
+from hydrocli.basin.tables import MISSING, Columns, number, read_columns, read_text
 from hydrocli.errors import Errors, HydrocliError, InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 WHERE = "gauges.discharge.path"
-MISSING = {"", "na", "nan", "null"}
-"""Marks of missing values, in small letters."""
+FORMATS = ("smash", "tidy")
+COLUMNS = ("gauge", "time", "discharge")
 _SEPARATORS = " \t,;\"'"
 
 
@@ -64,17 +70,15 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         step: of the stamps [s].
 
     Returns:
-        float64[g, t] [m3/s], and sentences about gauges that have no observation in the period.
+        float64[g, t] [m3/s], NaN where missing, and sentences worth a warning.
 
     Raises:
         Errors: for every broken file, together.
     """
     discharge = np.full((len(codes), len(times)), np.nan)
+    notes = []
     if files.format == "tidy":
-        # Only this format needs pandas, which takes as long to import as all the rest of this room.
-        from hydrocli.basin.tidy import read_tidy
-
-        read_tidy(files.paths[0], codes, times, discharge)
+        notes = _read_tidy(Path(files.paths[0]), codes, times, discharge)
     else:
         errors: list[HydrocliError] = []
         for series, path in zip(discharge, files.paths, strict=True):
@@ -85,10 +89,9 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
                 errors.append(error)
         if errors:
             raise Errors(errors)
-    notes = []
     if any(files.paths):
         empty = np.isnan(discharge).all(axis=1)
-        notes = [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
+        notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
     return discharge, notes
 
 
@@ -105,12 +108,7 @@ def _file_of(code: str, candidates: list[str]) -> str:
 
 def _read_column(path: str, times: Times, step: int, series: Floats) -> None:
     """Write into `series` [t] what a one-column file holds at `times`."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(path, "does not exist any more") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read ({error})") from error
+    lines = read_text(Path(path)).splitlines()
     header = next((i for i, line in enumerate(lines) if line.strip(_SEPARATORS)), None)
     if header is None:
         return
@@ -140,16 +138,16 @@ def _numbers(path: str, lines: list[str], first_line: int) -> Floats:
     return values
 
 
-def _odd_number(path: str, line: str, number: int) -> float:
+def _odd_number(path: str, line: str, line_number: int) -> float:
     """A line that is not simply a number: blank, a mark of a missing value, or with separators around it."""
     text = line.strip(_SEPARATORS)
     if text.lower() in MISSING:
         return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        remedy = "One number per line, with a decimal point; negative or blank where missing."
-        raise InputError(f"{path}:{number}", f"{line.strip()!r} is not a discharge", remedy) from None
+    value = number(text)
+    if value is None:
+        remedy = "Write one number per line; negative or blank where missing."
+        raise InputError(f"{path}:{line_number}", f"{line.strip()!r} is not a discharge", remedy)
+    return value
 
 
 def _date(path: str, line: int, text: str) -> np.datetime64:
@@ -162,3 +160,70 @@ def _date(path: str, line: int, text: str) -> np.datetime64:
             pass
     what = f"{text!r} is not the date of the first value"
     raise InputError(f"{path}:{line + 1}", what, "Write it as 201409150100, or 20140915 for daily values.")
+
+
+def _read_tidy(path: Path, codes: Sequence[str], times: Times, discharge: Floats) -> list[str]:
+    """Write into `discharge` [g, t] what a table holds of the gauges at `times`; gives sentences worth a warning.
+
+    Raises:
+        InputError: for what is no number or time, two values of a gauge at one time, times between the stamps.
+    """
+    table = read_columns(path, COLUMNS, "gauge,time,discharge")
+    notes = [f"{path}: columns that are not read: {', '.join(table.others)}"] if table.others else []
+    frame = table.frame
+    frame["gauge"] = frame["gauge"].astype("string").str.strip()
+    wanted = frame[frame["gauge"].isin(codes)]
+    if wanted.empty:
+        there = ", ".join(frame["gauge"].dropna().unique().tolist()[:5])
+        return [*notes, f"{path} has none of the gauges; it has {there or 'no row'}"]
+    when = _utc_times(table, wanted["time"])
+    values = _discharges(table, wanted["discharge"])
+    keys = wanted[["gauge"]].assign(time=when)
+    repeated = keys[keys.duplicated().to_numpy()]
+    if len(repeated):
+        row = repeated.iloc[0]
+        what = f"gauge {row['gauge']} has two values at {row['time']} ({len(repeated)} duplicates)"
+        raise InputError(table.where(repeated.index[0]), what, "Keep one.")
+    within = (when >= times[0]) & (when <= times[-1])
+    place = np.searchsorted(times, when[within])
+    stray = np.flatnonzero(times[place] != when[within])
+    if stray.size:
+        what = f"has a value at {when[within][stray[0]]}, which is no stamp of the step"
+        where = table.where(wanted.index[within][stray[0]])
+        raise InputError(where, what, "Bring the series to the step of the model first.")
+    number_of = {code: g for g, code in enumerate(codes)}
+    gauge = wanted["gauge"][within].map(number_of).to_numpy(np.int64)
+    discharge[gauge, place] = np.where(values[within] < 0, np.nan, values[within])
+    return notes
+
+
+def _utc_times(table: Columns, column: pd.Series[str]) -> Times:
+    """Times of a column in UTC, datetime64[s]."""
+    import pandas as pd
+
+    is_text = pd.api.types.is_string_dtype(column)
+    text = column.str.strip() if is_text else column
+    utc = pd.to_datetime(text, utc=True, format="ISO8601" if is_text else None, errors="coerce").dt.tz_localize(None)
+    if utc.isna().any():
+        row, found = column.index[utc.isna()][0], column[utc.isna()].iloc[0]
+        is_empty = pd.isna(found) or not str(found).strip()
+        what = "has no time" if is_empty else f"invalid time stamp {str(found)!r}"
+        raise InputError(table.where(row), what, "Use ISO 8601, for example 2014-09-15T01:00Z.")
+    return utc.to_numpy("datetime64[s]")
+
+
+def _discharges(table: Columns, column: pd.Series[str]) -> Floats:
+    """Numbers of a column, with decimal points or commas, NaN where missing."""
+    import pandas as pd
+
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    text = column.astype("string").str.strip().str.lower().fillna("")
+    odd = np.flatnonzero((np.isnan(values) & ~text.isin(MISSING).to_numpy(bool)) | np.isinf(values))
+    if odd.size:
+        is_decimal_comma = text.iloc[odd].str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
+        commas, odd = odd[is_decimal_comma], odd[~is_decimal_comma]
+        values[commas] = text.iloc[commas].str.replace(",", ".", regex=False).astype(np.float64)
+    if odd.size:
+        remedy = "Write a number, or leave it empty where missing."
+        raise InputError(table.where(column.index[odd[0]]), f"{str(column.iloc[odd[0]])!r} is not a discharge", remedy)
+    return values

@@ -1,12 +1,14 @@
-"""Forcing: from archives of rasters to arrays [t, n], with the files that each step needs planned beforehand.
+"""Forcing: from archives of fields to arrays [t, n], with the fields that each step needs planned beforehand.
 
-A plan is a list of pieces. A piece is a run of steps that share their files: one step and its file of rain; the steps
-of a day and the file of that day. Gaps are pieces without files. Pieces are independent, so that any number of
+A plan is a list of pieces. A piece is a run of steps that share their fields: one step and its field of rain; the steps
+of a day and the fields of that day. Gaps are pieces without fields. Pieces are independent, so that any number of
 processes may work on them, each with no more than a few rows in memory.
 
-Days and stamps. A value belongs to the step that ENDS at its stamp. A daily file belongs to the day in its name: with
+Days and stamps. A value belongs to the step that ENDS at its stamp. A daily field belongs to the day in its name: with
 steps shorter than a day it is split over the steps that lie in that day, with a daily step it serves the stamp of that
-date, like a daily file of rain. Temperatures of each hour are averaged over the steps of a calendar day.
+date, like a daily field of rain. A field whose file states the interval (CF bounds) belongs to the day of that interval.
+Temperatures: a daily one holds for all steps of its day; of several per day, a step has the mean of those that lie in
+it, or, where they are coarser than the step, the one whose interval holds it. Oudin's formula has the mean of the day.
 """
 
 from __future__ import annotations
@@ -14,182 +16,243 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
-from hydrocli.basin.archive import Archive
-from hydrocli.basin.basin import Times
-from hydrocli.basin.pet import day_of_step, extraterrestrial_radiation, oudin, shares_of_day
-from hydrocli.basin.rasters import RasterReader, quick_opening
+from hydrocli.basin.basin import DAY, Times, day_of_step
+from hydrocli.basin.pet import extraterrestrial_radiation, oudin, shares_of_day
+from hydrocli.basin.readers import Archive, Layer, Sampler, UnreadableError
+from hydrocli.basin.units import Conversion
 from hydrocli.errors import InputError
 
-DayFiles = Callable[[np.datetime64], tuple[str, ...]]
-"""The files of a calendar day, '' in the place of each absent one."""
 BATCH = 256
 """Pieces that a process takes at a time: each time it decodes the georeferences anew."""
 WORTH_A_PROCESS = 2000
-"""Files: to start a process takes as long as reading some thousand small ones."""
-WETTEST = 2000.0
-"""mm: above it a value is no rain, nor evapotranspiration (the record of a day is 1825 mm, La Reunion 1966)."""
-HOTTEST = 100.0
+"""Fields: to start a process takes as long as reading some thousand small ones."""
+
+Layers = tuple[Layer | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Steps first, first + 1 ...: `shares` of one field that is the mean of `files` (absent: '') or its function."""
+class Piece(NamedTuple):
+    """Steps first, first + 1 ... that share their fields.
+
+    Attributes:
+        first: number of the first step.
+        layers: fields of the piece, None in the place of each absent one.
+        shares: of an amount of the piece, for each step.
+        day: calendar day, or stamp of the step.
+        parts: for each step, places in `layers` of the fields that make its temperature; empty for amounts.
+        expected: number of fields that make a temperature where none is absent.
+    """
 
     first: int
+    layers: Layers
     shares: tuple[float, ...]
-    files: tuple[str, ...]
     day: np.datetime64
+    parts: tuple[tuple[int, ...], ...] = ()
+    expected: int = 1
 
     @property
     def is_gap(self) -> bool:
-        """Whether too few files are there: less than half of a day's."""
-        return 2 * sum(map(bool, self.files)) < max(len(self.files), 1)
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """From the values of files to mm: factor * value + offset, then Oudin's formula where there are latitudes [n]."""
-
-    factor: float = 1.0
-    offset: float = 0.0
-    latitude: Floats | None = None
-
-    def apply(self, values: Floats, piece: Piece) -> Floats:
-        """Millimetres per step or day of the piece, NaN where missing (negative amounts are missing)."""
-        values = self.factor * values + self.offset
-        if self.latitude is None:
-            if np.any(values > WETTEST):
-                what = f"has {np.nanmax(values):.6g} mm in a step, more than was ever measured in a day"
-                raise InputError(piece.files[0], what, "Are the factor and the nodata value of the files right?")
-            return values
-        if np.any(values > HOTTEST):
-            what = f"has a temperature of {np.nanmax(values):.6g}, degrees C are expected"
-            raise InputError(piece.files[0], what, "Kelvin need `add_offset: -273.15`.")
-        return oudin(values, extraterrestrial_radiation(self.latitude, piece.day))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What was found while reading: values (steps times cells), missing ones, and negative ones among these."""
-
-    values: int = 0
-    missing: int = 0
-    negative: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.values + other.values, self.missing + other.missing, self.negative + other.negative)
-
-    def times(self, steps: int) -> Counts:
-        """Of so many steps that are all alike."""
-        return Counts(self.values * steps, self.missing * steps, self.negative * steps)
+        """Whether too few fields are there: less than half of a day's."""
+        return 2 * sum(layer is not None for layer in self.layers) < max(len(self.layers), 1)
 
 
 def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[Piece]:
-    """One file per step: rain, or evapotranspiration of each step.
+    """One field per step: rain, or evapotranspiration of each step.
 
     Raises:
         InputError: when the archive has another step: a part of the rain would be lost, or most steps be missing.
     """
     present = _by_stamp(archive, times, step, where)
-    return [Piece(i, (1.0,), (path,), times[i]) for i, path in enumerate(present)]
+    return [Piece(i, (layer,), (1.0,), times[i]) for i, layer in enumerate(present)]
 
 
-def plan_by_day(files: DayFiles, days: Times, times: Times, step: int) -> list[Piece]:
-    """One field per day, made from the files of that day, shared out over its steps; `days` holds the day of each."""
-    shares = shares_of_day(times, step)
-    first = np.flatnonzero(np.concatenate([[True], days[1:] != days[:-1]]))
-    ends = [*first[1:].tolist(), len(times)]
+def plan_climatology(days: Mapping[str, Layer], times: Times, step: int) -> list[Piece]:
+    """One field per day from those of the days of the year 'mmdd'; 28 February stands in for an absent 29."""
+    if "0229" not in days and "0228" in days:
+        days = {**days, "0229": days["0228"]}
+    labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
     return [
-        Piece(low, tuple(shares[low:high].tolist()), files(days[low]), days[low])
-        for low, high in zip(first.tolist(), ends, strict=True)
+        Piece(low, (days.get(str(day)[5:7] + str(day)[8:10]),), shares, day)
+        for low, _, shares, day in _runs_of_days(labels, times, step)
     ]
 
 
-def interannual_files(files: dict[str, str]) -> DayFiles:
-    """Files of a day from those of the days of the year 'mmdd'; 28 February stands in for an absent 29."""
-    if "0229" not in files and "0228" in files:
-        files = {**files, "0229": files["0228"]}
-    return lambda day: (files.get(str(day)[5:7] + str(day)[8:10], ""),)
+def plan_by_day(archive: Archive, times: Times, step: int) -> list[Piece]:
+    """The fields of each day: one that is split over its steps, or several that are averaged.
+
+    Args:
+        archive: of amounts per day, or of temperatures.
+        times: stamps of the steps [t].
+        step: [s].
+    """
+    if archive.is_daily:
+        by_label = step == DAY and not archive.has_bounds
+        labels = times.astype("datetime64[D]") if by_label else day_of_step(times)
+        days = day_of_step(archive.times) if archive.has_bounds else archive.times.astype("datetime64[D]")
+        layers = dict(zip(days.tolist(), archive.layers, strict=True))
+        return [
+            Piece(low, (layers.get(day.item()),), shares, day, ((0,),) * (end - low))
+            for low, end, shares, day in _runs_of_days(labels, times, step)
+        ]
+    return _plan_means_of_days(archive, times, step)
 
 
-def daily_files(archive: Archive) -> DayFiles:
-    """Files of a day from an archive of one file per day."""
-    by_day = dict(zip(archive.times.astype("datetime64[D]").tolist(), archive.paths, strict=True))
-    return lambda day: (by_day.get(day.item(), ""),)
+def _runs_of_days(
+    labels: Times, times: Times, step: int
+) -> Iterator[tuple[int, int, tuple[float, ...], np.datetime64]]:
+    """First step, one past the last, shares of a day's amount and day of each run of steps of one day."""
+    shares = shares_of_day(times, step)
+    first = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
+    for low, end in zip(first.tolist(), [*first[1:].tolist(), len(times)], strict=True):
+        yield low, end, tuple(shares[low:end].tolist()), labels[low]
 
 
-def subdaily_files(archive: Archive) -> DayFiles:
-    """Files of a day from an archive of several per day: all steps that lie in the day, '' for each absent one."""
+def _plan_means_of_days(archive: Archive, times: Times, step: int) -> list[Piece]:
+    """Days of an archive of several fields per day."""
     days = day_of_step(archive.times)
     per_day = int(np.unique(days, return_counts=True)[1].max())
+    spacing = int(np.diff(archive.times).min().astype(int))
+    pieces = []
+    for low, end, shares, day in _runs_of_days(day_of_step(times), times, step):
+        first, last = np.searchsorted(days, day), np.searchsorted(days, day, side="right")
+        absent = (None,) * (per_day - int(last - first))
+        parts = _parts(archive.times[first:last], times[low:end], step, spacing)
+        pieces.append(Piece(low, archive.layers[first:last] + absent, shares, day, parts, max(1, step // spacing)))
+    return pieces
 
-    def files(day: np.datetime64) -> tuple[str, ...]:
-        low, high = np.searchsorted(days, day), np.searchsorted(days, day, side="right")
-        return archive.paths[low:high] + ("",) * (per_day - int(high - low))
 
-    return files
+def _parts(found: Times, stamps: Times, step: int, spacing: int) -> tuple[tuple[int, ...], ...]:
+    """For each step, which of the fields of its day make its temperature; see the module."""
+    offsets = (found - stamps[:, None]).astype(np.int64)  # [step, field] in seconds
+    inside = (offsets > -step) & (offsets <= 0)
+    if spacing > step:
+        inside = (offsets >= 0) & (offsets < spacing)
+    return tuple(tuple(np.flatnonzero(row).tolist()) for row in inside)
+
+
+def gaps(pieces: Iterable[Piece], *, of_temperature: bool = False) -> list[tuple[int, int]]:
+    """Runs of steps without fields: first, one past the last."""
+    runs: list[tuple[int, int]] = []
+    for piece in pieces:
+        for first, end in _gaps_of(piece, of_temperature):
+            start = runs.pop()[0] if runs and runs[-1][1] == first else first
+            runs.append((start, end))
+    return runs
+
+
+def _gaps_of(piece: Piece, of_temperature: bool) -> Iterator[tuple[int, int]]:
+    if not of_temperature:
+        if piece.is_gap:
+            yield piece.first, piece.first + len(piece.shares)
+        return
+    for step, part in enumerate(piece.parts, start=piece.first):
+        if not any(piece.layers[number] is not None for number in part):
+            yield step, step + 1
 
 
 @dataclass(frozen=True)
 class Target:
-    """A `.npy` file float32[t, k], which must exist, for k of the n cells that are read."""
+    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which must exist, for k of the n points."""
 
-    path: Path
+    paths: Mapping[str, Path]
     cells: Integers | slice
+
+
+@dataclass(frozen=True)
+class Making:
+    """What is made of the fields of a piece: arrays by name.
+
+    Attributes:
+        arrays: of `precipitation`, `pet`, `temperature`: which are wanted.
+        conversion: from the values of the files.
+        latitude: [n] degrees, for pet by Oudin's formula from temperatures; None where the fields are amounts.
+        unreadable_as_missing: whether a broken file counts as a missing one instead of ending the work.
+    """
+
+    arrays: tuple[str, ...]
+    conversion: Conversion
+    latitude: Floats | None = None
+    unreadable_as_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was found while reading.
+
+    Attributes:
+        values: steps times cells.
+        missing: among these.
+        negative: among the missing.
+        first_missing: number of the first step with a missing value; -1 where there is none.
+    """
+
+    values: int = 0
+    missing: int = 0
+    negative: int = 0
+    first_missing: int = -1
+
+    def __add__(self, other: Counts) -> Counts:
+        first = self.first_missing if self.first_missing >= 0 else other.first_missing
+        return Counts(self.values + other.values, self.missing + other.missing, self.negative + other.negative, first)
+
+
+Totals = list[dict[str, Counts]]
+"""Counts by array, for each target."""
 
 
 def fill(
     targets: Sequence[Target],
     pieces: Sequence[Piece],
-    reader: RasterReader,
-    conversion: Conversion,
+    sampler: Sampler,
+    making: Making,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Counts]:
-    """Read the files of all pieces once, into every target; gives what was found for each.
+) -> Totals:
+    """Read the fields of all pieces once, into every target.
+
+    Args:
+        targets: basins.
+        pieces: of the plan.
+        sampler: at the n points of all basins.
+        making: what is made of the fields.
+        workers: processes.
+        progress: called with the pieces done and all pieces.
+
+    Returns:
+        For each target what was found, by array.
 
     Raises:
         InputError: for the first file that cannot be read.
     """
     batches = [tuple(pieces[i : i + BATCH]) for i in range(0, len(pieces), BATCH)]
-    task = partial(_fill_batch, targets, reader, conversion)
-    processes = min(workers, sum(len(piece.files) for piece in pieces) // WORTH_A_PROCESS)
-    totals, done = [Counts() for _ in targets], 0
+    task = partial(_fill_batch, targets, sampler, making)
+    processes = min(workers, sum(len(piece.layers) for piece in pieces) // WORTH_A_PROCESS)
+    totals, done = [dict.fromkeys(making.arrays, Counts()) for _ in targets], 0
     for batch, counts in zip(batches, _run(task, batches, processes), strict=True):
-        totals = [total + more for total, more in zip(totals, counts, strict=True)]
+        totals = [
+            {name: total[name] + more[name] for name in total} for total, more in zip(totals, counts, strict=True)
+        ]
         done += len(batch)
         if progress:
             progress(done, len(pieces))
     return totals
 
 
-def gaps(pieces: Iterable[Piece]) -> list[tuple[int, int]]:
-    """Runs of steps without files: first, one past the last."""
-    runs: list[tuple[int, int]] = []
-    for piece in pieces:
-        if piece.is_gap:
-            first, end = piece.first, piece.first + len(piece.shares)
-            if runs and runs[-1][1] == first:
-                first = runs.pop()[0]
-            runs.append((first, end))
-    return runs
-
-
 def _run(
-    task: Callable[[tuple[Piece, ...]], list[Counts]], batches: list[tuple[Piece, ...]], processes: int
-) -> Iterator[list[Counts]]:
+    task: Callable[[tuple[Piece, ...]], Totals], batches: list[tuple[Piece, ...]], processes: int
+) -> Iterator[Totals]:
     if processes < 2:
         yield from map(task, batches)
         return
@@ -203,7 +266,7 @@ def _run(
 
 
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it does: a killed one cannot tell its workers to."""
+    """Leave Ctrl-C to the parent, and end when it does: a killed one cannot end its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_wait_for_parent, daemon=True).start()
 
@@ -215,36 +278,78 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _fill_batch(
-    targets: Sequence[Target], reader: RasterReader, conversion: Conversion, pieces: tuple[Piece, ...]
-) -> list[Counts]:
-    rows = [np.load(target.path, mmap_mode="r+") for target in targets]
-    counts = [Counts() for _ in targets]
-    with quick_opening():
+def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Totals:
+    rows = [{name: np.load(target.paths[name], mmap_mode="r+") for name in making.arrays} for target in targets]
+    totals = [dict.fromkeys(making.arrays, Counts()) for _ in targets]
+    with sampler:
         for piece in pieces:
-            field, below = _field(piece, reader, conversion)
-            end, shares = piece.first + len(piece.shares), np.array(piece.shares)[:, None]
-            for number, target in enumerate(targets):
-                here = field[target.cells]
-                rows[number][piece.first : end] = shares * here
-                missing, negative = np.isnan(here).sum(), below[target.cells].sum()
-                counts[number] += Counts(here.size, int(missing), int(negative)).times(len(piece.shares))
-    return counts
+            made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
+            end = piece.first + len(piece.shares)
+            for target, own, total in zip(targets, rows, totals, strict=True):
+                for name, (values, shares, below) in made.items():
+                    here = values[:, target.cells]
+                    own[name][piece.first : end] = here if shares is None else shares * here
+                    repeats = len(piece.shares) // len(here)
+                    absent, negative = np.isnan(here), int(below[target.cells].sum())
+                    missing = int(absent.sum())
+                    first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
+                    total[name] += Counts(here.size * repeats, missing * repeats, negative * repeats, first)
+    return totals
 
 
-def _field(piece: Piece, reader: RasterReader, conversion: Conversion) -> tuple[Floats, NDArray[np.bool_]]:
-    """The field of a piece [n], and where in it negative values became missing."""
-    if piece.is_gap:
-        return np.full(len(reader.x), np.nan), np.zeros(len(reader.x), bool)
-    fields = [reader.read(path) for path in piece.files if path]
-    if len(fields) > 1:
-        values = _mean(np.stack(fields), len(piece.files))
-    else:
-        values = fields[0]
-    values = conversion.apply(values, piece)
-    below = values < 0
-    values[below] = np.nan
-    return values, below
+def read_fields(piece: Piece, sampler: Sampler, unreadable_as_missing: bool = False) -> Floats:
+    """The fields of a piece as the files have them, float64[k, n]; NaN for absent ones.
+
+    Raises:
+        InputError: see `Sampler.read`; of unreadable files unless they count as missing.
+    """
+    fields: list[Floats | None] = []
+    for layer in piece.layers:
+        try:
+            fields.append(sampler.read(layer) if layer is not None else None)
+        except UnreadableError:
+            if not unreadable_as_missing:
+                raise
+            fields.append(None)
+    absent = np.full(len(sampler.points), np.nan)
+    return np.stack([absent if field is None else field for field in fields])
+
+
+Made = dict[str, tuple[Floats, Floats | None, NDArray[np.bool_]]]
+"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, and where they were negative [n]."""
+
+
+def make(piece: Piece, fields: Floats, making: Making) -> Made:
+    """Arrays of the steps of a piece from its fields [k, n].
+
+    Raises:
+        InputError: a value is no rain, evapotranspiration or temperature.
+    """
+    made: Made = {}
+    path = next((layer.path for layer in piece.layers if layer is not None), "")
+    shares = np.array(piece.shares)[:, None]
+    for name in making.arrays:
+        if name == "temperature":
+            values = _temperatures(piece, fields, making, path)
+            made[name] = values, None, np.zeros(values.shape[1], bool)
+            continue
+        if piece.is_gap:
+            values = np.full(fields.shape[1], np.nan)
+        else:
+            values = making.conversion.apply(fields[0] if len(fields) == 1 else _mean(fields, len(fields)), path)
+            if making.latitude is not None:
+                values = oudin(values, extraterrestrial_radiation(making.latitude, piece.day))
+        below = values < 0
+        values[below] = np.nan
+        made[name] = values[None], shares, below
+    return made
+
+
+def _temperatures(piece: Piece, fields: Floats, making: Making, path: str) -> Floats:
+    """Temperatures [1 or steps, n]; one row where all steps have the same."""
+    parts = piece.parts[:1] if len(set(piece.parts)) == 1 else piece.parts
+    rows = [_mean(fields[list(part)], piece.expected) for part in parts]
+    return making.conversion.apply(np.stack(rows), path)
 
 
 def _mean(fields: Floats, expected: int) -> Floats:
@@ -254,19 +359,20 @@ def _mean(fields: Floats, expected: int) -> Floats:
     return np.where(2 * count >= expected, total / np.maximum(count, 1), math.nan)
 
 
-def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[str]:
-    """File of each stamp, '' where there is none."""
-    paths = [""] * len(times)
+def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[Layer | None]:
+    """Field of each stamp, None where there is none."""
+    layers: list[Layer | None] = [None] * len(times)
     part = archive.between(times[0] - np.timedelta64(step - 1, "s"), times[-1])
     place = np.searchsorted(times, part.times)
     remedy = "Bring the archive to the step, or set `period.step` to that of the archive."
     stray = np.flatnonzero(times[place] != part.times)
     if stray.size:
-        example = os.path.basename(part.paths[stray[0]])  # noqa: PTH119 - the name only
-        raise InputError(where, f"{stray.size} files lie between the stamps of the steps, first {example}", remedy)
-    # Three files tell a coarser archive from two that happen to be left of a gap.
+        number = int(stray[0])
+        example = f"{os.path.basename(part.layers[number].path)} ({part.times[number]})"  # noqa: PTH119 - the name only
+        raise InputError(where, f"{stray.size} fields lie between the stamps of the steps, first {example}", remedy)
+    # Three fields tell a coarser archive from two that happen to be left of a gap.
     if len(place) > 2 and np.diff(place).min() > 1:
-        raise InputError(where, f"has a file at every {np.diff(place).min()} steps at most", remedy)
-    for i, path in zip(place, part.paths, strict=True):
-        paths[i] = path
-    return paths
+        raise InputError(where, f"has a field at every {np.diff(place).min()} steps at most", remedy)
+    for i, layer in zip(place, part.layers, strict=True):
+        layers[i] = layer
+    return layers

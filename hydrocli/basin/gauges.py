@@ -1,4 +1,4 @@
-"""The table of gauges, and the cell of the drainage network at which each stands.
+"""The table of gauges, and the cell of the drainage network on which each is.
 
 The coordinates of a gauge seldom fall on the very cell of its river. Its cell is the one, among that of its coordinates
 and the eight around it, whose drained area is nearest to the area of the table.
@@ -6,11 +6,9 @@ and the eight around it, whose drained area is nearest to the area of the table.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import Drainage, DrainageNetwork
+from hydrocli.basin.tables import read_table
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 COLUMNS = ("code", "x", "y", "area")
@@ -28,16 +27,29 @@ SQUARE_KILOMETRE = 1e6
 
 @dataclass(frozen=True)
 class GaugeTable:
-    """Rows of the table: code, coordinates float64[g], drained area float64[g] [m2]."""
+    """Rows of the table.
+
+    Attributes:
+        path: of the table.
+        code: name of each gauge.
+        x, y: float64[g], coordinates.
+        area: float64[g], drained area [m2].
+        crs: of the coordinates, where the table states one (that of a GeoPackage of points); else empty.
+    """
 
     path: Path
     code: tuple[str, ...]
     x: Floats
     y: Floats
     area: Floats
+    crs: str = ""
 
     def select(self, codes: Sequence[str], where: str = "gauges") -> GaugeTable:
-        """The rows of `codes`, in their order; all rows where there is none."""
+        """The rows of `codes`, in their order; all rows where `codes` is empty.
+
+        Raises:
+            Errors: for every code that the table lacks.
+        """
         if not codes:
             return self
         errors: list[HydrocliError] = []
@@ -49,61 +61,49 @@ class GaugeTable:
         if errors:
             raise Errors(errors)
         index = [self.code.index(code) for code in codes]
-        return GaugeTable(self.path, tuple(codes), self.x[index], self.y[index], self.area[index])
+        return GaugeTable(self.path, tuple(codes), self.x[index], self.y[index], self.area[index], self.crs)
 
 
-def read_table(path: Path) -> GaugeTable:
-    """Read a CSV with the columns code, x, y, area [km2]; others are left out.
+def read_gauges(path: Path) -> GaugeTable:
+    """Read a table with the columns code, x, y, area [km2] in any order; others are left out.
 
-    Columns are separated by commas, semicolons or tabs (the header tells), numbers have a decimal point; blanks around
-    values, blank lines, quotes and a byte order mark are harmless.
+    Formats as in `hydrocli.basin.tables`. Where a GeoPackage or Shapefile of points has no columns x and y, its
+    geometry has them.
+
+    Raises:
+        Errors: everything wrong with the table, together.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("gauges.table", f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("gauges.table", f"{path} cannot be read ({error})") from error
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=header.count)
-    lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if any(cell.strip() for cell in row)]
-    names = [name.lower() for name in rows[0][1]] if rows else []
-    absent = [name for name in COLUMNS if name not in names]
-    if absent:
-        raise InputError(str(path), f"has no column {', '.join(absent)}", "Its first line must be: code,x,y,area")
-    return _table(path, [(line, [*row, *[""] * len(names)]) for line, row in rows[1:]], names)
-
-
-def _table(path: Path, rows: list[tuple[int, list[str]]], names: list[str]) -> GaugeTable:
-    code_column, *number_columns = (names.index(name) for name in COLUMNS)
-    codes = tuple(row[code_column] for _, row in rows)
+    table = read_table(path, "gauges.table")
+    rows = [{name.lower(): value for name, value in row.items()} for row in table.rows]
+    table = replace(table, names=tuple(name.lower() for name in table.names), rows=rows)
+    has_points = table.x is not None and not {"x", "y"} <= set(table.names)
+    table.require([name for name in COLUMNS if not (has_points and name in ("x", "y"))], "code,x,y,area")
     errors: list[HydrocliError] = []
-    numbers = np.full((len(rows), len(number_columns)), np.nan)
-    for i, (line, row) in enumerate(rows):
-        for j, column in enumerate(number_columns):
-            try:
-                numbers[i, j] = float(row[column])
-            except ValueError:
-                errors.append(InputError(f"{path}:{line}", f"{names[column]} is {row[column]!r}, not a number"))
-        if not codes[i]:
-            errors.append(InputError(f"{path}:{line}", "has no gauge code"))
-        elif not np.all(np.isfinite(numbers[i])) or numbers[i, 2] <= 0:
-            errors.append(InputError(f"{path}:{line}", f"gauge {codes[i]} needs finite x and y and an area above 0"))
+    x, y = (table.x, table.y) if has_points else (table.numbers(name, errors) for name in ("x", "y"))
+    area = table.numbers("area", errors)
+    assert x is not None
+    assert y is not None
+    reported = {error.where for error in errors}
+    codes = tuple("" if row["code"] is None else str(row["code"]) for row in rows)
+    for i, code in enumerate(codes):
+        if not code:
+            errors.append(InputError(table.where(i), "has no gauge code", "Give each gauge a code."))
+        elif table.where(i) not in reported and not (np.isfinite([x[i], y[i], area[i]]).all() and area[i] > 0):
+            what = f"gauge {code} needs finite x and y and an area above 0"
+            errors.append(InputError(table.where(i), what, "Correct the row, or remove it."))
     for code, times in Counter(codes).items():
         if code and times > 1:
-            errors.append(InputError(str(path), f"gauge {code} stands there {times} times", "Keep one."))
+            errors.append(InputError(str(path), f"gauge {code} is listed {times} times", "Keep one row."))
     if not rows:
         errors.append(InputError(str(path), "has no gauge"))
     if errors:
         raise Errors(errors)
-    x, y, area = numbers.T
-    return GaugeTable(path, codes, x, y, area * SQUARE_KILOMETRE)
+    return GaugeTable(path, codes, x, y, area * SQUARE_KILOMETRE, table.crs if has_points else "")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the gauges of a table stand in a raster.
+    """Where the gauges of a table are in a raster.
 
     Attributes:
         table: the gauges.
@@ -128,11 +128,11 @@ class Placement:
         return Gauges(self.table.code, cell, x, y, self.table.area, self.area_found)
 
     def shared_cells(self) -> list[str]:
-        """Sentences about gauges that stand on one cell: allowed, but rarely meant."""
+        """Sentences about gauges on one cell: allowed, but rarely meant."""
         groups: dict[tuple[int, int], list[str]] = {}
         for code, *cell in zip(self.table.code, self.row.tolist(), self.column.tolist(), strict=True):
             groups.setdefault((cell[0], cell[1]), []).append(code)
-        return [f"gauges {', '.join(codes)} stand on the same cell" for codes in groups.values() if len(codes) > 1]
+        return [f"gauges {', '.join(codes)} are on the same cell" for codes in groups.values() if len(codes) > 1]
 
 
 def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | None = None) -> Placement:
@@ -142,11 +142,11 @@ def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | No
         table: gauges asked for.
         drainage: the raster of flow directions.
         tolerance: largest relative difference between the area found and the one asked.
-        crs: of the coordinates of the table; None: that of the raster.
+        crs: of the coordinates; None: that which the table states, else that of the raster.
     """
     grid, x, y = drainage.grid, table.x, table.y
-    if crs is not None:
-        x, y = transform_points(crs_to_wkt("gauges.crs", crs), grid.crs_wkt, x, y, 0.0)
+    if crs or table.crs:
+        x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0)
     row, column = grid.cells_at(x, y)
     cells = [_nearest(drainage, *cell) for cell in zip(row.tolist(), column.tolist(), table.area.tolist(), strict=True)]
     rows, columns, found = (np.array(values) for values in zip(*cells, strict=True))
@@ -179,11 +179,11 @@ def _errors(table: GaugeTable, found: Floats, tolerance: float) -> list[Hydrocli
         errors.append(InputError(where, what, "Check x, y and `gauges.crs`."))
     off = (found >= 0) & (np.abs(found - table.area) > tolerance * table.area)
     if off.any():
-        told = "; ".join(
+        listed = "; ".join(
             f"{table.code[i]} {table.area[i] / SQUARE_KILOMETRE:.6g} km2 asked, {found[i] / SQUARE_KILOMETRE:.6g} found"
             for i in np.flatnonzero(off)
         )
-        what = f"drained areas differ by more than {tolerance:.0%}: {told}"
+        what = f"drained areas differ by more than {tolerance:.0%}: {listed}"
         errors.append(InputError(where, what, _area_hint(table.area[off], found[off])))
     return errors
 

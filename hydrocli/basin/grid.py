@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import pyproj
+from affine import Affine
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
@@ -45,24 +46,33 @@ class Grid:
         return self.height, self.width
 
     @property
+    def affine(self) -> Affine:
+        """The transform: from (column, row), counted from the upper left corner, to (x, y)."""
+        return Affine(*self.transform)
+
+    @property
     def is_geographic(self) -> bool:
         """Whether the coordinates are degrees of longitude and latitude."""
         return bool(_crs(self.crs_wkt).is_geographic)
 
     def check_north_up(self, where: str) -> None:
-        """Refuse rotated rasters and rasters whose first row is the southern one."""
-        a, b, _, d, e, _ = self.transform
-        if b or d or a <= 0 or e >= 0:
+        """Refuse rotated rasters and rasters whose first row is the southern one.
+
+        Raises:
+            InputError: the grid is not north-up.
+        """
+        if not self.affine.is_rectilinear or self.affine.a <= 0 or self.affine.e >= 0:
             raise InputError(where, f"is not north-up (transform {self.transform})", "Warp it with gdalwarp first.")
 
     def centres(self, row: NDArray[np.integer], column: NDArray[np.integer]) -> tuple[Floats, Floats]:
-        """Coordinates x, y of cell centres."""
-        a, b, c, d, e, f = self.transform
-        across, down = np.asarray(column) + 0.5, np.asarray(row) + 0.5
-        return a * across + b * down + c, d * across + e * down + f
+        """Coordinates x, y of cell centres, float64 of the shape of `row`."""
+        x, y = self.affine @ (np.asarray(column) + 0.5, np.asarray(row) + 0.5)  # type: ignore[operator]
+        return np.asarray(x), np.asarray(y)
 
     def cells_at(self, x: Floats, y: Floats) -> tuple[Integers, Integers]:
-        """Row, column of the cells that hold the points; may lie outside the grid."""
+        """Row, column of the cells that hold the points, int64 of their shape; may lie outside the grid."""
+        # Not by the inverse of affine: it multiplies by rounded reciprocals, and a gauge on the edge of two cells
+        # (x = 801000) would fall to either side.
         a, b, c, d, e, f = self.transform
         # Points that a transformation could not place are infinite: they lie outside, whatever the grid.
         placed = np.isfinite(x) & np.isfinite(y)
@@ -78,19 +88,17 @@ class Grid:
 
     def window(self, row: int, column: int, height: int, width: int) -> Grid:
         """The part of the grid whose upper left cell is (row, column)."""
-        a, b, c, d, e, f = self.transform
-        corner = (a * column + b * row + c, d * column + e * row + f)
-        return Grid(self.crs_wkt, (a, b, corner[0], d, e, corner[1]), height, width)
+        moved = self.affine @ Affine.translation(column, row)
+        return Grid(self.crs_wkt, tuple(moved)[:6], height, width)
 
     def cell_area_of_rows(self) -> Floats:
         """Area in m2 of a cell of each row, float64[height]."""
-        a, _, _, _, e, f = self.transform
-        crs = _crs(self.crs_wkt)
+        affine, crs = self.affine, _crs(self.crs_wkt)
         if not crs.is_geographic:
             metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
-            return np.full(self.height, abs(a * e) * metres**2)
-        edges = np.radians(np.clip(f + e * np.arange(self.height + 1), -90.0, 90.0))
-        return np.radians(abs(a)) * np.abs(np.diff(_area_to_equator(edges, crs)))
+            return np.full(self.height, abs(affine.determinant) * metres**2)
+        edges = np.radians(np.clip(affine.f + affine.e * np.arange(self.height + 1), -90.0, 90.0))
+        return np.radians(abs(affine.a)) * np.abs(np.diff(_area_to_equator(edges, crs)))
 
     def reproject(self, crs: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Points of this grid's CRS in another CRS; unchanged where the two are one."""
@@ -125,7 +133,11 @@ def latitudes(grid: Grid, x: Floats, y: Floats) -> Floats:
 
 
 def crs_to_wkt(where: str, crs: str) -> str:
-    """WKT of a CRS given as EPSG code, PROJ string or WKT; refused with `where` when it says nothing to pyproj."""
+    """WKT of a CRS given as EPSG code, PROJ string or WKT.
+
+    Raises:
+        InputError: pyproj does not know it; `where` names the key or file.
+    """
     try:
         return str(pyproj.CRS.from_user_input(crs).to_wkt())
     except pyproj.exceptions.CRSError as error:

@@ -2,12 +2,17 @@
 
 The order of things: list the files and fingerprint them; look for a store of that fingerprint; else cut the network out
 of the flow directions, read forcing, discharge and descriptors at its cells, and write the store.
+
+Many basins that share flow directions and archives are ingested in one pass over them (`ingest_batch`). Each gets the
+store that it would have got alone, to the bit; a field of a region is read once, not once for each of its hundreds of
+catchments.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,22 +21,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Floats, Integers
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import Conversion, Counts, Piece, Target, fill, gaps
-from hydrocli.basin.gauges import Placement, place, read_table
+from hydrocli.basin.forcing import Counts, Making, Target, fill
+from hydrocli.basin.gauges import Placement, place, read_gauges
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.rasters import RasterReader, UnreadableError, quick_opening, raster_grid, read_whole
-from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, make_plan, options_of, shared
-from hydrocli.errors import Errors, InputError
-
-__all__ = ["BasinSource", "open_basin"]
+from hydrocli.basin.readers import Layer, Points, Sampler, UnreadableError, reader_of
+from hydrocli.basin.readers.geotiff import RasterSampler, raster_grid, read_whole
+from hydrocli.basin.source import (
+    OF_FORCING,
+    BasinSource,
+    Pass,
+    Plan,
+    collecting,
+    fingerprint_of,
+    inputs_read_once,
+    make_plan,
+    options_of,
+    shared,
+)
+from hydrocli.basin.units import conversion_of
+from hydrocli.errors import Errors, HydrocliError, InputError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being read, how much is done, and of how much."""
+AT_ONCE = 200
+"""Basins whose files are open at a time; more of them are read in several passes."""
+Failures = dict[str, HydrocliError]
+"""What is wrong with basins, by fingerprint."""
 SHOWN_GAPS = 5
 OF_DRAINAGE = ("flow_directions", "encoding", "crs")
 """Options of a source that say how the whole raster drains."""
@@ -45,8 +65,11 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     Args:
         source: what to read.
         store_folder: where stores are kept.
-        workers: processes that read rasters.
-        progress: told how the reading goes.
+        workers: processes that read fields.
+        progress: called while fields are read.
+
+    Returns:
+        The basin; its forcing is memory-mapped.
 
     Raises:
         Errors: everything wrong with names, grids and gauges, together.
@@ -58,8 +81,7 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     if stored is None:
         with store.building(store_folder, fingerprint) as folder:
             draft = make_draft(source, plan, fingerprint)
-            reader = make_reader(source, draft.network)
-            complete([draft], [folder], [slice(None)], reader, workers, progress)
+            complete([draft], [folder], [slice(None)], points_of(source, draft.network), workers, progress)
         stored = store.load(store_folder, fingerprint)
         if stored is None:
             raise InputError(str(store_folder / fingerprint), "cannot be read back", "Is the disk sound?")
@@ -82,7 +104,7 @@ def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
     """Read the flow directions and find the cells of the gauges; what is wrong with gauges stands in the placement."""
     key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
     drainage = shared(key, lambda: read_drainage(source))
-    table = read_table(source.gauges).select(source.gauge_codes)
+    table = read_gauges(source.gauges).select(source.gauge_codes)
     return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
 
 
@@ -95,33 +117,48 @@ def read_drainage(source: BasinSource) -> Drainage:
     return Drainage.from_d8(directions, source.encoding, grid, nodata, where)
 
 
-def make_reader(source: BasinSource, network: DrainageNetwork) -> RasterReader:
-    """What reads rasters at the cells of a network."""
-    return RasterReader(network.grid, network.x, network.y, source.crs, source.unreadable_as_missing)
+def points_of(source: BasinSource, network: DrainageNetwork) -> Points:
+    """Where fields are sampled: the cells of a network."""
+    return Points(network.grid, network.x, network.y, source.crs)
 
 
-def read_descriptors(source: BasinSource, reader: RasterReader) -> dict[str, Floats]:
-    """Descriptors at the active cells, NaN where their rasters have none."""
-    # A broken descriptor is an error even where broken forcing is only missing.
-    strict = RasterReader(reader.grid, reader.x, reader.y, source.crs)
-    with quick_opening():
-        return {name: strict.read(path) for name, path in source.descriptors.items()}
+def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
+    """Descriptors at the n points, float64[n] by name, NaN where their rasters have none.
+
+    Raises:
+        InputError: a raster cannot be read, also where unreadable files of forcing count as missing.
+    """
+    with RasterSampler(points) as sampler:
+        return {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
 
 
-def uncovered_share(reader: RasterReader, pieces: list[Piece]) -> float:
-    """Share of the active cells that the first readable raster of a forcing does not cover."""
-    return 1.0 - float(np.mean(covered_cells(reader, pieces)))
-
-
-def covered_cells(reader: RasterReader, pieces: list[Piece]) -> NDArray[np.bool_]:
-    """Which of the active cells the first readable raster of a forcing covers [n]."""
-    for path in (path for piece in pieces for path in piece.files if path):
+def first_readable(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> tuple[Flags, str]:
+    """Which points [n] the first readable field of a forcing covers, and the unit that its file states."""
+    for layer in (layer for piece in one.pieces for layer in piece.layers if layer):
         try:
-            return reader.sampling(path).covered
+            return sampler.covered(layer), sampler.unit(layer)
         except UnreadableError:
-            if not reader.unreadable_as_missing:
+            if not unreadable_as_missing:
                 raise
-    return np.zeros(len(reader.x), bool)
+    return np.zeros(len(sampler.points), bool), ""
+
+
+def making_of(one: Pass, source: BasinSource, points: Points, unit: str) -> tuple[Making, str]:
+    """What is made of the fields of a forcing, and a phrase on the unit of its values.
+
+    Args:
+        one: pass over the files.
+        source: of the basin.
+        points: of its cells.
+        unit: that the files state, empty for none.
+
+    Raises:
+        InputError: the unit is not understood, or differs from the one that the configuration states.
+    """
+    is_temperature = "temperature" in one.arrays
+    conversion, phrase = conversion_of(one.source, unit, one.interval, one.section, is_temperature=is_temperature)
+    latitude = latitudes(points.grid, points.x, points.y) if is_temperature and "pet" in one.arrays else None
+    return Making(one.arrays, conversion, latitude, source.unreadable_as_missing), phrase
 
 
 @dataclass(frozen=True)
@@ -142,7 +179,7 @@ def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
     discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-    descriptors = read_descriptors(source, make_reader(source, network))
+    descriptors = read_descriptors(source, points_of(source, network))
     gaps = [
         f"descriptor {name} is missing in {np.isnan(values).mean():.1%} of the cells"
         for name, values in descriptors.items()
@@ -155,7 +192,7 @@ def complete(
     drafts: Sequence[Draft],
     folders: Sequence[Path],
     cells: Sequence[Integers | slice],
-    reader: RasterReader,
+    points: Points,
     workers: int,
     progress: Progress | None,
 ) -> None:
@@ -164,27 +201,32 @@ def complete(
     Args:
         drafts: the basins, whose sources differ in nothing that concerns the forcing.
         folders: one for each.
-        cells: which of the cells of the reader are those of each basin.
-        reader: of the cells of all of them.
+        cells: which of the points are the cells of each basin.
+        points: cells of all of them.
         workers, progress: as for `open_basin`.
     """
     source, plan = drafts[0].source, drafts[0].plan
     coverage: list[dict[str, Any]] = [{} for _ in drafts]
     notes: list[list[str]] = [list(draft.notes) for draft in drafts]
     paths: list[dict[str, Path]] = [{} for _ in drafts]
-    conversions = _conversions(source, reader)
-    for name, pieces in plan.forcings.items():
-        covered = covered_cells(reader, pieces)
-        for draft, folder, own in zip(drafts, folders, paths, strict=True):
-            own[name] = store.create_array(folder, name, (len(plan.times), len(draft.network)))
-        targets = [Target(own[name], here) for own, here in zip(paths, cells, strict=True)]
-        told = partial(progress, name) if progress else None
-        counts = fill(targets, pieces, reader, conversions[name], workers, told)
-        gaps = forcing_notes(name, pieces, plan.times)
-        for number, here in enumerate(cells):
-            uncovered = 1.0 - float(np.mean(covered[here]))
-            coverage[number][name] = {**asdict(counts[number]), "uncovered": uncovered}
-            notes[number] += gaps + _value_notes(name, counts[number], uncovered)
+    for one in plan.forcing.passes:
+        sampler = reader_of(one.source).sampler(one.source, points)
+        with sampler:
+            covered, unit = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
+        making, phrase = making_of(one, source, points, unit)
+        for name in one.arrays:
+            for draft, folder, own in zip(drafts, folders, paths, strict=True):
+                own[name] = store.create_array(folder, name, (len(plan.times), len(draft.network)))
+        targets = [Target(own, here) for own, here in zip(paths, cells, strict=True)]
+        report = partial(progress, one.section.removeprefix("forcing.")) if progress else None
+        totals = fill(targets, one.pieces, sampler, making, workers, report)
+        for name in one.arrays:
+            gaps = gap_notes(name, one, plan.times)
+            for number, here in enumerate(cells):
+                counts, uncovered = totals[number][name], 1.0 - float(np.mean(covered[here]))
+                facts = {"uncovered": uncovered, "unit": phrase, "label": one.label}
+                coverage[number][name] = asdict(counts) | facts
+                notes[number] += gaps + _value_notes(name, counts, uncovered, plan.times)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
         forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}
         store.save(folder, _basin_of(draft, forcings), coverage[number], notes[number])
@@ -203,9 +245,9 @@ def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
     )
 
 
-def forcing_notes(name: str, pieces: list[Piece], times: Times) -> list[str]:
-    """A sentence about the gaps of a forcing, naming the first of them."""
-    runs = gaps(pieces)
+def gap_notes(name: str, one: Pass, times: Times) -> list[str]:
+    """A sentence about the gaps of an array, naming the first of them."""
+    runs = one.gaps(name)
     if not runs:
         return []
     shown = [f"{times[low]}" if high == low + 1 else f"{times[low]} to {times[high - 1]}" for low, high in runs]
@@ -214,10 +256,11 @@ def forcing_notes(name: str, pieces: list[Piece], times: Times) -> list[str]:
     return [f"{name} has no file at {count} of {len(times)} steps: {', '.join(shown[:SHOWN_GAPS])}{more}"]
 
 
-def _value_notes(name: str, counts: Counts, uncovered: float) -> list[str]:
+def _value_notes(name: str, counts: Counts, uncovered: float, times: Times) -> list[str]:
     notes = []
     if counts.missing:
-        notes.append(f"{name} is missing in {counts.missing / counts.values:.3%} of steps and cells")
+        share = counts.missing / counts.values
+        notes.append(f"{name} is missing in {share:.3%} of steps and cells, first at {times[counts.first_missing]}")
     if counts.negative:
         notes.append(f"{name} had {counts.negative} negative values, which count as missing")
     if uncovered:
@@ -225,11 +268,80 @@ def _value_notes(name: str, counts: Counts, uncovered: float) -> list[str]:
     return notes
 
 
-def _conversions(source: BasinSource, reader: RasterReader) -> dict[str, Conversion]:
-    """From the values of the files to millimetres, by the name of the forcing."""
-    rain, read = source.precipitation, source.pet_input
-    latitude = latitudes(reader.grid, reader.x, reader.y) if source.pet_kind == "oudin" else None
-    return {
-        "precipitation": Conversion(rain.scale_factor, rain.add_offset),
-        "pet": Conversion(read.scale_factor, read.add_offset, latitude),
-    }
+def ingest_batch(
+    sources: Sequence[BasinSource], store_folder: Path, workers: int = 1, progress: Progress | None = None
+) -> list[str | HydrocliError]:
+    """Build every store that is not there yet; what is wrong with one basin does not keep the others from theirs.
+
+    Args:
+        sources: of the basins.
+        store_folder: where stores are kept.
+        workers: processes that read fields.
+        progress: called while fields are read.
+
+    Returns:
+        For each basin the fingerprint that names its store, or what is wrong.
+    """
+    found: list[str | HydrocliError] = []
+    groups: dict[tuple[str, ...], dict[str, Draft]] = {}
+    failures: Failures = {}
+    with inputs_read_once():
+        for source in sources:
+            group = groups.setdefault(tuple(map(str, options_of(source, (*OF_DRAINAGE, *OF_FORCING)))), {})
+            found.append(_draft(source, store_folder, group))
+        for drafts in groups.values():
+            waiting = list(drafts.values())
+            for first in range(0, len(waiting), AT_ONCE):
+                failures |= _build(waiting[first : first + AT_ONCE], store_folder, workers, progress)
+    return [failures.get(result, result) if isinstance(result, str) else result for result in found]
+
+
+def _draft(source: BasinSource, store_folder: Path, group: dict[str, Draft]) -> str | HydrocliError:
+    """The fingerprint of a basin, which is added to its group if it has no store yet."""
+    errors: list[HydrocliError] = []
+    with collecting(errors):
+        plan = make_plan(source)
+        fingerprint = fingerprint_of(source, plan)
+        if fingerprint not in group and store.load(store_folder, fingerprint) is None:
+            group[fingerprint] = make_draft(source, plan, fingerprint)
+        return fingerprint
+    return errors[0] if len(errors) == 1 else Errors(errors)
+
+
+def _build(drafts: list[Draft], store_folder: Path, workers: int, progress: Progress | None) -> Failures:
+    """Write the stores of basins of one group; a value that one of them cannot have is looked for by halves."""
+    try:
+        _build_at_once(drafts, store_folder, workers, progress)
+    except UnreadableError as error:  # a file that all of them need
+        return {draft.fingerprint: error for draft in drafts}
+    except HydrocliError as error:
+        if len(drafts) == 1:
+            return {drafts[0].fingerprint: error}
+        half = len(drafts) // 2
+        parts = drafts[:half], drafts[half:]
+        return {key: one for part in parts for key, one in _build(part, store_folder, workers, progress).items()}
+    return {}
+
+
+def _build_at_once(drafts: list[Draft], store_folder: Path, workers: int, progress: Progress | None) -> None:
+    union = _union(drafts)
+    with ExitStack() as stores:
+        folders = [stores.enter_context(store.building(store_folder, draft.fingerprint)) for draft in drafts]
+        cells = [_cells_in(union, draft.network) for draft in drafts]
+        complete(drafts, folders, cells, points_of(drafts[0].source, union), workers, progress)
+
+
+def _union(drafts: list[Draft]) -> DrainageNetwork:
+    """All cells of some basins on one raster of flow directions."""
+    source = drafts[0].source
+    drainage = shared(("drainage", *map(str, options_of(source, OF_DRAINAGE))), lambda: read_drainage(source))
+    x, y = (np.concatenate([getattr(draft.gauges, axis) for draft in drafts]) for axis in ("x", "y"))
+    row, column = drainage.grid.cells_at(x, y)
+    return DrainageNetwork.from_drainage(drainage, zip(row.tolist(), column.tolist(), strict=True))
+
+
+def _cells_in(union: DrainageNetwork, network: DrainageNetwork) -> Integers:
+    """Index in the union of each cell of a basin."""
+    place = np.full(union.grid.shape, -1, np.int64)
+    place[union.row, union.column] = np.arange(len(union))
+    return np.asarray(place[union.grid.cells_at(network.x, network.y)])

@@ -1,4 +1,4 @@
-"""Drainage network: every cell hands its water to one of its eight neighbours (D8), or to nobody at an outlet.
+"""Drainage network: every cell hands its water to one of its eight neighbours (D8), or to none at an outlet.
 
 Encodings, clockwise where not said otherwise:
 
@@ -8,25 +8,42 @@ Encodings, clockwise where not said otherwise:
 | esri | 1 = E, 2 = SE, 4 = S ... 128 = NE | 0 (mouth), 255 (inland sink); 247 is no cell |
 | ldd (PCRaster) | the keypad: 7 8 9 / 4 5 6 / 1 2 3 | 5 (pit); 255 is no cell |
 
-A cell whose water would leave the raster, or enter a cell without a direction, is an outlet too.
+A cell whose water would leave the raster, or enter a cell without a direction, is an outlet too. pyflwdir parses the
+codes, orders the cells, accumulates areas and delineates catchments. What it lacks stands here: the codes of smash,
+errors that name codes, cells and the encoding that would fit, and the order of the cells of a model.
+
+Roles that gauges have by their places in the network:
+
+| role | gauges |
+|---|---|
+| all | every one |
+| upstream | those with no other gauge upstream: the heads of the network, as the papers calibrate |
+| downstream | those with no other gauge downstream |
+| independent | those with no other gauge upstream or downstream |
+
+Since water flows together and never apart, the gauges upstream are also a largest set of which none lies within the
+catchment of another. Gauges on one cell have the same catchment and are not upstream of one another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Floats, Integers
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.grid import Grid, describe
 from hydrocli.errors import InputError
 
 OUTLET, NO_CELL = -1, -2
 
 _CLOCKWISE = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # row, column steps from north
-_PIT, _NO_STEP = (0, 0), 9
+_PIT = (0, 0)
 ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
     "smash": {code + 1: step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT},
     "esri": {2 ** ((code + 6) % 8): step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT, 255: _PIT},
@@ -34,20 +51,25 @@ ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
 }
 """Row and column step of every code of every encoding."""
 _ABSENT = {"smash": (), "esri": (247,), "ldd": (255,)}
+_ESRI = {step: code for code, step in reversed(ENCODINGS["esri"].items())}
+_NO_CODE, _UNKNOWN = 247, 254
+"""What stands in a raster of ESRI codes for no cell, which pyflwdir knows, and for a code that the encoding lacks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drainage:
     """A whole flow-direction raster, before any catchment is cut out of it.
 
     Attributes:
         grid: the raster's grid.
-        downstream: int64[cells], flat index of the cell downstream, OUTLET, or NO_CELL where the raster has no data.
+        below: int32[cells], flat index of the cell downstream as pyflwdir has it: itself at an outlet, -1 for no cell.
+        order: int32[k], flat indices of the k cells, each after the one that it drains to.
         drained_area: float64[height, width] [m2], the cell itself included; 0 where there is no cell.
     """
 
     grid: Grid
-    downstream: Integers
+    below: NDArray[np.integer]
+    order: NDArray[np.integer]
     drained_area: Floats
 
     @classmethod
@@ -60,15 +82,28 @@ class Drainage:
             InputError: for codes that the encoding does not have, and for cycles.
         """
         where = where or "flow directions"
-        downstream = _downstream(directions, encoding, nodata, where)
-        present = downstream != NO_CELL
-        if not present.any():
-            raise InputError(where, "has no cell with a direction")
-        area = np.where(present, np.repeat(grid.cell_area_of_rows(), grid.width), 0.0)
-        in_cycle = _accumulate(downstream, area)
+        codes = _to_esri(directions, encoding, nodata)
+        if (codes == _UNKNOWN).any():
+            raise _code_error(np.unique(directions[codes == _UNKNOWN]), directions, encoding, nodata, where)
+        if (codes == _NO_CODE).all():
+            raise InputError(where, "has no cell with a direction", "Is its nodata value right?")
+        below, order = _flow(codes)
+        in_cycle = _cells_in_cycles(below, order)
         if in_cycle.size:
-            raise _cycle_error(in_cycle, downstream, directions, encoding, nodata, grid, where)
-        return cls(grid, downstream, area.reshape(grid.shape))
+            raise _cycle_error(in_cycle, below, directions, encoding, nodata, grid, where)
+        area = np.where(codes == _NO_CODE, 0.0, grid.cell_area_of_rows()[:, None])
+        return cls(
+            grid, below, order, _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
+        )
+
+    @cached_property
+    def downstream(self) -> Integers:
+        """int64[cells], flat index of the cell downstream, OUTLET, or NO_CELL where the raster has no data."""
+        downstream = self.below.astype(np.int64)
+        is_outlet = downstream == np.arange(downstream.size)
+        downstream[downstream < 0] = NO_CELL
+        downstream[is_outlet] = OUTLET
+        return downstream
 
 
 @dataclass(frozen=True)
@@ -111,21 +146,21 @@ class DrainageNetwork:
         """The catchments of the cells `outlets` (row, column); of the whole raster where it is None."""
         drainage = Drainage.from_d8(directions, encoding, grid, nodata)
         if outlets is None:
-            flat = np.flatnonzero(drainage.downstream == OUTLET)
-            outlets = zip(*np.divmod(flat, grid.width), strict=True)
+            outlets = zip(*np.divmod(np.flatnonzero(drainage.downstream == OUTLET), grid.width), strict=True)
         return cls.from_drainage(drainage, outlets)
 
     @classmethod
     def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> DrainageNetwork:
         """The union of the catchments of the cells `outlets` (row, column)."""
         whole = drainage.grid
-        cells, depth = _catchments(
-            drainage.downstream, whole.width, [int(r) * whole.width + int(c) for r, c in outlets]
-        )
+        inside = np.zeros(whole.height * whole.width, np.uint8)
+        inside[[int(row) * whole.width + int(column) for row, column in outlets]] = 1
+        cells = np.flatnonzero(_pyflwdir("core").fillnodata_upstream(drainage.below, drainage.order, inside, 0))
+        depth = _steps_to_outlet(drainage.below, cells)
         level = depth.max() - depth
         order = np.lexsort((cells, level))
         cells, level = cells[order], level[order]
-        position = np.full(drainage.downstream.size, -1, np.int32)
+        position = np.full(whole.height * whole.width, -1, np.int32)
         position[cells] = np.arange(cells.size)
         below = drainage.downstream[cells]
         downstream = np.where(below >= 0, position[below], -1).astype(np.int32)
@@ -161,104 +196,75 @@ class DrainageNetwork:
         return inside
 
 
-def _downstream(directions: NDArray[np.generic], encoding: str, nodata: float | None, where: str) -> Integers:
-    """Flat index of the cell below each cell, OUTLET or NO_CELL."""
+def with_role(role: str, catchments: Flags) -> Flags:
+    """Which of g gauges, bool[g], have a role; their catchments, bool[g, n], say which lies in which."""
+    within = catchments.astype(np.float64)
+    shared, size = within @ within.T, within.sum(axis=1)
+    # [i, j]: gauge i lies upstream of gauge j.
+    upstream = (shared == size[:, np.newaxis]) & (size[:, np.newaxis] < size)
+    head, mouth = ~upstream.any(axis=0), ~upstream.any(axis=1)
+    return {"all": size >= 0, "upstream": head, "downstream": mouth, "independent": head & mouth}[role]
+
+
+def _pyflwdir(module: str) -> Any:
+    """A module of pyflwdir."""
+    # Not at the top: it takes most of a second to import, and a basin found in its store needs none of it. Its modules
+    # and not its class FlwdirRaster, which refuses a raster of one cell, or without an outlet.
+    return import_module(f"pyflwdir.{module}")
+
+
+def _flow(codes: NDArray[np.uint8]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Of ESRI codes [height, width]: `below` and `order` of `Drainage`; cells that reach no outlet are not in order."""
+    below, outlets, _ = _pyflwdir("core_d8").from_array(codes, dtype=np.int32)
+    return below, _pyflwdir("core").idxs_seq(below, outlets)
+
+
+def _steps_to_outlet(below: NDArray[np.integer], cells: Integers) -> NDArray[np.int32]:
+    """Number of steps [n] from each of n cells, by their flat index, to the last one that it drains through."""
+    position = np.full(below.size, -1, np.int32)
+    position[cells] = np.arange(cells.size)
+    within = position[below[cells]]
+    steps, _ = _pyflwdir("core").rank(np.where(within >= 0, within, np.arange(cells.size, dtype=np.int32)))
+    return np.asarray(steps)
+
+
+def _to_esri(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> NDArray[np.uint8]:
+    """ESRI codes uint8 of a raster, _NO_CODE where it has no cell, _UNKNOWN where its encoding lacks the code."""
     codes = np.asarray(directions)
-    height, width = codes.shape
-    present = _present(codes, encoding, nodata)
-    row, column = np.nonzero(present)
-    step_row, step_column = _steps(codes[row, column], encoding, where)
-    below_row, below_column = row + step_row, column + step_column
-    inside = (below_row >= 0) & (below_row < height) & (below_column >= 0) & (below_column < width)
-    below = np.where(inside, below_row * width + below_column, 0)
-    drains = inside & ((step_row != 0) | (step_column != 0)) & present.ravel()[below]
-    downstream = np.full(codes.size, NO_CELL, np.int64)
-    downstream[row * width + column] = np.where(drains, below, OUTLET)
-    return downstream
-
-
-def _steps(codes: NDArray[np.generic], encoding: str, where: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Row and column steps of codes, which are neither negative nor NaN."""
-    table = np.full((257, 2), _NO_STEP, np.int8)
+    table = np.full(257, _UNKNOWN, np.uint8)
     for code, step in ENCODINGS[encoding].items():
-        table[code] = step
-    key = np.minimum(codes.astype(np.float64), 256).astype(np.int64)  # a uint8 cannot be compared with 256
-    key[key != codes] = 256
-    step_row, step_column = table[:, 0][key], table[:, 1][key]
-    if (step_row == _NO_STEP).any():
-        raise _code_error(np.unique(codes), encoding, where)
-    return step_row, step_column
+        table[code] = _ESRI[step]
+    # Negative codes are a nodata value that the file forgets to declare.
+    absent = ~np.isfinite(codes) | (codes < 0)
+    for value in (*_ABSENT[encoding], nodata):
+        if value is not None:
+            absent |= codes == value
+    # A uint8 cannot be compared with 256; a code with a fraction is none.
+    numbers = np.where(absent, 0, codes).astype(np.float64)
+    key = np.where(numbers == np.floor(numbers), np.minimum(numbers, 256), 256).astype(np.int64)
+    return np.where(absent, np.uint8(_NO_CODE), table[key])
 
 
-def _present(codes: NDArray[np.generic], encoding: str, nodata: float | None) -> NDArray[np.bool_]:
-    """Cells that hold a code: neither nodata, nor NaN, nor negative (a usual nodata that files forget to declare)."""
-    present = np.isfinite(codes) & (codes >= 0)  # type: ignore[operator]
-    for absent in (*_ABSENT[encoding], nodata):
-        if absent is not None:
-            present &= codes != absent
-    return present
-
-
-def _accumulate(downstream: Integers, area: Floats) -> Integers:
-    """Add to `area`, in place, all that drains into each cell; returns the cells that lie on cycles.
-
-    Cells are peeled from the sources, a wave at a time. What a wave cannot reach drains into itself.
-    """
-    waiting = np.bincount(downstream[downstream >= 0], minlength=downstream.size)
-    wave = np.flatnonzero((waiting == 0) & (downstream != NO_CELL))
-    reached, place = downstream == NO_CELL, np.empty_like(downstream)
-    while wave.size:
-        reached[wave] = True
-        wave = wave[downstream[wave] >= 0]
-        below = downstream[wave]
-        np.add.at(area, below, area[wave])
-        np.subtract.at(waiting, below, 1)
-        wave = below[waiting[below] == 0]
-        # Several cells of a wave may have had the same last neighbour: each takes one place, the last one stays.
-        place[wave] = np.arange(wave.size)
-        wave = wave[place[wave] == np.arange(wave.size)]
+def _cells_in_cycles(below: NDArray[np.integer], order: NDArray[np.integer]) -> Integers:
+    """Flat indices of the cells that drain into themselves, and of all above them."""
+    reached = below < 0
+    reached[order] = True
     return np.flatnonzero(~reached)
 
 
-def _catchments(downstream: Integers, width: int, outlets: list[int]) -> tuple[Integers, Integers]:
-    """Flat indices of all cells that drain through one of the outlets, and their number of steps to the last one."""
-    step_row, step_column = np.array(_CLOCKWISE).T
-    wave, depth, cells, depths = _last_outlets(downstream, outlets), 0, [], []
-    while wave.size:
-        cells.append(wave)
-        depths.append(np.full(wave.size, depth))
-        row, column = (place[:, None] for place in np.divmod(wave, width))
-        row, column = row + step_row, column + step_column
-        inside = (row >= 0) & (row < downstream.size // width) & (column >= 0) & (column < width)
-        neighbour = np.where(inside, row * width + column, wave[:, None])
-        wave, depth = neighbour[downstream[neighbour] == wave[:, None]], depth + 1
-    return np.concatenate(cells), np.concatenate(depths)
-
-
-def _last_outlets(downstream: Integers, outlets: list[int]) -> Integers:
-    """Those of the outlets that do not drain into another of them."""
-    asked, last = set(outlets), []
-    for outlet in sorted(asked):
-        below = int(downstream[outlet])
-        while below >= 0 and below not in asked:
-            below = int(downstream[below])
-        if below < 0:
-            last.append(outlet)
-    return np.array(last, np.int64)
-
-
-def _code_error(values: NDArray[np.generic], encoding: str, where: str) -> InputError:
-    """Tell which codes the encoding does not have, and which encodings have them all."""
-    unknown = [value for value in values.tolist() if value not in ENCODINGS[encoding]]
-    fitting = [name for name, steps in ENCODINGS.items() if all(value in steps for value in values.tolist())]
-    shown = ", ".join(f"{value:g}" for value in unknown[:10])
+def _code_error(
+    unknown: NDArray[np.generic], directions: NDArray[np.generic], encoding: str, nodata: float | None, where: str
+) -> InputError:
+    """Name the codes that the encoding lacks, and the encodings that have all codes of the raster."""
+    fitting = [name for name in ENCODINGS if not (_to_esri(directions, name, nodata) == _UNKNOWN).any()]
+    shown = ", ".join(f"{value:g}" for value in unknown.tolist()[:10])
     remedy = f"All codes found fit the encoding {' or '.join(fitting)}." if fitting else "Is this a D8 raster?"
     return InputError(where, f"codes {shown} do not exist in the encoding {encoding}", remedy)
 
 
 def _cycle_error(
     in_cycle: Integers,
-    downstream: Integers,
+    below: NDArray[np.integer],
     directions: NDArray[np.generic],
     encoding: str,
     nodata: float | None,
@@ -266,22 +272,23 @@ def _cycle_error(
     where: str,
 ) -> InputError:
     """Name the cells of the first cycle, and the encodings under which the raster has none."""
-    cycle = [int(in_cycle[0])]
-    while int(downstream[cycle[-1]]) != cycle[0]:
-        cycle.append(int(downstream[cycle[-1]]))
+    cell, seen = int(in_cycle[0]), set[int]()
+    while cell not in seen:  # the first cell may lie above the cycle
+        seen.add(cell)
+        cell = int(below[cell])
+    cycle = [cell]
+    while int(below[cycle[-1]]) != cell:
+        cycle.append(int(below[cycle[-1]]))
     fitting = [name for name in ENCODINGS if name != encoding and _is_sound(directions, name, nodata)]
     remedy = "Correct the directions of these cells."
     if fitting:
         remedy = f"Read with the encoding {' or '.join(fitting)} it has no cycle: is it {encoding} indeed?"
     cells = describe([divmod(cell, grid.width) for cell in cycle], grid)
-    what = f"the flow runs in cycles ({in_cycle.size} cells), the first through {cells}"
+    what = f"the flow runs in cycles ({in_cycle.size} cells do not reach an outlet), the first through {cells}"
     return InputError(where, what, remedy)
 
 
 def _is_sound(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> bool:
     """Whether the raster has no unknown code and no cycle under an encoding."""
-    try:
-        downstream = _downstream(directions, encoding, nodata, "")
-    except InputError:
-        return False
-    return _accumulate(downstream, np.zeros(downstream.size)).size == 0
+    codes = _to_esri(directions, encoding, nodata)
+    return not (codes == _UNKNOWN).any() and _cells_in_cycles(*_flow(codes)).size == 0

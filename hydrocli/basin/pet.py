@@ -12,9 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.basin.basin import Times
+from hydrocli.basin.basin import Times, day_of_step
 
-DAY = 86400
 SOLAR_CONSTANT = 0.0820
 """MJ m-2 min-1 (FAO-56)."""
 HOURLY_WEIGHTS = (.035, .062, .079, .097, .110, .117, .117, .110, .097, .079, .062, .035)  # fmt: skip
@@ -51,8 +50,3 @@ def shares_of_day(times: Times, step: int) -> Floats:
     hours = (ends - np.array([step, 0])[:, None]) / 3600
     before, after = np.interp(hours, np.arange(-24, 25), np.concatenate([_SHARE_BEFORE[:-1] - 1, _SHARE_BEFORE]))
     return np.asarray(after - before)
-
-
-def day_of_step(times: Times) -> Times:
-    """Calendar day, datetime64[D], in which the steps that end at the stamps lie: midnight ends the day before."""
-    return (times - np.timedelta64(1, "s")).astype("datetime64[D]")

@@ -1,7 +1,7 @@
 """What a basin is made from: the user's paths and options, and the list of the files that they mean.
 
-Everything here goes by names of files and their dates of change, so that a second start, which finds the basin in its
-store, opens no raster.
+Files are known by their names and dates of change, so that a second start, which finds the basin in its store, reads no
+field.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from hydrocli.basin import store
-from hydrocli.basin.archive import Archive, open_archive, open_interannual
-from hydrocli.basin.basin import Times, stamps
+from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
-from hydrocli.basin.forcing import Piece, daily_files, interannual_files, plan_by_day, plan_by_step, subdaily_files
-from hydrocli.basin.gauges import read_table
+from hydrocli.basin.forcing import Piece, gaps, plan_by_day, plan_by_step, plan_climatology
+from hydrocli.basin.formats import FORMATS
+from hydrocli.basin.gauges import read_gauges
 from hydrocli.basin.network import ENCODINGS
-from hydrocli.basin.pet import DAY, day_of_step
+from hydrocli.basin.readers import ForcingSource, reader_of
+from hydrocli.basin.tables import parts_of
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 T = TypeVar("T")
 
-PRECIPITATION, PET, TEMPERATURE = "forcing.precipitation.path", "forcing.pet.path", "forcing.temperature.path"
 KINDS = ("interannual", "raster", "oudin")
 OF_FORCING = (
     "start",
@@ -44,21 +44,6 @@ OF_FORCING = (
     "unreadable_as_missing",
 )
 """Options of a source that say which files of forcing are read, and how."""
-
-
-@dataclass(frozen=True)
-class ForcingSource:
-    """Where a forcing is, and what is true of its files.
-
-    Attributes:
-        path: folder tree of GeoTIFF with dates in their names.
-        scale_factor: scale_factor * value + add_offset is in mm, or degrees C.
-        add_offset: see `scale_factor`.
-    """
-
-    path: Path
-    scale_factor: float = 1.0
-    add_offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +67,8 @@ class BasinSource:
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
         area_tolerance: largest relative difference of a gauge's drained area.
-        crs: of rasters that do not tell theirs.
-        unreadable_as_missing: a broken raster of forcing counts as missing instead of ending the work.
+        crs: of files that do not name theirs.
+        unreadable_as_missing: a broken file of forcing counts as missing instead of ending the work.
     """
 
     start: np.datetime64
@@ -106,17 +91,11 @@ class BasinSource:
     unreadable_as_missing: bool = False
 
     def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS or self.pet_kind not in KINDS:
-            raise ValueError(f"unknown: {self.encoding} or {self.pet_kind}")
+        formats = {forcing.format for forcing in (self.precipitation, self.pet, self.temperature) if forcing}
+        if self.encoding not in ENCODINGS or self.pet_kind not in KINDS or formats - set(FORMATS):
+            raise ValueError(f"unknown: {self.encoding}, {self.pet_kind} or {', '.join(formats)}")
         if (self.temperature if self.pet_kind == "oudin" else self.pet) is None:
             raise ValueError(f"pet of the kind {self.pet_kind} has no source")
-
-    @property
-    def pet_input(self) -> ForcingSource:
-        """What potential evapotranspiration is read from: itself, or the temperature."""
-        chosen = self.temperature if self.pet_kind == "oudin" else self.pet
-        assert chosen is not None, "checked when the source was made"
-        return chosen
 
     @property
     def times(self) -> Times:
@@ -128,27 +107,55 @@ class BasinSource:
         return stamps(self.start, length // self.step, self.step)
 
 
-@dataclass(frozen=True, eq=False)
-class ForcingPlan:
-    """The files of the forcings of a source, which many basins may share.
+@dataclass(frozen=True)
+class Pass:
+    """One reading of the fields of a source, and the arrays that are made of them.
 
     Attributes:
-        precipitation, pet: pieces, see `Plan`.
-        notes: sentences worth a warning.
-        digest: of path, size and time of change of every file; made when first asked for.
-        errors: all that is missing or ambiguous.
+        source: what is read.
+        section: key of the configuration that names it, such as forcing.pet.
+        pieces: see `Piece`.
+        interval: of a field of an amount [s].
+        arrays: names of the arrays.
+        label: what the times of the fields mean, for the user.
     """
 
-    precipitation: list[Piece]
-    pet: list[Piece]
+    source: ForcingSource
+    section: str
+    pieces: list[Piece]
+    interval: int
+    arrays: tuple[str, ...]
+    label: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Files that hold the fields, each once."""
+        return list(dict.fromkeys(layer.path for piece in self.pieces for layer in piece.layers if layer))
+
+    def gaps(self, array: str) -> list[tuple[int, int]]:
+        """Runs of steps of an array without fields: first, one past the last."""
+        return gaps(self.pieces, of_temperature=array == "temperature")
+
+
+@dataclass(frozen=True, eq=False)
+class ForcingPlan:
+    """The fields of the forcings of a source, which many basins may share.
+
+    Attributes:
+        passes: over archives.
+        notes: sentences worth a warning.
+        errors: all that is missing or ambiguous.
+        digest: of path, size and time of change of every file; made when first asked for.
+    """
+
+    passes: tuple[Pass, ...]
     notes: tuple[str, ...]
     errors: tuple[HydrocliError, ...]
 
     @cached_property
     def digest(self) -> str:
         """See the class."""
-        pieces = {"precipitation": self.precipitation, "pet": self.pet}
-        return _digest((name, path) for name in pieces for piece in pieces[name] for path in piece.files if path)
+        return _digest((one.section, path) for one in self.passes for path in one.paths)
 
 
 _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
@@ -181,7 +188,7 @@ class Plan:
     Attributes:
         times: stamps of the period.
         codes: of the gauges.
-        forcing: pieces of rain and of potential evapotranspiration, or of the temperature for it.
+        forcing: fields of the forcings.
         discharge: files of the observations.
         notes: sentences worth a warning.
     """
@@ -193,12 +200,9 @@ class Plan:
     notes: list[str]
 
     @property
-    def forcings(self) -> dict[str, list[Piece]]:
-        """Pieces by the name of the forcing."""
-        return {
-            "precipitation": self.forcing.precipitation,
-            "pet": self.forcing.pet,
-        }
+    def arrays(self) -> dict[str, Pass]:
+        """The pass over files that makes each array: precipitation, pet, temperature."""
+        return {name: one for one in self.forcing.passes for name in one.arrays}
 
 
 def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
@@ -216,7 +220,7 @@ def make_plan(source: BasinSource) -> Plan:
     codes: tuple[str, ...] = ()
     discharge = DischargeFiles("smash", ())
     with collecting(errors):
-        codes = read_table(source.gauges).select(source.gauge_codes).code
+        codes = read_gauges(source.gauges).select(source.gauge_codes).code
     with collecting(errors):
         discharge = find_discharge(source.discharge, source.discharge_format, codes)
     forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
@@ -245,10 +249,12 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
     hasher = hashlib.sha256()
     for name, path in files:
         try:
-            told = os.stat(path)  # noqa: PTH116 - tens of thousands of files
+            state = os.stat(path)  # noqa: PTH116 - tens of thousands of files
         except OSError as error:
             raise InputError(path, f"cannot be opened ({error.strerror})") from error
-        hasher.update(f"{name}\0{os.path.abspath(path)}\0{told.st_size}\0{told.st_mtime_ns}\0".encode())  # noqa: PTH100
+        place = os.path.abspath(path)  # noqa: PTH100
+        entry = f"{name}\0{place}\0{state.st_size}\0{state.st_mtime_ns}\0"
+        hasher.update(entry.encode("utf-8", "surrogateescape"))  # a name may be no text
     return hasher.hexdigest()
 
 
@@ -264,47 +270,42 @@ def collecting(errors: list[HydrocliError]) -> Iterator[None]:
 
 
 def _list_forcing(source: BasinSource) -> ForcingPlan:
-    times, errors, notes = source.times, list[HydrocliError](), list[str]()
-    rain, pet = list[Piece](), list[Piece]()
+    errors, notes, passes = list[HydrocliError](), list[str](), list[Pass]()
     with collecting(errors):
-        archive = _archive(source.precipitation.path, PRECIPITATION, notes)
-        rain = _existing(plan_by_step(archive, times, source.step, PRECIPITATION), PRECIPITATION)
-    with collecting(errors):
-        pet = _existing(_plan_pet(source, times, notes), _where_pet(source))
-    return ForcingPlan(rain, pet, tuple(notes), tuple(errors))
+        passes.append(_pass(source.precipitation, "forcing.precipitation", source, ("precipitation",), notes))
+    if source.pet is not None:
+        with collecting(errors):
+            passes.append(_pass(source.pet, "forcing.pet", source, ("pet",), notes))
+    if source.temperature is not None:
+        arrays = ("pet", "temperature") if source.pet_kind == "oudin" else ("temperature",)
+        with collecting(errors):
+            passes.append(_pass(source.temperature, "forcing.temperature", source, arrays, notes))
+    return ForcingPlan(tuple(passes), tuple(notes), tuple(errors))
 
 
-def _where_pet(source: BasinSource) -> str:
-    return TEMPERATURE if source.pet_kind == "oudin" else PET
+def _pass(forcing: ForcingSource, section: str, source: BasinSource, arrays: tuple[str, ...], notes: list[str]) -> Pass:
+    """The plan of one archive.
 
-
-def _plan_pet(source: BasinSource, times: Times, notes: list[str]) -> list[Piece]:
-    where, step, path = _where_pet(source), source.step, source.pet_input.path
-    labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
-    if source.pet_kind == "interannual":
-        files = interannual_files(open_interannual(path, where))
-        return plan_by_day(files, labels, times, step)
-    archive = _archive(path, where, notes)
-    if source.pet_kind == "raster":
-        if archive.is_daily and step < DAY:
-            return plan_by_day(daily_files(archive), labels, times, step)
-        return plan_by_step(archive, times, step, where)
-    if archive.is_daily:
-        return plan_by_day(daily_files(archive), labels, times, step)
-    return plan_by_day(subdaily_files(archive), day_of_step(times), times, step)
-
-
-def _archive(folder: Path, where: str, notes: list[str]) -> Archive:
-    archive = open_archive(folder, where)
-    if archive.undated:
-        notes.append(f"{len(archive.undated)} files without a date are left out, first {archive.undated[0]}")
-    return archive
-
-
-def _existing(pieces: list[Piece], where: str) -> list[Piece]:
+    Raises:
+        InputError: it has no field in the period, or one that belongs to no step.
+    """
+    reader, where, times, step = reader_of(forcing), f"{section}.path", source.times, source.step
+    if arrays == ("pet",) and source.pet_kind == "interannual":
+        pieces, interval, label = (
+            plan_climatology(reader.find_days(forcing, where), times, step),
+            DAY,
+            "a day of the year",
+        )
+    else:
+        archive = reader.find(forcing, where)
+        notes += archive.notes
+        label = "a field is valid between its bounds" if archive.has_bounds else reader.label
+        by_day = "temperature" in arrays or (arrays == ("pet",) and archive.is_daily and step < DAY)
+        pieces = plan_by_day(archive, times, step) if by_day else plan_by_step(archive, times, step, where)
+        interval = DAY if by_day else step
     if all(piece.is_gap for piece in pieces):
-        raise InputError(where, "has no file in the period", "Do its dates agree with `period`?")
-    return pieces
+        raise InputError(where, "has no field in the period", "Do its dates agree with `period`?")
+    return Pass(forcing, section, pieces, interval, arrays, label)
 
 
 def _single_rasters(source: BasinSource) -> dict[str, Path]:
@@ -314,6 +315,6 @@ def _single_rasters(source: BasinSource) -> dict[str, Path]:
 
 def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:
     """Role and path of every file used but those of the forcing."""
-    yield "gauges", str(source.gauges)
+    yield from (("gauges", path) for path in parts_of(source.gauges))
     yield from ((name, str(path)) for name, path in _single_rasters(source).items())
-    yield from (("discharge", path) for path in plan.discharge.paths if path)
+    yield from (("discharge", part) for path in plan.discharge.paths if path for part in parts_of(Path(path)))

@@ -31,7 +31,8 @@ FORMAT = 2
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
-FORCINGS = ("precipitation", "pet")
+FORCINGS = ("precipitation", "pet", "temperature")
+"""Arrays of a basin; the last one only where its configuration gives temperatures."""
 _META = "meta.json"
 _NAME = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.partial)?")
 
@@ -126,6 +127,7 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "start": str(basin.start),
         "step": basin.step,
         "steps": len(basin.precipitation),
+        "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
         "coverage": coverage,
         "notes": notes,
     }
@@ -159,7 +161,7 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
     grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
     network = DrainageNetwork(grid, **{name: array(f"network_{name}") for name in NETWORK})
     gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
-    forcings = {name: array(name, mapped=True) for name in FORCINGS}
+    forcings = {name: array(name, mapped=True) for name in meta["forcings"]}
     discharge, descriptors = array("discharge"), array("descriptors")
     for name, forcing in forcings.items():
         if forcing.shape != (meta["steps"], len(network)):

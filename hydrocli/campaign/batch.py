@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hydrocli.basin.catchments import read_catchments
+from hydrocli.basin.tables import read_catchments
 from hydrocli.campaign.schedule import Limits, Queue, need
 from hydrocli.campaign.slurm import slurm_cluster
 from hydrocli.campaign.stores import Sizes, ingest_all

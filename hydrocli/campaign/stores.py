@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydrocli.basin import store
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import ingest_batch
 from hydrocli.config import RunSpec
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.experiment.estimate import Estimate, estimate
@@ -47,7 +47,7 @@ def _ingested(
     specs: Sequence[RunSpec], folder: Path, workers: int, stopping: Callable[[], None]
 ) -> list[str | HydrocliError]:
     with _alone(folder, stopping), reading(stopping) as show:
-        return ingest_together([source_of(spec.experiment) for spec in specs], folder, workers, show)
+        return ingest_batch([source_of(spec.experiment) for spec in specs], folder, workers, show)
 
 
 @contextmanager

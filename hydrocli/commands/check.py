@@ -12,7 +12,8 @@ from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.setup import roles_of, source_of, stamp
+from hydrocli.experiment.roles import roles_of, stamp
+from hydrocli.experiment.setup import source_of
 from hydrocli.results import read
 
 
@@ -48,6 +49,7 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
+    report["assumptions"] = [_assumption(forcing) for forcing in coverage.forcings]
     report["warnings"] = list(coverage.notes)
     report["problems"] = [
         *map(str, coverage.errors),
@@ -139,7 +141,7 @@ def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> 
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
-    told = {"forcing_on_disk_mb": 2 * FORCING_BYTES * len(network) * steps / 1e6}
+    told = {"forcing_on_disk_mb": max(2, len(coverage.forcings)) * FORCING_BYTES * len(network) * steps / 1e6}
     wanted = [code for code, role in roles.items() if role == "calibration"]
     if period.calibration is None or gauges is None or not wanted:
         return told | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
@@ -183,3 +185,12 @@ def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:
         "cells_not_covered": forcing.uncovered,
         "values_missing": forcing.missing,
     }
+
+
+def _assumption(forcing: ForcingCoverage) -> str:
+    """What is taken for granted of a forcing: unit, meaning of its times; and the range of the values looked at."""
+    target = "degC" if forcing.name == "temperature" else "mm per step"
+    seen = (
+        "" if forcing.lowest is None else f"; values looked at: {forcing.lowest:.4g} to {forcing.highest:.4g} {target}"
+    )
+    return f"{forcing.name}: {forcing.unit}; {forcing.label}{seen}"

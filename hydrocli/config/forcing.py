@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from hydrocli.config.base import InputPath, Number, Section, Switch, raise_validation_errors
+from hydrocli.basin.formats import FORMATS
+from hydrocli.config.base import InputPath, Number, Section, Switch, raise_validation_errors, validation_error
+
+
+def _known_format(value: Any) -> Any:
+    if value not in FORMATS:
+        near = get_close_matches(str(value), FORMATS, 1)
+        remedy = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(FORMATS)}"
+        raise validation_error(f"'{value}' is not possible", remedy)
+    return value
+
+
+Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": list(FORMATS), "type": "string"})]
+"""A format of forcing files: what `hydrocli.basin.readers` has."""
+
 
 Factor = Annotated[Number, Field(gt=0)]
+PATH = "geotiff: folder tree, a date in every name; netcdf: file or folder tree"
+SCALE = "scale_factor * value + add_offset is in `unit`"
 
 
-class Precipitation(Section):
-    """Precipitation of each step."""
+class ForcingFiles(Section):
+    """Files of a forcing, and what is true of them."""
 
-    path: InputPath = Field(description="folder tree of GeoTIFF, one per step, the date in the name", examples=["prcp"])
-    format: Literal["geotiff"] = Field("geotiff", description="geotiff")
-    scale_factor: Factor = Field(1.0, description="the values of the files times this are mm per step", examples=[0.1])
-
-
-class Temperature(Section):
-    """Air temperature, daily or of each step."""
-
-    path: InputPath = Field(
-        description="folder tree of GeoTIFF, daily or one per step, the date in the name", examples=["temperature"]
+    path: InputPath = Field(description=PATH, examples=["prcp"])
+    format: Format = Field("geotiff", description=f"one of: {', '.join(FORMATS)}", examples=["geotiff"])
+    variable: str | None = Field(None, description="name in the files (netcdf), where they have several variables")
+    unit: str | None = Field(
+        None,
+        description="mm, mm/h, mm/day, kg m-2 s-1, m ...; degC, K; left out: that of the files, else mm or degC",
+        examples=["mm/h"],
     )
-    format: Literal["geotiff"] = Field("geotiff", description="geotiff")
-    scale_factor: Factor = Field(1.0, description="scale_factor * value + add_offset is in degrees C")
-    add_offset: Number = Field(0.0, description="-273.15 for files in kelvin")
+    scale_factor: Factor = Field(1.0, description=SCALE, examples=[0.1])
+    add_offset: Number = Field(0.0, description="see scale_factor")
 
 
-class InterannualPet(Section):
+class Temperature(ForcingFiles):
+    """Air temperature."""
+
+    path: InputPath = Field(description=PATH, examples=["temperature"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
+
+
+class InterannualPet(ForcingFiles):
     """Daily means of many years, split to the hours of the day."""
 
+    path: InputPath = Field(description=PATH, examples=["pet"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
     kind: Literal["interannual"] = Field(
-        description="one raster for each day of the year, split to the hours of the day"
+        description="one field for each day of the year (geotiff: mmdd in the name), split to the hours of the day"
     )
-    path: InputPath = Field(
-        description="folder tree of GeoTIFF, one per day of the year, mmdd in the name", examples=["pet"]
-    )
-    format: Literal["geotiff"] = Field("geotiff", description="geotiff")
-    scale_factor: Factor = Field(1.0, description="the values of the files times this are mm per day")
 
 
-class RasterPet(Section):
+class RasterPet(ForcingFiles):
     """Potential evapotranspiration of each step, or day."""
 
-    kind: Literal["raster"] = Field(description="one raster for each step, or day")
-    path: InputPath = Field(description="folder tree of GeoTIFF, one per step, the date in the name", examples=["pet"])
-    format: Literal["geotiff"] = Field("geotiff", description="geotiff")
-    scale_factor: Factor = Field(1.0, description="the values of the files times this are mm, per day for daily files")
+    path: InputPath = Field(description=PATH, examples=["pet"])
+    scale_factor: Factor = Field(1.0, description=SCALE)
+    kind: Literal["raster"] = Field(description="one field for each step, or day")
 
 
 class OudinPet(Section):
@@ -67,15 +83,16 @@ Pet = Annotated[InterannualPet | RasterPet | OudinPet, Field(discriminator="kind
 class Forcing(Section):
     """What drives the model."""
 
-    precipitation: Precipitation = Field(description="precipitation")
+    precipitation: ForcingFiles = Field(description="precipitation, one field for each step")
     temperature: Temperature | None = Field(
-        None, description="air temperature; for pet of the kind oudin, and for structures with snow"
+        None,
+        description="air temperature, several per day or daily; for pet of the kind oudin and structures with snow",
     )
     pet: Pet = Field(description="potential evapotranspiration")
     store: InputPath = Field(
         ".hydrocli/store",
         validate_default=True,
-        description="folder that keeps what was read, so that a second start reads no raster",
+        description="folder that keeps what was read, so that a second start reads no file of forcing",
     )
     unreadable_as_missing: Switch = Field(
         False, description="count a file that cannot be read as missing instead of ending there"

@@ -62,7 +62,7 @@ def _yaml(values: Any, *, flow: bool | None) -> str:
 def _lines(model: type[Section], prefix: str, defaults: dict[str, Any]) -> list[str]:
     """Lines of a section, not indented; `defaults` holds the defaults of its keys where all have one."""
     lines: list[str] = []
-    for name, field in model.model_fields.items():
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "kind"):
         key = field.alias or name
         sections = _sections(field.annotation)
         if not sections or issubclass(sections[0], Level):

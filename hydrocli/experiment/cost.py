@@ -18,9 +18,9 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError
+from hydrocli.experiment.roles import segmentation
 from hydrocli.experiment.setup import CalibrationSetup, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
-from hydrocli.score.events import Segmentation
 from hydrocli.score.regularisation import Penalty, corner
 
 
@@ -43,15 +43,6 @@ def calibration_cost(setup: CalibrationSetup) -> Cost:
         _weights(setup),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
         _catchments(setup) if any(term.signature for term in terms) else None,
-    )
-
-
-def segmentation(experiment: Experiment, code: str) -> Segmentation:
-    """Options of the search for flood events at a gauge; its threshold, if it has one, stands for the quantile."""
-    options = experiment.flood_events.model_dump()
-    threshold = options.pop("thresholds").get(code)
-    return Segmentation(
-        **options if threshold is None else options | {"peak_quantile": 0.0, "peak_discharge": threshold}
     )
 
 

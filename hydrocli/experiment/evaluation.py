@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,15 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.regional import FOLDER
-from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.experiment.networks import maps_from, read_regionalisation
-from hydrocli.experiment.setup import CalibrationSetup, Roles, ingested, roles_of, stamp
-from hydrocli.experiment.simulation import final_simulation
+from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
+
+if TYPE_CHECKING:
+    from hydrocli.experiment.setup import CalibrationSetup
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,11 @@ class Evaluation:
         return " and ".join(part for part in parts if part)
 
     def _simulate_again(self) -> None:
+        # What needs the model loads it; to read what a run has simulated takes a fraction of that time.
+        from hydrocli.experiment.networks import read_regionalisation
+        from hydrocli.experiment.setup import CalibrationSetup, ingested
+        from hydrocli.experiment.simulation import final_simulation
+
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
         others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
@@ -220,6 +226,9 @@ def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
+    from hydrocli.engine.objective import ROWS
+    from hydrocli.experiment.networks import maps_from
+
     maps = maps_from(folder, setup.basin)
     if setup.experiment.initial.source:  # then the levels are the final ones of that run
         maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.experiment.cost import segmentation
 from hydrocli.experiment.evaluation import Evaluation, Window
+from hydrocli.experiment.roles import segmentation
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, page_hint

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
-from hydrocli.basin.ingest import BasinSource, Progress, open_basin
-from hydrocli.basin.roles import with_role
-from hydrocli.basin.source import ForcingSource, inputs_read_once
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
-from hydrocli.config.gauges import Gauges
+from hydrocli.config.forcing import ForcingFiles
 from hydrocli.engine.net_forcing import flux_matching, intercept
 from hydrocli.engine.objective import ROWS
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
-from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import Task, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
@@ -36,6 +35,7 @@ from hydrocli.experiment.networks import (
     read_flux_network,
     structure_of,
 )
+from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
@@ -45,36 +45,6 @@ from hydrocli.structures.structure import Structure
 
 logger = logging.getLogger(__name__)
 
-Roles = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArray[np.bool_]]) -> Roles:
-    """Codes of the gauges that calibrate, and of those that validate.
-
-    Where a word says which calibrate, the others validate, unless some are named.
-
-    Args:
-        asked: section of the configuration.
-        codes: of all g gauges.
-        catchments: gives those of the gauges, [g, n], where they are needed.
-
-    Raises:
-        ConfigurationError: no gauge has the role.
-    """
-    if isinstance(asked.calibration, tuple):
-        return asked.calibration, asked.validation
-    if asked.calibration is None:
-        return tuple(code for code in codes if code not in asked.validation), asked.validation
-    has_role = with_role(asked.calibration, catchments())
-    chosen = tuple(code for code, has in zip(codes, has_role, strict=True) if has and code not in asked.validation)
-    if not chosen:
-        what = f"no gauge is {asked.calibration}"
-        if asked.validation:
-            what += " but those of gauges.validation"
-        raise ConfigurationError("gauges.calibration", what, "Take another word, or name the gauges.")
-    return chosen, asked.validation or tuple(code for code in codes if code not in chosen)
-
-
 Cells = NDArray[np.intp]
 BLOCK = 512
 """Steps of forcing that are averaged at once."""
@@ -83,11 +53,7 @@ BLOCK = 512
 def source_of(experiment: Experiment) -> BasinSource:
     """What the basin of an experiment is made from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    rain, pet, temperature = forcing.precipitation, forcing.pet, forcing.temperature
-    temperature_source = None
-    if temperature is not None:
-        numbers = temperature.scale_factor, temperature.add_offset
-        temperature_source = ForcingSource(Path(temperature.path), *numbers)
+    pet = forcing.pet
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -95,10 +61,10 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(experiment.basin.flow_directions.path),
         encoding=experiment.basin.flow_directions.encoding,
         gauges=Path(gauges.table),
-        precipitation=ForcingSource(Path(rain.path), rain.scale_factor),
+        precipitation=_forcing_source(forcing.precipitation),
         pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else ForcingSource(Path(pet.path), pet.scale_factor),
-        temperature=temperature_source,
+        pet=None if pet.kind == "oudin" else _forcing_source(pet),
+        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
         discharge=Path(gauges.discharge.path) if gauges.discharge else None,
         discharge_format=gauges.discharge.format if gauges.discharge else "smash",
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
@@ -110,9 +76,10 @@ def source_of(experiment: Experiment) -> BasinSource:
     )
 
 
-def stamp(time: object) -> np.datetime64:
-    """A time of the configuration (UTC) as numpy has it."""
-    return np.datetime64(time, "s")  # type: ignore[call-overload]
+def _forcing_source(files: ForcingFiles) -> ForcingSource:
+    return ForcingSource(
+        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
+    )
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
@@ -132,7 +99,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
             with reading(stopping) as told:
-                found = ingest_together([source_of(one) for one in here], folder, here[0].execution.workers, told)
+                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, told)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)

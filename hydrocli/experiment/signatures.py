@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.experiment.cost import segmentation
 from hydrocli.experiment.evaluation import Evaluation, Window, area_of
+from hydrocli.experiment.roles import segmentation
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, page_hint
 from hydrocli.results.write import write_table

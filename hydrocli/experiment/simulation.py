@@ -21,7 +21,8 @@ from hydrocli.engine.response import response
 from hydrocli.engine.simulator import Observer, Rows, Simulator, State
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.networks import PHI1, PHI2, FluxNetwork, RegionalisationModel, flux_network_rows, unseen
-from hydrocli.experiment.setup import CalibrationSetup, catchment_means, stamp
+from hydrocli.experiment.roles import stamp
+from hydrocli.experiment.setup import CalibrationSetup, catchment_means
 from hydrocli.names import (
     EXTRAPOLATED,
     INITIAL_LEVELS,

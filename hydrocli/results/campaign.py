@@ -73,7 +73,7 @@ def places(campaign: Path) -> list[Place]:
         raise InputError(str(campaign), f"has no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:
         with os_errors_as_input_errors(path, "cannot be read"):
-            table = pq.read_table(path, columns=["model", "item"], partitioning=None)
+            table = pq.ParquetFile(path).read(columns=["model", "item"])
     except pa.ArrowException as error:
         raise InputError(
             str(path), "is not a readable Parquet file", "Remove it and run `hydrocli batch` again."

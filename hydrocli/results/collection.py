@@ -176,7 +176,7 @@ def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
         rows = 0
         with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
             for place, file in zip(here, files, strict=True):
-                table = _fitted(pq.read_table(file, partitioning=None), schema, place.item)
+                table = _fitted(pq.ParquetFile(file).read(), schema, place.item)
                 rows += table.num_rows
                 writer.write_table(table)
     except pa.ArrowException as error:
@@ -221,7 +221,7 @@ def _means(done: Sequence[Place]) -> list[Row]:
 
     rows = []
     for place in done:
-        table = pq.read_table(place.folder / TABLES["parameters"].file, partitioning=None)
+        table = pq.ParquetFile(place.folder / TABLES["parameters"].file).read()
         symbols = [symbol for symbol in PARAMETERS if symbol in table.column_names]
         means = {symbol: float(np.mean(table[symbol].to_numpy())) for symbol in symbols}
         rows.append({"model": place.model, "item": place.item, **means})

@@ -11,10 +11,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
+from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
@@ -135,7 +135,7 @@ class Run:
             InputError: as `table`.
         """
         arrow = self.arrow(name)
-        return {field: np.asarray(arrow[field].to_numpy()) for field in arrow.column_names}
+        return {field: to_numpy(arrow[field]) for field in arrow.column_names}
 
     def arrow(self, name: str) -> pa.Table:
         """A table as Arrow has it.
@@ -153,7 +153,7 @@ class Run:
             raise InputError(str(path), "does not exist", command)
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
-                arrow = pq.read_table(path, partitioning=None)
+                arrow = pq.ParquetFile(path).read()  # read_table would load pandas
         except pa.ArrowException as error:
             raise InputError(str(path), "is not a readable Parquet file", command) from error
         found = (arrow.schema.metadata or {}).get(b"format", b"").decode()

@@ -24,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 import hydrocli
 from hydrocli.errors import InputError
 from hydrocli.names import LOOKED_AT, PARAMETERS, STATES
-from hydrocli.results.schemas import Column, Table, arrow_schema, arrow_type
+from hydrocli.results.arrow import from_numpy
+from hydrocli.results.schemas import Table, arrow_schema, arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,25 +226,15 @@ def _write_batches(
 def _arrow_table(table: Table, schema: pa.Schema, columns: Mapping[str, ArrayLike], run: str) -> pa.Table:
     import pyarrow as pa
 
-    arrays = {column.name: _arrow_array(column, columns[column.name]) for column in table.columns[1:]}
+    arrays = {column.name: from_numpy(columns[column.name], arrow_type(column.kind)) for column in table.columns[1:]}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of {table.file} differ in length: {lengths}")
     for column in table.columns[1:]:
         if not column.null and (nulls := arrays[column.name].null_count):
             raise ValueError(f"{nulls} values of {column.name!r} in {table.file} are missing, and none may be")
-    names = pa.repeat(pa.scalar(run), next(iter(lengths.values())))
+    names = from_numpy([run] * next(iter(lengths.values())), pa.string())
     return pa.Table.from_arrays([names, *arrays.values()], schema=schema)
-
-
-def _arrow_array(column: Column, values: ArrayLike) -> pa.Array:
-    import pyarrow as pa
-
-    if column.kind == "time":
-        values = np.asarray(values, "datetime64[us]")
-    elif column.kind == "float":
-        values = np.asarray(values, np.float64)
-    return pa.array(values, type=arrow_type(column.kind), from_pandas=True)
 
 
 def _geotiff(grid: Grid, raster: NDArray[np.float64], words: Sequence[str], unit: str, run: str) -> bytes:

@@ -13,11 +13,14 @@ base flow of the pass before, else at that mean.
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hydrocli.arrays import Floats
-from hydrocli.jit import loop
+from hydrocli.jit import exact
 
 RECESSION = 0.925
 PASSES = 3
@@ -47,7 +50,7 @@ def baseflow_bar(discharge: Floats, base_bar: Floats) -> Floats:
     first, starts_at_flow = _first_start(discharge)
     passes = []
     for _ in range(PASSES):
-        base = _one_pass(np.ascontiguousarray(y), first, np.empty(size))
+        base = _one_pass(y, first)
         passes.append((np.ascontiguousarray(y), base, starts_at_flow))
         y, flow = base[::-1], flow[::-1]
         first, starts_at_flow = _next_start(flow, y)
@@ -72,7 +75,7 @@ def _filtered(flow: Floats) -> Floats:
         return flow
     base, (first, _) = flow, _first_start(flow)
     for _ in range(PASSES):
-        base = _one_pass(np.ascontiguousarray(base), first, np.empty(base.size))
+        base = _one_pass(base, first)
         base, flow = base[::-1], flow[::-1]
         first, _ = _next_start(flow, base)
     return base[::-1]
@@ -91,15 +94,27 @@ def _next_start(flow: Floats, base: Floats) -> tuple[float, bool]:
     return (flow[0] / LATER_DIVISOR, True) if flow[0] < mean else (mean, False)
 
 
-@loop
-def _one_pass(y: Floats, first: float, b: Floats) -> Floats:
+def _one_pass(y: Floats, first: float) -> Floats:
+    """One pass; compiled only where Numba is loaded anyway: to load it takes longer than most series.
+
+    Both ways give the same bits: `exact` contracts no product and sum into one rounding.
+    """
+    if "numba" in sys.modules:
+        return _compiled_pass(np.ascontiguousarray(y), first, np.empty(y.size))
+    numbers = y.tolist()
+    interpreted: Any = _compiled_pass
+    return np.array(interpreted.py_func(numbers, first, numbers.copy()))
+
+
+@exact
+def _compiled_pass(y: Floats, first: float, b: Floats) -> Floats:
     b[0] = first
-    for i in range(1, y.size):
+    for i in range(1, len(y)):
         b[i] = min(RECESSION * b[i - 1] + (1 - RECESSION) / 2 * (y[i] + y[i - 1]), y[i])
     return b
 
 
-@loop
+@exact
 def _one_pass_bar(y: Floats, b: Floats, b_bar: Floats, y_bar: Floats, first_bar: Floats) -> None:
     """`b` is what `_one_pass` gave; `b_bar` is used up, `y_bar` and `first_bar` are added to."""
     for i in range(y.size - 1, 0, -1):

@@ -11,8 +11,8 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-from hydrocli.basin.ingest import BasinSource
-from hydrocli.basin.source import ForcingSource
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource
 
 LAMBERT = "EPSG:2154"
 CORNER = (800_000.0, 6_450_000.0)
@@ -79,7 +79,7 @@ def source(tmp_path: Path) -> BasinSource:
         flow_directions=flow,
         encoding="smash",
         gauges=table,
-        precipitation=ForcingSource(folder / "rain", 0.1),
+        precipitation=ForcingSource(folder / "rain", scale_factor=0.1),
         pet=ForcingSource(folder / "pet"),
         pet_kind="interannual",
         discharge=folder / "discharge",

@@ -8,7 +8,7 @@ import numpy as np
 import pyproj
 import pytest
 
-from hydrocli.basin.gauges import GaugeTable, place, read_table
+from hydrocli.basin.gauges import GaugeTable, place, read_gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import Errors, InputError
@@ -34,7 +34,7 @@ def table(*rows: tuple[str, float, float, float]) -> GaugeTable:
 def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gauges.csv"
     path.write_text(text, encoding="utf-8")
-    read = read_table(path)
+    read = read_gauges(path)
     assert read.code == ("A",)
     assert (read.x[0], read.y[0], read.area[0]) == (1.5, 2.0, 30e6)
 
@@ -43,9 +43,9 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "gauges.csv"
     path.write_text("code,x,y,area\nA,1,2,3\nA,1,2,3\nB,one,2,3\n,1,2,3\nC,1,2,0\n")
     with pytest.raises(Errors) as caught:
-        read_table(path)
+        read_gauges(path)
     message = str(caught.value)
-    for part in ("gauge A stands there 2 times", ":4: x is 'one'", ":5: has no gauge code", ":6: gauge C needs"):
+    for part in ("gauge A is listed 2 times", ":4: x is 'one'", ":5: has no gauge code", ":6: gauge C needs"):
         assert part in message
 
 
@@ -53,9 +53,9 @@ def test_a_missing_column_or_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "gauges.csv"
     path.write_text("code,x,y\n")
     with pytest.raises(InputError, match="has no column area"):
-        read_table(path)
+        read_gauges(path)
     with pytest.raises(InputError, match="does not exist"):
-        read_table(tmp_path / "none.csv")
+        read_gauges(tmp_path / "none.csv")
 
 
 def test_selected_gauges_keep_the_order_asked() -> None:
@@ -101,7 +101,7 @@ def test_areas_in_square_metres_are_recognised() -> None:
 def test_gauges_on_one_cell_are_told() -> None:
     rows = table(("A", 801500, 6446500, 11), ("B", 801500, 6446500, 11.5), ("C", 801500, 6448500, 7))
     placement = place(rows, DRAINAGE, 0.2)
-    assert placement.shared_cells() == ["gauges A, B stand on the same cell"]
+    assert placement.shared_cells() == ["gauges A, B are on the same cell"]
 
 
 def test_gauges_are_cells_of_the_network() -> None:

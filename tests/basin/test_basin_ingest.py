@@ -17,9 +17,10 @@ from hydrocli.basin import forcing, ingest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.coverage import inspect
 from hydrocli.basin.grid import latitudes
-from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.pet import HOURLY_WEIGHTS, extraterrestrial_radiation, oudin
-from hydrocli.basin.source import ForcingSource, make_plan
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource, make_plan
 from hydrocli.errors import Errors, InputError
 
 Writer = Callable[..., Path]
@@ -75,7 +76,7 @@ def days_of_pet(source: BasinSource) -> list[str]:
     for path in source.precipitation.path.rglob("*.tif"):
         path.rename(path.with_name(path.name.replace("_2019", "_2020")))
     plan = make_plan(replace(source, start=start, end=start + np.timedelta64(36, "h")))
-    return [Path(piece.files[0]).name[:4] for piece in plan.forcings["pet"]]
+    return [Path(piece.layers[0].path).name[:4] for piece in plan.arrays["pet"].pieces if piece.layers[0]]
 
 
 def test_a_leap_day_has_its_own_file(source: BasinSource) -> None:
@@ -222,7 +223,7 @@ def test_oudin_from_daily_temperature(source: BasinSource, store: Path, write_ra
     for day, kelvin in (("20190228", 283.15), ("20190301", 263.15)):
         write_raster(folder / f"{day}.tif", np.full((4, 4), kelvin))
     kelvin = replace(source, pet=None, temperature=ForcingSource(folder), pet_kind="oudin")
-    with pytest.raises(InputError, match=r"temperature of 283.15, degrees C are expected\n.*add_offset: -273.15"):
+    with pytest.raises(InputError, match=r"temperature of 283.15, degrees C are expected\n.*unit: K"):
         open_basin(kelvin, store)
     basin = open_basin(replace(kelvin, temperature=ForcingSource(folder, add_offset=-273.15)), store)
     expected = np.outer(DAYLIGHT, oudin_of(basin, 10.0, "2019-02-28"))
@@ -267,9 +268,9 @@ def test_daily_steps_take_files_by_their_dates(source: BasinSource, store: Path,
 
 
 def test_archives_of_another_step_are_refused(source: BasinSource, store: Path) -> None:
-    with pytest.raises(Errors, match=r"18 files lie between the stamps of the steps, first rain_201902280100\.tif"):
+    with pytest.raises(Errors, match=r"18 fields lie between the stamps of the steps, first rain_201902280100\.tif"):
         open_basin(replace(source, step=7200), store)
-    with pytest.raises(Errors, match=r"forcing.precipitation.path: has a file at every 4 steps at most"):
+    with pytest.raises(Errors, match=r"forcing.precipitation.path: has a field at every 4 steps at most"):
         open_basin(replace(source, step=900), store)
 
 
@@ -305,7 +306,7 @@ def test_all_that_is_missing_is_told_at_once(source: BasinSource, store: Path) -
 
 def test_a_period_without_files_is_refused(source: BasinSource, store: Path) -> None:
     year = np.timedelta64(365, "D")
-    with pytest.raises(Errors, match=r"forcing.precipitation.path: has no file in the period"):
+    with pytest.raises(Errors, match=r"forcing.precipitation.path: has no field in the period"):
         open_basin(replace(source, start=source.start + year, end=source.end + year), store)
 
 
@@ -348,6 +349,6 @@ def test_a_look_collects_all_problems(source: BasinSource, write_raster: Writer)
     (source.pet.path / "0301_PET.tif").unlink()
     coverage = inspect(source)
     assert [str(error).splitlines()[0] for error in coverage.errors] == [
-        "forcing.pet.path: has no file in the period",
+        "forcing.pet.path: has no field in the period",
         "gauges.table: drained areas differ by more than 20%: A1 30 km2 asked, 11 found",
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.rasters import raster_grid, read_whole
+from hydrocli.basin.readers.geotiff import raster_grid, read_whole
 from hydrocli.errors import InputError
 
 LAMBERT = pyproj.CRS("EPSG:2154").to_wkt()
@@ -127,7 +127,7 @@ def test_cycles_are_refused_with_their_cells() -> None:
     with pytest.raises(InputError) as caught:
         Drainage.from_d8(np.array([[3, 3, 5], [1, 7, 7], [3, 3, 3]]), "smash", grid(3, 3), where="flow.tif")
     message = str(caught.value)
-    assert message.startswith("flow.tif: the flow runs in cycles (6 cells)")
+    assert message.startswith("flow.tif: the flow runs in cycles (6 cells do not reach an outlet)")
     for cell in ("row 0 column 0 (x 800500, y 6449500)", "row 1 column 2", "row 1 column 0"):
         assert cell in message
 

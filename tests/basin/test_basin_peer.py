@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from hydrocli.basin.basin import Basin
-from hydrocli.basin.ingest import BasinSource, open_basin
-from hydrocli.basin.source import ForcingSource
+from hydrocli.basin.ingest import open_basin
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 SINGLE = 2.5e-7
@@ -64,7 +65,7 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
         flow_directions=cance_data.parent / "France_flwdir.tif",
         encoding="smash",
         gauges=cance_data / "gauge_attributes.csv",
-        precipitation=ForcingSource(cance_data / "prcp", 0.1),
+        precipitation=ForcingSource(cance_data / "prcp", scale_factor=0.1),
         pet=ForcingSource(cance_data / "pet"),
         pet_kind="interannual",
         discharge=cance_data / "qobs",

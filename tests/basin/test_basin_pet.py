@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hydrocli.basin.basin import stamps
+from hydrocli.basin.basin import day_of_step, stamps
 from hydrocli.basin.pet import (
     HOURLY_WEIGHTS,
-    day_of_step,
     extraterrestrial_radiation,
     oudin,
     shares_of_day,

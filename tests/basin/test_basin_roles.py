@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hydrocli.basin.roles import with_role
+from hydrocli.basin.network import with_role
 
 #  a   b     f          e drains c, d below a and b; f stands alone; g and h share a cell of another river.
 #   \ /      |

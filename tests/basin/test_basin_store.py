@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from hydrocli.basin import rasters, store
-from hydrocli.basin.ingest import BasinSource, open_basin
+from hydrocli.basin import store
+from hydrocli.basin.ingest import open_basin
+from hydrocli.basin.readers import geotiff
+from hydrocli.basin.source import BasinSource
 from hydrocli.errors import InputError
 
 
@@ -25,7 +27,7 @@ def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, m
         raise AssertionError("a raster was opened")
 
     monkeypatch.setattr(rasterio, "open", refuse)
-    monkeypatch.setattr(rasters, "DatasetReader", refuse)
+    monkeypatch.setattr(geotiff, "DatasetReader", refuse)
     second = open_basin(source, tmp_path / "store")
     assert second.fingerprint == first.fingerprint
     assert second.network.grid == first.network.grid

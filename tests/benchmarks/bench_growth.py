@@ -8,16 +8,27 @@ from bench_worker import Contestant
 from rich.console import Console
 from rich.table import Table
 
-CELLS, STEPS_OF_CELLS = (400, 1_600, 6_400, 25_000, 50_000), 700
-STEPS, CELLS_OF_STEPS = (1_000, 10_000, 100_000), 400
-LARGE = (5_000, 35_000)
+Size = tuple[int, int]
+
+SIZES: tuple[Size, ...] = (
+    *((cells, 700) for cells in (400, 1_600, 6_400, 25_000, 50_000)),
+    *((400, steps) for steps in (1_000, 10_000, 100_000)),
+)
+"""Cells and steps."""
 LARGE_LIMIT = 3e9
-BURST = 0.3
 
 
-def growth(console: Console) -> dict[str, object]:
-    """Print the table from small to large; returns its rows."""
-    sizes = [(n, STEPS_OF_CELLS) for n in CELLS] + [(CELLS_OF_STEPS, t) for t in STEPS]
+def growth(
+    console: Console, sizes: tuple[Size, ...] = SIZES, large: Size = (5_000, 35_000), burst: float = 0.3
+) -> dict[str, object]:
+    """Print the table from small to large; returns its rows.
+
+    Args:
+        console: where it is printed.
+        sizes: cells and steps of each row.
+        large: cells and steps of one gradient whose parts are measured.
+        burst: each run is repeated for so many seconds.
+    """
     columns = (
         "cells",
         "levels",
@@ -35,12 +46,12 @@ def growth(console: Console) -> dict[str, object]:
     rows = []
     for cells, steps in sizes:
         with Contestant("hydrocli", cells=cells, steps=steps) as run:
-            forward = run.ask("forward", BURST)
+            forward = run.ask("forward", burst)
             run.ask("gradient")  # the first one gets its memory from the system
-            rows.append(run.about | {"forward": forward, "gradient": run.ask("gradient", BURST)})
+            rows.append(run.about | {"forward": forward, "gradient": run.ask("gradient", burst)})
         table.add_row(*_row(rows[-1]))
     console.print(table)
-    return {"growth": rows, "large": _large(console)}
+    return {"growth": rows, "large": _large(console, large)}
 
 
 def _row(row: dict[str, object]) -> list[str]:
@@ -61,9 +72,9 @@ def _row(row: dict[str, object]) -> list[str]:
     ]
 
 
-def _large(console: Console) -> dict[str, object]:
-    """A gradient over four years of hours in 5,000 cells, and where its time goes."""
-    cells, steps = LARGE
+def _large(console: Console, size: Size) -> dict[str, object]:
+    """A gradient, by default over four years of hours in 5,000 cells, and where its time goes."""
+    cells, steps = size
     with Contestant("hydrocli", cells=cells, steps=steps) as run:
         answer = run.about | run.ask("parts")
     total = sum(answer["parts"].values())
@@ -78,9 +89,9 @@ def _large(console: Console) -> dict[str, object]:
     return answer
 
 
-def threads(console: Console) -> dict[str, object]:
+def threads(console: Console, size: Size = (20_000, 500), burst: float = 2.0) -> dict[str, object]:
     """Print wall times of one and two threads on a large basin; returns them."""
-    cells, steps = 20_000, 500
+    cells, steps = size
     table = Table(
         "threads", "forward s", "gradient s", "same bits", title=f"threads: {cells:,} cells, {steps} steps, wall time"
     )
@@ -88,7 +99,7 @@ def threads(console: Console) -> dict[str, object]:
     rows, first = {}, None
     for count in (1, 2):
         with Contestant("hydrocli", cells=cells, steps=steps, threads=count) as run:
-            rows[count] = {what: run.ask(what, 2.0) for what in ("forward", "gradient")}
+            rows[count] = {what: run.ask(what, burst) for what in ("forward", "gradient")}
         first = first or rows[count]["gradient"]["bits"]
         same = "yes" if rows[count]["gradient"]["bits"] == first else "[red]no[/]"
         table.add_row(str(count), *(f"{rows[count][what]['wall']:.3f}" for what in ("forward", "gradient")), same)

@@ -39,7 +39,7 @@ class HydrocliRun:
         self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
         order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(case.net, 0, order.level, order.cell, order.heads, order.low, order.offset, forcing)
+        order_forcing(case.net, 0, order.level, order.cell, order.n_headwater, order.low, order.offset, forcing)
         self.simulator = Simulator(
             order,
             forcing,
@@ -144,7 +144,8 @@ class HydrocliReading:
             return {"steps": len(basin.times), "cells": len(basin.network)}
 
     def _source(self, end: str):
-        from hydrocli.basin.source import BasinSource, ForcingSource
+        from hydrocli.basin.readers import ForcingSource
+        from hydrocli.basin.source import BasinSource
 
         folder = self.folder
         return BasinSource(
@@ -154,7 +155,7 @@ class HydrocliReading:
             flow_directions=folder.parent / "France_flwdir.tif",
             encoding="smash",
             gauges=folder / "gauge_attributes.csv",
-            precipitation=ForcingSource(folder / "prcp", 0.1),
+            precipitation=ForcingSource(folder / "prcp", scale_factor=0.1),
             pet=ForcingSource(folder / "pet"),
             pet_kind="interannual",
             discharge=folder / "qobs",

@@ -40,11 +40,11 @@ def speed(console: Console, rounds: int = 7) -> dict[str, object]:
         path, core = str(Path(folder) / "cance.npz"), the_core()
         smash = enter(processes, console, "smash", core, save=path)
         case = {"path": path} if smash else {"cells": 383, "steps": 1440}
-        small = _measure(console, {"smash": smash} if smash else {}, case, core, rounds)
+        small = measure(console, {"smash": smash} if smash else {}, case, core, rounds)
         if smash:
             processes.close()
         large = {"path": path, "copies": COPIES} if smash else {"cells": 4979, "steps": 1440}
-        return {"383 cells": small, "4979 cells": _measure(console, {}, large, core, max(3, rounds // 2))}
+        return {"383 cells": small, "4979 cells": measure(console, {}, large, core, max(3, rounds // 2))}
 
 
 def the_core() -> int | None:
@@ -61,8 +61,13 @@ def enter(processes: ExitStack, console: Console, kind: str, core: int | None, *
         return None
 
 
-def _measure(
-    console: Console, others: dict[str, Contestant], case: dict[str, object], core: int | None, rounds: int
+def measure(
+    console: Console,
+    others: dict[str, Contestant],
+    case: dict[str, object],
+    core: int | None,
+    rounds: int,
+    burst: float = BURST,
 ) -> dict[str, object]:
     """One case: all contestants in turns, the table, the ratios."""
     with ExitStack() as processes:
@@ -82,7 +87,7 @@ def _measure(
         for _ in range(1 + rounds):
             for what in ("forward", "gradient"):
                 for name, contestant in contestants.items():
-                    turns[name][what].append(contestant.ask(what, BURST))
+                    turns[name][what].append(contestant.ask(what, burst))
         parts = {name: c.ask("parts")["parts"] for name, c in contestants.items() if name.startswith("hydrocli")}
     for name in turns:  # the first turn compiled
         turns[name] = {what: answers[1:] for what, answers in turns[name].items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hydrocli.basin.catchments import read_catchments
+from hydrocli.basin.tables import read_catchments
 from hydrocli.config import (
     RunSpec,
     catchment_table,

@@ -56,7 +56,7 @@ WRONG = {
         "path: pet",
         "temperature: {path: tas}",
         [
-            "config.yaml:17: forcing.pet.temperature: is not a known key\n  one of: kind, path, format, scale_factor",
+            "config.yaml:17: forcing.pet.temperature: is not a known key\n  one of: path, format, variable, unit",
             "config.yaml:17: forcing.pet.path: is required",
         ],
     ),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from runs_harness import assert_same_bits, call, configuration, manifest, process, series, table
-from test_runs_resume import STOPPED, disturbed
+from test_experiment_resume import STOPPED, disturbed
 
 from hydrocli.config import load
 from hydrocli.experiment.cost import calibration_cost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from runs_harness import (
     series,
     table,
 )
-from test_runs_resume import KILLED, disturbed
+from test_experiment_resume import KILLED, disturbed
 
 from hydrocli.names import PARAMETERS
 from hydrocli.results import read
@@ -43,18 +44,21 @@ STRUCTURES: dict[str, dict[str, Any]] = {
 WEIGHTS = {"grnn": 5 * 5 + 4 * 6 + 4 * 5, "ode": 0, "implicit": 6 * 5 + 4 * 7, "previous": 6 * 5 + 4 * 7}
 GAUGES = ("S0001", "S0002", "S0003", "S0004")
 HYBRIDS = ("grnn", "implicit", "previous")
+Calibrated = Mapping[tuple[str, str], Path]
 
 
 @pytest.fixture(scope="module")
-def calibrated(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+def calibrated(store: Path, made: Callable[..., Calibrated]) -> Calibrated:
     """YAML of a short calibration of every structure with every mapping; their folders lie beside them."""
-    folder, files = tmp_path_factory.mktemp("structures"), {}
-    for name, structure in STRUCTURES.items():
-        for mapping in ("uniform", "distributed"):
-            changes = GIVEN | {"structure": structure, "mapping.kind": mapping, "optimiser": ADAM}
-            files[name, mapping] = configuration(folder / f"{name}-{mapping}.yaml", store, changes=changes)
-            call("calibrate", files[name, mapping])
-    return files
+
+    def make(folder: Path, key: tuple[str, str]) -> Path:
+        name, mapping = key
+        changes = GIVEN | {"structure": STRUCTURES[name], "mapping.kind": mapping, "optimiser": ADAM}
+        file = configuration(folder / f"{name}-{mapping}.yaml", store, changes=changes)
+        call("calibrate", file)
+        return file
+
+    return made([(name, mapping) for name in STRUCTURES for mapping in ("uniform", "distributed")], make)
 
 
 @pytest.fixture(params=STRUCTURES)
@@ -77,7 +81,7 @@ def of_inputs(folder: Path, array: str) -> np.ndarray:
     return columns["value"][columns["array"] == array]
 
 
-def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, mapping: str) -> None:
+def test_a_calibration(calibrated: Calibrated, name: str, mapping: str) -> None:
     folder = calibrated[name, mapping].with_suffix("")
     history, control, counts = table(folder, "convergence"), table(folder, "control"), manifest(folder)["counts"]
     assert list(dict.fromkeys(history["stage"])) == [f"1 {mapping} adam"]
@@ -93,7 +97,7 @@ def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, mappi
     assert manifest(folder)["timings"]["calibration_cpu"] > 0
 
 
-def test_balance_closes(calibrated: dict[tuple[str, str], Path], name: str, mapping: str) -> None:
+def test_balance_closes(calibrated: Calibrated, name: str, mapping: str) -> None:
     """grnn to rounding; ode and node as far as Newton's method has solved the steps: to the square of its tolerance."""
     balance = table(calibrated[name, mapping].with_suffix(""), "balance")
     assert np.abs(balance["closure_error"]).max() < (1e-9 if name == "grnn" else 1e-6)
@@ -104,7 +108,7 @@ def test_balance_closes(calibrated: dict[tuple[str, str], Path], name: str, mapp
     assert (balance["exchange"] < 0).all()
 
 
-def test_newton_is_counted(calibrated: dict[tuple[str, str], Path], name: str) -> None:
+def test_newton_is_counted(calibrated: Calibrated, name: str) -> None:
     counts = manifest(calibrated[name, "uniform"].with_suffix(""))["counts"]
     if name == "grnn":
         assert not any(key.startswith("newton") for key in counts)
@@ -113,7 +117,7 @@ def test_newton_is_counted(calibrated: dict[tuple[str, str], Path], name: str) -
     assert counts["newton_unsolved"] == 0
 
 
-def test_the_network_is_written_as_it_was_trained(calibrated: dict[tuple[str, str], Path], mapping: str) -> None:
+def test_the_network_is_written_as_it_was_trained(calibrated: Calibrated, mapping: str) -> None:
     for name in HYBRIDS:
         folder = calibrated[name, mapping].with_suffix("")
         columns, control = table(folder, "network_weights"), table(folder, "control")
@@ -135,7 +139,7 @@ def test_the_network_is_written_as_it_was_trained(calibrated: dict[tuple[str, st
     assert not (calibrated["ode", mapping].with_suffix("") / "network_weights.parquet").exists()
 
 
-def test_what_the_network_has_not_seen_is_reported(calibrated: dict[tuple[str, str], Path], name: str) -> None:
+def test_what_the_network_has_not_seen_is_reported(calibrated: Calibrated, name: str) -> None:
     """No cell leaves its ranges while it is calibrated: they are those of the same states, bit for bit."""
     file = calibrated[name, "uniform"]
     scores = rows(call("validate", file, "--json"))
@@ -155,7 +159,7 @@ def test_what_the_network_has_not_seen_is_reported(calibrated: dict[tuple[str, s
     assert found == shares
 
 
-def test_a_run_is_simulated_again(calibrated: dict[tuple[str, str], Path], name: str, tmp_path: Path) -> None:
+def test_a_run_is_simulated_again(calibrated: Calibrated, name: str, tmp_path: Path) -> None:
     """By its folder, and for a validation that ends later: weights, scale and ranges are those of the run."""
     run = calibrated[name, "distributed"].with_suffix("")
     call("simulate", run, "--output", tmp_path / "again")
@@ -195,9 +199,7 @@ def test_a_network_of_zeros_is_the_classical_structure(
 
 
 @pytest.mark.parametrize("hybrid", HYBRIDS)
-def test_a_hybrid_goes_on_from_another(
-    calibrated: dict[tuple[str, str], Path], hybrid: str, store: Path, tmp_path: Path
-) -> None:
+def test_a_hybrid_goes_on_from_another(calibrated: Calibrated, hybrid: str, store: Path, tmp_path: Path) -> None:
     """The first cost is the last of the other run: its maps, weights and scale are taken."""
     run = calibrated[hybrid, "distributed"].with_suffix("")
     names = (f"parameters.{symbol}.value" for symbol in PARAMETERS)
@@ -251,7 +253,7 @@ def test_stages_that_change_one_part_only(store: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fit_are_refused(
-    calibrated: dict[tuple[str, str], Path], finished: Path, store: Path, tmp_path: Path
+    calibrated: Calibrated, finished: Path, store: Path, tmp_path: Path
 ) -> None:
     grnn, node = (calibrated[name, "uniform"].with_suffix("") for name in ("grnn", "previous"))
     for source, structure, words in (

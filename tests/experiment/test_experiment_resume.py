@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +79,20 @@ def disturbed(file: Path, ask: signal.Signals, growth: int) -> int:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def undisturbed(store: Path, made: Callable[..., Mapping[str, Path]]) -> Mapping[str, Path]:
     """Run folders of calibrations from the first to the last evaluation in one go."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    for name, changes in KINDS.items():
-        ended = process("calibrate", configuration(folder / f"{name}.yaml", store, changes=changes))
+
+    def make(folder: Path, name: str) -> Path:
+        ended = process("calibrate", configuration(folder / f"{name}.yaml", store, changes=KINDS[name]))
         assert ended.returncode == 0, ended.stderr
-    return {name: folder / name for name in KINDS}
+        return folder / name
+
+    return made(KINDS, make)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_and_killed_again_and_again(
-    kind: str, undisturbed: dict[str, Path], store: Path, tmp_path: Path
+    kind: str, undisturbed: Mapping[str, Path], store: Path, tmp_path: Path
 ) -> None:
     file = configuration(tmp_path / "run.yaml", store, changes=KINDS[kind])
     rng = random.Random(kind)
@@ -108,7 +111,9 @@ def test_stopped_and_killed_again_and_again(
 
 
 @pytest.mark.parametrize("ask", [signal.SIGTERM, signal.SIGKILL])
-def test_disturbed_at_any_time(ask: signal.Signals, undisturbed: dict[str, Path], store: Path, tmp_path: Path) -> None:
+def test_disturbed_at_any_time(
+    ask: signal.Signals, undisturbed: Mapping[str, Path], store: Path, tmp_path: Path
+) -> None:
     """While Python starts, data are read, results are written ...: whenever it is, the next call goes on."""
     file = configuration(tmp_path / "run.yaml", store, changes=UNIFORM)
     rng = random.Random(int(ask))

@@ -10,9 +10,9 @@ import pyproj
 import pytest
 
 from hydrocli.arrays import Floats
-from hydrocli.basin.archive import open_archive, open_interannual
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.rasters import RasterReader, quick_opening, raster_grid, read_whole
+from hydrocli.basin.readers import Archive, ForcingSource, Layer, Points, UnreadableError
+from hydrocli.basin.readers.geotiff import READER, RasterSampler, raster_grid, read_whole
 from hydrocli.errors import InputError
 
 Writer = Callable[..., Path]
@@ -21,9 +21,21 @@ ROW, COLUMN = np.array([0, 1, 3, 3]), np.array([4, 2, 0, 1])
 NUMBER = (10.0 * np.arange(4)[:, None] + np.arange(5)).astype(np.float32)
 
 
-def read(path: Path, crs: str | None = None, missing: bool = False) -> Floats:
-    with quick_opening():
-        return RasterReader(GRID, *GRID.centres(ROW, COLUMN), crs, missing).read(path)
+def sampler(crs: str | None = None) -> RasterSampler:
+    return RasterSampler(Points(GRID, *GRID.centres(ROW, COLUMN), crs))
+
+
+def read(path: Path, crs: str | None = None) -> Floats:
+    with sampler(crs) as opened:
+        return opened.read(Layer(str(path)))
+
+
+def open_archive(folder: Path, where: str) -> Archive:
+    return READER.find(ForcingSource(folder), where)
+
+
+def open_interannual(folder: Path, where: str) -> dict[str, Layer]:
+    return READER.find_days(ForcingSource(folder), where)
 
 
 def test_the_very_grid(tmp_path: Path, write_raster: Writer) -> None:
@@ -107,11 +119,10 @@ def test_grids_may_change_from_file_to_file(tmp_path: Path, write_raster: Writer
     """Same size, other place: each file is sampled by its own georeference."""
     here = write_raster(tmp_path / "a.tif", NUMBER)
     shifted = write_raster(tmp_path / "b.tif", NUMBER, corner=(799000.0, 6450000.0))
-    reader = RasterReader(GRID, *GRID.centres(ROW, COLUMN))
-    with quick_opening():
+    with sampler() as opened:
         for _ in range(2):
-            np.testing.assert_array_equal(reader.read(here), [4, 12, 30, 31])
-            np.testing.assert_array_equal(reader.read(shifted), [np.nan, 13, 31, 32])
+            np.testing.assert_array_equal(opened.read(Layer(str(here))), [4, 12, 30, 31])
+            np.testing.assert_array_equal(opened.read(Layer(str(shifted))), [np.nan, 13, 31, 32])
 
 
 def test_a_world_file_places_a_raster(tmp_path: Path, write_raster: Writer) -> None:
@@ -122,7 +133,7 @@ def test_a_world_file_places_a_raster(tmp_path: Path, write_raster: Writer) -> N
 
 def test_a_raster_without_crs_needs_to_be_told(tmp_path: Path, write_raster: Writer) -> None:
     path = write_raster(tmp_path / "a.tif", NUMBER, crs=None)
-    with pytest.raises(InputError, match=r"a\.tif: does not tell its coordinate reference system"):
+    with pytest.raises(InputError, match=r"a\.tif: does not name its coordinate reference system"):
         read(path)
     np.testing.assert_array_equal(read(path, "EPSG:2154"), [4, 12, 30, 31])
 
@@ -137,21 +148,19 @@ def test_a_raster_without_georeference_is_refused(tmp_path: Path, write_raster: 
 def test_several_bands_are_refused(tmp_path: Path, write_raster: Writer) -> None:
     one = write_raster(tmp_path / "one.tif", NUMBER)
     two = write_raster(tmp_path / "two.tif", np.stack([NUMBER, NUMBER]))
-    reader = RasterReader(GRID, *GRID.centres(ROW, COLUMN))
-    with quick_opening():
-        reader.read(one)
+    with sampler() as opened:
+        opened.read(Layer(str(one)))
         with pytest.raises(InputError, match=r"two\.tif: has 2 bands"):
-            reader.read(two)
+            opened.read(Layer(str(two)))
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, 450])
-def test_broken_files_are_named_or_missing(tmp_path: Path, write_raster: Writer, length: int) -> None:
+def test_broken_files_are_named(tmp_path: Path, write_raster: Writer, length: int) -> None:
     whole = write_raster(tmp_path / "a.tif", np.tile(NUMBER, (4, 4)))
     broken = tmp_path / "b.tif"
     broken.write_bytes(whole.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"b\.tif: cannot be read as a raster"):
+    with pytest.raises(UnreadableError, match=r"b\.tif: cannot be read as a raster"):
         read(broken)
-    assert np.isnan(read(broken, missing=True)).all()
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -166,7 +175,7 @@ def test_paths_of_any_length_and_letters(tmp_path: Path, write_raster: Writer) -
     folder = tmp_path / ("long " * 20) / ("é#%!" * 20) / ("deep" * 20)
     path = write_raster(folder / "rain_202001010100.tif", NUMBER)
     assert len(str(path)) > 300
-    assert open_archive(tmp_path, "rain").paths == (str(path),)
+    assert open_archive(tmp_path, "rain").layers == (Layer(str(path)),)
     np.testing.assert_array_equal(read(path), [4, 12, 30, 31])
 
 
@@ -187,10 +196,12 @@ def test_an_archive_is_read_by_the_dates_in_its_names(tmp_path: Path) -> None:
     assert archive.times.astype("datetime64[m]").astype(str).tolist() == [
         "2014-09-14T00:00", "2014-09-15T00:00", "2014-09-15T01:00", "2014-09-15T03:00"
     ]  # fmt: skip
-    assert [Path(path).name[-12:] for path in archive.undated] == ["mask.tif"]
+    (note,) = archive.notes
+    assert note.startswith("1 files without a date are left out")
+    assert note.endswith("mask.tif")
     assert not archive.is_daily
     part = archive.between(np.datetime64("2014-09-15T00:00"), np.datetime64("2014-09-15T01:00"))
-    assert len(part.paths) == len(part.times) == 2
+    assert len(part.layers) == len(part.times) == 2
     assert open_archive(names(tmp_path / "daily", "20140101_T.tif", "20140102_T.tif"), "t").is_daily
 
 

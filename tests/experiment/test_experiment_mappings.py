@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
-from test_runs_structures import STRUCTURES
+from test_experiment_structures import STRUCTURES, Calibrated
 
 GIVEN: dict[str, Any] = {
     "first_guess": {"kind": "given"},
@@ -44,15 +45,18 @@ def of_phi2(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def calibrated(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+def calibrated(store: Path, made: Callable[..., Calibrated]) -> Calibrated:
     """YAML of a short calibration, in the stages of the papers, of every structure with every mapping."""
-    folder, files = tmp_path_factory.mktemp("mappings"), {}
-    for name, structure in {"gr": {"kind": "gr"}, **STRUCTURES}.items():
-        for kind, mapping in MAPPINGS.items():
-            changes = GIVEN | {"structure": structure, "mapping": mapping, "optimiser": PAPERS}
-            files[name, kind] = configuration(folder / f"{name}-{kind}.yaml", store, changes=changes)
-            call("calibrate", files[name, kind])
-    return files
+    structures = {"gr": {"kind": "gr"}, **STRUCTURES}
+
+    def make(folder: Path, key: tuple[str, str]) -> Path:
+        name, kind = key
+        changes = GIVEN | {"structure": structures[name], "mapping": MAPPINGS[kind], "optimiser": PAPERS}
+        file = configuration(folder / f"{name}-{kind}.yaml", store, changes=changes)
+        call("calibrate", file)
+        return file
+
+    return made([(name, kind) for name in structures for kind in MAPPINGS], make)
 
 
 @pytest.fixture(params=MAPPINGS)
@@ -61,7 +65,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("name", ["gr", *STRUCTURES])
-def test_a_calibration(calibrated: dict[tuple[str, str], Path], name: str, kind: str) -> None:
+def test_a_calibration(calibrated: Calibrated, name: str, kind: str) -> None:
     """The second stage starts where the first has ended, which no map could tell it, and trains phi1 too."""
     folder = calibrated[name, kind].with_suffix("")
     history, control = table(folder, "convergence"), table(folder, "control")
@@ -84,7 +88,7 @@ def weights_of(folder: Path) -> list[bool]:
     return list((columns["network"] == "phi1") & (columns["layer"] > 0))
 
 
-def test_weights_and_scaling_are_written(calibrated: dict[tuple[str, str], Path], kind: str) -> None:
+def test_weights_and_scaling_are_written(calibrated: Calibrated, kind: str) -> None:
     folder = calibrated["gr", kind].with_suffix("")
     columns, control, domain = of_phi2(folder), table(folder, "control"), table(folder, "domain")
     weights = columns["value"][columns["layer"] > 0]
@@ -100,7 +104,7 @@ def test_weights_and_scaling_are_written(calibrated: dict[tuple[str, str], Path]
 
 @pytest.mark.parametrize("kind", ["multipower", "cnn"])
 def test_a_trained_mapping_makes_the_same_maps_elsewhere(
-    calibrated: dict[tuple[str, str], Path], kind: str, store: Path, tmp_path: Path
+    calibrated: Calibrated, kind: str, store: Path, tmp_path: Path
 ) -> None:
     """In the same basin to the bit; gauges validate as in the run, and nothing is refused or recalibrated."""
     run = calibrated["grnn", kind].with_suffix("")
@@ -176,7 +180,7 @@ def test_beyond_the_calibrated_catchments_descriptors_may_be_held(store: Path, t
     assert "extrapolates" in " ".join(manifest(tmp_path / "extrapolate")["warnings"])
 
 
-def test_another_run_is_gone_on_from(calibrated: dict[tuple[str, str], Path], store: Path, tmp_path: Path) -> None:
+def test_another_run_is_gone_on_from(calibrated: Calibrated, store: Path, tmp_path: Path) -> None:
     """The same mapping with another structure starts with its weights; another mapping cannot start from its maps."""
     run = calibrated["gr", "cnn"].with_suffix("")
     bounds = {key: {"bounds": value["bounds"]} for key, value in GIVEN.items() if key != "first_guess"}

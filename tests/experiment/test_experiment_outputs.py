@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from runs_harness import call, configuration, manifest, series, table
-from test_runs_structures import GIVEN, NETWORK
+from test_experiment_structures import GIVEN, NETWORK
 
 from hydrocli import names
 from hydrocli.engine import recorder as recording

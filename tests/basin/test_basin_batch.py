@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hydrocli.basin import together
-from hydrocli.basin.ingest import BasinSource, open_basin
-from hydrocli.basin.source import inputs_read_once, make_plan
-from hydrocli.basin.together import ingest_together
+from hydrocli.basin.ingest import ingest_batch, open_basin
+from hydrocli.basin.readers.geotiff import RasterSampler
+from hydrocli.basin.source import BasinSource, inputs_read_once, make_plan
 from hydrocli.errors import InputError
 
 Writer = Callable[..., Path]
@@ -29,7 +28,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_stores_are_those_of_each_alone(catchments: list[BasinSource], tmp_path: Path) -> None:
-    found = ingest_together(catchments, tmp_path / "together")
+    found = ingest_batch(catchments, tmp_path / "together")
     for source, fingerprint in zip(catchments, found, strict=True):
         alone = open_basin(source, tmp_path / "alone")
         assert alone.fingerprint == fingerprint
@@ -37,24 +36,18 @@ def test_stores_are_those_of_each_alone(catchments: list[BasinSource], tmp_path:
         both = [open_basin(source, tmp_path / name) for name in ("together", "alone")]
         np.testing.assert_array_equal(both[0].precipitation, both[1].precipitation)
     assert len(set(found)) == 2
-    assert ingest_together(catchments, tmp_path / "together") == found
+    assert ingest_batch(catchments, tmp_path / "together") == found
 
 
 def test_every_raster_is_read_once(
     catchments: list[BasinSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    reader = together.make_reader
-
-    def counting(*arguments: object) -> object:
-        made = reader(*arguments)  # type: ignore[arg-type]
-        read = made._read
-        object.__setattr__(made, "_read", lambda path: (counted.append(path), read(path))[1])
-        return made
-
-    monkeypatch.setattr(together, "make_reader", counting)
-    ingest_together([*catchments, catchments[0]], tmp_path)
-    assert len(counted) == len(set(counted)) == 36 + 2
+    read = RasterSampler._read
+    monkeypatch.setattr(RasterSampler, "_read", lambda self, path: (counted.append(path), read(self, path))[1])
+    ingest_batch([*catchments, catchments[0]], tmp_path)
+    forcing = [path for path in counted if not path.endswith("slope.tif")]
+    assert len(forcing) == len(set(forcing)) == 36 + 2
 
 
 def test_what_is_wrong_with_one_stays_with_it(
@@ -64,7 +57,7 @@ def test_what_is_wrong_with_one_stays_with_it(
     values = np.ones((4, 4))
     values[2, 1] = 1e5
     write_raster(next(source.precipitation.path.rglob("*201902280500*")), values)
-    outer, inner, unknown = ingest_together([*catchments, replace(source, gauge_codes=("C3",))], tmp_path)
+    outer, inner, unknown = ingest_batch([*catchments, replace(source, gauge_codes=("C3",))], tmp_path)
     assert isinstance(outer, InputError)
     assert "more than was ever measured" in outer.what
     assert isinstance(inner, str)
@@ -75,7 +68,7 @@ def test_what_is_wrong_with_one_stays_with_it(
 def test_a_broken_raster_is_told_for_all(catchments: list[BasinSource], source: BasinSource, tmp_path: Path) -> None:
     broken = next(source.precipitation.path.rglob("*201902280500*"))
     broken.write_bytes(b"II*\0")
-    found = ingest_together(catchments, tmp_path / "store")
+    found = ingest_batch(catchments, tmp_path / "store")
     assert [error.where for error in found if isinstance(error, InputError)] == [str(broken)] * 2
     assert not list((tmp_path / "store").iterdir())
 

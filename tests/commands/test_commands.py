@@ -108,7 +108,11 @@ def test_check(finished: Path, store: Path, tmp_path: Path) -> None:
     observed = table(finished.with_suffix(""), "discharge")
     here = observed["gauge"] == "S0003"
     assert gauges["S0003"]["observed_missing"] == np.isnan(observed["observed"][here]).mean()
-    assert [row["steps_without_file"] for row in report["forcing"]] == [0, 0]
+    assert [row["forcing"] for row in report["forcing"]] == ["precipitation", "pet", "temperature"]
+    assert [row["steps_without_file"] for row in report["forcing"]] == [0, 0, 0]
+    assert report["assumptions"][0].startswith(
+        "precipitation: mm per hour (after scale_factor); the date in a file name"
+    )
     assert "EPSG:2154" in call("check", finished).stdout
     nothing = configuration(tmp_path / "new.yaml", tmp_path / "store")
     assert json.loads(call("check", nothing, "--json").stdout)["store"] == "not ingested yet"

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from hydrocli.cli import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data-samples" / "small"
 
 START, CALIBRATED, END = "2014-09-01T00:00Z", "2014-10-25T00:00Z", "2014-11-15T00:00Z"

@@ -1,0 +1,222 @@
+"""Forcing files behind one protocol: a format is one module of this package.
+
+A reader answers two questions: which fields lie below a path and when they are valid (`Reader.find`, `Reader.find_days`),
+and what a field holds at some points (`Reader.sampler`). Nothing outside this package knows a format.
+
+To add a format, write a module `hydrocli/basin/readers/<format>.py` that ends with `READER = ...`, an object with the
+methods of `Reader`, and a test. The name of the module is the value of `format` in the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+
+from hydrocli.arrays import Flags, Floats
+from hydrocli.basin.basin import Times
+from hydrocli.basin.grid import Grid
+from hydrocli.errors import InputError
+
+
+class UnreadableError(InputError):
+    """A file that is not there, or cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class ForcingSource:
+    """Where a forcing is, and what the configuration says of its files.
+
+    Attributes:
+        path: file, or folder tree of files.
+        format: one of `hydrocli.basin.formats.FORMATS`.
+        scale_factor: scale_factor * value + add_offset is in `unit`; applied after what the file itself declares.
+        add_offset: see `scale_factor`.
+        unit: of the values; None: that of the files, or mm per step, mm per day, degrees C where they state none.
+        variable: name in the file; None where it has one variable only.
+    """
+
+    path: Path
+    format: str = "geotiff"
+    scale_factor: float = 1.0
+    add_offset: float = 0.0
+    unit: str | None = None
+    variable: str | None = None
+
+
+class Layer(NamedTuple):
+    """One field of a file: the only band of a GeoTIFF, a time of a NetCDF file."""
+
+    path: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Fields of one variable, by time.
+
+    Attributes:
+        times: datetime64[s][k], when the fields are valid, sorted and distinct.
+        layers: k fields.
+        has_bounds: whether the files state the interval of each field, so that `times` are its ends; else they are
+            the labels of the files.
+        notes: sentences worth a warning.
+    """
+
+    times: Times
+    layers: tuple[Layer, ...]
+    has_bounds: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether no calendar day has more than one field, and every field stands for the same hour."""
+        days = self.times.astype("datetime64[D]")
+        return len(np.unique(days)) == len(days) and len(np.unique(self.times - days)) <= 1
+
+    def between(self, first: np.datetime64, last: np.datetime64) -> Archive:
+        """The part with first <= time <= last."""
+        low, high = np.searchsorted(self.times, first), np.searchsorted(self.times, last, side="right")
+        return Archive(self.times[low:high], self.layers[low:high], self.has_bounds, self.notes)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where fields are sampled: the active cells of a basin, or of many.
+
+    Attributes:
+        grid: of the cells; its CRS is that of x and y.
+        x: float64[n], centres of the cells.
+        y: float64[n], likewise.
+        crs: of files that name none; None refuses them.
+    """
+
+    grid: Grid
+    x: Floats
+    y: Floats
+    crs: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+class Sampler(Protocol):
+    """Reads fields at n points; usable within its `with` block, and to be pickled outside of it.
+
+    Attributes:
+        points: where.
+    """
+
+    points: Points
+
+    def __enter__(self) -> Self:
+        """Open what reading needs."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        ...
+
+    def read(self, layer: Layer) -> Floats:
+        """Values float64[n] in the unit of the file: its packing and fill values are applied, NaN where missing.
+
+        Raises:
+            UnreadableError: the file is not there or broken.
+            InputError: it is another file than expected, or covers no point.
+        """
+        ...
+
+    def covered(self, layer: Layer) -> Flags:
+        """Which of the points the field covers, bool[n]; raises as `read`."""
+        ...
+
+    def unit(self, layer: Layer) -> str:
+        """The unit that the file states, as it is written there; empty where it states none; raises as `read`."""
+        ...
+
+
+class Reader(Protocol):
+    """A format of forcing files.
+
+    Attributes:
+        label: what the time of a field means where `Archive.has_bounds` is False; part of a sentence for the user.
+    """
+
+    label: str
+
+    def find(self, source: ForcingSource, where: str) -> Archive:
+        """List the fields below a path.
+
+        Args:
+            source: path and variable.
+            where: key of the configuration, for messages.
+
+        Raises:
+            InputError: there is none, two have the same time, or a file cannot be understood.
+        """
+        ...
+
+    def find_days(self, source: ForcingSource, where: str) -> Mapping[str, Layer]:
+        """The field of each day of the year, by 'mmdd'; arguments and errors as of `find`."""
+        ...
+
+    def sampler(self, source: ForcingSource, points: Points) -> Sampler:
+        """What reads fields of the format at some points."""
+        ...
+
+
+def reader_of(source: ForcingSource) -> Reader:
+    """The reader of the format of a source."""
+    reader: Reader = import_module(f"{__name__}.{source.format}").READER
+    return reader
+
+
+def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]:
+    """Paths of all files below a folder that end with one of the suffixes (small letters), links followed, sorted.
+
+    Raises:
+        InputError: the folder, or one below it, cannot be listed; `where` is the key that names it.
+    """
+    if not folder.is_dir():
+        raise InputError(where, f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist")
+    waiting, seen, found = [os.fspath(folder)], set(), []
+    while waiting:
+        here = waiting.pop()
+        try:
+            identity = os.stat(here)  # noqa: PTH116 - tens of thousands of names
+            if (identity.st_dev, identity.st_ino) in seen:
+                continue
+            seen.add((identity.st_dev, identity.st_ino))
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.name.lower().endswith(suffixes):
+                        found.append(entry.path)
+                    elif entry.is_dir():
+                        waiting.append(entry.path)
+        except OSError as error:
+            remedy = "Change its permissions, or move it out of this folder."
+            raise InputError(where, f"{here} cannot be listed ({error.strerror})", remedy) from error
+    return sorted(found)
+
+
+def refuse_duplicates(named: list[tuple[str, Layer]], where: str) -> None:
+    """Refuse two layers of one date.
+
+    Raises:
+        InputError: names both.
+    """
+    seen: dict[str, Layer] = {}
+    for date, layer in named:
+        if date in seen:
+            first, second = seen[date], layer
+            files = f"{first.path} and {second.path} have" if first.path != second.path else f"{first.path} has twice"
+            raise InputError(where, f"{files} the same date {date}", "Keep one of them below this folder.")
+        seen[date] = layer

@@ -1,0 +1,412 @@
+"""One reader of tables: CSV, Parquet, GeoPackage and Shapefile, for gauges, catchments and discharge.
+
+Text tables may be separated by commas, semicolons, tabs or bars (the header decides), encoded in UTF-8, UTF-16 with a
+byte order mark, or Windows-1252, and have decimal commas where the separator is no comma. Blank lines, quotes, blanks
+around values and the line ends of any system are harmless. What a file is, its first bytes decide, not its name.
+
+Every error names file, line and column, and a remedy.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hydrocli.arrays import Floats
+from hydrocli.errors import Errors, HydrocliError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+MISSING = {"", "na", "nan", "null", "none"}
+"""Marks of missing values, in small letters."""
+SEPARATORS = ",;\t|"
+SAMPLE_BYTES = 1_000_000
+"""Of a large file, from which its encoding and separator are found."""
+KINDS = {
+    b"PAR1": "Parquet",
+    b"SQLite format 3\0": "GeoPackage",
+    b"\0\0'\n": "Shapefile",
+    b"PK\3\4": "an Excel workbook or another archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"II*\0": "a GeoTIFF",
+    b"MM\0*": "a GeoTIFF",
+    b"\x89HDF": "NetCDF or HDF5",
+    b"CDF": "NetCDF",
+    b"%PDF": "a PDF",
+}
+"""What begins with these bytes."""
+TABLES = ("text", "Parquet", "GeoPackage", "Shapefile")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a small table.
+
+    Attributes:
+        path: of the file.
+        names: of the columns.
+        rows: values by name; texts in a text table, typed values else, None where there is none.
+        lines: line of each row in a text table, its number counted from 2 else.
+        x, y: float64[rows], points of the geometry, where there are any.
+        crs: WKT of their coordinate reference system, empty where there are none.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    rows: list[Row]
+    lines: list[int]
+    x: Floats | None = None
+    y: Floats | None = None
+    crs: str = ""
+
+    def where(self, row: int) -> str:
+        """File and line of a row, for messages."""
+        return f"{self.path}:{self.lines[row]}"
+
+    def require(self, columns: Sequence[str], example: str) -> None:
+        """Refuse a table without some columns.
+
+        Raises:
+            InputError: names the columns that are absent, and those that are there.
+        """
+        absent = [name for name in columns if name not in self.names]
+        if absent:
+            found = f"It has {', '.join(self.names[:12])}." if self.names else "It is empty."
+            remedy = f"{found} Rename its columns, for example {example}."
+            raise InputError(str(self.path), f"has no column {', '.join(absent)}", remedy)
+
+    def numbers(self, column: str, errors: list[HydrocliError]) -> Floats:
+        """Values of a column, float64[rows], NaN where there is none; what is no number is added to `errors`."""
+        values = np.full(len(self.rows), np.nan)
+        for i, row in enumerate(self.rows):
+            value = row[column]
+            found = number(value) if isinstance(value, str) else value
+            if found is None and value is not None:
+                remedy = "Write numbers without separators of thousands, for example 1234.5."
+                errors.append(InputError(self.where(i), f"{column} is {value!r}, not a number", remedy))
+            elif found is not None:
+                values[i] = float(found)
+        return values
+
+
+def read_table(path: Path, where: str) -> Table:
+    """Read a whole small table.
+
+    Args:
+        path: of the file.
+        where: key of the configuration that names it, for a file that is not there.
+
+    Raises:
+        InputError: the file is not there, is no table, or cannot be decoded; or a row has more values than columns.
+    """
+    kind = kind_of(path, where)
+    if kind == "text":
+        return _text_table(path)
+    return _parquet_table(path) if kind == "Parquet" else _vector_table(path)
+
+
+def read_catchments(path: Path) -> list[Row]:
+    """Rows of the catchments of a campaign, by name of the column; the column `code` holds texts.
+
+    Raises:
+        InputError: the table cannot be read, is empty, or has no column `code` or a row without one.
+    """
+    table = read_table(path, "catchments.table")
+    if not table.rows:
+        raise InputError(str(path), "has no row")
+    table.require(("code",), "code,area")
+    for number_of_row, row in enumerate(table.rows):
+        if row["code"] is None:
+            raise InputError(table.where(number_of_row), "has no code")
+        row["code"] = str(row["code"])
+    return table.rows
+
+
+def kind_of(path: Path, where: str) -> str:
+    """What a file is by its first bytes: one of TABLES.
+
+    Raises:
+        InputError: it is not there, or no table.
+    """
+    if path.is_dir():
+        if any(path.rglob("*.parquet")):
+            return "Parquet"
+        raise InputError(where, f"{path} is a folder, a table is expected")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise InputError(where, f"{path} does not exist") from None
+    except OSError as error:
+        raise InputError(where, f"{path} cannot be opened ({error.strerror})", "Change its permissions.") from error
+    kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), "text")
+    if kind not in TABLES:
+        raise InputError(where, f"{path} is {kind}, a table is expected", "Export it as CSV, Parquet or GeoPackage.")
+    return kind
+
+
+def parts_of(path: Path) -> list[str]:
+    """Files that belong to an input: itself, the companions of a Shapefile, all that lies in a folder."""
+    if path.is_dir():
+        return sorted(str(part) for part in path.rglob("*") if part.is_file())
+    if path.suffix.lower() == ".shp":
+        return sorted(str(part) for part in path.parent.glob(f"{path.stem}.*"))
+    return [str(path)]
+
+
+def number(text: str) -> float | None:
+    """A number as tables have it, with a decimal point or comma; None for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        is_decimal_comma = re.fullmatch(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", text)
+        return float(text.replace(",", ".")) if is_decimal_comma else None
+
+
+def read_text(path: Path) -> str:
+    """All of a text file, with line ends of one kind.
+
+    Raises:
+        InputError: it is not there, or no text.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(str(path), "does not exist, or not any more") from None
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})", "Change its permissions.") from error
+    try:
+        text = data.decode(_encoding(data))
+    except UnicodeDecodeError as error:
+        what = f"is not a text in any known encoding (byte {error.start})"
+        raise InputError(str(path), what, "Save it as UTF-8.") from error
+    # Some programs on Windows write a second carriage return, which would count as a blank line.
+    return re.sub("\r\r?\n|\r", "\n", text)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of a large table.
+
+    Attributes:
+        path: of the file.
+        frame: the columns; texts of a text table, typed values else. Its index counts the rows from 0.
+        others: names of the columns that are left out.
+        is_text: whether rows have lines.
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    others: list[str]
+    is_text: bool
+
+    def where(self, row: int) -> str:
+        """File and line of a row, for messages; the number of the row counted from 2 where there are no lines."""
+        if not self.is_text:
+            return f"{self.path}:{row + 2}"
+        reader = csv.reader(io.StringIO(read_text(self.path)), delimiter=_text_header(self.path)[1])
+        lines = (reader.line_num for values in reader if any(map(str.strip, values)))
+        return f"{self.path}:{next(islice(lines, int(row) + 1, None), row + 2)}"
+
+
+def read_columns(path: Path, columns: Sequence[str], example: str) -> Columns:
+    """Read some columns of a large table, CSV or Parquet.
+
+    Args:
+        path: of the table.
+        columns: names wanted, in small letters; those of the file may have capitals and blanks around them.
+        example: of a header, for messages.
+
+    Raises:
+        InputError: a column is absent, or the table cannot be read.
+    """
+    kind = kind_of(path, str(path))
+    if kind not in ("text", "Parquet"):
+        raise InputError(str(path), f"is a {kind}, a CSV or Parquet table is expected", "Export it as CSV.")
+    names = [name.strip() for name in (_text_header(path)[0] if kind == "text" else _parquet_names(path))]
+    own = {name.lower(): name for name in names}
+    Table(path, tuple(own), [], []).require(columns, example)
+    frame = (_text_frame if kind == "text" else _parquet_frame)(path, [own[name] for name in columns])
+    frame.columns = list(columns)
+    return Columns(path, frame, [name for name in names if name.lower() not in columns], kind == "text")
+
+
+def _encoding(data: bytes) -> str:
+    """Of a text, or of the beginning of one."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.end < len(data) - 3:  # not a character that the beginning of a file cuts in two
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def _separator(header: str) -> str:
+    return max(SEPARATORS, key=header.count)
+
+
+def _text_table(path: Path) -> Table:
+    text = read_text(path)
+    header = next((line for line in text.split("\n") if line.strip()), "")
+    csv.field_size_limit(sys.maxsize)  # a column of geometries may have texts of any length
+    lines = csv.reader(io.StringIO(text), delimiter=_separator(header), skipinitialspace=True)
+    try:
+        cells = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InputError(f"{path}:{lines.line_num}", f"cannot be read as CSV ({error})", "Check its quotes.") from error
+    if not cells:
+        return Table(path, (), [], [])
+    names, rows = cells[0][1], cells[1:]
+    for line, values in rows:
+        if any(values[len(names) :]):
+            what = f"has {len(values)} values, the header has {len(names)} columns"
+            remedy = "If these are decimal commas, separate the columns by semicolons." if "," in header else ""
+            raise InputError(f"{path}:{line}", what, remedy)
+    padded = [[*values, *[""] * len(names)] for _, values in rows]
+    records = [{name: _value(value) for name, value in zip(names, row, strict=False)} for row in padded]
+    return Table(path, tuple(names), records, [line for line, _ in rows])
+
+
+def _parquet_table(path: Path) -> Table:
+    columns = {name: column for name, column in _parquet(path, None).items() if name != "geometry"}
+    values = [[_value(value) for value in column] for column in columns.values()]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+    return Table(path, tuple(columns), rows, list(range(2, len(rows) + 2)))
+
+
+def _vector_table(path: Path) -> Table:
+    """A GeoPackage or Shapefile with one layer."""
+    import pyogrio
+    import shapely
+
+    layers = [name for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+    if len(layers) > 1:
+        raise InputError(str(path), f"has several layers: {', '.join(layers)}", "Export one of them to a file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about further tables without geometry
+            meta, _, geometry, columns = pyogrio.raw.read(path, layer=layers[0] if layers else None)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(str(path), f"cannot be read ({error})", "Replace it by a sound copy.") from error
+    names = [str(name) for name in meta["fields"]]
+    rows = [dict(zip(names, map(_value, row), strict=True)) for row in zip(*columns, strict=True)]
+    lines, x, y = list(range(2, len(rows) + 2)), None, None
+    if geometry is not None and str(meta["geometry_type"]).startswith("Point"):
+        x, y = shapely.get_coordinates(shapely.from_wkb(geometry)).T
+    return Table(path, tuple(names), rows, lines, x, y, str(meta["crs"] or "") if x is not None else "")
+
+
+def _value(value: Any) -> Any:
+    """A value in plain Python, None where there is none."""
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text.lower() in MISSING else text
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return [_value(part) for part in value]
+    if value is None or value != value:  # NaN and NaT differ from themselves
+        return None
+    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+
+
+def _parquet(path: Path, columns: Sequence[str] | None) -> dict[str, list[Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=columns) if path.is_dir() else pq.ParquetFile(path).read(columns=columns)
+        return {name: table[name].to_pylist() for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read as Parquet ({error})", "Replace it by a sound copy.") from error
+
+
+def _parquet_names(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = next(iter(sorted(path.rglob("*.parquet")))) if path.is_dir() else path
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(str(file), f"cannot be read as Parquet ({error})", "Replace it by a sound copy.") from error
+
+
+def _parquet_frame(path: Path, columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=columns)[columns].reset_index(drop=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read as Parquet ({error})", "Replace it by a sound copy.") from error
+
+
+def _text_header(path: Path) -> tuple[list[str], str, str]:
+    """Names of the columns, separator and encoding of a text table, from its beginning."""
+    with path.open("rb") as file:
+        head = file.read(SAMPLE_BYTES)
+    encoding = _encoding(head)
+    header = head.decode(encoding, errors="replace").replace("\r", "\n").split("\n")[0]
+    separator = _separator(header)
+    return next(csv.reader([header], delimiter=separator, skipinitialspace=True), []), separator, encoding
+
+
+def _text_frame(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Columns of a large text table, as texts."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.csv
+
+    names, separator, encoding = _text_header(path)
+    names = [name.strip() for name in names]
+    with path.open("rb") as file:
+        has_second_return = b"\r\r\n" in file.read(SAMPLE_BYTES)
+    odd: list[tuple[str, int]] = []
+
+    def refuse(row: Any) -> str:
+        odd.append((row.text, row.actual_columns))
+        return "skip"
+
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse)
+    for code in (encoding, "cp1252"):
+        source = io.BytesIO(read_text(path).encode()) if has_second_return else path
+        known = {"utf-8-sig": "utf8"}.get("utf-8-sig" if has_second_return else code, code)
+        read = pa.csv.ReadOptions(column_names=names, skip_rows=1, encoding=known)
+        try:
+            table = pa.csv.read_csv(source, read, parse, convert)
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+            if "UTF8" in str(error):  # beyond the part that the encoding was found from
+                continue
+            what = f"cannot be read as a table ({str(error).splitlines()[0]})"
+            raise InputError(str(path), what, "Check its quotes and separators.") from error
+        if odd:
+            raise _odd_lines(path, len(names), separator)
+        return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+    raise InputError(str(path), "is not a text in any known encoding", "Save it as UTF-8.")
+
+
+def _odd_lines(path: Path, columns: int, separator: str) -> HydrocliError:
+    """The first lines of a text table whose number of values is not that of the columns."""
+    reader = csv.reader(io.StringIO(read_text(path)), delimiter=separator, skipinitialspace=True)
+    odd = [(reader.line_num, len(row)) for row in reader if row and len(row) != columns]
+    remedy = "If these are decimal commas, separate the columns by semicolons." if separator == "," else ""
+    errors: list[HydrocliError] = [
+        InputError(f"{path}:{line}", f"has {count} values, the header has {columns} columns", remedy)
+        for line, count in odd[:3]
+    ]
+    return errors[0] if len(errors) == 1 else Errors(errors)

@@ -1,0 +1,49 @@
+"""The smallest case of the benchmarks: they run, and what they compare is the same computation."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from bench_growth import growth, threads
+from bench_hydrocli import HydrocliRun
+from bench_speed import measure
+from bench_structures import GROUPS
+from rich.console import Console
+
+CELLS, STEPS = 25, 48
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def test_growth(console: Console) -> None:
+    figures = growth(console, sizes=((CELLS, STEPS),), large=(CELLS, STEPS), burst=0.0)
+    (row,) = figures["growth"]
+    assert (row["cells"], row["steps"], row["kept"]) == (CELLS, STEPS, 1.0)
+    assert row["forward"]["value"] == row["gradient"]["value"]
+    assert set(figures["large"]["parts"]) >= {"forward: cells", "reverse: cells", "the rest"}
+    assert "peak memory" in console.file.getvalue()
+
+
+def test_threads_have_the_same_bits(console: Console) -> None:
+    rows = threads(console, (CELLS, STEPS), burst=0.0)["threads"]
+    assert rows[1]["gradient"]["bits"] == rows[2]["gradient"]["bits"]
+
+
+def test_speed(console: Console) -> None:
+    figures = measure(console, {}, {"cells": CELLS, "steps": STEPS}, None, rounds=1, burst=0.0)
+    ours = {name for name in figures["ns"] if name.startswith("hydrocli")}
+    assert ours == {f"hydrocli {p}{c}" for p in ("double", "single") for c in ("", ", checkpoints")}
+    assert all(figures["ns"][name][what] > 0 for name in ours for what in ("forward", "gradient"))
+    assert "ns per cell and step" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", sorted(name for group in GROUPS.values() for name in group))
+def test_structures(name: str) -> None:
+    structure = next(group[name] for group in GROUPS.values() if name in group)
+    run = HydrocliRun(structure=structure | {"flux_limits": "as_published"}, cells=CELLS, steps=STEPS)
+    assert run.forward()["value"] == run.gradient()["value"]
+    assert run.newton()["failed"] == 0
