@@ -68,7 +68,7 @@ def _chosen(setup: CalibrationSetup, cell: int | None, gauge: str | None) -> int
     if cell is not None and not 0 <= cell < cells:
         raise ConfigurationError("--cell", f"{cell} is not one of 0 to {cells - 1}")
     if gauge is not None and gauge not in gauges.code:
-        raise ConfigurationError("--gauge", f"{gauge} is none of {', '.join(gauges.code)}")
+        raise ConfigurationError("--gauge", f"unknown gauge {gauge} (available: {', '.join(gauges.code)})")
     if cell is not None:
         return cell
     return int(gauges.cell[gauges.code.index(gauge or (*setup.calibration, *gauges.code)[0])])

@@ -98,7 +98,7 @@ def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> N
         raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(LAWS)}")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigurationError(str(folder), "is not empty", "Name a new folder.")
+        raise ConfigurationError(str(folder), "is not empty", "Choose a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"
@@ -110,7 +110,7 @@ def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> N
             shutil.move(whole, folder)
         except OSError as error:
             raise InputError(str(folder), f"cannot be written: {error.strerror}") from error
-    logger.info(f"{folder}: calibrate it with `hydrocli calibrate {folder / 'config.yaml'}`")
+    logger.info(f"{folder}: to calibrate: `hydrocli calibrate {folder / 'config.yaml'}`")
 
 
 def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:

@@ -90,7 +90,7 @@ class Experiment(Section):
     gauges: Gauges = Field(
         description="gauges and observed discharge; which gauges are used for calibration and validation"
     )
-    forcing: Forcing = Field(description="rain and potential evapotranspiration")
+    forcing: Forcing = Field(description="precipitation, potential evapotranspiration, and temperature")
     structure: Structure = Field(Gr(kind="gr"), description="model structure of a cell")
     mapping: Mapping = Field(
         Uniform(kind="uniform"), description="spatial distribution of the parameters (regionalisation)"

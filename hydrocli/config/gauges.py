@@ -66,7 +66,7 @@ class Gauges(Section):
             problems.append((("calibration",), "names no gauge", "leave it out for all but those of gauges.validation"))
         for role, codes in (("calibration", calibration), ("validation", self.validation)):
             twice = [code for code, times in Counter(codes).items() if times > 1]
-            problems += [((role,), f"gauge {code} is listed more than once", "") for code in twice]
+            problems += [((role,), f"gauge {code} is listed more than once", "keep it once") for code in twice]
         for code in sorted(set(calibration) & set(self.validation)):
             problems.append((("validation",), f"gauge {code} is also in gauges.calibration", "keep it in one of them"))
         if isinstance(self.weights, dict) and calibration:

@@ -193,7 +193,9 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
             folder.start(identity=numbers_hash(member), seed=member.seed, inputs={"basin": setup.basin.fingerprint})
             own = final_simulation(folder, setup, *found)
             with_whom = calibration.setup.experiment.name
-            folder.finish(f"Calibrated together with {with_whom}, whose folder has the history.{unsolved(folder)}")
+            folder.finish(
+                f"Calibrated together with {with_whom}, whose folder has the convergence table.{unsolved(folder)}"
+            )
         scores |= {f"{member.name}/{code}": score for code, score in own.items()}
     return scores
 

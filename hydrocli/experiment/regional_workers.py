@@ -131,4 +131,4 @@ class PerBasin:
 def worker_lost() -> Stopped:
     """What is said of a worker that has ended without an answer."""
     what = "a process that computes basins ended without an error message: killed, or out of memory?"
-    return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")
+    return Stopped("regional.basins", what, "All results so far are saved. Run again to continue, with fewer workers.")

@@ -92,7 +92,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
     """The basins of several experiments; those that share archives are read in one pass over them.
 
     Raises:
-        HydrocliError: what is wrong with them, all of it together.
+        HydrocliError: all errors, collected.
     """
     with inputs_read_once():
         errors: list[HydrocliError] = []
@@ -125,7 +125,7 @@ def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
 def announce_compilation() -> None:
     """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
     if asked := replaced_cache():
-        logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+        logger.warning(f"compiled code cannot be written to {asked}; using {cache_folder()}")
     if not is_compiled():
         logger.info("compiling the model, once on this machine: some ten seconds")
 

@@ -14,8 +14,8 @@ import numpy as np
 from hydrocli.arrays import Floats
 
 INSIDE = 1e-3
-"""Minimum distance of a first guess to its bounds, as a fraction of their distance: S reaches them at infinity only, and
-its gradient vanishes close to them."""
+"""Minimum distance of a first guess to its bounds, as a fraction of their distance: S reaches them only at infinity,
+and its gradient vanishes close to them."""
 
 
 def normalise(theta: Floats, lower: Floats, upper: Floats) -> Floats:

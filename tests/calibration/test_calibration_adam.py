@@ -98,7 +98,7 @@ def test_returns_the_best_of_its_way(path: Path) -> None:
     assert (result.cost, result.x.tobytes()) == best
     np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert costs == sorted(costs, reverse=True)
-    assert result.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
+    assert result.reason == f"All 60 iteration limit; that of the lowest cost is {computed.index(best)}."
 
 
 def test_is_cut_at_the_bounds(path: Path) -> None:
@@ -204,7 +204,9 @@ def test_patience_ends_it(path: Path) -> None:
     result = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).results[0]
     assert result.iterations == 17
     assert result.finished
-    assert result.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
+    assert result.reason == (
+        "Stopped: no decrease of the cost by more than 0.01 in 7 iterations; best cost at iteration 17."
+    )
 
 
 PARTS = 4

@@ -134,7 +134,7 @@ def test_a_mapping_by_descriptors_starts_from_no_map(build) -> None:
     varied = [replace(row, value=FIELD) if row.symbol == "hp" else row for row in uniform_rows()]
     mapping = build()
     mapping._rows = type(mapping._rows).stack(varied, N_CELLS)
-    with pytest.raises(Errors, match="parameter hp: its first guess varies in space"):
+    with pytest.raises(Errors, match="parameter hp: the first guess varies in space"):
         mapping.first_guess()
 
 

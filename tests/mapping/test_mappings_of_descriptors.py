@@ -155,9 +155,9 @@ def test_descriptors_are_scaled_by_the_range_of_the_basin_wherever_they_are() ->
         "slope": [True, True],
     }
     every = np.ones(3, bool)
-    with pytest.raises(Errors, match="descriptor flat: is the same in all cells"):
+    with pytest.raises(Errors, match="descriptor flat: has the same value in all cells"):
         Scaling.over(("flat",), fields, every)
-    with pytest.raises(Errors, match=r"basin.descriptors: slope is not there.*\n.*\nbasin.descriptors: dd"):
+    with pytest.raises(Errors, match=r"basin.descriptors: slope is missing.*\n.*\nbasin.descriptors: dd"):
         Scaling(("slope", "dd"), *np.array([[0, 0], [1, 1]] * 2)).scaled({})
     with pytest.raises(Errors, match="descriptor dd: is missing in 2 of 3 cells") as raised:
         Scaling.over(("slope", "dd"), fields | {"dd": np.array([np.nan, 1.0, np.nan])}, every)
