@@ -40,7 +40,7 @@ class FluxNetworkOptions(Section):
 class Gr(Section):
     """Classical."""
 
-    kind: Literal["gr"] = Field(description="gr: production and routing store of GR, in algebraic form")
+    kind: Literal["gr"] = Field(description="gr: production and transfer store of GR, in algebraic form")
 
 
 class Grnn(Section):

@@ -1,4 +1,4 @@
-"""What a run is, from its configuration and scores: model, periods, gauges that calibrated, how good each is."""
+"""Summary of a run from its configuration and scores: model, periods, calibration gauges, scores of gauges."""
 
 from __future__ import annotations
 

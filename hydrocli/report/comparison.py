@@ -1,4 +1,4 @@
-"""Runs side by side: which model each is, their scores by scenario, errors of floods, local and regional.
+"""Comparison of runs: models, scores by scenario, errors of floods, local and regional calibration.
 
 A model is named as the papers do, structure and mapping. Runs that calibrate one gauge are local, those of several
 regional; where both are compared, local ones say so in their name. Two runs of one model that score the same gauge in
@@ -134,7 +134,7 @@ def models(known: Sequence[Contender]) -> list[Row]:
             {
                 "model": one.label,
                 "run": one.about.name,
-                "gauges that calibrated": len(one.about.calibrated),
+                "calibration gauges": len(one.about.calibrated),
                 "controls": _count(manifest.counts, "controls"),
                 "cells": _count(manifest.counts, "cells"),
                 "evaluations": _count(manifest.counts, "evaluations"),

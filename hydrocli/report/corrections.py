@@ -1,4 +1,4 @@
-"""What the network does: factors on the fluxes in time, by catchment and over its inputs.
+"""Effect of the network: factors on the fluxes in time, by catchment, and over its inputs.
 
 A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, but 1 - f3^2 for the branch that is delayed in
 `grnn`; 1 leaves the flux as it is. Catchments are told by the factor of their mean correction, which is the mean factor
@@ -23,7 +23,7 @@ CORRECTED = {
     "grnn": {"f1": "infiltration", "f2": "evaporation", "f3": "delayed branch", "f4": "exchange"},
     "node": {"f1": "rain", "f2": "evaporation", "f3": "exchange", "f4": "outflow"},
 }
-"""What each correction multiplies."""
+"""Flux that each correction multiplies."""
 
 PIECES = 360
 """Means in time that a line or a heatmap shows at most."""
@@ -190,12 +190,12 @@ def draw_response(found: Sequence[Surface]) -> Figure:
 
 
 def _lines(axis: Axes, surface: Surface) -> None:
-    """The flux over the forcing at a low, a middle and a high level; broken lines are classical."""
+    """The flux over the forcing at a low, a middle and a high level; dashed lines are classical."""
     for share, colour in zip(SHOWN_LEVELS, (style.VERMILION, style.GREEN, style.BLUE), strict=True):
         row = round(share * (len(surface.level) - 1))
         name = f"{surface.level_name} {surface.level[row]:.2f}"
         axis.plot(surface.forcing, surface.corrected[row], color=colour, label=name)
         axis.plot(surface.forcing, surface.classical[row], color=colour, linestyle="--", linewidth=0.9)
     axis.set_xlabel(f"{surface.forcing_name} [mm/step]" if surface.forcing_name else "")
-    axis.set_title("broken: classical", fontsize=8.5)
+    axis.set_title("dashed: without network", fontsize=8.5)
     axis.legend(fontsize=7, loc="best")

@@ -1,4 +1,4 @@
-"""Hydrographs with the rain on top: whole run, floods, all gauges at a glance; flow duration; high-pass runoff.
+"""Hydrographs with rain: whole run, floods, overview of all gauges; flow duration curves; high-pass-filtered runoff.
 
 The high-pass filter of the second paper (Figure 10) takes off what is slower than three days: the series minus its
 centred mean over that window.
@@ -174,7 +174,7 @@ def draw_flow_duration(curves: Mapping[str, Mapping[str, Floats]]) -> Figure:
             style.logarithmic(axis, *span)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     figure.supylabel(DISCHARGE, fontsize=9)
-    figure.supxlabel("share of the time it is exceeded [%]", fontsize=9)
+    figure.supxlabel("exceedance probability [%]", fontsize=9)
     return figure
 
 

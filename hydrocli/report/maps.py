@@ -124,7 +124,7 @@ def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated:
         values = np.array([scores.get(code, np.nan) for code in codes])
         scored = np.isfinite(values)
         where = np.array(cells, np.int64)
-        words = "calibrated" if is_calibrated else "validation only"
+        words = "calibration" if is_calibrated else "validation only"
         common: dict[str, Any] = {
             "marker": marker,
             "s": 58,

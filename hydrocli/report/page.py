@@ -1,4 +1,4 @@
-"""A page that carries everything with it: sections of figures, tables and texts, and the figures as files beside it."""
+"""A self-contained page: sections of figures, tables and texts; the figures also as separate files."""
 
 from __future__ import annotations
 

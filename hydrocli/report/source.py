@@ -1,4 +1,4 @@
-"""A run as the page draws it: its tables, read once when first asked for, and what several sections need of them."""
+"""Data of a run for the report: tables, read once on first access, and quantities that several sections use."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Source:
         """First and last day of the run."""
         discharge = self.table("discharge")
         if discharge is None:
-            return "nothing simulated yet"
+            return "not simulated yet"
         first, last = discharge["time"].min(), discharge["time"].max()
         return f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}"
 

@@ -1,4 +1,4 @@
-"""The one look of all figures: colours, fonts, axes, dates, and how a figure becomes a file or part of the page.
+"""Style of all figures: colours, fonts, axes, dates, and conversion to files or parts of the page.
 
 Colours are those of Okabe and Ito (2008), and cividis for fields, since both are read the same with every colour
 vision; red and blue (RdBu, red is more) where zero is in the middle. Only the object interface of matplotlib with its
