@@ -110,8 +110,8 @@ def _period(experiment: Experiment) -> dict[str, Any]:
     period = experiment.period
     span = stamp(period.end) - stamp(period.start)
     windows = {"calibration": period.calibration, **period.validation}
-    told = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
-    return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": told}
+    periods = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
+    return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": periods}
 
 
 def _domain(coverage: Coverage) -> dict[str, Any]:
@@ -137,16 +137,16 @@ def _crs_name(wkt: str) -> str:
 
 
 def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> dict[str, Any]:
-    """Memory and time of a calibration; its sweep ends with the calibration and holds its gauges' catchments only."""
+    """Memory and time of a calibration; only steps to its end and the catchments of its gauges count."""
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
-    told = {"forcing_on_disk_mb": max(2, len(coverage.forcings)) * FORCING_BYTES * len(network) * steps / 1e6}
+    report = {"forcing_on_disk_mb": max(2, len(coverage.forcings)) * FORCING_BYTES * len(network) * steps / 1e6}
     wanted = [code for code, role in roles.items() if role == "calibration"]
     if period.calibration is None or gauges is None or not wanted:
-        return told | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
+        return report | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
     cost = estimate(experiment, network, gauges, wanted)
-    return told | {
+    return report | {
         "calibrated_cells": cost.cells,
         "memory_mb": cost.bytes / 1e6,
         "seconds_per_gradient": cost.gradient,

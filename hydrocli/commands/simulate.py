@@ -71,10 +71,8 @@ def simulate(
             scores = final_simulation(
                 folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None
             )
-        told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
-        folder.finish(
-            f"Simulated {len(setup.basin.times)} steps." + (f" NSE {told}." if told else "") + unsolved(folder)
-        )
+        nse = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
+        folder.finish(f"Simulated {len(setup.basin.times)} steps." + (f" NSE {nse}." if nse else "") + unsolved(folder))
         logger.info(f"{folder.path}: {folder.manifest.ending}")
     return [{"gauge": code, "nse": score} for code, score in scores.items()]
 

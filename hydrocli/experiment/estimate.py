@@ -37,7 +37,7 @@ class Estimate:
     """Of one run.
 
     Attributes:
-        cells: that the calibration sweeps over.
+        cells: of the calibration.
         steps: from the start to the end of the calibration.
         gradient: seconds of a gradient.
         seconds: of the whole calibration, at most.
@@ -58,7 +58,7 @@ def seconds_of(experiment: Experiment) -> tuple[float, float]:
 
 
 def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
-    """Cost of a calibration at the gauges wanted; its sweep ends with the calibration, over their catchments only."""
+    """Cost of a calibration at the gauges wanted; only its steps and their catchments count."""
     period, guess = experiment.period, experiment.first_guess
     assert period.calibration is not None
     here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]

@@ -20,10 +20,10 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
-from hydrocli.experiment.regional import RegionalCalibration, trained, write_others
+from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
 from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
-from hydrocli.experiment.stages import StagePlan
+from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.experiment.uncertainty import write_uncertainty
 from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
@@ -58,44 +58,44 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
             asked_of(setup)  # and outputs that cannot be
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     _same_inputs(folder, fingerprint)
-    _tell_fresh_weights(setups[0])
+    _note_fresh_weights(setups[0])
     with ExitStack() as stack:
         with folder.timed("preparation"):
-            plan = stack.enter_context(trained(setups))
-        return _calibrated(folder, plan, fingerprint, stop)
+            calibration = stack.enter_context(opened(setups))
+        return _calibrated(folder, calibration, fingerprint, stop)
 
 
 def _calibrated(
-    folder: RunFolder, plan: StagePlan | RegionalCalibration, fingerprint: str, stop: StopFlag
+    folder: RunFolder, calibration: BasinCalibration | RegionalCalibration, fingerprint: str, stop: StopFlag
 ) -> dict[str, float]:
     """Run the stages and write what they have found; NSE by gauge comes back."""
-    for note in plan.notes:
+    for note in calibration.notes:
         folder.warn(note)
         logger.warning(note)
     iterations: list[Iteration] = []
-    results = _optimised(folder, plan, fingerprint, stop, iterations)
+    results = _optimised(folder, calibration, fingerprint, stop, iterations)
     if not results[-1].finished:
         raise _stopped(stop, folder)
     with folder.timed("results"):
-        _write_calibration(folder, plan, results, iterations)
-        if isinstance(plan, StagePlan):
-            write_uncertainty(folder, plan, results)
+        _write_calibration(folder, calibration, results, iterations)
+        if isinstance(calibration, BasinCalibration):
+            write_uncertainty(folder, calibration, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
-        cells = int(plan.setup.calibrated_cells.sum())
+        cells = int(calibration.setup.calibrated_cells.sum())
         folder.update(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = final_simulation(folder, plan.setup, *plan.found(results))
-        if isinstance(plan, RegionalCalibration):
-            scores |= write_others(plan, results)
+        scores = final_simulation(folder, calibration.setup, *calibration.found(results))
+        if isinstance(calibration, RegionalCalibration):
+            scores |= write_others(calibration, results)
         found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
     folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
-    told = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {told}. {results[-1].reason}{unsolved(folder)}")
+    nse = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
+    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {nse}. {results[-1].reason}{unsolved(folder)}")
     logger.info(page_hint(folder.path))
     return scores
 
@@ -104,8 +104,8 @@ def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
     return Stopped(str(folder.path), f"stopped by {stop.name}; all results so far are saved", "Run again to continue.")
 
 
-def _tell_fresh_weights(setup: CalibrationSetup) -> None:
-    """Say that parameters come from a run whose weights stay behind."""
+def _note_fresh_weights(setup: CalibrationSetup) -> None:
+    """Say that the parameters come from a run, and the weights of its network do not."""
     source, asked = setup.experiment.parameters.source, setup.experiment
     if not setup.structure.has_network or not source or asked.initial_weights.source:
         return
@@ -129,7 +129,7 @@ def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
 
 def _optimised(
     folder: RunFolder,
-    plan: StagePlan | RegionalCalibration,
+    calibration: BasinCalibration | RegionalCalibration,
     fingerprint: str,
     stop: StopFlag,
     iterations: list[Iteration],
@@ -137,7 +137,7 @@ def _optimised(
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
     with (
         folder.timed("calibration"),
-        track("calibrating", plan.iterations) as task,
+        track("calibrating", calibration.iterations) as task,
         Journal(folder.path / JOURNAL, key) as journal,
     ):
         if journal.recorded:
@@ -148,7 +148,7 @@ def _optimised(
             if iteration.replayed:
                 return
             folder.assert_held()
-            scores = dict(zip(plan.codes, plan.scores.tolist(), strict=True))
+            scores = dict(zip(calibration.codes, calibration.scores.tolist(), strict=True))
             numbers: dict[str, Any] = {
                 "stage": iteration.stage,
                 "iteration": iteration.iteration,
@@ -158,17 +158,17 @@ def _optimised(
                 numbers["gradient_norm"] = iteration.gradient_norm
             task.update(len(iterations), **numbers, nse=scores)
 
-        return run_stages(plan.stages, Recorder(journal, on_iteration, stop))
+        return run_stages(calibration.stages, Recorder(journal, on_iteration, stop))
 
 
 def _write_calibration(
     folder: RunFolder,
-    plan: StagePlan | RegionalCalibration,
+    calibration: BasinCalibration | RegionalCalibration,
     results: Sequence[StageResult],
     iterations: Sequence[Iteration],
 ) -> None:
     """control.parquet, convergence.parquet and, where one was asked for, lcurve.parquet."""
-    control, last = plan.control(results), results[-1]
+    control, last = calibration.control(results), results[-1]
     columns: dict[str, Any] = {
         "name": list(control.names),
         "value": last.x,
@@ -180,7 +180,7 @@ def _write_calibration(
     fields = ("stage", "iteration", "evaluations", "cost", "batch_cost", "gradient_norm", "seconds")
     history = {field: np.array([getattr(item, field) for item in iterations]) for field in fields}
     write_table(folder.path, schemas.CONVERGENCE, history, run=folder.manifest.run)
-    if isinstance(plan, StagePlan) and (points := plan.curve(results)):
+    if isinstance(calibration, BasinCalibration) and (points := calibration.curve(results)):
         names = ("weight", "misfit", "prior", "smoothing", "penalty")
         curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in names}
         curve["corner"] = np.arange(len(points)) == corner_of(points)

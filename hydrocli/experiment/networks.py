@@ -1,4 +1,4 @@
-"""What an earlier run has learnt, as a later one reads it: maps of cells, weights of the flux network, and the mapping.
+"""What a later run reads from an earlier one: maps of cells, weights of the flux network, and the mapping.
 
 The mapping by descriptors makes the maps of a run where the run has none: on cells beyond its domain, or in another
 basin.
@@ -138,8 +138,8 @@ def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     for key in ("hidden", "activation"):
         found, wanted = getattr(theirs.network, key), getattr(asked.network, key)
         if found != wanted:
-            told = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
-            what = f"its network has structure.network.{key} {told[0]}, asked for is {told[1]}"
+            values = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
+            what = f"its network has structure.network.{key} {values[0]}, and the configuration {values[1]}"
             raise InputError(str(folder), what, "Use the same options.")
     table = run.arrays("network_weights")
     here = table["network"] == PHI1
@@ -197,9 +197,9 @@ def unseen(model: RegionalisationModel, experiment: Experiment, basin: Basin) ->
         return counts, ""
     names = ", ".join(name for name, flags in found.items() if flags.any())
     held = getattr(experiment.mapping, "extrapolation", "") == "clamp"
-    told = "sees the ends of that range" if held else "extrapolates (mapping.extrapolation: clamp does not)"
+    what = "sees the ends of that range" if held else "extrapolates (mapping.extrapolation: clamp does not)"
     where = f"outside their range in the calibrated catchments in {cells / len(basin.network):.0%} of the cells"
-    return counts, f"{names} lie {where}: there the mapping {told}"
+    return counts, f"{names} lie {where}: there the mapping {what}"
 
 
 def read_regionalisation(folder: Path) -> RegionalisationModel | None:

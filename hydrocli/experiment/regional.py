@@ -1,15 +1,20 @@
-"""Several basins under one control vector: what `StagePlan` is for one basin, for all of them.
+"""Several basins under one control vector: what `BasinCalibration` is for one basin, for all of them.
 
-The cost is the mean over all gauges of all basins: that of a basin counts by its number of calibration gauges. Costs
-and gradients are summed in the order of the basins, whoever has computed them. All that the basins have in common is
-settled first: the range of each descriptor and the scale of the network's inputs are those of all basins together.
+The cost is the mean over all gauges of all basins: that of a basin counts by its number of calibration gauges. All that
+the basins have in common is settled first: the range of each descriptor and the scale of the network's inputs are those
+of all basins together.
+
+A basin's forcing and states stay where they are computed, by a thread of this process or of a worker; only control
+vectors go there, and costs, gradients and scores come back. They are summed in the order of the basins: neither threads
+nor processes change a bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,24 +25,139 @@ from hydrocli.arrays import Floats
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
-from hydrocli.errors import ConfigurationError
+from hydrocli.errors import ConfigurationError, Stopped
 from hydrocli.execution.pool import RemoteWorker, WorkerLost, WorkerPool, executor_of
-from hydrocli.experiment.regional_workers import Group, GroupServer, GroupSpec, PerBasin, worker_lost
-from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling
+from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, all_ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
-from hydrocli.experiment.stages import StagePlan
+from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.results.folder import CONFIG, RunFolder
 from hydrocli.results.write import write_text
 
+Answer = tuple[Any, Any, Floats]
+"""Of a basin: cost and gradient [m], or costs [k] and nothing; scores of its gauges [g]."""
+Part = tuple[float, Floats]
+Request = tuple[str, tuple[Any, ...]]
+"""Name of a method of a group, and its arguments."""
+
+
+class Group:
+    """Basins that one process computes, each by one of its threads.
+
+    Args:
+        calibrations: of each basin; those that take longest should come first.
+        threads: how many are computed at once.
+    """
+
+    def __init__(self, calibrations: Sequence[BasinCalibration], threads: int) -> None:
+        self.calibrations = calibrations
+        self._problems: list[Problem] = []
+        threads = min(threads, len(calibrations))
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def handle(self, request: Request) -> Any:
+        """What a method returns."""
+        method, arguments = request
+        return getattr(self, method)(*arguments)
+
+    def begin(self, stage: int, results: Sequence[StageResult]) -> list[tuple[Floats, Floats]]:
+        """Enter a stage; the bounds of the controls of each basin."""
+        self._problems = [calibration.stages[stage].problem(results) for calibration in self.calibrations]
+        return [(problem.lower, problem.upper) for problem in self._problems]
+
+    def gradients(self, x: Floats) -> list[Answer]:
+        """Cost, gradient and scores of each basin."""
+
+        def one(number: int) -> Answer:
+            return *self._problems[number].value_and_gradient(x), self.calibrations[number].scores
+
+        return self._each(one)
+
+    def values(self, points: Floats) -> list[Answer]:
+        """Costs [k] and scores of each basin at points [k, m]."""
+
+        def one(number: int) -> Answer:
+            return self._problems[number].values(points), None, self.calibrations[number].scores
+
+        return self._each(one)
+
+    def batches(self, iteration: int, anchor: Floats, x: Floats, wanted: Sequence[bool]) -> list[Part | None]:
+        """Cost and gradient of the batch of each basin that is wanted, see `Problem.batch`; whole where it has none."""
+
+        def one(number: int) -> Part | None:
+            problem = self._problems[number]
+            if not wanted[number]:
+                return None
+            return problem.batch(iteration, anchor, x) if problem.batch else problem.value_and_gradient(x)
+
+        return self._each(one)
+
+    def _each(self, one: Callable[[int], Any]) -> list[Any]:
+        numbers = range(len(self._problems))
+        return list(self._pool.map(one, numbers)) if self._pool else [one(number) for number in numbers]
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """What a process needs to compute basins: their experiments, what all share, its threads."""
+
+    experiments: tuple[Experiment, ...]
+    regional_scaling: RegionalScaling
+    threads: int
+
+    def group(self) -> Group:
+        """The basins, read from their stores."""
+        pairs = zip(self.experiments, all_ingested(self.experiments), strict=True)
+        return Group(
+            [BasinCalibration(CalibrationSetup(*pair, regional_scaling=self.regional_scaling)) for pair in pairs],
+            self.threads,
+        )
+
+
+class GroupServer:
+    """The group of a worker, read at the first request, see `hydrocli.execution.pool.Service`."""
+
+    ignores_signals = True  # the one that asks decides when to stop
+    is_spent = False
+
+    def __init__(self, spec: GroupSpec) -> None:
+        self._spec = spec
+        self._group: Group | None = None
+
+    def session(self) -> AbstractContextManager[object]:
+        """Nothing to enter."""
+        return nullcontext()
+
+    def handle(self, request: Request) -> Any:
+        """What a method of the group returns, or what it raises, for the one that asks to raise."""
+        try:
+            self._group = self._group or self._spec.group()
+            return self._group.handle(request)
+        except BaseException as error:
+            return error
+
+
+@dataclass(frozen=True)
+class PerBasin:
+    """An argument with one item for each basin."""
+
+    items: Sequence[Any]
+
+
+def worker_lost() -> Stopped:
+    """The error of a worker that has ended without an answer."""
+    what = "a process that computes basins ended without an error message: killed, or out of memory?"
+    return Stopped("regional.basins", what, "All results so far are saved. Run again to continue, with fewer workers.")
+
+
 BASINS = 2
-"""Stream of random numbers that draws basins; `minibatch` has those before it."""
+"""Stream of random numbers that draws basins; `stages.MiniBatches` has those before it."""
 
 
 @contextmanager
-def trained(setups: Sequence[CalibrationSetup]) -> Iterator[StagePlan | RegionalCalibration]:
-    """The training of a basin, or that of several with its processes, which end with the block."""
+def opened(setups: Sequence[CalibrationSetup]) -> Iterator[BasinCalibration | RegionalCalibration]:
+    """The calibration of a basin, or that of several with its workers, which end with the block."""
     if len(setups) == 1:
-        yield StagePlan(setups[0])
+        yield BasinCalibration(setups[0])
         return
     calibration = RegionalCalibration(setups)
     try:
@@ -50,19 +170,19 @@ class RegionalCalibration:
     """Stages of a calibration of several basins.
 
     Args:
-        cases: the basin of the configuration, which lends its stages, then the others.
+        setups: of the basin of the configuration, which lends its stages, then of the others.
 
     Attributes:
-        case: the first.
+        setup: the first.
         codes: names of all calibration gauges.
-        notes, stages, iterations, scores: as `StagePlan` has them.
+        notes, stages, iterations, scores: as `BasinCalibration` has them.
     """
 
     def __init__(self, setups: Sequence[CalibrationSetup]) -> None:
         regional_scaling = RegionalScaling.of(setups)
         self._setups = [_lean(setup, regional_scaling, len(setups)) for setup in setups]
         self.setup = self._setups[0]
-        self._own = StagePlan(self._setups[0])
+        self._own = BasinCalibration(self._setups[0])
         self._groups, self._pool = self._start(setups[0].experiment, regional_scaling)
         gauges = np.array([len(setup.calibration) for setup in setups], np.float64)
         self._shares = gauges / gauges.sum()
@@ -80,12 +200,12 @@ class RegionalCalibration:
         executor = executor_of(execution.cluster, execution.workers)
         groups = partition(sizes, min(executor.n_workers, len(sizes)))
         if execution.cluster != "none":
-            groups = [[], *groups]  # where this process runs may be no place to compute
+            groups = [[], *groups]  # the node of this process may not be one to compute on
         specs = [
             GroupSpec(tuple(self._setups[i].experiment for i in numbers), regional_scaling, threads)
             for numbers in groups[1:]
         ]
-        here = Group([StagePlan(self._setups[number]) if number else self._own for number in groups[0]], threads)
+        here = Group([BasinCalibration(self._setups[number]) if number else self._own for number in groups[0]], threads)
         try:
             workers: list[RemoteWorker] = executor.start_workers([GroupServer(spec) for spec in specs])
         except WorkerLost as lost:
@@ -119,17 +239,17 @@ class RegionalCalibration:
         return [by_number[number] for number in sorted(by_number)]
 
     def control(self, results: Sequence[StageResult]) -> Control:
-        """As `StagePlan.control`; names of controls are those of the first basin."""
+        """As `BasinCalibration.control`; names of controls are those of the first basin."""
         return self._own.control(results)
 
     def found(self, results: Sequence[StageResult]) -> tuple[Any, ...]:
-        """As `StagePlan.found`, of the first basin."""
+        """As `BasinCalibration.found`, of the first basin."""
         return self._own.found(results)
 
     def others(self, results: Sequence[StageResult]) -> Iterator[tuple[CalibrationSetup, tuple[Any, ...]]]:
         """Each further basin, and what was found for it."""
         for setup in self._setups[1:]:
-            yield setup, StagePlan(setup).found(results)
+            yield setup, BasinCalibration(setup).found(results)
 
     def _problem(
         self, number: int, own: Callable[[Sequence[StageResult]], Problem], results: Sequence[StageResult]
@@ -201,7 +321,7 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
 
 
 def _lean(setup: CalibrationSetup, regional_scaling: RegionalScaling, basins: int) -> CalibrationSetup:
-    """The case with what all share; its threads are those of the region, and the memory is for all basins together."""
+    """The setup with what all share; the threads are those of the region, the memory is for all basins together."""
     execution = setup.experiment.execution
     alone = execution.model_copy(update={"threads": 1, "cluster": "none", "memory": execution.memory // basins})
     return replace(

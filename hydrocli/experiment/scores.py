@@ -1,6 +1,6 @@
 """Scores of a finished run in the four scenarios.
 
-Where a network corrects fluxes, `extrapolated` tells which share of the cell-steps of each period has inputs that the
+Where a network corrects fluxes, `extrapolated` is the share of the cell-steps of each period has inputs that the
 calibration has not seen: there the network says what nobody has taught it.
 
 `nse_events`, `kge_events` ... are the same metrics over the steps of the flood events that `signatures` finds in the
@@ -54,12 +54,12 @@ def _validated(evaluation: Evaluation) -> list[Row]:
     of_events: list[Row] = []
     for window in evaluation.windows():
         pairs = window.observed, window.simulated
-        told = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
+        labels = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
         values = {name: metric(*pairs) for name, metric in METRICS.items()}
         if window.extrapolated is not None:
             values[EXTRAPOLATED.symbol] = float(np.mean(window.extrapolated))
-        rows.append(told | values | {"n_valid": n_valid(pairs[0])})
-        of_events.append(told | _over_events(window, evaluation.experiment))
+        rows.append(labels | values | {"n_valid": n_valid(pairs[0])})
+        of_events.append(labels | _over_events(window, evaluation.experiment))
     for part in (rows, of_events):
         part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
     for row in rows:

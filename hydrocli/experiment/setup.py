@@ -51,7 +51,7 @@ BLOCK = 512
 
 
 def source_of(experiment: Experiment) -> BasinSource:
-    """What the basin of an experiment is made from."""
+    """The files and options that the basin of an experiment is read from."""
     gauges, forcing = experiment.gauges, experiment.forcing
     pet = forcing.pet
     return BasinSource(
@@ -84,8 +84,8 @@ def _forcing_source(files: ForcingFiles) -> ForcingSource:
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
     """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
-    with reading(stopping) as told:
-        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, told)
+    with reading(stopping) as show:
+        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, show)
 
 
 def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None) -> list[Basin]:
@@ -98,8 +98,8 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
         errors: list[HydrocliError] = []
         for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
             here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
-            with reading(stopping) as told:
-                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, told)
+            with reading(stopping) as show:
+                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, show)
             errors += [result for result in found if isinstance(result, HydrocliError)]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
@@ -112,18 +112,18 @@ def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
     with ExitStack() as tasks:
         running: dict[str, Task] = {}
 
-        def told(name: str, done: int, total: int) -> None:
+        def show(name: str, done: int, total: int) -> None:
             stopping()
             if name not in running or done < running[name].done:
                 tasks.close()
                 running[name] = tasks.enter_context(track(f"reading {name}", total))
             running[name].update(done, total)
 
-        yield told
+        yield show
 
 
 def announce_compilation() -> None:
-    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked."""
+    """Say that the first run compiles, which takes some time, and where the code is kept if not where it was asked."""
     if asked := replaced_cache():
         logger.warning(f"compiled code cannot be written to {asked}; using {cache_folder()}")
     if not is_compiled():
@@ -158,14 +158,14 @@ class RegionalScaling:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSetup:
-    """An experiment with its basin: gauges by role, periods as steps, initial states, sweeps.
+    """An experiment with its basin: gauges by role, periods as steps, initial states, simulators.
 
     Attributes:
         experiment: what was asked.
         basin: what is there.
         run: folder of the run whose maps are simulated, if any; its interception capacity belongs to them.
-        trained: folder of the run whose weights of phi1 are simulated, if any.
-        shared: what it has in common with other basins that are calibrated together with it, if any.
+        trained: folder of the run whose flux network is simulated, if any.
+        regional_scaling: what it has in common with other basins that are calibrated together with it, if any.
     """
 
     experiment: Experiment
@@ -214,7 +214,7 @@ class CalibrationSetup:
 
     @property
     def size(self) -> int:
-        """Cell-steps of the calibration, which its time goes with."""
+        """Cell-steps of the calibration; its time is proportional to them."""
         return int(self.calibrated_cells.sum()) * self.calibration_steps
 
     @cached_property
@@ -284,7 +284,7 @@ class CalibrationSetup:
 
     @cached_property
     def regionalisation(self) -> RegionalisationModel | None:
-        """The mapping by descriptors that a calibration goes on from: that of `parameters.from`, if it is the same."""
+        """The mapping by descriptors that a calibration continues: that of `parameters.from`, if it is the same."""
         source = self.experiment.parameters.source
         return continued_regionalisation(Path(source), self.experiment) if source else None
 
@@ -323,11 +323,11 @@ class CalibrationSetup:
 
     @cached_property
     def structure(self) -> Structure:
-        """Equations of the cells, with the scale of the inputs of phi1."""
+        """Equations of the cells, with the scale of the inputs of the flux network."""
         return structure_of(self.experiment, self.flux_network.scale)
 
     def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
-        """Order of the sweep over some cells."""
+        """Wavefront order of some cells."""
         network = self.basin.network
         number = np.full(len(network) + 1, -1)
         number[cells] = np.arange(len(cells))
@@ -337,7 +337,7 @@ class CalibrationSetup:
     def _intercepted(
         self, cells: Cells, steps: int
     ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
-        """Order of the sweep over some cells, and what `neutralise` gives for it."""
+        """Wavefront order of some cells, and what `intercept` gives for it."""
         order = self._order(cells, steps)
         forcing = self.basin.precipitation, self.basin.pet
         return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
@@ -345,7 +345,7 @@ class CalibrationSetup:
     def simulator(
         self, cells: Cells, gauges: Cells, steps: int, precision: str = ""
     ) -> tuple[Simulator, Floats, NDArray[np.int64]]:
-        """The sweep over some cells, which hold all that drains into them, for the first steps; reads some gauges.
+        """The simulator of some cells, which include all that drain into them, for the first steps, with some gauges.
 
         Args:
             cells: index of the cells.
@@ -354,17 +354,17 @@ class CalibrationSetup:
             precision: left out: as asked for.
 
         Returns:
-            The sweep, the levels of the interception store at its end [n], the steps without forcing [n].
+            The simulator, the levels of the interception store at its end [n], the steps without forcing [n].
         """
         order, net, hi_end, missing = self._intercepted(cells, steps)
-        return self._swept(order, net, cells, gauges, precision), hi_end, missing
+        return self._simulator_of(order, net, cells, gauges, precision), hi_end, missing
 
     def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
-        """A sweep as of `sweep`, for fewer steps that may begin anywhere; its forcing is still to be filled in."""
+        """As `simulator`, for steps that may begin anywhere; its forcing is still to be filled in."""
         order = self._order(cells, steps)
-        return self._swept(order, np.zeros(order.forcing_size, np.float32), cells, gauges)
+        return self._simulator_of(order, np.zeros(order.forcing_size, np.float32), cells, gauges)
 
-    def _swept(
+    def _simulator_of(
         self, order: WavefrontOrder, net: NDArray[np.float32], cells: Cells, gauges: Cells, precision: str = ""
     ) -> Simulator:
         network, basin, execution = self.basin.network, self.basin, self.experiment.execution

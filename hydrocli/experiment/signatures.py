@@ -97,17 +97,17 @@ def _compared(window: Window, events: list[Event], area: float, step: int) -> li
             for series in (window.observed, simulated)
         )
         for name, observed in observed_ones.items():
-            told = {"gauge": window.gauge, "period": window.period, "event": number, "signature": name}
+            labels = {"gauge": window.gauge, "period": window.period, "event": number, "signature": name}
             values = {"observed": observed, "simulated": simulated_ones[name]}
-            rows.append(told | values | {"relative_error": relative_error(observed, simulated_ones[name])})
+            rows.append(labels | values | {"relative_error": relative_error(observed, simulated_ones[name])})
     return rows
 
 
 def _summary(window: Window, count: int, rows: list[Row]) -> Row:
     """Number of events, and the median size of the relative errors of some signatures."""
-    told: Row = {"gauge": window.gauge, "scenario": window.scenario, "period": window.period, "events": count}
+    summary: Row = {"gauge": window.gauge, "scenario": window.scenario, "period": window.period, "events": count}
     for name in ("Crc", *SHOWN):
         errors = np.array([abs(row["relative_error"]) for row in rows if row["signature"] == name])
         errors = errors[np.isfinite(errors)]
-        told[f"{name} error"] = float(np.median(errors)) if errors.size else None
-    return told
+        summary[f"{name} error"] = float(np.median(errors)) if errors.size else None
+    return summary

@@ -94,13 +94,13 @@ def _steps(setup: CalibrationSetup) -> NDArray[np.intp]:
 
 
 class OutputWriter:
-    """Looks into the final simulation of a run and writes what it saw.
+    """Records what `outputs` asks for of the final simulation, and writes it.
 
     Args:
-        case: experiment and basin.
-        sweep: over the whole domain, in double precision.
+        setup: experiment and basin.
+        simulator: of the whole domain, in double precision.
         maps: [7, n] that it simulates.
-        weights: of phi1.
+        weights: of the flux network.
     """
 
     def __init__(self, setup: CalibrationSetup, simulator: Simulator, maps: Floats, weights: Floats) -> None:
@@ -109,7 +109,7 @@ class OutputWriter:
 
     @property
     def observers(self) -> list[Observer]:
-        """For `Sweep.simulate`; none where nothing is asked for."""
+        """For `Simulator.simulate`; none where nothing is asked for."""
         return [self.observe] if self.observe.asked.quantities else []
 
     @property
@@ -187,7 +187,7 @@ def final_simulation(
 
     Args:
         folder: of the run.
-        case: experiment and basin.
+        setup: experiment and basin.
         maps: parameters and initial levels.
         network: the flux network.
         model: the mapping by descriptors that gave the maps, if there is one.
@@ -245,7 +245,7 @@ def final_simulation(
     _write_balance(folder, setup, years, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
-    # The last table: what it holds tells `validate` what has been simulated.
+    # The last table: `validate` reads from it what has been simulated.
     write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
     window = setup.experiment.period.calibration
     if window is None:

@@ -12,7 +12,7 @@ resumed calibration sees the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -28,6 +28,7 @@ from hydrocli.calibration.recorder import Optimiser
 from hydrocli.calibration.sbs import StepByStep
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
+from hydrocli.config import Experiment
 from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.config.optimiser import AnyStage, Batches
 from hydrocli.engine.control import Control
@@ -80,7 +81,7 @@ class MiniBatches:
     """Batches of the objective of one stage.
 
     Args:
-        case: the experiment and its basin.
+        setup: the experiment and its basin.
         objective: the whole.
         asked: as `config` has it.
 
@@ -148,14 +149,79 @@ class TrainableSet:
     only: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
 class StagePlan:
-    """Stages of a calibration, all on one sweep over the cells that drain to its gauges.
+    """A stage before it is run.
+
+    Attributes:
+        name: of the stage.
+        trainable: what it changes.
+        optimiser: with its options.
+        iterations: upper limit of all its descents together; the start of each descent counts as one.
+        descents: that it makes, each from a start of its own.
+        batches: mini-batches, if any.
+        weight: of the penalty; 0: none, NaN: that of the corner of the L-curve.
+    """
+
+    name: str
+    trainable: TrainableSet
+    optimiser: Optimiser
+    iterations: int
+    descents: int = 1
+    batches: Batches | None = None
+    weight: float = 0.0
+
+
+def stage_plans(setup: CalibrationSetup) -> list[StagePlan]:
+    """Plans of the first guess and of the stages of the configuration, in their order.
+
+    Raises:
+        ConfigurationError: a mini-batch does not fit into the calibration.
+    """
+    experiment = setup.experiment
+    plans = _first_guess(experiment)
+    for number, stage in enumerate(experiment.optimiser, start=1):
+        kind = stage.mapping or experiment.mapping.kind
+        trainable = _trainable_set(stage, kind, setup.structure.has_network)
+        name = f"{number} {kind if trainable.mapping else 'network'} {stage.kind}"
+        batches = stage.batches if stage.kind == "adam" else None
+        if batches and batches.length is None:
+            batches = None  # of whole basins, see `regional`
+        if batches:
+            sub_periods(setup, batches)  # refuses early those that do not fit
+        optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
+        for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
+            plans.append(StagePlan(name + words, trainable, optimiser, iterations, batches=batches, weight=weight))
+    return plans
+
+
+def _first_guess(experiment: Experiment) -> list[StagePlan]:
+    guess = experiment.first_guess
+    if guess.kind == "given":
+        return []
+    screening, near = Screening(guess.samples, guess.descents, seed=experiment.seed), TrainableSet("uniform", False)
+    iterations = guess.descents * (guess.iterations + 1)
+    return [
+        StagePlan("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
+        StagePlan("first guess", near, LBFGSB(guess.iterations), iterations, guess.descents),
+    ]
+
+
+def _trainable_set(stage: AnyStage, kind: str, has_network: bool) -> TrainableSet:
+    asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+    only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
+    return TrainableSet(kind if only or "parameters" in asked else None, "network" in asked and has_network, only)
+
+
+class BasinCalibration:
+    """The calibration of one basin: its stages, all with one simulator of the cells that drain to its gauges.
 
     Args:
-        case: the experiment and its basin.
+        setup: the experiment and its basin.
 
     Attributes:
         codes: names of the calibration gauges.
+        plans: of the stages.
         stages: for `hydrocli.calibration.stages.run_stages`.
         iterations: upper limit of all of them together; the start of each descent counts as one.
         scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
@@ -165,14 +231,18 @@ class StagePlan:
         self.setup, self.codes = setup, setup.calibration
         self._cost = calibration_cost(setup)
         self._cells = np.flatnonzero(setup.calibrated_cells)
-        self._sweep, _, _ = setup.simulator(self._cells, setup.gauges(setup.calibration), setup.calibration_steps)
-        # Threads that the sweep itself has no use for compute further control vectors.
-        self._helpers = [self._sweep.clone() for _ in range(setup.experiment.execution.threads - self._sweep.threads)]
-        self._trainable: list[TrainableSet] = []
-        self._weights: list[float] = []
+        self._simulator, _, _ = setup.simulator(self._cells, setup.gauges(setup.calibration), setup.calibration_steps)
+        # Threads that the simulator itself cannot use compute further control vectors.
+        self._helpers = [
+            self._simulator.clone() for _ in range(setup.experiment.execution.threads - self._simulator.threads)
+        ]
         self._objective: Objective | None = None
-        self.iterations = 0
-        self.stages = [*self._first_guess(), *self._asked()]
+        self.plans = stage_plans(setup)
+        self.iterations = sum(plan.iterations for plan in self.plans)
+        self.stages = [
+            Stage(plan.name, plan.optimiser, partial(self._problem, number), plan.descents)
+            for number, plan in enumerate(self.plans)
+        ]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -190,7 +260,7 @@ class StagePlan:
 
     def final_objective(self, results: Sequence[StageResult]) -> Objective:
         """The objective of the last stage that has ended, in double precision."""
-        setup, simulator = self.setup, self._sweep
+        setup, simulator = self.setup, self._simulator
         if simulator.real is not np.float64:
             simulator, _, _ = setup.simulator(
                 self._cells, setup.gauges(setup.calibration), setup.calibration_steps, "double"
@@ -210,13 +280,13 @@ class StagePlan:
         """What the last stage leaves: maps [7, n], flux network with ranges of its inputs, regionalisation."""
         maps, weights = self.control(results).split(results[-1].x)
         network = replace(self.setup.flux_network, weights=weights)
-        if self._sweep.structure.has_network:
+        if self._simulator.structure.has_network:
             window, here = self.setup.experiment.period.calibration, maps[:, self._cells]
             assert window is not None
             river = self.setup.state.discharge[self._cells], self.setup.state.lateral_inflow[self._cells]
-            seen = InputRange(self._sweep, self.setup.inside(window)[: self.setup.calibration_steps])
+            seen = InputRange(self._simulator, self.setup.inside(window)[: self.setup.calibration_steps])
             state = State(here[len(PARAMETERS) :], *river)
-            self._sweep.simulate(here[: len(PARAMETERS)], state, weights, seen)
+            self._simulator.simulate(here[: len(PARAMETERS)], state, weights, seen)
             network = replace(network, lowest=seen.lowest, highest=seen.highest)
         return maps, network, self._regionalisation(results)
 
@@ -239,59 +309,6 @@ class StagePlan:
             points.append(curve_point(penalty, maps, results[stage].cost))
         return points
 
-    def _first_guess(self) -> list[Stage]:
-        guess = self.setup.experiment.first_guess
-        if guess.kind == "given":
-            return []
-        screening = Screening(guess.samples, guess.descents, seed=self.setup.experiment.seed)
-        descent, near = LBFGSB(guess.iterations), TrainableSet("uniform", weights=False)
-        return [
-            self._stage("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
-            self._stage("first guess", near, descent, guess.descents * (guess.iterations + 1), guess.descents),
-        ]
-
-    def _asked(self) -> list[Stage]:
-        experiment = self.setup.experiment
-        stages = []
-        for number, stage in enumerate(experiment.optimiser, start=1):
-            kind = stage.mapping or experiment.mapping.kind
-            trainable = self._trainable_set(stage, kind)
-            name = f"{number} {kind if trainable.mapping else 'network'} {stage.kind}"
-            batches = stage.batches if stage.kind == "adam" else None
-            if batches and batches.length is None:
-                batches = None  # of whole basins, see `regional`
-            if batches:
-                sub_periods(self.setup, batches)  # refuses early those that do not fit
-            optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
-            for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
-                stages.append(
-                    self._stage(name + words, trainable, optimiser, iterations, batches=batches, weight=weight)
-                )
-        return stages
-
-    def _trainable_set(self, stage: AnyStage, kind: str) -> TrainableSet:
-        asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
-        only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
-        weights = "network" in asked and self.setup.structure.has_network
-        return TrainableSet(kind if only or "parameters" in asked else None, weights, only)
-
-    def _stage(
-        self,
-        name: str,
-        trainable: TrainableSet,
-        optimiser: Optimiser,
-        iterations: int,
-        descents: int = 1,
-        batches: Batches | None = None,
-        weight: float = 0.0,
-    ) -> Stage:
-        number = len(self._trainable)
-        self._trainable.append(trainable)
-        self._weights.append(weight)
-        self.iterations += iterations
-        problem: Callable[[Sequence[StageResult]], Problem] = partial(self._problem, number, batches)
-        return Stage(name, optimiser, problem, descents)
-
     def _control(self, stage: int, results: Sequence[StageResult]) -> Control:
         """Control of a stage, given how those before it ended."""
         return self._walk(stage, results)[0]
@@ -303,11 +320,10 @@ class StagePlan:
         """
         rows, weights = self.setup.rows, self.setup.flux_network.weights
         trained: tuple[Mapping, Floats] | None = None
-        for number, trainable in enumerate(self._trainable[: stage + 1]):
-            mapping = self._mapping(
-                trainable, rows, trained, not any(before.mapping for before in self._trainable[:number])
-            )
-            control = Control(mapping, weights, trainable.weights)
+        for number, plan in enumerate(self.plans[: stage + 1]):
+            first = not any(before.trainable.mapping for before in self.plans[:number])
+            mapping = self._mapping(plan.trainable, rows, trained, first)
+            control = Control(mapping, weights, plan.trainable.weights)
             if number < len(results):
                 x = results[number].x
                 maps, weights = control.split(x)
@@ -345,29 +361,35 @@ class StagePlan:
             return mapping, mapping.first_guess()
         return mapping, mapping.going_on(model.values) if isinstance(mapping, CompositeMapping) else model.values
 
-    def _problem(self, stage: int, batches: Batches | None, results: Sequence[StageResult]) -> Problem:
+    def _problem(self, stage: int, results: Sequence[StageResult]) -> Problem:
         setup, control = self.setup, self._control(stage, results)
         penalty = self._penalty(stage, results)
         place, helpers = setup.place, self._helpers
-        self._objective = Objective(self._sweep, self._cells, control, self._cost, setup.state, place, penalty, helpers)
+        self._objective = Objective(
+            self._simulator, self._cells, control, self._cost, setup.state, place, penalty, helpers
+        )
         starts = control.first_guess()[np.newaxis]
-        if stage and self._trainable[stage - 1] == self._trainable[stage]:
+        plan = self.plans[stage]
+        if stage and self.plans[stage - 1].trainable == plan.trainable:
             starts = results[-1].candidates  # the controls mean the same
-        if np.isnan(self._weights[stage]):
+        if np.isnan(plan.weight):
             starts = results[self._curve[corner_of(self.curve(results))]].x[np.newaxis]
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
-        batch = MiniBatches(setup, self._objective, batches) if batches else None
+        batch = MiniBatches(setup, self._objective, plan.batches) if plan.batches else None
         return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
 
     def _penalty(self, stage: int, results: Sequence[StageResult]) -> Penalty | None:
         """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""
-        weight, first, mapping = self._weights[stage], stage, self._trainable[stage].mapping
+        weight, first, mapping = self.plans[stage].weight, stage, self.plans[stage].trainable.mapping
         if np.isnan(weight):
-            weight = self._weights[self._curve[corner_of(self.curve(results))]]
+            weight = self.plans[self._curve[corner_of(self.curve(results))]].weight
         if weight == 0.0 or mapping is None:
             return None
-        while first and self._weights[first - 1] != 0.0 and self._trainable[first - 1].mapping == mapping:
+        while first:
+            before = self.plans[first - 1]
+            if before.weight == 0.0 or before.trainable.mapping != mapping:
+                break
             first -= 1
         control = self._control(first, results[:first])
         return penalty_of(self.setup, mapping, control.split(control.first_guess())[0], weight)
@@ -375,7 +397,7 @@ class StagePlan:
     @property
     def _curve(self) -> list[int]:
         """Stages of the L-curve: all penalised ones before that of the corner."""
-        return [k for k, weight in enumerate(self._weights) if weight > 0.0] if np.isnan(self._weights[-1]) else []
+        return [k for k, plan in enumerate(self.plans) if plan.weight > 0.0] if np.isnan(self.plans[-1].weight) else []
 
 
 def group(name: str) -> str:

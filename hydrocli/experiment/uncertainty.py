@@ -19,7 +19,7 @@ from hydrocli.arrays import Flags, Floats
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
 from hydrocli.calibration.problem import StageResult
 from hydrocli.engine.objective import ROWS, Objective
-from hydrocli.experiment.stages import NETWORKS, StagePlan, group
+from hydrocli.experiment.stages import NETWORKS, BasinCalibration, group
 from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -44,9 +44,9 @@ PENALISED = (
 )
 
 
-def write_uncertainty(folder: RunFolder, plan: StagePlan, results: Sequence[StageResult]) -> None:
+def write_uncertainty(folder: RunFolder, calibration: BasinCalibration, results: Sequence[StageResult]) -> None:
     """uncertainty.parquet and correlations.parquet where controls are few; norms of the gradient in the manifest."""
-    objective, last = plan.final_objective(results), results[-1]
+    objective, last = calibration.final_objective(results), results[-1]
     names = objective.control.names
     groups = list(dict.fromkeys(map(group, names)))
     if np.isfinite(last.gradient).all():
@@ -56,7 +56,7 @@ def write_uncertainty(folder: RunFolder, plan: StagePlan, results: Sequence[Stag
     if not names or len(names) > MOST or set(groups) & set(NETWORKS):
         return
     inside = _inside(objective, last.x)
-    residuals = [Residuals.of(series) for series in plan.residuals(objective.simulate(last.x))]
+    residuals = [Residuals.of(series) for series in calibration.residuals(objective.simulate(last.x))]
     penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
     found = covariance(*sensitivities(objective, last.x, inside), residuals, penalty)
     _write_tables(folder, objective, last.x, inside, found)
@@ -67,7 +67,7 @@ def write_uncertainty(folder: RunFolder, plan: StagePlan, results: Sequence[Stag
             "autocorrelation": series.correlation,
             "effective_observations": series.effective_number,
         }
-        for code, series in zip(plan.setup.calibration, residuals, strict=True)
+        for code, series in zip(calibration.setup.calibration, residuals, strict=True)
     }
     flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
     assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")

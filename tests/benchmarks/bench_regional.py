@@ -163,11 +163,11 @@ def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
 def _one_raster(file: str) -> dict[str, Any]:
     from hydrocli.config import load
     from hydrocli.experiment.setup import CalibrationSetup, ingested
-    from hydrocli.experiment.stages import StagePlan
+    from hydrocli.experiment.stages import BasinCalibration
 
     codes = [line.split(",")[0] for line in (Path(file).parent / "catchments.csv").read_text().splitlines()[1:]]
     experiment = load(file, [f"gauges.calibration=[{', '.join(codes)}]", "gauges.validation=[]"])
-    problem = StagePlan(CalibrationSetup(experiment, ingested(experiment))).stages[0].problem([])
+    problem = BasinCalibration(CalibrationSetup(experiment, ingested(experiment))).stages[0].problem([])
     x = np.full(problem.lower.size, 0.4)
     (cost, _), wall, cpu = _timed(lambda: problem.value_and_gradient(x), GRADIENTS)
     return {"cost": cost, "wall": wall, "cpu": cpu}
@@ -176,7 +176,7 @@ def _one_raster(file: str) -> dict[str, Any]:
 def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     from hydrocli.config import load
     from hydrocli.experiment.setup import CalibrationSetup, ingested
-    from hydrocli.experiment.stages import StagePlan
+    from hydrocli.experiment.stages import BasinCalibration
 
     plain = yaml.safe_load((Path(folder) / "config.yaml").read_text())
     start, end = np.datetime64(plain["period"]["start"].replace(tzinfo=None)), np.datetime64(LARGE[-1])
@@ -191,7 +191,7 @@ def _aude(folder: str, model: str, threads: int) -> dict[str, Any]:
     file.write_text(yaml.safe_dump(own))
     experiment = load(file, [f"execution.threads={threads}"])
     case = CalibrationSetup(experiment, ingested(experiment))
-    training = StagePlan(case)
+    training = BasinCalibration(case)
     problem = training.stages[0].problem([])
     x, parts = problem.starts[0], {"sweep": 0.0, "mapping": 0.0, "cost": 0.0}
     problem.value_and_gradient(x)  # compiles, and gets its memory from the system

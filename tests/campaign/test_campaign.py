@@ -279,7 +279,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
     def too_much(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("hydrocli.experiment.fit.trained", too_much)
+    monkeypatch.setattr("hydrocli.experiment.fit.opened", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
     assert (ending.status, ending.reason[:14]) == (1, "out of memory:")
     assert manifest(tmp_path / "run")["state"] == "failed"

@@ -27,7 +27,7 @@ from runs_harness import (
 from hydrocli.config import load, regional_members
 from hydrocli.experiment.regional import RegionalCalibration, partition
 from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, ingested
-from hydrocli.experiment.stages import StagePlan
+from hydrocli.experiment.stages import BasinCalibration
 
 OTHERS: dict[str, dict[str, Any]] = {
     "b2": {"gauges.calibration": ["S0003"], "gauges.validation": []},
@@ -96,7 +96,7 @@ def test_threads_and_processes_change_no_bit(changes: dict[str, Any], region: Pa
 
 def test_its_cost_is_the_mean_over_all_gauges(region: Path, store: Path) -> None:
     """Each basin alone, at the same control: the region's cost and gradient are their sums by number of gauges."""
-    alone = [StagePlan(case) for case in cases(written(region, store, "alone"))]
+    alone = [BasinCalibration(case) for case in cases(written(region, store, "alone"))]
     with_all = RegionalCalibration(cases(region / "alone.yaml"))
     problem = with_all.stages[0].problem([])
     x = np.linspace(0.3, 0.7, problem.lower.size)

@@ -259,8 +259,8 @@ def test_weights_that_do_not_fit_are_refused(
     for source, structure, words in (
         (finished.with_suffix(""), STRUCTURES["grnn"], "is a run of the structure gr"),
         (node, STRUCTURES["grnn"], "The corrections of grnn apply to other fluxes"),
-        (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], asked for is [16]"),
-        (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, asked for is silu"),
+        (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], and the configuration [16]"),
+        (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, and the configuration silu"),
     ):
         changes = GIVEN | {"structure": structure, "network.from": str(source)}
         error = call("simulate", configuration(tmp_path / "run.yaml", store, changes=changes), status=3).stderr

@@ -26,7 +26,7 @@ from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import CalibrationSetup, ingested
-from hydrocli.experiment.stages import StagePlan
+from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.mapping.direct import Uniform
 
 TRUTH = {"cp": 150.0, "ct": 90.0, "kexc": -0.4, "akw": 6.0, "bkw": 0.5}
@@ -68,7 +68,7 @@ def clone(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Basin:
 def test_the_truth_is_found(kind: str, clone: Basin, store: Path, tmp_path: Path) -> None:
     """Within 1 % in every parameter, from a first guess that is off by more."""
     case = case_of(tmp_path / "run.yaml", store, optimiser={"kind": kind} | OPTIMISERS[kind])
-    training = StagePlan(replace(case, basin=clone))
+    training = BasinCalibration(replace(case, basin=clone))
     with Journal(tmp_path / "journal", "key") as journal:
         results = run_stages(training.stages, Recorder(journal, lambda _: None, lambda: False))
     errors = [np.abs(training.found(results[:n])[0][:5, 0] / list(TRUTH.values()) - 1).max() for n in (2, 3)]
