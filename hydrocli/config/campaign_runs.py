@@ -211,7 +211,7 @@ def _lay_row(document: Document, row: Row, where: str) -> Row:
                 attributes[column] = value
         elif value is not None and value != "":
             location = tuple(column.split("."))
-            given = _cell(value) if isinstance(value, str) else Document(where, _plain(value))
+            given = _cell(value) if isinstance(value, str) else Document(where, _as_yaml(value))
             document.overlay(location, deepcopy(given.values), where)
             for problem in given.problems.values():
                 document.add_problem(location, problem.what, problem.remedy)
@@ -224,13 +224,13 @@ def _cell(text: str) -> Document:
     return parse(text, "table")
 
 
-def _plain(value: Any) -> Any:
+def _as_yaml(value: Any) -> Any:
     """A value of a table as the YAML would hold it."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and value.is_integer():  # a column of whole numbers of which some are missing
         return int(value)
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+    return [_as_yaml(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _lay_identity(document: Document, file: CampaignFile, name: str, code: str, model: str) -> None:

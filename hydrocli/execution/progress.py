@@ -120,7 +120,7 @@ class Task:
         self.done = done
         self.total = self.total if total is None else total
         if numbers:
-            self._numbers = worded(numbers)
+            self._numbers = format_numbers(numbers)
             text = f"{self._so_far()}, {self._numbers}"
             log.event("step", text, task=self.name, done=done, total=self.total, **numbers)
         self.show()
@@ -192,7 +192,7 @@ def track(name: str, total: Number | None = None) -> AbstractContextManager[Task
     return current().track(name, total)
 
 
-def worded(numbers: Mapping[str, Any]) -> str:
+def format_numbers(numbers: Mapping[str, Any]) -> str:
     """Numbers in a line: `cost 0.0312, gradient norm 0.0021, nse A 0.961 B 0.957`."""
     return ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in numbers.items())
 

@@ -77,11 +77,11 @@ def sheet(caption: str, rows: Sequence[Mapping[str, Any]], *, folded: bool = Fal
     """A table of rows of the same keys; numbers get three or four digits."""
     heads = tuple(dict.fromkeys(key for row in rows for key in row))
     numeric = tuple(all(isinstance(row.get(head), int | float | np.number | None) for row in rows) for head in heads)
-    cells = tuple(tuple(worded(row.get(head)) for head in heads) for row in rows)
+    cells = tuple(tuple(format_value(row.get(head)) for head in heads) for row in rows)
     return Sheet(caption, heads, cells, numeric, folded)
 
 
-def worded(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the page shows it."""
     if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
         return "-"
@@ -90,11 +90,11 @@ def worded(value: Any) -> str:
     if isinstance(value, np.datetime64):
         return "-" if np.isnat(value) else str(value.astype("datetime64[m]")).replace("T", " ")
     if isinstance(value, float | np.floating):
-        return number(float(value))
+        return format_number(float(value))
     return str(value)
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three or four digits; very large and very small ones with a power of ten."""
     if value == 0:
         return "0"

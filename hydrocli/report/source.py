@@ -9,7 +9,7 @@ import numpy as np
 from hydrocli.report.about import About, about
 from hydrocli.report.hydrographs import Hydrograph, hydrograph
 from hydrocli.report.maps import Domain, domain_of
-from hydrocli.report.page import number
+from hydrocli.report.page import format_number
 from hydrocli.report.tables import Columns, by_gauge, found, worst_and_best
 from hydrocli.results import Run
 
@@ -121,5 +121,5 @@ class Source:
             if name in manifest.counts:
                 facts[name] = f"{int(manifest.counts[name]):,}".replace(",", " ")
         if "calibration" in manifest.timings:
-            facts["calibration"] = f"{number(manifest.timings['calibration'])} s"
+            facts["calibration"] = f"{format_number(manifest.timings['calibration'])} s"
         return facts

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hydrocli.results.write import os_errors_as_input_errors, plain
+from hydrocli.formatting import to_jsonable
+from hydrocli.results.write import os_errors_as_input_errors
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -25,7 +26,7 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
         InputError: the file cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps(plain({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
+    line = json.dumps(to_jsonable({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
     encoded = line.encode() + b"\n"
     with os_errors_as_input_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import hydrocli
 from hydrocli.errors import InputError
+from hydrocli.formatting import to_jsonable
 from hydrocli.names import LOOKED_AT, PARAMETERS, STATES
 from hydrocli.results.arrow import from_numpy
 from hydrocli.results.schemas import Table, arrow_schema, arrow_type
@@ -84,7 +83,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON; numpy values, paths and times become plain ones, numbers that are not finite become null."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_table(folder: Path, table: Table, columns: Mapping[str, ArrayLike], *, run: str, crs_wkt: str = "") -> None:
@@ -175,21 +174,6 @@ def remove_partials(folder: Path) -> None:
         for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):
                 partial.unlink(missing_ok=True)
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _check_names(table: Table, given: Mapping[str, ArrayLike] | Sequence[str]) -> None:
