@@ -19,8 +19,8 @@ class CMAES:
     Attributes:
         iterations: generations at most.
         population: control vectors in a generation, 4 or more; None for 4 + 3 log(controls).
-        sigma0: standard deviation of the first generation, in widths of the box.
-        ftol: stop when the best costs of the last `patience` generations lie within it.
+        sigma0: initial standard deviation, as a fraction of the distance between the bounds.
+        ftol: stop when the best costs of the last `patience` generations differ by less.
         patience: see `ftol`.
         seed: of the draws.
     """

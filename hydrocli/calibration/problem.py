@@ -1,4 +1,4 @@
-"""What an optimiser is given, and what it reports: the problem, its iterations and the result of a stage."""
+"""Input and output of an optimiser: the problem, its iterations, and the result of a stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hydrocli.errors import ConfigurationError
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A cost to be made small inside a box.
+    """A cost to minimise inside a box.
 
     All functions must give the same bits whenever they are given the same bits.
 

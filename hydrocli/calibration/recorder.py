@@ -1,8 +1,8 @@
 """Link between optimiser and problem: replays the journal, records new evaluations, counts, reports and stops.
 
 The k-th evaluation of a resumed calibration takes its numbers from the k-th entry of the journal, provided that it is
-asked for at the same point, bit by bit. An optimiser that is a function of what it has evaluated (and of a seed) so
-walks the same path to where the journal ends, and goes on from there as if nothing had happened.
+requested at the same point, bit by bit. A deterministic optimiser therefore follows the same path to the end of the
+journal, and continues from there.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Evaluation = Callable[[Floats], tuple[float, Floats]]
 
 
 class Interrupted(Exception):  # noqa: N818 - an result, not a fault
-    """`should_stop` has said yes; `stages` catches it."""
+    """`should_stop` returned True; caught in `stages`."""
 
 
 class Recorder:
-    """The one way from an optimiser to the functions of its problem.
+    """Access of an optimiser to the functions of its problem.
 
     Args:
         journal: as it was opened.
-        on_iteration: told every iteration, those of an earlier process too, so that the history is whole.
-        should_stop: asked before every evaluation.
+        on_iteration: called for every iteration, including those of an earlier process.
+        should_stop: called before every evaluation.
 
     Attributes:
         problem: the one that is being solved.
@@ -89,7 +89,7 @@ class Recorder:
         return np.where(np.isnan(batch.values), np.inf, batch.values)
 
     def report(self, x: Floats, cost: float, gradient: Floats | None = None, batch_cost: float = np.nan) -> None:
-        """Tell of an iteration, with the best point `x` of the stage so far."""
+        """Report an iteration, with the best point `x` of the stage so far."""
         if gradient is None:
             gradient = np.full(x.size, np.nan)
         self._iterations += 1
@@ -110,7 +110,7 @@ class Recorder:
         )
 
     def result(self, reason: str, finished: bool = True, candidates: Floats | None = None) -> StageResult:
-        """The result of the stage at the last iteration reported, told as a sentence."""
+        """The result of the stage at the last reported iteration; the reason is a sentence."""
         x, cost, gradient = self._best
         evaluations = self._evaluations - self._evaluations_before
         candidates = x[np.newaxis] if candidates is None else candidates

@@ -57,7 +57,7 @@ class StepByStep:
 
 
 class _Search:
-    """The point where the search stands, its step and the steps behind it."""
+    """Current point, step size and past steps of the search."""
 
     def __init__(self, recorder: Recorder, step_size: float) -> None:
         self._recorder, self.step_size = recorder, step_size
@@ -85,7 +85,7 @@ class _Search:
         else:
             self.step_size, self._successes = self.step_size / 2, 0
         self._rounds += 1
-        if self._rounds > 4 * size and self._mean_step.any():  # by then the mean has seen each axis several times
+        if self._rounds > 4 * size and self._mean_step.any():  # the mean then contains several steps along each axis
             self._moved(_inside(self._y + self._mean_step)[np.newaxis])
         self._recorder.report(self._x, self._cost)
 

@@ -41,7 +41,7 @@ from hydrocli.execution.progress import Task as Progress
 from hydrocli.execution.progress import track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
-from hydrocli.results.campaign import Place, Row, mark, rows_of, steps_lacking, summary, write_campaign
+from hydrocli.results.campaign import Row, RunLocation, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
 from hydrocli.results.write import os_errors_as_input_errors, write_text
@@ -89,7 +89,7 @@ class _Call:
 
     def rows(self, specs: Sequence[RunSpec] | None = None) -> list[Row]:
         """The table; the results of this call count where a folder could not be written, on a full disk for example."""
-        wanted = [Place(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
+        wanted = [RunLocation(spec.model, spec.code, Path(spec.experiment.folder)) for spec in specs or self.specs]
         rows = rows_of(wanted, self.file.campaign.after_calibration)
         for row in rows:
             result = self.results.get(f"{row['model']}/{row['item']}")

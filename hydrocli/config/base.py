@@ -43,7 +43,7 @@ def validation_error(what: str, remedy: str = "") -> PydanticCustomError:
 
 
 def raise_validation_errors(problems: list[tuple[Location, str, str]]) -> None:
-    """Raise the problems (key within the section, what, remedy) together; none: go on."""
+    """Raise all problems (key within the section, what, remedy) at once; no effect without problems."""
     if problems:
         details = [
             InitErrorDetails(type=validation_error(what, remedy), loc=location, input=None)
@@ -102,7 +102,7 @@ def listed(value: Any) -> Any:
 
 
 def utc(value: Any) -> datetime:
-    """A time as the YAML writes it, in UTC without zone; a ValueError says what is wrong with it."""
+    """A time as the YAML writes it, in UTC without zone; raises ValueError if it is invalid."""
     expected = "use ISO 8601, for example 2014-09-15T00:00Z"
     if isinstance(value, str):
         try:
@@ -123,7 +123,7 @@ def _time_text(value: datetime) -> str:
 
 
 def step_seconds(value: Any) -> int:
-    """A time step as the YAML writes it, in seconds; a ValueError says what is wrong with it."""
+    """A time step as the YAML writes it, in seconds; raises ValueError if it is invalid."""
     expected = "use 15min, 1h, 1d ... or a number of seconds: 15 minutes to one day, a divisor of one day"
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s|)", value.strip(), re.ASCII)):
         seconds = int(match[1]) * STEP_UNITS[match[2] or "s"]

@@ -24,7 +24,9 @@ class Basin(Section):
 
     flow_directions: FlowDirections = Field(description="raster of D8 flow directions; its grid is that of the model")
     crs: str | None = Field(
-        None, description="coordinate system, where the raster of flow directions names none", examples=["EPSG:2154"]
+        None,
+        description="coordinate reference system, if the raster of flow directions has none",
+        examples=["EPSG:2154"],
     )
     descriptors: dict[Name, InputPath] = Field(
         {}, description="name: GeoTIFF of each descriptor", examples=[{"slope": "descriptor/slope.tif"}]

@@ -143,7 +143,7 @@ def experiment_from_dict(values: Any) -> Experiment:
 
 
 def resolved_campaign(campaign: Campaign) -> str:
-    """YAML of a campaign with absolute paths, to be read from whatever folder."""
+    """YAML of a campaign with absolute paths, valid in any folder."""
     values = campaign.model_dump(mode="json", by_alias=True, exclude_none=True)
     return escaped(yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
 
@@ -170,10 +170,10 @@ def _chosen(
 ) -> list[tuple[int, Row]]:
     """The rows wanted with their number, the header being 1."""
     wanted, there = file.campaign.catchments.codes, {str(row["code"]) for row in rows}
-    lacking = [code for code in wanted or () if code not in there]
-    if lacking:
+    missing = [code for code in wanted or () if code not in there]
+    if missing:
         where = file.document.where(("catchments", "codes"))
-        problems.append(ConfigurationError(where, f"{', '.join(lacking)}: not in {table}"))
+        problems.append(ConfigurationError(where, f"{', '.join(missing)}: not in {table}"))
     numbered = enumerate(rows, start=2)
     return [(number, row) for number, row in numbered if wanted is None or str(row["code"]) in wanted]
 
@@ -181,7 +181,7 @@ def _chosen(
 def _modelled(file: CampaignFile, model: str) -> Document:
     """The base with the sections of a model over it."""
     document = _copy(file.base)
-    document.problems.clear()  # those of the base are told once
+    document.problems.clear()  # those of the base are reported once
     for location, value in _leaves(file.campaign.models[model] or {}, ()):
         place: Location = ("models", model, *location)
         line = file.document.where(place).removesuffix(dotted(place)).rstrip(": ")

@@ -150,12 +150,12 @@ class Experiment(Section):
         known, problems = info.data["basin"].descriptors, list[tuple[Location, str, str]]()
         if not known:
             problems.append((("kind",), f"{mapping.kind} needs descriptors", "add them to basin.descriptors"))
-        asked: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
-        asked |= {
+        requested: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
+        requested |= {
             ("descriptors_by_parameter", symbol): names
             for symbol, names in getattr(mapping, "descriptors_by_parameter", {}).items()
         }
-        for location, names in asked.items():
+        for location, names in requested.items():
             absent = [name for name in names if name not in known]
             problems += [
                 (location, f"{name} is not in basin.descriptors", "add it there, or remove it here")
@@ -282,15 +282,15 @@ class Experiment(Section):
 
 def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a stage cannot train, with remedies."""
-    asked = stage.train or ()
-    if "network" in asked and data["structure"].kind not in HYBRIDS:
+    requested = stage.train or ()
+    if "network" in requested and data["structure"].kind not in HYBRIDS:
         yield f"the structure {data['structure'].kind} has no network", "use grnn or node, or remove `network`"
-    elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
+    elif "network" in requested and stage.kind in WITHOUT_GRADIENT:
         yield f"{stage.kind} calibrates parameters only", "train the network with a stage of kind adam"
-    single = set(asked) - {"parameters", "network"}
+    single = set(requested) - {"parameters", "network"}
     if single and kind in NETWORKS:
         yield f"the parameters of the mapping {kind} share its weights", "use `parameters`"
     settings = {**dict(data.get("initial", ())), **dict(data.get("parameters", ()))}
-    for symbol in [symbol for symbol in asked if symbol in single and symbol in settings]:
+    for symbol in [symbol for symbol in requested if symbol in single and symbol in settings]:
         if not settings[symbol].calibrated:
             yield f"{symbol} is not calibrated", f"set {symbol}.calibrated: true"

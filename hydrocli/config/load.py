@@ -96,7 +96,7 @@ def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str =
         raise Errors([ConfigurationError(str(path), "has no `key: value` lines", INIT)])
     if folder and inside == RUN_CONFIG:  # the run may have been copied or moved since
         document.overlay(("folder",), str(folder.absolute()), str(path))
-    for override in sorted(overrides, key=lambda text: ".from=" not in text):  # a value given beside it counts
+    for override in sorted(overrides, key=lambda text: ".from=" not in text):  # explicit values take precedence
         document.override(override)
     return document
 
@@ -127,8 +127,8 @@ def _ask_for(needs: Iterable[str], experiment: Experiment, document: Document) -
     for key in needs:
         location: Location = tuple(key.split("."))
         if attrgetter(key)(experiment) is None:
-            told = candidates(location, document.values)
-            document.add_problem(location, "is required by this command", told[0].get("description", ""))
+            details = candidates(location, document.values)
+            document.add_problem(location, "is required by this command", details[0].get("description", ""))
 
 
 EXPECTED = {
@@ -196,8 +196,8 @@ def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location
 def _missing(location: Location, model: type[Section]) -> tuple[Location, str, str]:
     if isinstance(location[-1], int):
         return location[:-1], "a pair [a, b] is expected", ""
-    told = [node.get("description", "") for node in candidates(location, None, model)]
-    return location, "is required", told[0] if told else ""
+    details = [node.get("description", "") for node in candidates(location, None, model)]
+    return location, "is required", details[0] if details else ""
 
 
 def _did_you_mean(word: Any) -> str:

@@ -59,12 +59,12 @@ class Outputs(Section):
 
     def unknown_to(self, structure: str) -> list[tuple[Location, str, str]]:
         """What a structure does not have, as problems."""
-        lacking = set() if structure in ("grnn", "node") else set(CORRECTIONS)
-        lacking |= {"perc"} if structure in ("ode", "node") else {NEWTON_ITERATIONS.symbol}
-        asked = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
+        missing = set() if structure in ("grnn", "node") else set(CORRECTIONS)
+        missing |= {"perc"} if structure in ("ode", "node") else {NEWTON_ITERATIONS.symbol}
+        requested = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
         return [
             (key, f"the structure {structure} has no {symbol}", "remove it")
-            for key, symbols in asked.items()
+            for key, symbols in requested.items()
             for symbol in symbols
-            if symbol in lacking
+            if symbol in missing
         ]

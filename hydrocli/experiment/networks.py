@@ -254,7 +254,7 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
 
     Raises:
         InputError: cells that the run does not have, and a map that varies; a descriptor is missing.
-        ConfigurationError: a descriptor is not there.
+        ConfigurationError: a descriptor is missing.
     """
     maps, table = ParentRunFields(folder, "parameters", basin), read(folder).arrays("parameters")
     symbols = [symbol for symbol in ROWS if symbol in table]

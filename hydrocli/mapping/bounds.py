@@ -56,6 +56,6 @@ def scaled_sigmoid_transpose(x: Floats, lower: Floats, upper: Floats, theta_bar:
 
 
 def scaled_logit(theta: Floats, lower: Floats, upper: Floats) -> Floats:
-    """x of theta, which is moved inside its bounds where it lies at one of them or nearer than `INSIDE`."""
+    """x of theta, which is moved inside its bounds where it is closer to them than `INSIDE`."""
     z = normalise(theta, lower, upper).clip(INSIDE, 1.0 - INSIDE)
     return np.log(z / (1.0 - z))

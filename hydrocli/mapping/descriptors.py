@@ -37,10 +37,10 @@ class Scaling:
 
     @classmethod
     def over(cls, names: Sequence[str], fields: Mapping[str, Floats], seen: NDArray[np.bool_]) -> Scaling:
-        """The ranges over all n cells of the fields [n], and over those that a calibration sees, [n].
+        """The ranges over all n cells of the fields [n], and over the calibrated cells, [n].
 
         Raises:
-            ConfigurationError: a descriptor is not there.
+            ConfigurationError: a descriptor is missing.
             InputError: a descriptor is constant, or missing somewhere (all of them at once).
         """
         values = _stacked(names, fields)
@@ -56,20 +56,20 @@ class Scaling:
         ranges = [end for part in (values, values[:, seen]) for end in (part.min(axis=1), part.max(axis=1))]
         return cls(tuple(names), *ranges)
 
-    def scaled(self, fields: Mapping[str, Floats], hold: bool = False) -> Floats:
-        """D [d, n] of fields [n] by name, which may be those of another basin; where asked, held in the range seen.
+    def scaled(self, fields: Mapping[str, Floats], clamp: bool = False) -> Floats:
+        """D [d, n] of fields [n] by name, possibly of another basin; clamped to the calibrated range on request.
 
         Raises:
-            ConfigurationError: a descriptor is not there.
+            ConfigurationError: a descriptor is missing.
             InputError: a descriptor is missing somewhere.
         """
         values, width = _stacked(self.names, fields), (self.highest - self.lowest)[:, np.newaxis]
-        if hold:
+        if clamp:
             values = values.clip(self.lowest_seen[:, np.newaxis], self.highest_seen[:, np.newaxis])
         return (values - self.lowest[:, np.newaxis]) / width
 
     def unseen(self, fields: Mapping[str, Floats]) -> dict[str, NDArray[np.bool_]]:
-        """By name, which of the cells [n] lie outside the range that the calibration saw."""
+        """By name, which of the cells [n] are outside the calibrated range."""
         values = zip(self.names, _stacked(self.names, fields), self.lowest_seen, self.highest_seen, strict=True)
         return {name: (field < lowest) | (field > highest) for name, field, lowest, highest in values}
 

@@ -36,7 +36,7 @@ class ParameterSpec:
 
 
 def with_values(rows: Sequence[ParameterSpec], parameters: Floats) -> list[ParameterSpec]:
-    """The same rows with the maps, [p, n], that another mapping ended with: how one stage goes on from another.
+    """The same rows with the maps, [p, n], of the previous stage as values.
 
     A uniform mapping of these rows starts from the means, a distributed one from the maps; cells and rows that it does
     not calibrate keep what the stage before has found.
@@ -108,10 +108,10 @@ class ParameterTable:
         return theta
 
     def logit_values(self, cells: NDArray[np.bool_]) -> Floats:
-        """S^-1, [k], of the calibrated rows' values, which are to be the same in all cells that are seen.
+        """S^-1, [k], of the values of calibrated rows, which must be uniform over the calibrated cells.
 
         Raises:
-            ConfigurationError: a map that varies, which no constant stands for.
+            ConfigurationError: a map varies in space.
         """
         seen = self.values[self.calibrated][:, cells]
         varied = np.ptp(seen, axis=1, keepdims=True) > ROUNDING * (self.free_upper - self.free_lower)

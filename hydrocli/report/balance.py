@@ -110,7 +110,7 @@ def cumulated(times: Times, rain: Floats, fluxes: Columns) -> Cumulated:
 
 
 def _first_change(rain: Floats, fluxes: Columns) -> float:
-    """Change of the storage in the first step, whose start no table holds: what its own fluxes say."""
+    """Change of storage in the first step, from its fluxes: no table has the initial storage."""
     exchange = fluxes["exchange"][0] if "exchange" in fluxes else 0.0
     return float(np.nan_to_num(rain[0]) - fluxes["aet"][0] - fluxes["qt"][0] + exchange)
 

@@ -1,8 +1,8 @@
 """Effect of the network: factors on the fluxes in time, by catchment, and over its inputs.
 
 A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, but 1 - f3^2 for the branch that is delayed in
-`grnn`; 1 leaves the flux as it is. Catchments are told by the factor of their mean correction, which is the mean factor
-but for that square.
+`grnn`; 1 means no correction. Catchments are characterised by the factor of their mean correction, which is the mean
+factor but for that square.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHOWN_LEVELS = (0.1, 0.5, 0.9)
 
 
 def factor(structure: str, symbol: str, values: Floats) -> Floats:
-    """The factor on the flux that a correction stands for."""
+    """The factor on the flux for a correction."""
     return 1 - values**2 if (structure, symbol) == ("grnn", "f3") else 1 + values
 
 
@@ -78,7 +78,7 @@ def draw_in_time(
     Args:
         panels: times and values by line by panel.
         label: of the y axes.
-        middle: where a horizontal line says that nothing is corrected.
+        middle: position of the line that means no correction.
     """
     figure = style.canvas(1.55 * len(panels) + 0.7)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]

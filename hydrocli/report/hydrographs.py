@@ -23,7 +23,7 @@ CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
 DISCHARGE, RAIN = "discharge [m3/s]", "rain\n[mm/step]"
 SEEN_THROUGH = 0.8
-"""How strong simulations are drawn, so that the observations are seen beneath them over many years."""
+"""Opacity of simulations over many years, so that observations remain visible."""
 
 FREQUENCIES = np.r_[0.0005, 0.001, 0.002, 0.005, np.linspace(0.01, 0.99, 99), 0.995, 0.999]
 

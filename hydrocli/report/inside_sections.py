@@ -22,7 +22,7 @@ Lines = dict[str, dict[str, tuple[Times, Floats]]]
 
 
 def state_section(source: Source) -> Section:
-    """Levels of the stores in time and over the cells, beside those of the second run; runoff without its slow part."""
+    """Levels of the stores in time and over the cells, compared with the second run; high-pass-filtered runoff."""
     blocks: list[Block] = []
     levels = _in_time(source, LEVELS)
     if levels:
@@ -64,8 +64,8 @@ def _mean_maps(source: Source, wanted: Sequence[str], name: str) -> list[Block]:
     if not symbols:
         return []
     figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in symbols}, table.units)
-    told = "; ".join(f"{symbol}: {table.words[symbol]}" for symbol in symbols)
-    return [Picture(name, f"Temporal means; ± standard deviation over the cells. {told}.", figure)]
+    details = "; ".join(f"{symbol}: {table.words[symbol]}" for symbol in symbols)
+    return [Picture(name, f"Temporal means; ± standard deviation over the cells. {details}.", figure)]
 
 
 def _final_states(source: Source) -> list[Block]:
@@ -138,7 +138,7 @@ def _correction_maps(source: Source) -> list[Block]:
 
 
 def newton_section(source: Source) -> Section:
-    """How many iterations Newton's method needs, when and where."""
+    """Iterations of Newton's method, in time and over the cells."""
     counts = source.run.manifest.counts
     words: dict[str, tuple[str, Callable[[float], float | int]]] = {
         "newton_iterations_mean": ("iterations per cell and step, mean", float),

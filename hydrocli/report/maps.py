@@ -164,7 +164,7 @@ def _ground(axis: Axes, domain: Domain) -> None:
 
 
 def _frame(axis: Axes, domain: Domain) -> None:
-    """No axes, but a bar that tells the scale (metres) or ticks (degrees)."""
+    """A scale bar (metres) or ticks (degrees) instead of axes."""
     axis.grid(False)
     for side in axis.spines.values():
         side.set_visible(False)

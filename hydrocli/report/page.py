@@ -41,7 +41,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Text:
-    """Sentences, each a paragraph; `warning` sets them apart, `code` keeps them as they stand, folded away."""
+    """Sentences, each a paragraph; `warning` sets them apart, `code` shows them verbatim, folded."""
 
     sentences: tuple[str, ...]
     style: str = ""
@@ -63,7 +63,7 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """All of a page: title, what stands under it, a few large numbers, and the sections."""
+    """A page: title, subtitle, key figures, and sections."""
 
     title: str
     subtitle: str
@@ -113,7 +113,7 @@ def format_number(value: float) -> str:
 
 
 def file_part(text: str) -> str:
-    """A text of a table, as a gauge's code, as part of the name of a figure: the table may be anybody's."""
+    """A text of a table, such as a gauge code, as a safe part of a file name."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)
 
 

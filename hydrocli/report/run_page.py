@@ -1,4 +1,4 @@
-"""`hydrocli report`: the page of a run, and of a second one beside it."""
+"""`hydrocli report`: the page of a run, optionally compared with a second one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report(
 
     Args:
         folder: the run folder.
-        against: a second run drawn beside it.
+        against: a second run to compare with.
         output: folder to write; None for the run folder itself.
         formats: of the figures, of png, svg and pdf.
 

@@ -15,13 +15,13 @@ from hydrocli.report.tables import Columns, descriptors_of
 from hydrocli.results.folder import status
 
 FEW = 3
-"""Gauges from which on scores are worth a figure; up to as many, a table says it all."""
+"""Minimum number of gauges for a figure of scores; below, the table is enough."""
 
 MANY = 40
 """Rows from which on a table is folded away."""
 
 MAPPED_PERIODS = 3
-"""Periods whose scores the map of the domain shows beside one another at most."""
+"""Maximum number of periods on the map of scores."""
 
 
 def summary_section(source: Source) -> Section:
@@ -126,8 +126,8 @@ def parameter_section(source: Source) -> Section:
         values = table[symbol]
         mean, deviation = maps.mean_and_deviation(values)
         spread = {"lowest": float(np.nanmin(values)), "mean": mean, "highest": float(np.nanmax(values))}
-        told = {"parameter": symbol, "": table.words[symbol], "unit": table.units[symbol]}
-        rows.append(told | spread | {"standard deviation": deviation if symbol in varying else 0.0})
+        details = {"parameter": symbol, "": table.words[symbol], "unit": table.units[symbol]}
+        rows.append(details | spread | {"standard deviation": deviation if symbol in varying else 0.0})
     blocks: list[Block] = [sheet("Parameters over the cells", rows)]
     if varying:
         figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in varying}, table.units)

@@ -18,7 +18,7 @@ DETAILS = 6
 
 
 class Source:
-    """A run to draw, and perhaps a second one to draw beside it."""
+    """A run to report, and optionally a second one to compare with."""
 
     def __init__(self, run: Run, against: Source | None = None) -> None:
         self.run = run
@@ -84,14 +84,14 @@ class Source:
 
     @cached_property
     def largest(self) -> str:
-        """Code of the gauge with the largest catchment; empty where no domain tells."""
+        """Code of the gauge with the largest catchment; empty without a domain."""
         domain = self.domain
         known = {code: cell for code, cell in domain.gauges.items() if cell >= 0} if domain else {}
         return max(known, key=lambda code: float(domain.upstream_area[known[code]]), default="") if domain else ""
 
     @property
     def rain_label(self) -> str:
-        """What the axis of the rain says."""
+        """Label of the rain axis."""
         return (
             "rain\n[mm/h]"
             if self.about.step == 3600

@@ -94,7 +94,7 @@ def _listed(events: Columns) -> Block:
 
 
 def balance_section(source: Source) -> Section:
-    """Balances by year, their closure, and beside those of the second run."""
+    """Balances by year, their closure, and the comparison with the second run."""
     parts = source.parts("balance")
     if not parts:
         return Section("balance", "Water balance")

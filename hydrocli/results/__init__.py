@@ -6,7 +6,7 @@ For Python users:
     import hydrocli.results
 
     run = hydrocli.results.read("runs/cance")
-    run.scores, run.discharge                       # pandas, read when first asked for
+    run.scores, run.discharge                       # pandas, read on first access
     hydrocli.results.read_many("runs/*", "scores")  # one table of many runs
 """
 

@@ -48,7 +48,7 @@ PRODUCTS = {"validate": "scores", "signatures": "signatures"}
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Model, catchment and folder of a run of a campaign."""
 
     model: str
@@ -56,7 +56,7 @@ class Place:
     folder: Path
 
 
-def places(campaign: Path) -> list[Place]:
+def places(campaign: Path) -> list[RunLocation]:
     """The runs of a campaign from its table, or from its run folders where the table is missing.
 
     Raises:
@@ -68,7 +68,7 @@ def places(campaign: Path) -> list[Place]:
     path = campaign / CAMPAIGN.file
     begun = [] if path.exists() else sorted(campaign.glob(f"*/*/{MANIFEST}"))
     if begun:
-        return [Place(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
+        return [RunLocation(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
     if not path.exists():
         raise InputError(str(campaign), f"has no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:
@@ -80,16 +80,16 @@ def places(campaign: Path) -> list[Place]:
         ) from error
     rows = table.to_pylist()
     odd = [name for row in rows for name in row.values() if not FOLDER_NAME.fullmatch(str(name))]
-    if odd:  # the table may be anybody's, and `collect` makes folders with these names
+    if odd:  # the table may be manipulated, and `collect` creates folders with these names
         raise InputError(
             str(path),
             f"lists a run {odd[0]!r}, which is not a valid folder name",
             "Remove the file, then run `hydrocli batch` again.",
         )
-    return [Place(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
+    return [RunLocation(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
 
 
-def rows_of(wanted: Iterable[Place], steps: Sequence[str]) -> list[Row]:
+def rows_of(wanted: Iterable[RunLocation], steps: Sequence[str]) -> list[Row]:
     """A row for each run, from its folder; `steps` are the commands after the calibration."""
     return [_row(place, steps) for place in wanted]
 
@@ -115,8 +115,8 @@ def mark(folder: Path, run: str, steps: Sequence[str], sentence: str, *, started
     """
     with RunFolder.open(folder, run) as owned:
         if owned.manifest.state == "finished":
-            lacking = steps_lacking(folder, steps)
-            owned.warn((FAILED_STEP.format(step=lacking[0]) if lacking else "") + sentence)
+            missing = steps_lacking(folder, steps)
+            owned.warn((FAILED_STEP.format(step=missing[0]) if missing else "") + sentence)
             return
         if not started:
             owned.start()
@@ -134,7 +134,7 @@ def steps_lacking(folder: Path, steps: Sequence[str]) -> list[str]:
     return [step for step, path in products.items() if not path.exists() or path.stat().st_mtime_ns < made]
 
 
-def _row(place: Place, steps: Sequence[str]) -> Row:
+def _row(place: RunLocation, steps: Sequence[str]) -> Row:
     row: Row = {column.name: None for column in CAMPAIGN.columns if column.name != "run"}
     row |= {"model": place.model, "item": place.item, "state": "waiting", "reason": "", "attempts": 0}
     if not (place.folder / MANIFEST).exists():
@@ -167,12 +167,12 @@ def _row(place: Place, steps: Sequence[str]) -> Row:
 def _state(folder: Path, state: State, ending: str, warnings: Sequence[str], steps: Sequence[str]) -> tuple[str, str]:
     if state != "finished":
         return {"created": "waiting"}.get(state, state), ending
-    lacking = steps_lacking(folder, steps)
-    for step in lacking:
-        told = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]
-        if told:
-            return "failed", told[-1]
-    return ("stopped", f"calibrated; not yet done: {', '.join(lacking)}") if lacking else ("done", ending)
+    missing = steps_lacking(folder, steps)
+    for step in missing:
+        details = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]
+        if details:
+            return "failed", details[-1]
+    return ("stopped", f"calibrated; not yet done: {', '.join(missing)}") if missing else ("done", ending)
 
 
 def _whole(value: float | None) -> int | None:

@@ -28,7 +28,7 @@ import numpy as np
 import hydrocli
 from hydrocli.errors import InputError
 from hydrocli.names import PARAMETERS
-from hydrocli.results.campaign import CAMPAIGN, Place, Row, write_campaign
+from hydrocli.results.campaign import CAMPAIGN, Row, RunLocation, write_campaign
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
 from hydrocli.results.write import os_errors_as_input_errors, write_json, write_table, write_text
 
@@ -86,7 +86,7 @@ class Collection:
 
 
 def collect(
-    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+    done: Sequence[RunLocation], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
 ) -> Collection:
     """Write the data set of the finished runs.
 
@@ -123,14 +123,14 @@ def collect(
 def _is_collection(folder: Path) -> bool:
     """Whether a folder was written by `collect`; only such a folder may be replaced."""
     try:
-        told = json.loads((folder / METADATA).read_bytes())
+        details = json.loads((folder / METADATA).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and {"hydrocli", "campaign", "columns"} <= set(told)
+    return isinstance(details, dict) and {"hydrocli", "campaign", "columns"} <= set(details)
 
 
 def _write(
-    done: Sequence[Place], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
+    done: Sequence[RunLocation], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
 ) -> Collection:
     made = Collection(len(done))
     models = list(dict.fromkeys(place.model for place in done))
@@ -158,7 +158,7 @@ def _write(
     return made
 
 
-def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
+def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
     """One table of many runs in one file, one row group per run; missing columns are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -168,11 +168,11 @@ def _write_together(here: Sequence[Place], name: str, path: Path) -> int:
         schemas = [pq.read_schema(file) for file in files]
         schema = pa.unify_schemas([found.remove_metadata() for found in schemas], promote_options="default")
         crs = {(found.metadata or {}).get(b"crs", b"") for found in schemas}
-        told = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
+        details = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
         if len(crs) == 1 and (wkt := crs.pop()):
-            told["crs"] = wkt.decode()
+            details["crs"] = wkt.decode()
         item = pa.field("item", pa.string(), False, {"unit": "", "description": "code of the catchment", "null": ""})
-        schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], told)
+        schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], details)
         rows = 0
         with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
             for place, file in zip(here, files, strict=True):
@@ -215,7 +215,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _means(done: Sequence[Place]) -> list[Row]:
+def _means(done: Sequence[RunLocation]) -> list[Row]:
     """Mean of each parameter over the cells of the catchment, by run."""
     import pyarrow.parquet as pq
 
@@ -273,7 +273,7 @@ def _columns() -> dict[str, dict[str, str]]:
     }
 
 
-def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collection) -> str:
+def _readme(name: str, done: Sequence[RunLocation], rows: Sequence[Row], made: Collection) -> str:
     models = list(dict.fromkeys(place.model for place in done))
     missing = [f"{row['model']}/{row['item']}" for row in rows if row["state"] != "done"]
     shown = f"{', '.join(missing[:20])}{' ...' if len(missing) > 20 else ''}"
@@ -296,7 +296,7 @@ def _readme(name: str, done: Sequence[Place], rows: Sequence[Row], made: Collect
     )
 
 
-def metadata_of(place: Place) -> dict[str, Any]:
+def metadata_of(place: RunLocation) -> dict[str, Any]:
     """Versions and processor of a run."""
     manifest = json.loads((place.folder / "manifest.json").read_text(encoding="utf-8"))
     return {key: manifest[key] for key in ("versions", "cpu")}

@@ -147,10 +147,10 @@ def _write_netcdf(run: Run, path: Path) -> None:
         "x": ("station", domain["x"][where], {"long_name": "x of the gauge's cell in the CRS"}),
         "y": ("station", domain["y"][where], {"long_name": "y of the gauge's cell in the CRS"}),
     }
-    told = {"long_name": "end of the time step", "standard_name": "time"}
+    details = {"long_name": "end of the time step", "standard_name": "time"}
     dataset = xr.Dataset(
         series | {"crs": ((), np.int32(0), {"crs_wkt": _crs(run)})},
-        coords={"time": ("time", times, told), **place},
+        coords={"time": ("time", times, details), **place},
         attrs={
             "Conventions": "CF-1.11",
             "featureType": "timeSeries",

@@ -60,7 +60,7 @@ class Owner:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the process has ended; asked only where it can be seen."""
+        """Whether the process has ended; only valid where it can be seen."""
         return self.boot != _boot() or _started(self.pid) not in (self.started, "hidden")
 
 

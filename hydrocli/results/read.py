@@ -1,7 +1,7 @@
-"""Run folders for Python users: tables as pandas DataFrames, read when first asked for.
+"""Run folders for Python users: tables as pandas DataFrames, read on first access.
 
 `run.scores`, `run.discharge` ... are the tables of the contract; `frame.attrs` has the units and the CRS of their
-columns. The folder may come from anybody: only JSON and Parquet are read, and nothing in them is executed.
+columns. Only JSON and Parquet are read, and nothing in them is executed, so that folders of others are safe to open.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ class Run:
         return (self.folder / TABLES[table].file).exists()
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table as a DataFrame, read anew; missing numbers are NaN.
+        """A table as a DataFrame, read again on every call; missing numbers are NaN.
 
         Raises:
-            InputError: the table is not there, broken, or lacks columns.
+            InputError: the table is missing, not readable, or lacks columns.
         """
         return _frame(self.arrow(name))
 
@@ -159,10 +159,10 @@ class Run:
         found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
         if found.isdecimal() and found != str(RUN_FORMAT):
             raise other_format(path, found)
-        lacking = {column.name for column in table.columns} - set(arrow.column_names)
-        if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
+        missing = {column.name for column in table.columns} - set(arrow.column_names)
+        if missing or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
             what = (
-                f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: it was not written by this version"
+                f"lacks {', '.join(sorted(missing)) or 'the units of its columns'}: it was not written by this version"
             )
             raise InputError(str(path), what, command)
         return arrow
@@ -192,7 +192,7 @@ def read(folder: str | Path, *, unfinished: bool = False) -> Run:
 
 
 def read_many(pattern: str, table: str) -> pd.DataFrame:
-    """One table of all finished runs whose folder matches a pattern such as `runs/*`, told apart by the column `run`.
+    """One table of all finished runs that match a pattern such as `runs/*`, distinguished by the column `run`.
 
     Runs that are not finished or lack the table are left out with a warning that names them. Columns that only some
     runs have (parameters, descriptors) are missing in the others.

@@ -328,7 +328,7 @@ COMPARISON = Table(
     ),
     "compare",
 )
-"""Not of one run: `hydrocli compare` writes it where it is told to, and its `run` is the name of that folder."""
+"""Written by `hydrocli compare`, not part of a run folder; its `run` is the name of the output folder."""
 
 
 def parameters(symbols: Sequence[str]) -> Table:
@@ -366,7 +366,7 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
 
 
 def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
-    """Catchment means in time: rain and potential evapotranspiration, then the states and fluxes asked for."""
+    """Catchment means in time: rain and potential evapotranspiration, then the requested states and fluxes."""
     means = (*FORCINGS.values(), *quantities)
     columns = tuple(of_quantity(quantity, null="missing in all cells of the catchment") for quantity in means)
     return Table("catchment_timeseries", "catchment-mean time series of each gauge", (RUN, GAUGE, TIME, *columns))
@@ -379,7 +379,7 @@ def mean_maps(quantities: Sequence[Quantity]) -> Table:
 
 
 def cell_timeseries(quantities: Sequence[Quantity]) -> Table:
-    """States and fluxes in time at the cells that were asked for."""
+    """States and fluxes in time at the requested cells."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
     return Table(
         "cell_timeseries",
@@ -437,7 +437,7 @@ def arrow_type(kind: Kind) -> pa.DataType:
 def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
     """The Arrow schema of a table of one run.
 
-    Unit, description and the meaning of null stand in the metadata of each field. Tools that see only the key-value
+    Unit, description and the meaning of null are in the metadata of each field. Tools that read only the key-value
     metadata of the file (DuckDB) find the units there too, as JSON under `units`.
     """
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""What a calibration minimises: a weighted mean of terms over gauges, and its derivative by the discharge.
+"""The cost: a weighted mean of terms over gauges, and its derivative by the discharge.
 
     J = sum over terms of weight * sum over gauges of weight * term          both weights scaled to the sum 1
 
@@ -32,7 +32,7 @@ FEW = 0.1
 
 @dataclass(frozen=True)
 class Term:
-    """One term, as it is asked for.
+    """One term of the objective.
 
     Attributes:
         name: of `METRIC_TERMS`, `CONTINUOUS_MEASURES` or `EVENT_MEASURES`.
@@ -49,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Catchments:
-    """What signatures need to know of the catchments of the gauges.
+    """Catchment data for signatures.
 
     Attributes:
         rain: float64[g, t], mean rain, mm per step, NaN = missing.
@@ -215,7 +215,7 @@ class Cost:
         return float(sum(values)), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
-        """NSE [g] of every gauge over its scored steps, whatever the terms are."""
+        """NSE [g] of every gauge over its scored steps, independent of the terms."""
         paired = zip(self.gauges, self._paired(simulated), strict=True)
         return np.array([1 - one_minus_nse(gauge.reference, series) for gauge, series in paired])
 
@@ -252,12 +252,12 @@ def _signature(
 
 
 def _without(name: str, codes: Sequence[str], found: Sequence[Part | None], shares: Floats) -> list[str]:
-    """A sentence on the gauges that a signature says nothing of.
+    """A sentence on the gauges where a signature is not defined.
 
     Raises:
-        InputError: it says nothing of any gauge with a weight.
+        InputError: it is defined at no gauge with a weight.
     """
-    lacking = [code for code, part in zip(codes, found, strict=True) if part is None]
+    missing = [code for code, part in zip(codes, found, strict=True) if part is None]
     if not any(part is not None and share > 0 for part, share in zip(found, shares, strict=True)):
         raise InputError(
             "objective.terms",
@@ -265,8 +265,8 @@ def _without(name: str, codes: Sequence[str], found: Sequence[Part | None], shar
             "Check the observations and the options of `flood_events`, or remove the term.",
         )
     return [
-        f"{', '.join(lacking)}: no signature {name} in the calibration period; these gauges are excluded from the term"
-    ] * bool(lacking)
+        f"{', '.join(missing)}: no signature {name} in the calibration period; these gauges are excluded from the term"
+    ] * bool(missing)
 
 
 def _sparse(codes: Sequence[str], series: Sequence[Floats], steps: int) -> list[str]:

@@ -30,7 +30,7 @@ from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
 from hydrocli.execution.pool import TaskResult
 from hydrocli.execution.worker import serve
-from hydrocli.results.campaign import FAILED_STEP, Place, mark, places, rows_of, steps_lacking
+from hydrocli.results.campaign import FAILED_STEP, RunLocation, mark, places, rows_of, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
 
@@ -298,11 +298,11 @@ def test_a_step_that_fails_is_kept_with_its_reason(done: Path, tmp_path: Path, m
 
     monkeypatch.setattr("hydrocli.experiment.scores.Evaluation", fails)
     assert perform(plain_task(done, folder, "validate")).status == 3
-    (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
+    (row,) = rows_of([RunLocation("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", FAILED_STEP.format(step="validate") + "somewhere: is wrong")
     monkeypatch.undo()
     assert perform(plain_task(done, folder, "validate")).status == 0
-    assert rows_of([Place("few", "S0004", folder)], ["validate"])[0]["state"] == "done"
+    assert rows_of([RunLocation("few", "S0004", folder)], ["validate"])[0]["state"] == "done"
 
 
 def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_worker_killed_after_the_calibration_costs_no_calibration(done: Path, 
     for started_already in (True, False):
         mark(folder, "few-S0004", ["validate"], "its worker was ended by SIGKILL", started=started_already)
         assert manifest(folder)["state"] == "finished"
-    (row,) = rows_of([Place("few", "S0004", folder)], ["validate"])
+    (row,) = rows_of([RunLocation("few", "S0004", folder)], ["validate"])
     assert (row["state"], row["reason"]) == ("failed", "validate failed: its worker was ended by SIGKILL")
     assert steps_lacking(folder, ["validate"]) == ["validate"]
 

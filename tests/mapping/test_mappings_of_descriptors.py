@@ -149,7 +149,7 @@ def test_descriptors_are_scaled_by_the_range_of_the_basin_wherever_they_are() ->
     np.testing.assert_array_equal(scaling.scaled(fields), [[0, 0.5, 1], [0, 0.5, 1]])
     np.testing.assert_array_equal(scaling.scaled({"dd": np.array([3.0]), "slope": np.array([0.0])}), [[2.0], [-0.5]])
     elsewhere = {"dd": np.array([3.0, -0.5]), "slope": np.array([0.0, 5.0])}
-    np.testing.assert_array_equal(scaling.scaled(elsewhere, hold=True), [[0.5, 0.25], [0.0, 0.5]])
+    np.testing.assert_array_equal(scaling.scaled(elsewhere, clamp=True), [[0.5, 0.25], [0.0, 0.5]])
     assert {name: flags.tolist() for name, flags in scaling.unseen(elsewhere).items()} == {
         "dd": [True, False],
         "slope": [True, True],
