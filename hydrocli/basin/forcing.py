@@ -6,7 +6,7 @@ processes may work on them, each with no more than a few rows in memory.
 
 Days and stamps. A value belongs to the step that ENDS at its stamp. A daily field belongs to the day in its name: with
 steps shorter than a day it is split over the steps that lie in that day, with a daily step it serves the stamp of that
-date, like a daily field of rain. A field whose file states the interval (CF bounds) belongs to the day of that interval.
+date, like a daily field of rain. A field whose file states its interval (CF bounds) belongs to the day of it.
 Temperatures: a daily one holds for all steps of its day; of several per day, a step has the mean of those that lie in
 it, or, where they are coarser than the step, the one whose interval holds it. Oudin's formula has the mean of the day.
 """
@@ -164,7 +164,7 @@ def _gaps_of(piece: Piece, of_temperature: bool) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which must exist, for k of the n points."""
+    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which exist, for k of the n points."""
 
     paths: Mapping[str, Path]
     cells: Integers | slice
@@ -316,7 +316,7 @@ def read_fields(piece: Piece, sampler: Sampler, unreadable_as_missing: bool = Fa
 
 
 Made = dict[str, tuple[Floats, Floats | None, NDArray[np.bool_]]]
-"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, and where they were negative [n]."""
+"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, where they were negative [n]."""
 
 
 def make(piece: Piece, fields: Floats, making: Making) -> Made:

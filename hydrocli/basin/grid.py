@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
 from hydrocli.errors import InputError
+
+if TYPE_CHECKING:
+    import pyproj
 
 SAME_PLACE = 0.01
 """Two CRS are taken for one where they put the cells within this share of a cell of each other."""
@@ -117,10 +120,21 @@ def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float
         x: coordinates, east.
         y: coordinates, north.
         cell: size of a cell in units of the source.
+
+    Raises:
+        InputError: no transformation between the two is known.
     """
     if source == target:
         return x, y
-    moved_x, moved_y = (np.asarray(moved) for moved in _transformer(source, target).transform(x, y))
+    import pyproj
+
+    try:
+        transformer = _transformer(source, target)
+    except pyproj.exceptions.ProjError as error:
+        names = " and ".join(repr(_name_of(crs)) for crs in (source, target))
+        remedy = "Assign a known one to the file, for example with gdal_edit -a_srs EPSG:2154."
+        raise InputError("coordinate reference systems", f"no transformation between {names}", remedy) from error
+    moved_x, moved_y = (np.asarray(moved) for moved in transformer.transform(x, y))
     stays = (np.abs(moved_x - x) < SAME_PLACE * abs(cell)) & (np.abs(moved_y - y) < SAME_PLACE * abs(cell))
     return (x, y) if stays.all() else (moved_x, moved_y)
 
@@ -138,6 +152,8 @@ def crs_to_wkt(where: str, crs: str) -> str:
     Raises:
         InputError: pyproj does not know it; `where` names the key or file.
     """
+    import pyproj
+
     try:
         return str(pyproj.CRS.from_user_input(crs).to_wkt())
     except pyproj.exceptions.CRSError as error:
@@ -163,11 +179,22 @@ def _area_to_equator(latitude: Floats, crs: pyproj.CRS) -> Floats:
     return geod.a**2 * (1 - geod.es) / 2 * (sine / (1 - geod.es * sine**2) + curved)
 
 
+def _name_of(crs: str) -> str:
+    """Of a CRS, as its text has it."""
+    quoted = crs.split('"')
+    return quoted[1] if len(quoted) > 1 else crs
+
+
 @lru_cache(maxsize=64)
 def _crs(wkt: str) -> pyproj.CRS:
+    # Not at the top: a basin that is found in its store seldom needs pyproj.
+    import pyproj
+
     return pyproj.CRS.from_user_input(wkt)
 
 
 @lru_cache(maxsize=64)
 def _transformer(source: str, target: str) -> pyproj.Transformer:
+    import pyproj
+
     return pyproj.Transformer.from_crs(_crs(source), _crs(target), always_xy=True)

@@ -30,7 +30,6 @@ from hydrocli.basin.gauges import Placement, place, read_gauges
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.readers import Layer, Points, Sampler, UnreadableError, reader_of
-from hydrocli.basin.readers.geotiff import RasterSampler, raster_grid, read_whole
 from hydrocli.basin.source import (
     OF_FORCING,
     BasinSource,
@@ -110,6 +109,9 @@ def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
 
 def read_drainage(source: BasinSource) -> Drainage:
     """The flow directions of the whole raster."""
+    # Not at the top, here and below: a basin that is found in its store needs no rasterio.
+    from hydrocli.basin.readers.geotiff import raster_grid, read_whole
+
     where = str(source.flow_directions)
     grid = raster_grid(source.flow_directions, source.crs)
     grid.check_north_up(where)
@@ -128,6 +130,8 @@ def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
     Raises:
         InputError: a raster cannot be read, also where unreadable files of forcing count as missing.
     """
+    from hydrocli.basin.readers.geotiff import RasterSampler
+
     with RasterSampler(points) as sampler:
         return {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
 

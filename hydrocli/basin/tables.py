@@ -237,6 +237,12 @@ def read_columns(path: Path, columns: Sequence[str], example: str) -> Columns:
         raise InputError(str(path), f"is a {kind}, a CSV or Parquet table is expected", "Export it as CSV.")
     names = [name.strip() for name in (_text_header(path)[0] if kind == "text" else _parquet_names(path))]
     own = {name.lower(): name for name in names}
+    if "time" in own and "time" in columns and not {"gauge", "discharge"} & set(own):
+        what = f"has no column {', '.join(name for name in columns if name not in own)}"
+        remedy = (
+            f"This looks like one column per gauge ({', '.join(names[:4])} ...): write a row for each value, {example}."
+        )
+        raise InputError(str(path), what, remedy)
     Table(path, tuple(own), [], []).require(columns, example)
     frame = (_text_frame if kind == "text" else _parquet_frame)(path, [own[name] for name in columns])
     frame.columns = list(columns)
@@ -290,6 +296,10 @@ def _parquet_table(path: Path) -> Table:
 
 def _vector_table(path: Path) -> Table:
     """A GeoPackage or Shapefile with one layer."""
+    if path.suffix.lower() not in (".gpkg", ".shp"):  # GDAL would take a .csv for CSV
+        raise InputError(
+            str(path), "is a GeoPackage or Shapefile under another name", "Rename it to end with .gpkg or .shp."
+        )
     import pyogrio
     import shapely
 

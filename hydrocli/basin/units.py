@@ -19,7 +19,7 @@ from hydrocli.errors import InputError
 WETTEST = 2000.0
 """mm: above it a value is no rain, nor evapotranspiration (the record of a day is 1825 mm, La Reunion 1966)."""
 COLDEST, HOTTEST = -100.0, 100.0
-"""degrees C: outside a value is no air temperature (the records are -89.2, Vostok 1983, and 56.7, Death Valley 1913)."""
+"""degrees C: a value outside is none of the air (records: -89.2, Vostok 1983, and 56.7, Death Valley 1913)."""
 
 DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "kg/m2": 1.0, "kg/m^2": 1.0, "cm": 10.0, "m": 1000.0}
 """mm in a unit of depth; a kilogram of water on a square metre is a millimetre."""

@@ -84,7 +84,7 @@ class Journal:
 
     Raises:
         ConfigurationError: the file belongs to a calibration with another key, or has another format.
-        InputError: the file is not a journal, or cannot be read or written.
+        InputError: the file is not the journal, or cannot be read or written.
     """
 
     def __init__(self, path: Path, key: str) -> None:

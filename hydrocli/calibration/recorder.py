@@ -32,6 +32,7 @@ class Recorder:
         journal: as it was opened.
         on_iteration: called for every iteration, including those of an earlier process.
         should_stop: called before every evaluation.
+        on_evaluation: given the cost (the lowest of a group) after each evaluation that was computed here.
 
     Attributes:
         problem: the one that is being solved.
@@ -40,9 +41,14 @@ class Recorder:
     problem: Problem
 
     def __init__(
-        self, journal: Journal, on_iteration: Callable[[Iteration], None], should_stop: Callable[[], bool]
+        self,
+        journal: Journal,
+        on_iteration: Callable[[Iteration], None],
+        should_stop: Callable[[], bool],
+        on_evaluation: Callable[[float], None] = lambda cost: None,
     ) -> None:
         self._journal, self._on_iteration, self._should_stop = journal, on_iteration, should_stop
+        self._on_evaluation = on_evaluation
         self._evaluations, self._seconds, self._replayed = 0, 0.0, False
 
     def begin(self, stage: str, problem: Problem) -> None:
@@ -154,6 +160,8 @@ class Recorder:
     def _record(self, batch: Batch) -> Batch:
         self._journal.append(batch)
         self._count(batch)
+        if np.isfinite(batch.values).any():
+            self._on_evaluation(float(np.nanmin(batch.values)))
         return batch
 
     def _count(self, batch: Batch) -> None:

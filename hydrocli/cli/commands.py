@@ -36,7 +36,10 @@ def calibrate(call: Call, target: Target = CONFIG) -> None:
     """
     from hydrocli.commands.calibrate import calibrate as run
 
-    call.show(run(target, call.sets, call.force))
+    scores, parameters = run(target, call.sets, call.force)
+    call.show(scores)
+    if not call.as_json:
+        call.show(parameters, title="\nCalibrated parameters over the calibrated cells")
 
 
 @command(
@@ -341,7 +344,7 @@ def clean(
     """List ingested stores and compiled code, or remove them."""
     from hydrocli.commands import clean as run
 
-    items = [item for item in run.list_items(target) if item.state == "old" or not old]
+    items = [item for item in run.list_entries(target) if item.state == "old" or not old]
     call.show(
         [
             {

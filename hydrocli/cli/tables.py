@@ -26,6 +26,8 @@ DIGITS = 4
 MOST_DECIMALS = 3
 GAPS = (2, 1)
 """Blanks between columns; fewer where that keeps a table in one piece."""
+LIKE_SIZES = 100.0
+"""Largest by smallest number of a column that is shown with one number of decimals."""
 NARROWEST_TEXT = 24
 """Columns that a long text keeps at least before the table goes on below."""
 UNITS = {"rmse": "m3/s", "mae": "m3/s", "pbias": "%", "seconds": "s", "x": "m", "y": "m"}
@@ -155,19 +157,25 @@ def _head(key: str) -> str:
 
 
 def _numbers(values: Sequence[Any]) -> list[str]:
-    """The numbers of a column with one number of decimals, or all in scientific notation."""
+    """The numbers of a column: of one number of decimals, or each with its own where their sizes differ too much."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if all(isinstance(value, int) for value in known):
         return [MISSING if value is None or value != value else str(value) for value in values]
-    style = _style(known)
-    return [MISSING if value is None or math.isnan(value) else format(value, style) for value in values]
+    sizes = [abs(value) for value in known if value]
+    alike = not sizes or max(sizes) <= LIKE_SIZES * min(sizes)
+    texts = [
+        MISSING if value is None or math.isnan(value) else format(value, _style(known if alike else [value]))
+        for value in values
+    ]
+    tails = [len(text) - text.index(".") if "." in text else 0 for text in texts]
+    longest = max(tails)
+    return [text if text == MISSING else text + " " * (longest - tail) for text, tail in zip(texts, tails, strict=True)]
 
 
 def _style(known: Sequence[float]) -> str:
-    """Format of the numbers of a column: fixed, unless they are tiny, huge or of very different sizes."""
-    sizes = [abs(value) for value in known if value]
-    largest, smallest = max(sizes, default=1.0), min(sizes, default=1.0)
-    if largest >= 1e9 or largest < 1e-3 or (smallest < 5e-4 and smallest < 1e-5 * largest):
+    """Format of numbers: fixed, unless they are tiny or huge."""
+    largest = max((abs(value) for value in known if value), default=1.0)
+    if largest >= 1e9 or largest < 1e-3:
         return ".2e"
     decimals = DIGITS - 1 - max(0, math.floor(math.log10(largest)))
     return f".{min(MOST_DECIMALS, max(0, decimals))}f"

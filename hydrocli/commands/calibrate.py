@@ -7,11 +7,14 @@ from typing import Any
 
 from hydrocli.config import load
 from hydrocli.experiment.calibrate import calibrate_experiment
+from hydrocli.experiment.summary import calibrated_parameters, calibration_scores
 
 NEEDS = ("gauges.discharge", "period.calibration")
 
 
-def calibrate(target: Path, overrides: list[str], force: bool = False) -> list[dict[str, Any]]:
+def calibrate(
+    target: Path, overrides: list[str], force: bool = False
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Calibrate, or continue, or find nothing to do.
 
     Args:
@@ -20,10 +23,17 @@ def calibrate(target: Path, overrides: list[str], force: bool = False) -> list[d
         force: start anew beside a run of another configuration.
 
     Returns:
-        A row for each calibration gauge with its NSE; none where there was nothing to do.
+        A row for each calibration gauge with its scores, and one for each calibrated parameter; none where there was
+        nothing to do.
 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
     """
-    scores = calibrate_experiment(load(target, overrides, NEEDS), force)
-    return [{"gauge": code, "nse": score} for code, score in scores.items()]
+    experiment = load(target, overrides, NEEDS)
+    scores = calibrate_experiment(experiment, force)
+    if not scores:
+        return [], []
+    folder = Path(experiment.folder)
+    if experiment.regional.basins:
+        return [{"gauge": code, "nse": score} for code, score in scores.items()], calibrated_parameters(folder)
+    return calibration_scores(folder), calibrated_parameters(folder)

@@ -15,7 +15,7 @@ STORE_FOLDER = Path(".hydrocli/store")
 
 
 @dataclass(frozen=True)
-class Item:
+class CacheEntry:
     """Something on disk; `state` is `current`, or `old` where no later run will use it."""
 
     kind: str
@@ -25,7 +25,7 @@ class Item:
     state: str
 
 
-def list_items(target: Path) -> list[Item]:
+def list_entries(target: Path) -> list[CacheEntry]:
     """Stores of a configuration, or of a folder of configurations, and the caches of compiled code of this user.
 
     Raises:
@@ -33,16 +33,16 @@ def list_items(target: Path) -> list[Item]:
     """
     folder = target / STORE_FOLDER if target.is_dir() else load(target).forcing.store
     stores = [
-        Item("store", entry.path, entry.bytes, entry.created, "old" if entry.is_partial else "current")
+        CacheEntry("store", entry.path, entry.bytes, entry.created, "old" if entry.is_partial else "current")
         for entry in list_stores(folder)
     ]
     return stores + _compiled()
 
 
-def _compiled() -> list[Item]:
+def _compiled() -> list[CacheEntry]:
     current = jit.cache_folder()
     return [
-        Item(
+        CacheEntry(
             "compiled",
             path,
             sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
@@ -54,9 +54,9 @@ def _compiled() -> list[Item]:
     ]
 
 
-def remove(item: Item) -> None:
-    """Remove what `list_items` found."""
-    if item.kind == "store":
-        remove_store(item.path)
+def remove(entry: CacheEntry) -> None:
+    """Remove what `list_entries` found."""
+    if entry.kind == "store":
+        remove_store(entry.path)
     else:
-        shutil.rmtree(item.path)
+        shutil.rmtree(entry.path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydrocli.config import load_campaign, resolved_campaign
 from hydrocli.errors import InputError
-from hydrocli.results.campaign import places, rows_of
+from hydrocli.results.campaign import rows_of, run_locations
 from hydrocli.results.collection import collect as write
 from hydrocli.results.collection import metadata_of
 
@@ -27,7 +27,7 @@ def collect(target: Path, output: Path | None) -> list[dict[str, Any]]:
     """
     campaign = load_campaign(target).campaign
     folder = Path(campaign.folder)
-    there = places(folder)
+    there = run_locations(folder)
     rows = rows_of(there, campaign.after_calibration)
     done = [place for place, row in zip(there, rows, strict=True) if row["state"] == "done"]
     if not done:

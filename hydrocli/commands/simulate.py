@@ -15,7 +15,7 @@ from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_mapping, read_regionalisation
-from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
@@ -58,7 +58,6 @@ def simulate(
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
-        announce_compilation()
         with folder.timed("ingestion"):
             setup = CalibrationSetup(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": setup.basin.fingerprint})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.config import load_campaign
-from hydrocli.results.campaign import places, rows_of, summary
+from hydrocli.results.campaign import rows_of, run_locations, summary
 
 
 def status(target: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -16,5 +16,5 @@ def status(target: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
         HydrocliError: no campaign, or one that was never started.
     """
     campaign = load_campaign(target).campaign
-    rows = rows_of(places(Path(campaign.folder)), campaign.after_calibration)
+    rows = rows_of(run_locations(Path(campaign.folder)), campaign.after_calibration)
     return rows, summary(rows)

@@ -28,7 +28,7 @@ from hydrocli.synthetic import (
     write_rasters,
     write_truth,
 )
-from hydrocli.synthetic.true_models import LAWS, simulate_true_model
+from hydrocli.synthetic.true_models import TRUE_MODELS, simulate_true_model
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +89,13 @@ def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> N
     Args:
         folder: new, or empty.
         options: what basin, and what is observed of it.
-        true_model: that makes the discharge, one of `hydrocli.synthetic.true_models.LAWS`.
+        true_model: that makes the discharge, one of `hydrocli.synthetic.true_models.TRUE_MODELS`.
 
     Raises:
         ConfigurationError: no such model, or a folder that is not empty.
     """
-    if true_model not in LAWS:
-        raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(LAWS)}")
+    if true_model not in TRUE_MODELS:
+        raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(TRUE_MODELS)}")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(str(folder), "is not empty", "Choose a new folder.")

@@ -20,12 +20,12 @@ class FlowDirections(Section):
 
 
 class Basin(Section):
-    """What is there."""
+    """Drainage network and descriptors."""
 
     flow_directions: FlowDirections = Field(description="raster of D8 flow directions; its grid is that of the model")
     crs: str | None = Field(
         None,
-        description="coordinate reference system, if the raster of flow directions has none",
+        description="coordinate reference system of rasters and forcing files that have none",
         examples=["EPSG:2154"],
     )
     descriptors: dict[Name, InputPath] = Field(

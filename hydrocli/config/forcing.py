@@ -26,46 +26,51 @@ Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": 
 Factor = Annotated[Number, Field(gt=0)]
 PATH = "geotiff: folder tree, a date in every name; netcdf: file or folder tree"
 SCALE = "scale_factor * value + add_offset is in `unit`"
+AMOUNT = "mm, mm/h, mm/day, kg m-2 s-1, m ...; left out: that of the files, else mm per"
 
 
 class ForcingFiles(Section):
     """Files of a forcing, and what is true of them."""
 
-    path: InputPath = Field(description=PATH, examples=["prcp"])
+    path: InputPath = Field(description=PATH)
     format: Format = Field("geotiff", description=f"one of: {', '.join(FORMATS)}", examples=["geotiff"])
     variable: str | None = Field(None, description="name in the files (netcdf), where they have several variables")
-    unit: str | None = Field(
-        None,
-        description="mm, mm/h, mm/day, kg m-2 s-1, m ...; degC, K; left out: that of the files, else mm or degC",
-        examples=["mm/h"],
-    )
-    scale_factor: Factor = Field(1.0, description=SCALE, examples=[0.1])
+    unit: str | None = Field(None, description="of the values")
+    scale_factor: Factor = Field(1.0, description=SCALE)
     add_offset: Number = Field(0.0, description="see scale_factor")
 
 
+class Precipitation(ForcingFiles):
+    """Precipitation, one field for each step."""
+
+    path: InputPath = Field(description=PATH, examples=["prcp"])
+    unit: str | None = Field(None, description=f"{AMOUNT} step", examples=["mm/h"])
+    scale_factor: Factor = Field(1.0, description=SCALE, examples=[0.1])
+
+
 class Temperature(ForcingFiles):
-    """Air temperature."""
+    """Air temperature, several fields per day or daily ones."""
 
     path: InputPath = Field(description=PATH, examples=["temperature"])
-    scale_factor: Factor = Field(1.0, description=SCALE)
+    unit: str | None = Field(None, description="degC or K; left out: that of the files, else degC", examples=["K"])
 
 
 class InterannualPet(ForcingFiles):
     """Daily means of many years, split to the hours of the day."""
 
-    path: InputPath = Field(description=PATH, examples=["pet"])
-    scale_factor: Factor = Field(1.0, description=SCALE)
     kind: Literal["interannual"] = Field(
         description="one field for each day of the year (geotiff: mmdd in the name), split to the hours of the day"
     )
+    path: InputPath = Field(description=PATH, examples=["pet"])
+    unit: str | None = Field(None, description=f"{AMOUNT} day", examples=["mm/day"])
 
 
 class RasterPet(ForcingFiles):
     """Potential evapotranspiration of each step, or day."""
 
+    kind: Literal["raster"] = Field(description="one field for each step, or for each day, split to its hours")
     path: InputPath = Field(description=PATH, examples=["pet"])
-    scale_factor: Factor = Field(1.0, description=SCALE)
-    kind: Literal["raster"] = Field(description="one field for each step, or day")
+    unit: str | None = Field(None, description=f"{AMOUNT} step, or per day for daily files", examples=["mm/h"])
 
 
 class OudinPet(Section):
@@ -83,7 +88,7 @@ Pet = Annotated[InterannualPet | RasterPet | OudinPet, Field(discriminator="kind
 class Forcing(Section):
     """What drives the model."""
 
-    precipitation: ForcingFiles = Field(description="precipitation, one field for each step")
+    precipitation: Precipitation = Field(description="precipitation, one field for each step")
     temperature: Temperature | None = Field(
         None,
         description="air temperature, several per day or daily; for pet of the kind oudin and structures with snow",

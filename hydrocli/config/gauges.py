@@ -23,21 +23,27 @@ Codes = Annotated[
 
 
 class Discharge(Section):
-    """Observed discharge, m3/s."""
+    """Observed discharge [m3/s]."""
 
-    path: InputPath = Field(description="smash: folder of one CSV per gauge; tidy: one CSV", examples=["qobs"])
+    path: InputPath = Field(
+        description="smash: folder of one CSV per gauge; tidy: one table, CSV or Parquet", examples=["qobs"]
+    )
     format: Literal["smash", "tidy"] = Field(
-        description="smash (one column headed by the first date) or tidy (gauge,time,discharge)", examples=["smash"]
+        description="smash (one column headed by the first date) or tidy (columns gauge, time, discharge)",
+        examples=["smash"],
     )
 
 
 class Gauges(Section):
     """The gauges and their roles."""
 
-    table: InputPath = Field(description="CSV with code, x, y, area [km2]", examples=["gauge_attributes.csv"])
+    table: InputPath = Field(
+        description="table with code, x, y, area [km2]: CSV, Parquet, GeoPackage or Shapefile",
+        examples=["gauge_attributes.csv"],
+    )
     crs: str | None = Field(
         None,
-        description="coordinate reference system of x and y; default: that of the flow directions",
+        description="coordinate reference system of x and y; default: that of the layer, or of the flow directions",
         examples=["EPSG:2154"],
     )
     area_tolerance: Annotated[Number, Field(gt=0)] = Field(
@@ -47,8 +53,7 @@ class Gauges(Section):
     calibration: Codes | None = Field(
         None,
         description="calibration gauges: codes, or one of upstream, downstream, independent (neither), all; "
-        "default: all "
-        "except those of `validation`",
+        "default: all except those of `validation`",
         examples=[["V3515010", "V3517010"]],
     )
     validation: tuple[GaugeCode, ...] = Field(

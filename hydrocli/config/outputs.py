@@ -36,7 +36,7 @@ class Maps(Section):
 
 
 class Outputs(Section):
-    """States and fluxes as time series and maps."""
+    """What can be looked at beside discharge; see the table of symbols in the page run-folder."""
 
     series: tuple[Symbol, ...] | None = Field(
         None,

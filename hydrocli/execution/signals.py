@@ -6,12 +6,17 @@ cleans up behind itself.
 
 from __future__ import annotations
 
+import logging
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
 
 from hydrocli.errors import Stopped
+
+logger = logging.getLogger(__name__)
 
 ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGXCPU")
 """SIGUSR1 is what job schedulers are usually asked to send some minutes before the end (sbatch --signal=B:USR1@300)."""
@@ -41,8 +46,40 @@ class Terminated(BaseException):
 def stop_flag() -> Iterator[StopFlag]:
     """A flag that signals raise while the block runs; the handlers of before come back after it."""
     flag = StopFlag()
-    with _handled(ASKING, flag._handle):
+    with _handled(ASKING, flag._handle), _announced():
         yield flag
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say at once that a signal has come.
+
+    Python runs its handlers between two instructions of the main thread, which may be seconds away in compiled code or
+    in the compiler; the number of the signal is written to a file descriptor at once, and another thread reads it.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread = Thread(target=_announce_first, args=(reader,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
+
+
+def _announce_first(reader: socket.socket) -> None:
+    announced = False
+    while received := reader.recv(64):
+        names = [signal.Signals(number).name for number in received]
+        asking = next((name for name in names if name in ASKING), "")
+        if asking and not announced:
+            announced = True
+            again = " Ctrl-C again stops at once." if asking == "SIGINT" else ""
+            logger.info(f"{asking} received: stopping after the current evaluation; what is done is saved.{again}")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ SIMULATION = "simulation"
 
 
 @dataclass(frozen=True)
-class Window:
+class GaugePeriod:
     """A gauge in a period: `scenario` says whether either of the two was calibrated.
 
     `extrapolated` is the share of the cells whose network sees what the calibration has not seen, if there is one.
@@ -82,7 +82,7 @@ class Evaluation:
             self._simulate_again()
             self.run = read(self.folder)
 
-    def windows(self) -> Iterator[Window]:
+    def gauge_periods(self) -> Iterator[GaugePeriod]:
         """Every gauge in every period, the calibration first."""
         periods, discharge, means = (
             self._periods(),
@@ -100,7 +100,7 @@ class Evaluation:
                 observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
                 shown = None if outside is None else outside[inside]
                 scenario = self._scenario(code, name, (start, end))
-                yield Window(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
+                yield GaugePeriod(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
 
     def _codes(self) -> tuple[str, ...]:
         return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)

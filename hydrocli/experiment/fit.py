@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.arrays import Floats
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.problem import Iteration, StageResult
 from hydrocli.calibration.recorder import Recorder
@@ -86,7 +87,8 @@ def _calibrated(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        scores = final_simulation(folder, calibration.setup, *calibration.found(results))
+        with track("final simulation"):
+            scores = final_simulation(folder, calibration.setup, *calibration.found(results))
         if isinstance(calibration, RegionalCalibration):
             scores |= write_others(calibration, results)
         found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
@@ -94,9 +96,8 @@ def _calibrated(
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
     folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
-    nse = ", ".join(f"{code} {score:.3f}" for code, score in scores.items())
-    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}, NSE {nse}. {results[-1].reason}{unsolved(folder)}")
-    logger.info(page_hint(folder.path))
+    logger.info(f"{folder.path}: cost {results[-1].cost:.6g}. {results[-1].reason}{unsolved(folder)}")
+    logger.info(f"next: `hydrocli validate {folder.path}`; {page_hint(folder.path)}")
     return scores
 
 
@@ -135,30 +136,54 @@ def _optimised(
     iterations: list[Iteration],
 ) -> list[StageResult]:
     key = hashlib.sha256(f"{folder.manifest.identity} {fingerprint}".encode()).hexdigest()
+    names, evaluations = [plan.name for plan in calibration.plans], [plan.evaluations for plan in calibration.plans]
     with (
         folder.timed("calibration"),
-        track("calibrating", calibration.iterations) as task,
+        track("calibrating", round(sum(evaluations)), "evaluations", limit=True) as task,
         Journal(folder.path / JOURNAL, key) as journal,
     ):
         if journal.recorded:
-            logger.info(f"resuming: {journal.recorded} evaluations restored from the journal")
+            logger.info(f"resuming: {journal.recorded} evaluations restored")
+        scores_by_cost: dict[float, Floats] = {}
+        began: dict[int, int] = {}
+
+        def on_evaluation(cost: float) -> None:
+            scores_by_cost[cost] = calibration.scores.copy()
 
         def on_iteration(iteration: Iteration) -> None:
+            number = _stage_number(names, iteration.stage)
+            began.setdefault(number, iterations[-1].evaluations if iterations else 0)
             iterations.append(iteration)
+            # The cost of an iteration is that of one of its evaluations, or still that of the iteration before.
+            scores = scores_by_cost.get(iteration.cost)
+            scores_by_cost.clear()
             if iteration.replayed:
                 return
             folder.assert_held()
-            scores = dict(zip(calibration.codes, calibration.scores.tolist(), strict=True))
             numbers: dict[str, Any] = {
                 "stage": iteration.stage,
                 "iteration": iteration.iteration,
                 "cost": iteration.cost,
             }
+            if scores is not None:
+                scores_by_cost[iteration.cost] = scores
+                numbers["nse"] = dict(zip(calibration.codes, scores.tolist(), strict=True))
             if np.isfinite(iteration.gradient_norm):
                 numbers["gradient_norm"] = iteration.gradient_norm
-            task.update(len(iterations), **numbers, nse=scores)
+            here = evaluations[number] - (iteration.evaluations - began[number])
+            left = max(0.0, here) + sum(evaluations[number + 1 :])
+            task.update(iteration.evaluations, iteration.evaluations + round(left), **numbers)
 
-        return run_stages(calibration.stages, Recorder(journal, on_iteration, stop))
+        results = run_stages(calibration.stages, Recorder(journal, on_iteration, stop, on_evaluation))
+        if not results[-1].finished:
+            task.outcome = "stopped"
+        return results
+
+
+def _stage_number(names: Sequence[str], stage: str) -> int:
+    """Number of the stage that a stage, or one of its descents (`first guess 2`), belongs to."""
+    fitting = [name for name in names if stage == name or stage.startswith(f"{name} ")]
+    return names.index(max(fitting, key=len))
 
 
 def _write_calibration(

@@ -175,7 +175,7 @@ class RegionalCalibration:
     Attributes:
         setup: the first.
         codes: names of all calibration gauges.
-        notes, stages, iterations, scores: as `BasinCalibration` has them.
+        notes, plans, stages, scores: as `BasinCalibration` has them.
     """
 
     def __init__(self, setups: Sequence[CalibrationSetup]) -> None:
@@ -186,7 +186,7 @@ class RegionalCalibration:
         self._groups, self._pool = self._start(setups[0].experiment, regional_scaling)
         gauges = np.array([len(setup.calibration) for setup in setups], np.float64)
         self._shares = gauges / gauges.sum()
-        self.codes, self.notes, self.iterations = _codes(setups), self._own.notes, self._own.iterations
+        self.codes, self.notes, self.plans = _codes(setups), self._own.notes, self._own.plans
         self.scores: Floats = np.full(len(self.codes), np.nan)
         self.stages = [
             replace(stage, problem=partial(self._problem, number, stage.problem))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.experiment.evaluation import Evaluation, Window
+from hydrocli.experiment.evaluation import Evaluation, GaugePeriod
 from hydrocli.experiment.roles import segmentation
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import schemas
@@ -52,14 +52,14 @@ def _validated(evaluation: Evaluation) -> list[Row]:
     """Write the scores of one basin; its rows come back."""
     rows: list[Row] = []
     of_events: list[Row] = []
-    for window in evaluation.windows():
-        pairs = window.observed, window.simulated
-        labels = {"scenario": window.scenario, "gauge": window.gauge, "period": window.period}
+    for gauge_period in evaluation.gauge_periods():
+        pairs = gauge_period.observed, gauge_period.simulated
+        labels = {"scenario": gauge_period.scenario, "gauge": gauge_period.gauge, "period": gauge_period.period}
         values = {name: metric(*pairs) for name, metric in METRICS.items()}
-        if window.extrapolated is not None:
-            values[EXTRAPOLATED.symbol] = float(np.mean(window.extrapolated))
+        if gauge_period.extrapolated is not None:
+            values[EXTRAPOLATED.symbol] = float(np.mean(gauge_period.extrapolated))
         rows.append(labels | values | {"n_valid": n_valid(pairs[0])})
-        of_events.append(labels | _over_events(window, evaluation.experiment))
+        of_events.append(labels | _over_events(gauge_period, evaluation.experiment))
     for part in (rows, of_events):
         part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
     for row in rows:
@@ -70,13 +70,13 @@ def _validated(evaluation: Evaluation) -> list[Row]:
     return rows
 
 
-def _over_events(window: Window, experiment: Experiment) -> Row:
-    """The metrics over the steps of the flood events of a window."""
-    options = segmentation(experiment, window.gauge)
-    inside = np.zeros(window.times.size, np.bool_)
-    for event in find_events(window.observed, window.rain, experiment.period.step, options):
+def _over_events(gauge_period: GaugePeriod, experiment: Experiment) -> Row:
+    """The metrics over the steps of the flood events of a gauge and period."""
+    options = segmentation(experiment, gauge_period.gauge)
+    inside = np.zeros(gauge_period.times.size, np.bool_)
+    for event in find_events(gauge_period.observed, gauge_period.rain, experiment.period.step, options):
         inside[event.start : event.end + 1] = True
-    pairs = window.observed[inside], window.simulated[inside]
+    pairs = gauge_period.observed[inside], gauge_period.simulated[inside]
     values = {f"{name}_events": metric(*pairs) for name, metric in METRICS.items()}
     return values | {"n_valid": n_valid(pairs[0])}
 

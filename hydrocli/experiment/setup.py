@@ -36,7 +36,7 @@ from hydrocli.experiment.networks import (
     structure_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
-from hydrocli.jit import cache_folder, is_compiled, replaced_cache
+from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
@@ -122,12 +122,20 @@ def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
         yield show
 
 
-def announce_compilation() -> None:
-    """Say that the first run compiles, which takes some time, and where the code is kept if not where it was asked."""
+def announce_compilation(part: str = "") -> None:
+    """Say that a first run compiles, so that nobody wonders what takes so long, and where if not where it was asked.
+
+    Args:
+        part: of the code, as it is given to `jit.mark_warm` once it is compiled; left out: the gradient.
+    """
+    if part:
+        if not is_warm(part):
+            logger.info("compiling the code of the simulation (first run on this machine only, about 20 s) ...")
+        return
     if asked := replaced_cache():
         logger.warning(f"compiled code cannot be written to {asked}; using {cache_folder()}")
     if not is_compiled():
-        logger.info("compiling the model, once on this machine: some ten seconds")
+        logger.info("compiling the model code (first run on this machine only, about 30 s) ...")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.experiment.evaluation import Evaluation, Window, area_of
+from hydrocli.experiment.evaluation import Evaluation, GaugePeriod, area_of
 from hydrocli.experiment.roles import segmentation
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, page_hint
@@ -47,13 +47,15 @@ def _compared_run(evaluation: Evaluation) -> list[Row]:
     events: list[Row] = []
     rows: list[Row] = []
     summary = []
-    for window in evaluation.windows():
-        area = area_of(evaluation.folder, domain, window.gauge)
-        found = find_events(window.observed, window.rain, step, segmentation(evaluation.experiment, window.gauge))
-        here = _compared(window, found, area, step)
-        events += [_told(window, number, event) for number, event in enumerate(found, start=1)]
+    for gauge_period in evaluation.gauge_periods():
+        area = area_of(evaluation.folder, domain, gauge_period.gauge)
+        found = find_events(
+            gauge_period.observed, gauge_period.rain, step, segmentation(evaluation.experiment, gauge_period.gauge)
+        )
+        here = _compared(gauge_period, found, area, step)
+        events += [_event_row(gauge_period, number, event) for number, event in enumerate(found, start=1)]
         rows += here
-        summary.append(_summary(window, len(found), here))
+        summary.append(_summary(gauge_period, len(found), here))
     with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
         for table, content in ((schemas.EVENTS, events), (schemas.SIGNATURES, rows)):
             names = [column.name for column in table.columns if column.name != "run"]
@@ -66,46 +68,51 @@ def _compared_run(evaluation: Evaluation) -> list[Row]:
     return summary
 
 
-def _told(window: Window, number: int, event: Event) -> Row:
-    times, inside = window.times, slice(event.start, event.end + 1)
+def _event_row(gauge_period: GaugePeriod, number: int, event: Event) -> Row:
+    times, inside = gauge_period.times, slice(event.start, event.end + 1)
     return {
-        "gauge": window.gauge,
-        "period": window.period,
+        "gauge": gauge_period.gauge,
+        "period": gauge_period.period,
         "event": number,
         "start": times[event.start],
         "end": times[event.end],
         "season": season(times[event.peak_discharge]),
         "rain_peak": times[event.peak_rain],
         "discharge_peak": times[event.peak_discharge],
-        "observed_peak": window.observed[event.peak_discharge],
-        "simulated_peak": np.nanmax(window.simulated[inside]),
-        "rain": np.nansum(window.rain[inside]),
+        "observed_peak": gauge_period.observed[event.peak_discharge],
+        "simulated_peak": np.nanmax(gauge_period.simulated[inside]),
+        "rain": np.nansum(gauge_period.rain[inside]),
         "peaks": event.peaks,
         "multipeak": event.multipeak,
     }
 
 
-def _compared(window: Window, events: list[Event], area: float, step: int) -> list[Row]:
+def _compared(gauge_period: GaugePeriod, events: list[Event], area: float, step: int) -> list[Row]:
     """Signatures of the whole period and of each event, of both series with the gaps of the observed one."""
-    simulated = np.where(np.isnan(window.observed), np.nan, window.simulated)
+    simulated = np.where(np.isnan(gauge_period.observed), np.nan, gauge_period.simulated)
     rows = []
     for number, event in [(None, None), *enumerate(events, start=1)]:
         observed_ones, simulated_ones = (
-            continuous_signatures(series, window.rain, area, step)
+            continuous_signatures(series, gauge_period.rain, area, step)
             if event is None
-            else event_signatures(series, window.rain, area, step, event)
-            for series in (window.observed, simulated)
+            else event_signatures(series, gauge_period.rain, area, step, event)
+            for series in (gauge_period.observed, simulated)
         )
         for name, observed in observed_ones.items():
-            labels = {"gauge": window.gauge, "period": window.period, "event": number, "signature": name}
+            labels = {"gauge": gauge_period.gauge, "period": gauge_period.period, "event": number, "signature": name}
             values = {"observed": observed, "simulated": simulated_ones[name]}
             rows.append(labels | values | {"relative_error": relative_error(observed, simulated_ones[name])})
     return rows
 
 
-def _summary(window: Window, count: int, rows: list[Row]) -> Row:
+def _summary(gauge_period: GaugePeriod, count: int, rows: list[Row]) -> Row:
     """Number of events, and the median size of the relative errors of some signatures."""
-    summary: Row = {"gauge": window.gauge, "scenario": window.scenario, "period": window.period, "events": count}
+    summary: Row = {
+        "gauge": gauge_period.gauge,
+        "scenario": gauge_period.scenario,
+        "period": gauge_period.period,
+        "events": count,
+    }
     for name in ("Crc", *SHOWN):
         errors = np.array([abs(row["relative_error"]) for row in rows if row["signature"] == name])
         errors = errors[np.isfinite(errors)]

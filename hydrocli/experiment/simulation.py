@@ -22,7 +22,8 @@ from hydrocli.engine.simulator import Observer, Rows, Simulator, State
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.networks import PHI1, PHI2, FluxNetwork, RegionalisationModel, flux_network_rows, unseen
 from hydrocli.experiment.roles import stamp
-from hydrocli.experiment.setup import CalibrationSetup, catchment_means
+from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, catchment_means
+from hydrocli.jit import mark_warm
 from hydrocli.names import (
     EXTRAPOLATED,
     INITIAL_LEVELS,
@@ -200,6 +201,8 @@ def final_simulation(
         NumericalError: a state or discharge is not finite.
     """
     basin, run = setup.basin, folder.manifest.run
+    compiled = f"simulation-{setup.experiment.structure.kind}-{setup.experiment.execution.precision}"
+    announce_compilation(compiled)
     cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
     simulator, hi_end, missing = setup.simulator(cells, gauges, steps)
     _count_missing(folder, setup, missing)
@@ -222,6 +225,7 @@ def final_simulation(
         exact.simulate(parameters, start, network.weights, _all(observers), outputs.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
+    mark_warm(compiled)
     accept(basin.gauges.code, simulated)
     _count_newton(folder, simulator)
     _write_maps(folder, setup, maps)

@@ -149,6 +149,10 @@ class TrainableSet:
     only: tuple[str, ...] = ()
 
 
+EVALUATIONS_PER_ITERATION = {"lbfgsb": 1.3, "adam": 1.0, "cmaes": 12.0, "sbs": 12.0}
+"""For estimates of time only; a generation of CMA-ES and a round of SBS depend on the number of controls."""
+
+
 @dataclass(frozen=True)
 class StagePlan:
     """A stage before it is run.
@@ -157,7 +161,7 @@ class StagePlan:
         name: of the stage.
         trainable: what it changes.
         optimiser: with its options.
-        iterations: upper limit of all its descents together; the start of each descent counts as one.
+        evaluations: of all its descents together at most, about: how often L-BFGS-B evaluates in an iteration varies.
         descents: that it makes, each from a start of its own.
         batches: mini-batches, if any.
         weight: of the penalty; 0: none, NaN: that of the corner of the L-curve.
@@ -166,7 +170,7 @@ class StagePlan:
     name: str
     trainable: TrainableSet
     optimiser: Optimiser
-    iterations: int
+    evaluations: float
     descents: int = 1
     batches: Batches | None = None
     weight: float = 0.0
@@ -189,9 +193,10 @@ def stage_plans(setup: CalibrationSetup) -> list[StagePlan]:
             batches = None  # of whole basins, see `regional`
         if batches:
             sub_periods(setup, batches)  # refuses early those that do not fit
-        optimiser, iterations = optimiser_of(stage, experiment.seed), stage.iterations + 1
+        optimiser = optimiser_of(stage, experiment.seed)
+        evaluations = 1 + stage.iterations * EVALUATIONS_PER_ITERATION[stage.kind]
         for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
-            plans.append(StagePlan(name + words, trainable, optimiser, iterations, batches=batches, weight=weight))
+            plans.append(StagePlan(name + words, trainable, optimiser, evaluations, batches=batches, weight=weight))
     return plans
 
 
@@ -200,10 +205,10 @@ def _first_guess(experiment: Experiment) -> list[StagePlan]:
     if guess.kind == "given":
         return []
     screening, near = Screening(guess.samples, guess.descents, seed=experiment.seed), TrainableSet("uniform", False)
-    iterations = guess.descents * (guess.iterations + 1)
+    evaluations = guess.descents * (1 + guess.iterations * EVALUATIONS_PER_ITERATION["lbfgsb"])
     return [
-        StagePlan("screening", near, screening, -(-(guess.samples + 1) // screening.batch)),
-        StagePlan("first guess", near, LBFGSB(guess.iterations), iterations, guess.descents),
+        StagePlan("screening", near, screening, guess.samples + 1),
+        StagePlan("first guess", near, LBFGSB(guess.iterations), evaluations, guess.descents),
     ]
 
 
@@ -223,7 +228,6 @@ class BasinCalibration:
         codes: names of the calibration gauges.
         plans: of the stages.
         stages: for `hydrocli.calibration.stages.run_stages`.
-        iterations: upper limit of all of them together; the start of each descent counts as one.
         scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
     """
 
@@ -238,7 +242,6 @@ class BasinCalibration:
         ]
         self._objective: Objective | None = None
         self.plans = stage_plans(setup)
-        self.iterations = sum(plan.iterations for plan in self.plans)
         self.stages = [
             Stage(plan.name, plan.optimiser, partial(self._problem, number), plan.descents)
             for number, plan in enumerate(self.plans)

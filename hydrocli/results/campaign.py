@@ -56,8 +56,8 @@ class RunLocation:
     folder: Path
 
 
-def places(campaign: Path) -> list[RunLocation]:
-    """The runs of a campaign from its table, or from its run folders where the table is missing.
+def run_locations(campaign: Path) -> list[RunLocation]:
+    """The runs of a campaign, as its table has them; those that have begun where the disk was too full for a table.
 
     Raises:
         InputError: there is neither table nor run, the table cannot be read, or a name in it is not a folder name.

@@ -290,7 +290,7 @@ SOLVERS = Table(
         Column("evaluations", "float", "evaluations of the equations per step"),
         Column("microseconds", "float", "wall time per step", "us"),
         Column("hp_error", "float", "largest error of the level of the production store", "-", "not finite"),
-        Column("ht_error", "float", "largest error of the level of the transfer store", "-", "not finite"),
+        Column("ht_error", "float", "largest error of the level of the routing store", "-", "not finite"),
         Column("runoff_rmse", "float", "root mean square error of the runoff", "mm/step", "not finite"),
         Column("runoff_error", "float", "largest error of the runoff", "mm/step", "not finite"),
         Column("peak_error", "float", "relative error of the largest runoff", "-", "not finite"),

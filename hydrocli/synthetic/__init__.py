@@ -10,14 +10,13 @@ Everything follows from `SampleOptions`, the seed included. The discharge itself
     write_discharge(terrain, options, observe(simulated, options), folder)
 """
 
-from hydrocli.synthetic.observation import observe, write_discharge
 from hydrocli.synthetic.options import SampleOptions
 from hydrocli.synthetic.rain import rain_fields
 from hydrocli.synthetic.region import areas_of, make_region
 from hydrocli.synthetic.temperature import temperature_fields
 from hydrocli.synthetic.terrain import GaugeSite, Terrain, make_terrain
 from hydrocli.synthetic.truth import true_parameters
-from hydrocli.synthetic.writing import write_rasters, write_truth
+from hydrocli.synthetic.writing import observe, write_discharge, write_rasters, write_truth
 
 __all__ = [
     "GaugeSite",

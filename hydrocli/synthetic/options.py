@@ -75,11 +75,13 @@ class SampleOptions:
             ("encoding", self.encoding in ENCODINGS, f"must be one of {', '.join(ENCODINGS)}"),
         ]
         if step_fits:
-            words = f"must be a multiple of the step of {self.step} s after midnight"
-            rules += [(name, int(getattr(self, name).astype(int)) % self.step == 0, words) for name in ("start", "end")]
+            multiple = f"must be a multiple of the step of {self.step} s after midnight"
+            rules += [
+                (name, int(getattr(self, name).astype(int)) % self.step == 0, multiple) for name in ("start", "end")
+            ]
         wrong = [
-            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {words}")
-            for name, fine, words in rules
+            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {what}")
+            for name, fine, what in rules
             if not fine
         ]
         if wrong:

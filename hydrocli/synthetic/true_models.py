@@ -1,6 +1,6 @@
-"""Truths of twin experiments: models that differ from those of a calibration by a law that no parameter stands for.
+"""Truths of twin experiments: models that differ from those of a calibration by an equation that no parameter can undo.
 
-| law | differs from | in |
+| true model | differs from | in |
 |---|---|---|
 | gr | nothing: the structure `gr` | |
 | infiltration | gr (P1 eqs 4-8) | hard rain infiltrates less: ps (1 - 0.7 tanh(pn / 4)) |
@@ -23,14 +23,14 @@ from hydrocli.water.kinematic_wave import kinematic_wave
 from hydrocli.water.production import percolation, production
 from hydrocli.water.transfer import LOWEST_LEVEL, direct_runoff, transfer
 
-LAWS = ("gr", "infiltration", "exchange")
+TRUE_MODELS = ("gr", "infiltration", "exchange")
 SUBSTEPS = 12
 HARD = 4.0  # mm/h
 SEALED, LOST = 0.7, 0.6
 
 
 def simulate_true_model(
-    law: str,
+    true_model: str,
     forcing: tuple[NDArray[np.float32], NDArray[np.float32]],
     interception: tuple[Floats, Floats],
     parameters: Floats,
@@ -39,10 +39,10 @@ def simulate_true_model(
     gauges: NDArray[np.integer],
     step: int,
 ) -> Floats:
-    """Discharge [g, t] in m3/s under a law; the river is empty at the start.
+    """Discharge [g, t] in m3/s of a true model; the river is empty at the start.
 
     Args:
-        law: one of LAWS.
+        true_model: one of TRUE_MODELS.
         forcing: precipitation and evapotranspiration [t, n], mm/step, NaN where missing.
         interception: capacity ci [n] in mm and initial level hi [n].
         parameters: [5, n] cp, ct, kexc, akw, bkw.
@@ -61,12 +61,12 @@ def simulate_true_model(
     missing, net = np.zeros(len(hp), np.int64), np.empty(len(hp), np.float32)
     discharge, hours = np.empty((len(gauges), len(rain))), step / 3600.0
     for t in range(len(rain)):
-        fallen = _fallen(rain[t], hours) if law == "exchange" else rain[t]
+        fallen = _fallen(rain[t], hours) if true_model == "exchange" else rain[t]
         intercept_row(fallen, demand[t], ci, hi, missing, net)
-        if law == "exchange":
+        if true_model == "exchange":
             _leaky_stores(net, parameters[0], parameters[1], parameters[2], hp, ht, runoff)
         else:
-            sealed = SEALED if law == "infiltration" else 0.0
+            sealed = SEALED if true_model == "infiltration" else 0.0
             _stores(net, parameters[0], parameters[1], parameters[2], hp, ht, runoff, sealed, hours)
         upstream[:] = 0.0
         inflow = runoff * (1e-3 * area / step)

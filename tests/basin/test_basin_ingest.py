@@ -352,3 +352,110 @@ def test_a_look_collects_all_problems(source: BasinSource, write_raster: Writer)
         "forcing.pet.path: has no field in the period",
         "gauges.table: drained areas differ by more than 20%: A1 30 km2 asked, 11 found",
     ]
+
+
+def test_no_temperature_without_a_source(source: BasinSource, store: Path) -> None:
+    basin = open_basin(source, store)
+    assert basin.temperature is None
+    assert not list(store.rglob("temperature*"))
+
+
+def test_daily_temperature_holds_for_all_steps_of_its_day(
+    source: BasinSource, store: Path, write_raster: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also beside pet from elsewhere; a day without a file is missing, and said to be."""
+    folder = source.flow_directions.parent / "temperature"
+    write_raster(folder / "20190228.tif", 280.0 + np.arange(16.0).reshape(4, 4))
+    with_temperature = replace(source, temperature=ForcingSource(folder, unit="K"))
+    basin = open_basin(with_temperature, store)
+    np.testing.assert_array_equal(basin.pet, open_basin(source, store).pet)
+    assert basin.temperature is not None
+    assert basin.temperature.dtype == np.float32
+    expected = np.tile(280.0 - 273.15 + number(basin), (24, 1))
+    np.testing.assert_allclose(basin.temperature[:24], expected, rtol=SINGLE)
+    assert np.isnan(basin.temperature[24:]).all()
+    assert "temperature has no file at 12 of 36 steps: 2019-03-01T01:00:00 to 2019-03-01T12:00:00" in caplog.messages
+    missing = 12 / 36
+    assert (
+        f"temperature is missing in {missing:.3%} of steps and cells, first at 2019-03-01T01:00:00" in caplog.messages
+    )
+
+
+def hourly_temperature(source: BasinSource, write_raster: Writer, every: int = 1) -> ForcingSource:
+    """At hour h of the archive h degrees; a file every so many hours."""
+    folder = source.flow_directions.parent / "temperature"
+    for hour in range(every, 49, every):
+        stamp = "".join(filter(str.isdigit, str(source.start + np.timedelta64(hour, "h"))))
+        write_raster(folder / f"T_{stamp}.tif", np.full((4, 4), float(hour)))
+    return ForcingSource(folder)
+
+
+def test_hourly_temperature_is_that_of_its_step(source: BasinSource, store: Path, write_raster: Writer) -> None:
+    warm = replace(source, pet=None, pet_kind="oudin", temperature=hourly_temperature(source, write_raster))
+    next(warm.temperature.path.glob("*201902280500*")).unlink()  # type: ignore[union-attr]
+    basin = open_basin(warm, store)
+    assert basin.temperature is not None
+    expected = np.arange(1.0, 37.0)
+    expected[4] = np.nan
+    np.testing.assert_array_equal(basin.temperature[:, 3], expected)
+    mean = np.nanmean(np.delete(np.arange(1.0, 25.0), 4))
+    np.testing.assert_allclose(basin.pet[:24], np.outer(DAYLIGHT, oudin_of(basin, mean, "2019-02-28")), rtol=SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("step", "every", "expected"),
+    [
+        (10800, 1, [2, 5, 8, 11]),  # mean of three hours
+        (3600, 3, [3, 3, 3, 6]),  # the interval that holds the step
+        (86400, 1, [12.5]),  # mean of the day
+        (86400, 6, [15]),
+    ],
+)
+def test_temperature_of_steps_finer_or_coarser_than_the_files(
+    source: BasinSource, store: Path, write_raster: Writer, step: int, every: int, expected: list[float]
+) -> None:
+    folder = source.flow_directions.parent / "any"
+    for hour in range(step // 3600, 49, step // 3600):
+        stamp = "".join(filter(str.isdigit, str(source.start + np.timedelta64(hour, "h"))))
+        write_raster(folder / f"{stamp}.tif", np.ones((4, 4)))
+    changed = replace(
+        source,
+        step=step,
+        end=source.start + np.timedelta64(24, "h"),
+        precipitation=ForcingSource(folder),
+        discharge=None,
+        temperature=hourly_temperature(source, write_raster, every),
+    )
+    basin = open_basin(changed, store)
+    assert basin.temperature is not None
+    np.testing.assert_allclose(basin.temperature[: len(expected), 0], expected, rtol=SINGLE)
+    assert not np.isnan(basin.temperature).any()
+
+
+def test_a_look_recognises_kelvin_and_wrong_signs(source: BasinSource, store: Path, write_raster: Writer) -> None:
+    """In a sample of the files, before anything is ingested."""
+    folder = source.flow_directions.parent / "temperature"
+    for day in ("20190228", "20190301"):
+        write_raster(folder / f"{day}.tif", np.full((4, 4), 283.15))
+    kelvin = inspect(replace(source, temperature=ForcingSource(folder)), store)
+    (error,) = kelvin.errors
+    assert "has a temperature of 283.15, degrees C are expected\n  Write `unit: K`" in str(error)
+    sound = inspect(replace(source, temperature=ForcingSource(folder, unit="K")), store)
+    rain, pet, temperature = sound.forcings
+    assert temperature.lowest == temperature.highest == pytest.approx(10.0)
+    assert temperature.unit == "K (stated by `unit`)"
+    assert (rain.unit, pet.unit) == ("mm per hour (after scale_factor)", "mm per day (assumed)")
+    assert "end of its step" in rain.label
+    assert rain.lowest == pytest.approx(1.0)
+    assert rain.highest == pytest.approx(36.13)
+    for path in source.pet.path.glob("*.tif"):  # type: ignore[union-attr]
+        write_raster(path, np.full((4, 4), -2.0))
+    negative = inspect(source, store)
+    assert any("100% of the values looked at are negative" in note for note in negative.notes)
+
+
+def test_a_vector_file_as_a_raster_is_explained(source: BasinSource, store: Path) -> None:
+    shapefile = source.flow_directions.parent / "land.shp"
+    shapefile.write_bytes(b"\0\0'\n" + bytes(100))
+    with pytest.raises(InputError, match=r"land\.shp: is a Shapefile, which holds points.*\n.*gdal_rasterize"):
+        open_basin(replace(source, descriptors={"land": shapefile}), store)

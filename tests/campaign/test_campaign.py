@@ -30,7 +30,7 @@ from hydrocli.config import load_campaign
 from hydrocli.errors import InputError
 from hydrocli.execution.pool import TaskResult
 from hydrocli.execution.worker import serve
-from hydrocli.results.campaign import FAILED_STEP, RunLocation, mark, places, rows_of, steps_lacking
+from hydrocli.results.campaign import FAILED_STEP, RunLocation, mark, rows_of, run_locations, steps_lacking
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.lock import Lock
 
@@ -75,12 +75,13 @@ def done(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folders(file: Path) -> dict[str, Path]:
-    return {f"{p.model}/{p.item}": p.folder for p in places(file.parent / "trial")}
+    return {f"{p.model}/{p.item}": p.folder for p in run_locations(file.parent / "trial")}
 
 
 def states(file: Path) -> dict[str, str]:
     return {
-        key: rows_of(places(file.parent / "trial"), ["validate"])[n]["state"] for n, key in enumerate(folders(file))
+        key: rows_of(run_locations(file.parent / "trial"), ["validate"])[n]["state"]
+        for n, key in enumerate(folders(file))
     }
 
 
@@ -334,7 +335,7 @@ def test_a_table_of_somebody_else_names_no_place_outside(done: Path, tmp_path: P
         table.set_column(table.schema.get_field_index("model"), "model", models), tmp_path / "campaign.parquet"
     )
     with pytest.raises(InputError, match="no name of a folder"):
-        places(tmp_path)
+        run_locations(tmp_path)
 
 
 def test_a_folder_with_metadata_of_another_kind_is_left_alone(done: Path, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_keys_of_the_configuration_are_completed() -> None:
 
 def test_what_calibrate_is_given(stand_in: Stand) -> None:
     given: list[Any] = []
-    stand_in("calibrate", lambda *arguments: given.append((*arguments, current())))
+    stand_in("calibrate", lambda *arguments: given.append((*arguments, current())) or ([], []))
     assert call("calibrate").exit_code == 0
     assert call("calibrate", "a.yaml", "--set", "seed=2", "--force", "-q", "--threads", "2").exit_code == 0
     (target, sets, force, console), (other, both, forced, quiet) = given

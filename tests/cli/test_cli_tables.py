@@ -50,15 +50,21 @@ def test_no_word_and_no_number_is_split(width: int) -> None:
 
 
 def test_points_stand_below_one_another() -> None:
-    rows = [{"value": value} for value in (0.9, 0.814, 101.25, -3.0)]
+    rows = [{"value": value} for value in (0.9, 0.814, 61.25, -3.0)]
     lines = table(rows).splitlines()[2:]
-    assert [line.strip() for line in lines] == ["0.9", "0.8", "101.2", "-3.0"]
+    assert [line.strip() for line in lines] == ["0.90", "0.81", "61.25", "-3.00"]
     assert len({line.index(".") for line in lines}) == 1
 
 
 def test_tiny_numbers_and_wide_ranges_keep_their_digits() -> None:
     rows = [{"error": 1.2345e-11, "x": 773500.0}, {"error": 0.5, "x": 6275500.0}]
-    assert [line.split() for line in table(rows).splitlines()[-2:]] == [["1.23e-11", "773500"], ["5.00e-01", "6275500"]]
+    assert [line.split() for line in table(rows).splitlines()[-2:]] == [["1.23e-11", "773500"], ["0.500", "6275500"]]
+
+
+def test_points_of_unlike_numbers_stand_below_one_another_too() -> None:
+    lines = table([{"value": value} for value in (338.0, -0.6123, 1e-6)]).splitlines()[2:]
+    assert [line.split() for line in lines] == [["338.0"], ["-0.612"], ["1.00e-06"]]
+    assert len({line.index(".") for line in lines}) == 1
 
 
 def test_a_long_text_is_broken_at_blanks_and_a_path_never() -> None:

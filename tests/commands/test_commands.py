@@ -32,6 +32,7 @@ from hydrocli.config import load, load_campaign
 from hydrocli.engine import order
 from hydrocli.errors import InputError
 from hydrocli.experiment.setup import CalibrationSetup, ingested
+from hydrocli.experiment.summary import calibrated_parameters
 from hydrocli.names import PARAMETERS
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
@@ -62,7 +63,43 @@ def test_progress_does_not_pass_its_total(store: Path, tmp_path: Path) -> None:
         "optimiser.iterations": 1,
     }
     result = call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
-    assert "calibrating: 7 of 7, done" in result.stderr
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["event"] == "step"]
+    assert steps[0]["done"] == 17
+    assert all(step["done"] <= step["total"] for step in steps)
+    assert all(set(step["nse"]) == {"S0001", "S0003"} for step in steps)
+    assert f"calibrating: {steps[-1]['done']} evaluations, done after" in result.stderr
+
+
+def test_cost_and_score_of_a_step_are_of_the_same_evaluation(store: Path, tmp_path: Path) -> None:
+    """With one gauge and no penalty the cost is 1 - NSE."""
+    changes = QUICK | {"gauges.calibration": ["S0001"], "gauges.validation": ["S0003"]}
+    call("calibrate", configuration(tmp_path / "run.yaml", store, changes=changes))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["event"] == "step"]
+    assert len(steps) == 4
+    assert [1 - step["nse"]["S0001"] for step in steps] == pytest.approx([step["cost"] for step in steps], rel=1e-9)
+
+
+def test_the_ending_of_a_calibration(store: Path, tmp_path: Path) -> None:
+    """Scores are those of `validate`; cells whose parameter is at a bound are counted."""
+    file, run = configuration(tmp_path / "run.yaml", store, changes=QUICK), tmp_path / "run"
+    result = call("calibrate", file)
+    assert f"next: `hydrocli validate {run}`" in result.stderr
+    values = table(run, "parameters")["cp"]
+    line = next(line for line in result.stdout.splitlines() if line.startswith("cp [mm]"))
+    assert float(line.split()[2]) == pytest.approx(values.mean(), rel=1e-3)
+    assert line.split()[-1] == "0"
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["parameters"]["cp"] |= {"value": float(values.max()), "bounds": [1.0, float(values.max())]}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    cells = int(table(run, "domain")["calibrated"].sum())
+    assert {row["parameter"]: row["cells_at_bound"] for row in calibrated_parameters(run)}["cp [mm]"] == cells
+    found = {row["gauge"]: row for row in rows(call("calibrate", file, "--force", *sets("seed=2"), "--json"))}
+    scored = {row["gauge"]: row for row in rows(call("validate", file, "--json")) if row["scenario"] == "calibration"}
+    assert set(found) == set(scored)
+    for code, row in found.items():
+        assert (row["nse"], row["kge"]) == pytest.approx((scored[code]["nse"], scored[code]["kge"]), rel=1e-12)
 
 
 # Execution: nothing but the precision changes a number.

@@ -1,4 +1,4 @@
-"""Truths of twins: without another law they are those of the sweep; with one they differ as the law says."""
+"""Truths of twins: `gr` is that of the simulator; the others differ from it as their equations say."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hydrocli.synthetic.true_models import HARD, LOST, SEALED, simulate_true_mod
 DRY = 1e-6  # mm, interception capacity: of the forcing all but this is left
 
 
-def discharge(law: str, basin: Case) -> np.ndarray:
+def discharge(true_model: str, basin: Case) -> np.ndarray:
     """Of a case, its cells brought into the order of the water; the river empty at the start."""
     order = np.argsort(basin.level, kind="stable")
     place = np.append(np.argsort(order), -1)
     cells = len(order)
     net = basin.net[:, order]
     return simulate_true_model(
-        law,
+        true_model,
         (np.maximum(net, 0.0), np.maximum(-net, 0.0)),
         (np.full(cells, DRY), np.full(cells, 0.5)),
         basin.parameters[:, order],
@@ -54,7 +54,7 @@ def test_hard_rain_infiltrates_less(rain: float) -> None:
     tanh = np.tanh(rain / 200.0)
     ps = 200.0 * (1 - 0.5**2) * tanh / (1 + 0.5 * tanh)
     kept_out = SEALED * np.tanh(rain / HARD) * ps * AREA * 1e-3 / STEP
-    sealed, open_ground = (discharge(law, one_cell(np.array([rain])))[0, 0] for law in ("infiltration", "gr"))
+    sealed, open_ground = (discharge(name, one_cell(np.array([rain])))[0, 0] for name in ("infiltration", "gr"))
     assert 0.099 * kept_out < sealed - open_ground < kept_out
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hydrocli.errors import Stopped
 from hydrocli.execution import progress
 from hydrocli.execution.log import recorded
 from hydrocli.execution.progress import Console, duration, format_numbers, track
@@ -28,24 +29,42 @@ def heard() -> Iterator[list[dict[str, Any]]]:
         yield records
 
 
-def test_lines_without_a_terminal(heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """Seconds, as a test sets them."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress.time, "monotonic", clock)
+    return clock
+
+
+def test_lines_without_a_terminal(heard: list[dict[str, Any]], clock: Clock) -> None:
     stream = io.StringIO()
-    clock = iter([0.0, 10.0, 31.0, 31.0, 40.0, 70.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with Console(stream=stream), track("calibration", total=100) as task:
+    with Console(stream=stream), track("calibrating", 100, "evaluations", limit=True) as task:
+        clock.now = 10.0
         task.update(10, cost=0.5)
+        clock.now = 31.0
         task.update(25, cost=0.25, nse={"A": 0.9})
+        clock.now = 40.0
         task.update(30, cost=0.2, nse={"A": 0.91})
+        clock.now = 70.0
     lines = [line.partition("Z ")[2] for line in stream.getvalue().splitlines()]
     assert lines == [
-        "calibration: 25 of 100, at most 1 min 33 s left, cost 0.25, nse A 0.900",
-        "calibration: 30 of 100, done after 1 min 10 s, cost 0.2, nse A 0.910",
+        "calibrating: 25 of 100 evaluations, up to 1 min 45 s left, cost 0.25, NSE A 0.900",
+        "calibrating: 30 evaluations, done after 1 min 10 s, cost 0.2, NSE A 0.910",
     ]
     assert [entry["event"] for entry in heard] == ["step", "step", "step", "task"]
     assert heard[1] == {
         "event": "step",
         "level": "info",
-        "task": "calibration",
+        "task": "calibrating",
         "done": 25,
         "total": 100,
         "cost": 0.25,
@@ -85,7 +104,7 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         outer.update(2, cost=0.5)
         inner.update(1, total=2)
         logger.info("a note [B]")
-        console.bars().refresh()
+        console.refresh()
     text = stream.getvalue()
     for words in ("reading [A]", "2/3", "cost 0.5", "a note [B]", "done after"):
         assert words in text
@@ -96,12 +115,57 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" not in stream.getvalue()
 
 
-def test_a_task_that_fails_ends_its_bar(heard: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [(ValueError("no"), "failed"), (Stopped("run", "stopped"), "stopped"), (KeyboardInterrupt(), "stopped")],
+)
+def test_a_task_that_is_not_done_does_not_say_so(error: BaseException, how: str, heard: list[dict[str, Any]]) -> None:
     stream = io.StringIO()
-    with pytest.raises(ValueError, match="no"), Console(stream=stream), track("reading"):
-        raise ValueError("no")
-    assert "reading: 0, stopped after" in stream.getvalue()
-    assert heard[-1]["ending"] == "stopped"
+
+    def work() -> None:
+        with Console(stream=stream), track("reading", 5) as task:
+            task.update(2)
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    assert f"reading: 2 of 5, {how} after" in stream.getvalue()
+    assert heard[-1]["ending"] == how
+
+
+def test_work_that_ends_early_without_an_error_is_stopped() -> None:
+    stream = io.StringIO()
+    with Console(stream=stream), track("calibrating", 9, limit=True) as task:
+        task.update(3)
+        task.outcome = "stopped"
+    assert "calibrating: 3 of 9, stopped after" in stream.getvalue()
+
+
+NUMBERS = {
+    "stage": "1 uniform lbfgsb",
+    "iteration": 36,
+    "cost": 0.07987,
+    "nse": {"A": 0.9, "B": 0.94},
+    "gradient_norm": 1e-5,
+}
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 140])
+def test_a_bar_fits_the_terminal_and_keeps_what_matters(width: int, clock: Clock) -> None:
+    """The count stays on 20 columns, the time left on 40, the bar and the NSE on 80."""
+    with Console(stream=Terminal()) as console, console.track("calibrating", 387, "evaluations", limit=True) as task:
+        clock.now = 1.0
+        task.update(1)
+        clock.now = 13.0
+        task.update(129, **NUMBERS)
+        first, second = task.lines(width)
+    assert max(len(first), len(second)) <= width
+    assert "129/387" in first
+    assert ("up to 26 s left" in first) == (width >= 40)
+    assert ("━━━" in first) == (width >= 60)
+    assert "cost 0.07987" in second or width < 40
+    assert ("NSE A 0.900 B 0.940" in second) == (width >= 40)
+    assert ("gradient norm" in second) == (width >= 140)
 
 
 def test_what_other_rooms_log_is_shown_once() -> None:
@@ -144,4 +208,4 @@ def test_durations(seconds: float, text: str) -> None:
 def test_many_gauges_are_summed_up() -> None:
     assert format_numbers({"gradient_norm": 1.23456e-5}) == "gradient norm 1.235e-05"
     scores = {f"G{n}": n / 10 for n in range(1, 8)}
-    assert format_numbers({"nse": scores}) == "nse median 0.400 (0.100 to 0.700)"
+    assert format_numbers({"nse": scores}) == "NSE median 0.400 (0.100 to 0.700)"

@@ -1,7 +1,8 @@
 """Forcing files behind one protocol: a format is one module of this package.
 
-A reader answers two questions: which fields lie below a path and when they are valid (`Reader.find`, `Reader.find_days`),
-and what a field holds at some points (`Reader.sampler`). Nothing outside this package knows a format.
+A reader answers two questions: which fields lie below a path and when they are valid (`Reader.find`,
+`Reader.find_days`), and what a field holds at some points (`Reader.sampler`). Nothing outside this package knows a
+format.
 
 To add a format, write a module `hydrocli/basin/readers/<format>.py` that ends with `READER = ...`, an object with the
 methods of `Reader`, and a test. The name of the module is the value of `format` in the configuration.

@@ -1,0 +1,71 @@
+"""What a calibration has found, in two small tables read from its run folder: scores of gauges, and parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydrocli.config import load
+from hydrocli.experiment.roles import roles_of, stamp
+from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES
+from hydrocli.results import read
+from hydrocli.results.folder import CONFIG
+from hydrocli.score.metrics import kge, nse
+
+Row = dict[str, Any]
+NEAR_BOUND = 1e-3
+"""A parameter is at a bound within this fraction of the distance between its bounds."""
+
+
+def calibration_scores(folder: Path) -> list[Row]:
+    """NSE and KGE of each calibration gauge over the calibration period.
+
+    Raises:
+        InputError: the run is missing, or a table of it is.
+    """
+    run, experiment = read(folder), load(folder / CONFIG)
+    discharge, domain = run.arrays("discharge"), run.arrays("domain")
+    codes = list(dict.fromkeys(discharge["gauge"].tolist()))
+    calibrated, _ = roles_of(
+        experiment.gauges, codes, lambda: np.stack([domain[f"catchment_{code}"].astype(bool) for code in codes])
+    )
+    period = experiment.period.calibration
+    assert period is not None
+    inside = (discharge["time"] > stamp(period[0])) & (discharge["time"] <= stamp(period[1]))
+    rows = []
+    for code in calibrated:
+        here = inside & (discharge["gauge"] == code)
+        pair = discharge["observed"][here], discharge["simulated"][here]
+        rows.append({"gauge": code, "nse": nse(*pair), "kge": kge(*pair)})
+    return rows
+
+
+def calibrated_parameters(folder: Path) -> list[Row]:
+    """Mean and range of each calibrated parameter over the calibrated cells, its bounds, and how many cells are at one.
+
+    Raises:
+        InputError: the run is missing, or a table of it is.
+    """
+    run, experiment = read(folder), load(folder / CONFIG)
+    table, inside = run.arrays("parameters"), run.arrays("domain")["calibrated"].astype(bool)
+    rows = []
+    for symbol, quantity in (PARAMETERS | {symbol: STATES[symbol] for symbol in INITIAL_LEVELS}).items():
+        asked = experiment.parameters[symbol] if symbol in PARAMETERS else experiment.initial[symbol]
+        if symbol not in table or not getattr(asked, "calibrated", False):
+            continue
+        values, (lower, upper) = table[symbol][inside], asked.bounds
+        near = NEAR_BOUND * (upper - lower)
+        rows.append(
+            {
+                "parameter": f"{symbol} [{quantity.unit}]",
+                "mean": float(values.mean()),
+                "minimum": float(values.min()),
+                "maximum": float(values.max()),
+                "lower_bound": lower,
+                "upper_bound": upper,
+                "cells_at_bound": int(np.sum((values <= lower + near) | (values >= upper - near))),
+            }
+        )
+    return rows
