@@ -174,6 +174,6 @@ def test_a_box_is_needed_to_draw_from_it(path: Path, optimiser: Optimiser) -> No
 
 def test_a_start_outside_its_bounds_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"1 of 3 controls start outside their bounds, first control 2 at 1\.5"
+        ConfigurationError, match=r"1 of 3 controls start outside their bounds; the first is control 2 at 1\.5"
     ):
         replace(QUADRATIC, starts=np.array([[0.5, 0.5, 1.5]]))

@@ -449,13 +449,13 @@ WRONG = {
     "no calibration gauge": (
         "[A, B]",
         "[]",
-        ["config.yaml:13: gauges.calibration: names no gauge"],
+        ["config.yaml:13: gauges.calibration: is empty"],
     ),
     "weight left out": ("[C]", "[C]\n  weights: {A: 1}", ["config.yaml:15: gauges.weights: gauge B has no weight"]),
     "weight of another": (
         "[C]",
         "[C]\n  weights: {A: 1, B: 1, C: 1}",
-        ["config.yaml:15: gauges.weights.C: is not one of"],
+        ["config.yaml:15: gauges.weights.C: is not in"],
     ),
     "weight of nothing": (
         "[C]",
