@@ -146,7 +146,7 @@ def _numba():
 
     @typeof_impl.register(Compiled)
     def _dispatcher_of(value, _context):
-        return types.Dispatcher(value.dispatcher)
+        return types.Dispatcher(value.callee)
 
     for module in _implementations:
         importlib.import_module(module)
@@ -193,8 +193,12 @@ def _kernel_compiler():
             for block in state.func_ir.blocks.values():
                 for statement in block.find_insts(ir.Assign):
                     literal = statement.value
-                    if isinstance(literal, ir.Const | ir.Global | ir.FreeVar) and type(literal.value) is float:
+                    if not isinstance(literal, ir.Const | ir.Global | ir.FreeVar):
+                        continue
+                    if type(literal.value) is float:
                         statement.value = ir.Const(np.float32(literal.value), literal.loc)
+                    elif type(literal.value) is tuple and {type(part) for part in literal.value} == {float}:
+                        statement.value = ir.Const(tuple(map(np.float32, literal.value)), literal.loc)
             return True
 
     class KernelCompiler(CompilerBase):
@@ -210,28 +214,38 @@ def _kernel_compiler():
 class Compiled:
     """A function that is compiled when it is first called, so that importing a module never loads Numba.
 
-    Compiled functions that name it see its dispatcher (see `_numba`).
+    Compiled functions that name it call its `callee` (see `_numba`).
 
     Attributes:
         py_func: the Python function.
         flags: options of Numba's decorator.
         cached: whether compiled code is kept between processes.
+        targetoptions: `inline`, where the function is copied into its callers before these are compiled.
     """
 
     def __init__(self, function: Callable[..., Any], cached: bool, **flags: Any) -> None:
         self.py_func, self.cached, self.flags = function, cached, FLAGS | flags
+        self.targetoptions = {key: flags[key] for key in flags if key == "inline"}  # where Numba looks for it
         self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
 
     @cached_property
     def dispatcher(self) -> Any:
-        """Numba's own object."""
-        flags = dict(self.flags)
-        if flags.get("forceinline"):
-            flags["pipeline_class"] = _kernel_compiler()
-        compiled = _numba().njit(self.py_func, **flags)
+        """Numba's own object, for calls from Python."""
+        compiled = self._compile()
         if self.cached:
             compiled._cache = _forgiving_cache()(self.py_func)
         return compiled
+
+    @cached_property
+    def callee(self) -> Any:
+        """Numba's own object, for calls from compiled code: without what Python needs, which takes long to compile."""
+        return self._compile(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+    def _compile(self, **more: Any) -> Any:
+        flags = self.flags | more
+        if flags.get("forceinline"):
+            flags["pipeline_class"] = _kernel_compiler()
+        return _numba().njit(self.py_func, **flags)
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it; the first call with arguments of new types compiles, or finds the code in the cache."""
@@ -298,6 +312,38 @@ def _forgiving_cache():
                 super().save_overload(sig, data)
 
     return ForgivingCache
+
+
+@cache
+def unrolled(item: str, count: int, arguments: str = "rows, c") -> Any:
+    """A compiled function that gives a tuple of `count` items, so that a loop serves any number of rows.
+
+    Numba has no tuple comprehension, and a loop over the rows of a tuple is not SIMD.
+
+    Args:
+        item: expression with `{i}` for the number of the item; with an assignment, the function gives nothing.
+        count: number of items.
+        arguments: names of the arguments that the expression uses.
+    """
+    items = [item.format(i=number) for number in range(count)]
+    if "=" in item:
+        body = "\n    ".join(items or ["pass"])
+    else:
+        body = f"return ({''.join(f'{one}, ' for one in items)})"
+    return _written(body, arguments)
+
+
+@cache
+def expression(text: str, arguments: str) -> Any:
+    """A compiled function of one expression."""
+    return _written(f"return {text}", arguments)
+
+
+def _written(body: str, arguments: str) -> Compiled:
+    """A function from its text, copied into its callers: compiled on its own, each would take a tenth of a second."""
+    scope: dict[str, Any] = {}
+    exec(f"def function({arguments}):\n    {body}\n", scope)
+    return Compiled(scope["function"], cached=False, inline="always")
 
 
 def implemented_by(module: str) -> None:

@@ -30,10 +30,14 @@ PARAMETERS = _table(
     Quantity("cp", "production capacity", "mm", 200.0, 1e-6, 1000.0, "P1 eq. 4"),
     Quantity("ct", "transfer capacity", "mm", 500.0, 1e-6, 1000.0, "P1 eq. 8"),
     Quantity("kexc", "exchange coefficient", "mm/step", 0.0, -50.0, 50.0, "P1 eq. 7"),
+)
+"""Parameters that several structures share; each structure declares those that it has."""
+
+ROUTING_PARAMETERS = _table(
     Quantity("akw", "kinematic wave coefficient", "-", 5.0, 1e-3, 50.0, "P1 eq. 9"),
     Quantity("bkw", "kinematic wave exponent", "-", 0.6, 1e-3, 1.0, "P1 eq. 9"),
 )
-"""Parameters of the cell model and the routing, in the order in which the engine stores them."""
+"""Parameters of the kinematic wave: the last rows of the parameters of every structure."""
 
 INTERCEPTION_CAPACITY = Quantity("ci", "interception capacity", "mm", None, 0.1, 2.9, "Ficchi et al. 2019")
 
@@ -56,6 +60,8 @@ FLUXES = _table(
     Quantity("exchange", "exchange as applied, both branches", "mm/step", source="P1 eqs 6-8, P2 eqs 5-6"),
     Quantity("qr", "runoff of the transfer store", "mm/step", source="P1 eq. 8, P2 eq. 6"),
     Quantity("qd", "runoff of the direct branch, exchange included", "mm/step", source="P1 eq. 8, P2 eq. 6"),
+    Quantity("source", "rain that the corrections add", "mm/step", source="P2 eq. 14"),
+    Quantity("clamped", "water that holding a level inside its limits adds", "mm/step"),
     Quantity("qt", "runoff of the cell before routing", "mm/step", source="P1 eq. 8, P2 eq. 6"),
     Quantity("aet", "actual evapotranspiration, from interception and soil", "mm/step", source="P1 2.2.1"),
     Quantity("storage", "water in the stores of interception, production and transfer", "mm", source="P1 2.2.1"),
@@ -67,19 +73,10 @@ CORRECTIONS = _table(
 )
 NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")
 
-INITIAL_LEVELS = ("hp", "ht")
-"""States whose initial values may be calibrated."""
-
 FORCINGS = _table(
     Quantity("precipitation", "precipitation", "mm/step"),
     Quantity("pet", "potential evapotranspiration", "mm/step"),
 )
-
-NETWORK_INPUTS = ("hp", "ht", "pn", "en")
-"""Inputs of phi1, the network that corrects fluxes: levels of the stores, neutralised rain and evapotranspiration."""
-
-LOOKED_AT = {symbol: STATES[symbol] for symbol in INITIAL_LEVELS} | FLUXES | CORRECTIONS | _table(NEWTON_ITERATIONS)
-"""States and fluxes that a run writes where they are asked for."""
 
 EXTRAPOLATED = Quantity(
     "extrapolated", "share of the cells with an input of phi1 outside its range in calibration", "-"

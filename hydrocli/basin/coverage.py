@@ -16,7 +16,7 @@ from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Making, Piece, make, read_fields
-from hydrocli.basin.ingest import first_readable, make_domain, making_of, points_of, read_descriptors
+from hydrocli.basin.ingest import first_readable, make_domain, making_of, points_of, read_descriptors, unit_of
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.readers import Points, Sampler, reader_of
 from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
@@ -62,7 +62,7 @@ class Coverage:
 
     Attributes:
         network: the domain.
-        gauges: on it, with areas asked and found.
+        gauges: on it, with areas stated and found.
         observed_missing: share of missing observations of each gauge in the period, float64[g].
         forcings: of precipitation, pet, and temperature where there is one.
         descriptors_missing: by name, share of the cells without a value.
@@ -162,7 +162,7 @@ def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tupl
     ]
     found = []
     for name in one.arrays:
-        entry = _forcing(plan, name, one, 1.0 - float(np.mean(covered)), phrase)
+        entry = _forcing(plan, name, one, 1.0 - float(np.mean(covered)), unit_of(name, making, phrase))
         if np.isfinite(values[name]).any():
             entry = replace(entry, lowest=float(np.nanmin(values[name])), highest=float(np.nanmax(values[name])))
         found.append(entry)

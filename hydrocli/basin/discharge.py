@@ -1,7 +1,7 @@
 """Observed discharge, in m3/s, at the stamps of a period; NaN where nothing was observed.
 
 `smash`: a folder of one CSV per gauge, of one column: the date of the first value (8 digits, or 12 with the hour), then
-a value per step, negative where missing. A file is that of a gauge when the code stands in its name between characters
+a value per step, negative where missing. A file is that of a gauge when its name holds the code between characters
 that are neither letters nor digits. A blank line is a step without observation.
 
 `tidy`: one table for all gauges, CSV or Parquet, with the columns gauge, time, discharge; times without zone are UTC,

@@ -18,6 +18,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -36,7 +37,7 @@ from hydrocli.basin.units import Conversion
 from hydrocli.errors import InputError
 
 BATCH = 256
-"""Pieces that a process takes at a time: each time it decodes the georeferences anew."""
+"""Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
 WORTH_A_PROCESS = 2000
 """Fields: to start a process takes as long as reading some thousand small ones."""
 
@@ -79,7 +80,7 @@ def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[
 
 
 def plan_climatology(days: Mapping[str, Layer], times: Times, step: int) -> list[Piece]:
-    """One field per day from those of the days of the year 'mmdd'; 28 February stands in for an absent 29."""
+    """One field per day from those of the days of the year 'mmdd'; 28 February replaces an absent 29."""
     if "0229" not in days and "0228" in days:
         days = {**days, "0229": days["0228"]}
     labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
@@ -236,17 +237,20 @@ def fill(
     Raises:
         InputError: for the first file that cannot be read.
     """
-    batches = [tuple(pieces[i : i + BATCH]) for i in range(0, len(pieces), BATCH)]
-    task = partial(_fill_batch, targets, sampler, making)
     processes = min(workers, sum(len(piece.layers) for piece in pieces) // WORTH_A_PROCESS)
+    # A file of many fields is opened and its chunks are decoded anew in every batch of another process.
+    size = max(BATCH, len(pieces) // (16 * processes)) if processes > 1 else BATCH
+    batches = [tuple(pieces[i : i + size]) for i in range(0, len(pieces), size)]
+    task = partial(_open_and_fill if processes > 1 else _fill_batch, targets, sampler, making)
     totals, done = [dict.fromkeys(making.arrays, Counts()) for _ in targets], 0
-    for batch, counts in zip(batches, _run(task, batches, processes), strict=True):
-        totals = [
-            {name: total[name] + more[name] for name in total} for total, more in zip(totals, counts, strict=True)
-        ]
-        done += len(batch)
-        if progress:
-            progress(done, len(pieces))
+    with nullcontext() if processes > 1 else sampler:
+        for batch, counts in zip(batches, _run(task, batches, processes), strict=True):
+            totals = [
+                {name: total[name] + more[name] for name in total} for total, more in zip(totals, counts, strict=True)
+            ]
+            done += len(batch)
+            if progress:
+                progress(done, len(pieces))
     return totals
 
 
@@ -278,22 +282,27 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
+def _open_and_fill(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Totals:
+    """A batch in a process of its own."""
+    with sampler:
+        return _fill_batch(targets, sampler, making, pieces)
+
+
 def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Totals:
     rows = [{name: np.load(target.paths[name], mmap_mode="r+") for name in making.arrays} for target in targets]
     totals = [dict.fromkeys(making.arrays, Counts()) for _ in targets]
-    with sampler:
-        for piece in pieces:
-            made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
-            end = piece.first + len(piece.shares)
-            for target, own, total in zip(targets, rows, totals, strict=True):
-                for name, (values, shares, below) in made.items():
-                    here = values[:, target.cells]
-                    own[name][piece.first : end] = here if shares is None else shares * here
-                    repeats = len(piece.shares) // len(here)
-                    absent, negative = np.isnan(here), int(below[target.cells].sum())
-                    missing = int(absent.sum())
-                    first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
-                    total[name] += Counts(here.size * repeats, missing * repeats, negative * repeats, first)
+    for piece in pieces:
+        made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
+        end = piece.first + len(piece.shares)
+        for target, own, total in zip(targets, rows, totals, strict=True):
+            for name, (values, shares, below) in made.items():
+                here = values[:, target.cells]
+                own[name][piece.first : end] = here if shares is None else shares * here
+                repeats = len(piece.shares) // len(here)
+                absent, negative = np.isnan(here), int(below[target.cells].sum())
+                missing = int(absent.sum())
+                first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
+                total[name] += Counts(here.size * repeats, missing * repeats, negative * repeats, first)
     return totals
 
 
@@ -370,7 +379,7 @@ def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[Lay
         number = int(stray[0])
         example = f"{os.path.basename(part.layers[number].path)} ({part.times[number]})"  # noqa: PTH119 - the name only
         raise InputError(where, f"{stray.size} fields lie between the stamps of the steps, first {example}", remedy)
-    # Three fields tell a coarser archive from two that happen to be left of a gap.
+    # Three fields distinguish a coarser archive from two that happen to be left of a gap.
     if len(place) > 2 and np.diff(place).min() > 1:
         raise InputError(where, f"has a field at every {np.diff(place).min()} steps at most", remedy)
     for i, layer in zip(place, part.layers, strict=True):

@@ -18,7 +18,7 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.tables import read_table
+from hydrocli.basin.tables import Table, read_table
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 COLUMNS = ("code", "x", "y", "area")
@@ -44,8 +44,12 @@ class GaugeTable:
     area: Floats
     crs: str = ""
 
-    def select(self, codes: Sequence[str], where: str = "gauges") -> GaugeTable:
+    def select(self, codes: Sequence[str], known: Sequence[str] = ()) -> GaugeTable:
         """The rows of `codes`, in their order; all rows where `codes` is empty.
+
+        Args:
+            codes: of the gauges wanted.
+            known: codes that the whole table has, for messages; empty: those of these rows.
 
         Raises:
             Errors: for every code that the table lacks.
@@ -55,36 +59,58 @@ class GaugeTable:
         errors: list[HydrocliError] = []
         for code in codes:
             if code not in self.code:
-                near = get_close_matches(code, self.code, 1)
-                remedy = f"Did you mean {near[0]}?" if near else f"It has {', '.join(self.code[:10])}."
-                errors.append(InputError(where, f"{self.path} has no gauge {code}", remedy))
+                there = list(known or self.code)
+                near = get_close_matches(code, there, 1)
+                remedy = f"Did you mean {near[0]}?" if near else f"It has {', '.join(there[:10])}."
+                errors.append(InputError("gauges", f"{self.path} has no gauge {code}", remedy))
         if errors:
             raise Errors(errors)
         index = [self.code.index(code) for code in codes]
         return GaugeTable(self.path, tuple(codes), self.x[index], self.y[index], self.area[index], self.crs)
 
 
-def read_gauges(path: Path) -> GaugeTable:
+def read_gauges(path: Path, codes: Sequence[str] = ()) -> GaugeTable:
     """Read a table with the columns code, x, y, area [km2] in any order; others are left out.
 
     Formats as in `hydrocli.basin.tables`. Where a GeoPackage or Shapefile of points has no columns x and y, its
     geometry has them.
 
+    Args:
+        path: of the table.
+        codes: of the gauges wanted, in this order; the rows of others are not examined. Empty: all of the table.
+
     Raises:
         Errors: everything wrong with the table, together.
     """
     table = read_table(path, "gauges.table")
+    names = tuple(name.lower() for name in table.names)
+    has_points = table.x is not None and not {"x", "y"} <= set(names)
+    required = [name for name in COLUMNS if not (has_points and name in ("x", "y"))]
+    replace(table, names=names).require(required, "code,x,y,area")
     rows = [{name.lower(): value for name, value in row.items()} for row in table.rows]
-    table = replace(table, names=tuple(name.lower() for name in table.names), rows=rows)
-    has_points = table.x is not None and not {"x", "y"} <= set(table.names)
-    table.require([name for name in COLUMNS if not (has_points and name in ("x", "y"))], "code,x,y,area")
+    kept = [i for i, row in enumerate(rows) if not codes or str(row["code"]) in codes]
+    table = replace(table, names=names, rows=[rows[i] for i in kept], lines=[table.lines[i] for i in kept])
     errors: list[HydrocliError] = []
-    x, y = (table.x, table.y) if has_points else (table.numbers(name, errors) for name in ("x", "y"))
+    if table.x is not None and table.y is not None and has_points:
+        x, y = table.x[kept], table.y[kept]
+    else:
+        x, y = (table.numbers(name, errors) for name in ("x", "y"))
     area = table.numbers("area", errors)
-    assert x is not None
-    assert y is not None
-    reported = {error.where for error in errors}
-    codes = tuple("" if row["code"] is None else str(row["code"]) for row in rows)
+    errors += _odd_rows(table, x, y, area, {error.where for error in errors})
+    if not rows:
+        errors.append(InputError(str(path), "has no gauge"))
+    if errors:
+        raise Errors(errors)
+    found = tuple(str(row["code"]) for row in table.rows)
+    every = tuple(str(row["code"]) for row in rows)
+    crs = table.crs if has_points else ""
+    return GaugeTable(path, found, x, y, area * SQUARE_KILOMETRE, crs).select(codes, every)
+
+
+def _odd_rows(table: Table, x: Floats, y: Floats, area: Floats, reported: set[str]) -> list[HydrocliError]:
+    """Errors about rows without a code or finite numbers, unless they are reported already, and about equal codes."""
+    errors: list[HydrocliError] = []
+    codes = ["" if row["code"] is None else str(row["code"]) for row in table.rows]
     for i, code in enumerate(codes):
         if not code:
             errors.append(InputError(table.where(i), "has no gauge code", "Give each gauge a code."))
@@ -93,12 +119,8 @@ def read_gauges(path: Path) -> GaugeTable:
             errors.append(InputError(table.where(i), what, "Correct the row, or remove it."))
     for code, times in Counter(codes).items():
         if code and times > 1:
-            errors.append(InputError(str(path), f"gauge {code} is listed {times} times", "Keep one row."))
-    if not rows:
-        errors.append(InputError(str(path), "has no gauge"))
-    if errors:
-        raise Errors(errors)
-    return GaugeTable(path, codes, x, y, area * SQUARE_KILOMETRE, table.crs if has_points else "")
+            errors.append(InputError(str(table.path), f"gauge {code} is listed {times} times", "Keep one row."))
+    return errors
 
 
 @dataclass(frozen=True)
@@ -139,14 +161,14 @@ def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | No
     """Find the cell of each gauge.
 
     Args:
-        table: gauges asked for.
+        table: of the gauges.
         drainage: the raster of flow directions.
-        tolerance: largest relative difference between the area found and the one asked.
+        tolerance: largest relative difference between the area found and that of the table.
         crs: of the coordinates; None: that which the table states, else that of the raster.
     """
     grid, x, y = drainage.grid, table.x, table.y
     if crs or table.crs:
-        x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0)
+        x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0, "gauges.crs")
     row, column = grid.cells_at(x, y)
     cells = [_nearest(drainage, *cell) for cell in zip(row.tolist(), column.tolist(), table.area.tolist(), strict=True)]
     rows, columns, found = (np.array(values) for values in zip(*cells, strict=True))
@@ -180,17 +202,18 @@ def _errors(table: GaugeTable, found: Floats, tolerance: float) -> list[Hydrocli
     off = (found >= 0) & (np.abs(found - table.area) > tolerance * table.area)
     if off.any():
         listed = "; ".join(
-            f"{table.code[i]} {table.area[i] / SQUARE_KILOMETRE:.6g} km2 asked, {found[i] / SQUARE_KILOMETRE:.6g} found"
-            for i in np.flatnonzero(off)
+            f"{code} {stated / SQUARE_KILOMETRE:.6g} km2 in the table, {area / SQUARE_KILOMETRE:.6g} found"
+            for code, stated, area, is_off in zip(table.code, table.area, found, off, strict=True)
+            if is_off
         )
         what = f"drained areas differ by more than {tolerance:.0%}: {listed}"
         errors.append(InputError(where, what, _area_hint(table.area[off], found[off])))
     return errors
 
 
-def _area_hint(asked: Floats, found: Floats) -> str:
+def _area_hint(stated: Floats, found: Floats) -> str:
     """What to do about areas that do not fit: a million times too large means m2 in place of km2."""
-    in_metres = (asked > 1e4 * found) & (asked > 1e4 * SQUARE_KILOMETRE)
+    in_metres = (stated > 1e4 * found) & (stated > 1e4 * SQUARE_KILOMETRE)
     if in_metres.any():
         return "The areas of the table seem to be in m2: write them in km2."
     return "Check x, y and area, or set `gauges.area_tolerance`."

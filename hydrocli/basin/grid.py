@@ -103,16 +103,18 @@ class Grid:
         edges = np.radians(np.clip(affine.f + affine.e * np.arange(self.height + 1), -90.0, 90.0))
         return np.radians(abs(affine.a)) * np.abs(np.diff(_area_to_equator(edges, crs)))
 
-    def reproject(self, crs: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Points of this grid's CRS in another CRS; unchanged where the two are one."""
-        return transform_points(self.crs_wkt, crs, x, y, self.transform[0])
+    def reproject(self, crs: str, x: Floats, y: Floats, where: str) -> tuple[Floats, Floats]:
+        """Points of this grid's CRS in the CRS of the file `where`; unchanged where the two are one."""
+        return transform_points(self.crs_wkt, crs, x, y, self.transform[0], where)
 
 
-def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float) -> tuple[Floats, Floats]:
+def transform_points(
+    source: str, target: str, x: Floats, y: Floats, cell: float, where: str = "coordinate reference systems"
+) -> tuple[Floats, Floats]:
     """Points of one CRS in another.
 
     Archives often describe one projection in several ways (with or without a name, an authority code, a datum), so
-    that no comparison of texts tells equal CRS: points that hardly move in a transformation stay where they are.
+    that no comparison of texts finds equal CRS: points that hardly move in a transformation stay where they are.
 
     Args:
         source: CRS of the points, anything pyproj understands.
@@ -120,6 +122,7 @@ def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float
         x: coordinates, east.
         y: coordinates, north.
         cell: size of a cell in units of the source.
+        where: key or file that names a CRS, for messages.
 
     Raises:
         InputError: no transformation between the two is known.
@@ -133,7 +136,7 @@ def transform_points(source: str, target: str, x: Floats, y: Floats, cell: float
     except pyproj.exceptions.ProjError as error:
         names = " and ".join(repr(_name_of(crs)) for crs in (source, target))
         remedy = "Assign a known one to the file, for example with gdal_edit -a_srs EPSG:2154."
-        raise InputError("coordinate reference systems", f"no transformation between {names}", remedy) from error
+        raise InputError(where, f"no transformation is known between {names}", remedy) from error
     moved_x, moved_y = (np.asarray(moved) for moved in transformer.transform(x, y))
     stays = (np.abs(moved_x - x) < SAME_PLACE * abs(cell)) & (np.abs(moved_y - y) < SAME_PLACE * abs(cell))
     return (x, y) if stays.all() else (moved_x, moved_y)

@@ -100,10 +100,10 @@ def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]
 
 
 def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
-    """Read the flow directions and find the cells of the gauges; what is wrong with gauges stands in the placement."""
+    """Read the flow directions and find the cells of the gauges; the placement holds what is wrong with gauges."""
     key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
     drainage = shared(key, lambda: read_drainage(source))
-    table = read_gauges(source.gauges).select(source.gauge_codes)
+    table = read_gauges(source.gauges, source.gauge_codes)
     return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
 
 
@@ -179,6 +179,11 @@ class Draft:
     notes: list[str]
 
 
+def unit_of(array: str, making: Making, phrase: str) -> str:
+    """Where the unit of an array comes from, for the user; `phrase` is on that of the files."""
+    return "computed from the temperature" if array == "pet" and making.latitude is not None else phrase
+
+
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
@@ -228,7 +233,7 @@ def complete(
             gaps = gap_notes(name, one, plan.times)
             for number, here in enumerate(cells):
                 counts, uncovered = totals[number][name], 1.0 - float(np.mean(covered[here]))
-                facts = {"uncovered": uncovered, "unit": phrase, "label": one.label}
+                facts = {"uncovered": uncovered, "unit": unit_of(name, making, phrase), "label": one.label}
                 coverage[number][name] = asdict(counts) | facts
                 notes[number] += gaps + _value_notes(name, counts, uncovered, plan.times)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):

@@ -9,7 +9,7 @@ Encodings, clockwise where not said otherwise:
 | ldd (PCRaster) | the keypad: 7 8 9 / 4 5 6 / 1 2 3 | 5 (pit); 255 is no cell |
 
 A cell whose water would leave the raster, or enter a cell without a direction, is an outlet too. pyflwdir parses the
-codes, orders the cells, accumulates areas and delineates catchments. What it lacks stands here: the codes of smash,
+codes, orders the cells, accumulates areas and delineates catchments. What it lacks is here: the codes of smash,
 errors that name codes, cells and the encoding that would fit, and the order of the cells of a model.
 
 Roles that gauges have by their places in the network:
@@ -53,7 +53,7 @@ ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
 _ABSENT = {"smash": (), "esri": (247,), "ldd": (255,)}
 _ESRI = {step: code for code, step in reversed(ENCODINGS["esri"].items())}
 _NO_CODE, _UNKNOWN = 247, 254
-"""What stands in a raster of ESRI codes for no cell, which pyflwdir knows, and for a code that the encoding lacks."""
+"""Values in a raster of ESRI codes for no cell, which pyflwdir knows, and for a code that the encoding lacks."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -220,7 +220,7 @@ def make_plan(source: BasinSource) -> Plan:
     codes: tuple[str, ...] = ()
     discharge = DischargeFiles("smash", ())
     with collecting(errors):
-        codes = read_gauges(source.gauges).select(source.gauge_codes).code
+        codes = read_gauges(source.gauges, source.gauge_codes).code
     with collecting(errors):
         discharge = find_discharge(source.discharge, source.discharge_format, codes)
     forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))

@@ -37,8 +37,7 @@ from hydrocli.config import (
 )
 from hydrocli.errors import ConfigurationError, Errors, HeldError, HydrocliError, InputError, PartialError, Stopped
 from hydrocli.execution.pool import Executor, TaskResult, executor_of
-from hydrocli.execution.progress import Task as Progress
-from hydrocli.execution.progress import track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results.campaign import Row, RunLocation, mark, rows_of, steps_lacking, summary, write_campaign
@@ -320,7 +319,7 @@ def _run(call: _Call, tasks: list[RunTask], executor: Executor, limits: Limits, 
         _finish(progress, tasks, call)
 
 
-def _finish(progress: Progress, tasks: list[RunTask], call: _Call) -> None:
+def _finish(progress: ProgressTask, tasks: list[RunTask], call: _Call) -> None:
     done = [call.results[task.key].status == 0 for task in tasks if task.key in call.results]
     progress.update(sum(done), running=0, failed=len(done) - sum(done))
 

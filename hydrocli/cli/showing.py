@@ -38,10 +38,21 @@ Formats = Annotated[
 
 
 def _folder(target: Path, overrides: list[str]) -> Path:
-    """The run folder that a YAML names, or the target itself."""
+    """The run folder that a YAML names, or the target itself.
+
+    Raises:
+        ConfigurationError: the target is a campaign.
+    """
+    from hydrocli.config import is_campaign, load
+
+    if is_campaign(target):
+        from hydrocli.errors import ConfigurationError
+
+        where = target if target.is_dir() else "FOLDER"
+        remedy = f"Compare its runs: `hydrocli compare '{where}/*/*'`, or name the folder of one of them."
+        raise ConfigurationError(str(target), "is a campaign, not a run", remedy)
     if target.is_dir():
         return target
-    from hydrocli.config import load
 
     return Path(load(target, overrides).folder)
 

@@ -15,11 +15,9 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import track
 from hydrocli.experiment.evaluation import maps_of_run
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
-from hydrocli.names import PARAMETERS
 from hydrocli.results import read, schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
-from hydrocli.structures.structure import Structure
 
 logger = logging.getLogger(__name__)
 
@@ -75,16 +73,25 @@ def _chosen(setup: CalibrationSetup, cell: int | None, gauge: str | None) -> int
 
 
 def _cell_of(setup: CalibrationSetup, path: Path, number: int) -> schemes.Cell:
-    """A cell with the parameters of the run; a run of gr or grnn is looked at as `ode`."""
+    """A cell with the parameters of the run; a run without a solver is looked at as `ode`.
+
+    Raises:
+        ConfigurationError: the structure has other parameters than the differential equations.
+    """
     maps = maps_of_run(path, setup)[:, number]
     structure, weights = setup.structure, setup.flux_network.weights
-    if not structure.has_solver:
-        structure, weights = Structure("ode"), weights[:0]
+    equations = schemes.DIFFERENTIAL
+    if structure.parameters != equations.parameters:
+        what = f"the structure {structure.kind} has no differential equations to compare with"
+        remedy = "Name a run whose parameters are " + ", ".join(equations.parameters) + ", without snow."
+        raise ConfigurationError("structure.kind", what, remedy)
+    if not structure.model.iterates:
+        structure, weights = equations, weights[:0]
     simulator, _, _ = setup.simulator(np.array([number]), np.zeros(0, np.intp), len(setup.basin.times))
     order = simulator.order
     block = int(order.slot[0] >= order.n_headwater)
-    net = simulator.net[order.offset[block] + order.slot[0] - order.low[block]]
-    count = len(PARAMETERS)
+    net = simulator.forcing[0][order.offset[block] + order.slot[0] - order.low[block]]
+    count = len(structure.all_parameters)
     return schemes.Cell(net, maps[:count], maps[count:], structure, weights, setup.basin.step)
 
 

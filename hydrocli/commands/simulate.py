@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load, resolved
-from hydrocli.config.experiment import HYBRIDS
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
@@ -17,7 +16,6 @@ from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_mapping, read_regionalisation
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
@@ -99,9 +97,11 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         what = f"{', '.join(absent)} missing; the mapping of {of} needs them"
         raise ConfigurationError("basin.descriptors", what, "Add their files.")
     source = str(of.absolute())
-    settings = {s: theirs.parameters[s].model_copy(update={"value": None}) for s in PARAMETERS}
-    levels = {s: theirs.initial[s] for s in INITIAL_LEVELS if theirs.initial[s].calibrated}
-    has_network = theirs.structure.kind in HYBRIDS
+    settings = {
+        s: theirs.parameters[s].model_copy(update={"value": None}) for s in theirs.structure.declared.all_parameters
+    }
+    levels = {s: theirs.initial[s] for s in theirs.structure.declared.calibrated_states if theirs.initial[s].calibrated}
+    has_network = theirs.structure.network is not None
     update = {
         "structure": theirs.structure,
         "mapping": carried_mapping(theirs),

@@ -16,7 +16,6 @@ from hydrocli.config import load
 from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
-from hydrocli.names import PARAMETERS
 from hydrocli.synthetic import (
     SampleOptions,
     Terrain,
@@ -128,7 +127,7 @@ def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -
     setup = CalibrationSetup(blind, ingested(blind))
     network = setup.basin.network
     row, column = terrain.grid.cells_at(network.x, network.y)
-    parameters = np.stack([truth[symbol][row, column] for symbol in PARAMETERS])
+    parameters = np.stack([truth[symbol][row, column] for symbol in setup.structure.all_parameters])
     gauges = setup.gauges([site.code for site in terrain.gauges])
     write_discharge(terrain, options, observe(_discharge(setup, true_model, parameters, gauges), options), folder)
 

@@ -29,13 +29,9 @@ from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
 from hydrocli.config.objective import FloodEvents, Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.outputs import Outputs
-from hydrocli.config.parameters import Initial, Parameters
+from hydrocli.config.parameters import Initial, Parameters, filled, levels_of
 from hydrocli.config.period import Period
-from hydrocli.config.structure import Gr, InitialWeights, Structure
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS
-
-HYBRIDS = ("grnn", "node")
-"""Structures with a network."""
+from hydrocli.config.structure import GR, InitialWeights, Structure, declared_structure, kinds_with_network
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that use values only."""
@@ -91,7 +87,7 @@ class Experiment(Section):
         description="gauges and observed discharge; which gauges are used for calibration and validation"
     )
     forcing: Forcing = Field(description="precipitation, potential evapotranspiration, and temperature")
-    structure: Structure = Field(Gr(kind="gr"), description="model structure of a cell")
+    structure: Structure = Field(GR, description="model structure of a cell")
     mapping: Mapping = Field(
         Uniform(kind="uniform"), description="spatial distribution of the parameters (regionalisation)"
     )
@@ -133,6 +129,33 @@ class Experiment(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _fill_settings(cls, data: Any) -> Any:
+        """Parameters and states of the structure that is asked for get their defaults and bounds."""
+        if not isinstance(data, dict) or (structure := declared_structure(data.get("structure"))) is None:
+            return data
+        parameters = filled(data.get("parameters"), structure.all_parameters)
+        return {**data, "parameters": parameters, "initial": filled(data.get("initial"), levels_of(structure))}
+
+    @field_validator("parameters", "initial")
+    @classmethod
+    def _check_settings(cls, settings: Any, info: ValidationInfo) -> Any:
+        if structure := info.data.get("structure"):
+            declared = structure.declared
+            known = declared.all_parameters if info.field_name == "parameters" else levels_of(declared)
+            raise_validation_errors(settings.unknown_to(structure.kind, known))
+        return settings
+
+    @field_validator("structure")
+    @classmethod
+    def _check_forcing(cls, structure: Any, info: ValidationInfo) -> Any:
+        wanted, forcing = structure.declared.model.forcings, info.data.get("forcing")
+        if forcing and "temperature" in wanted and forcing.temperature is None:
+            what, remedy = "needs the temperature", "name its archive in forcing.temperature"
+            raise_validation_errors([(("snow",), what, remedy)])
+        return structure
+
+    @model_validator(mode="before")
+    @classmethod
     def _default_stages_of_networks(cls, data: Any) -> Any:
         """Default optimiser of networks, as in the papers: phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
@@ -140,7 +163,7 @@ class Experiment(Section):
         kinds = [section.get("kind") for key in ("structure", "mapping") if isinstance(section := data.get(key), dict)]
         if set(kinds) & set(NETWORKS):
             return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
-        return {**data, "optimiser": {"kind": "adam"}} if set(kinds) & set(HYBRIDS) else data
+        return {**data, "optimiser": {"kind": "adam"}} if set(kinds) & set(kinds_with_network()) else data
 
     @field_validator("mapping")
     @classmethod
@@ -177,17 +200,16 @@ class Experiment(Section):
     @classmethod
     def _check_initial_weights(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
         structure = info.data.get("structure")
-        if network.source and structure and structure.kind not in HYBRIDS:
-            raise_validation_errors(
-                [(("from",), f"the structure {structure.kind} has no network", "use grnn or node, or remove the key")]
-            )
+        if network.source and structure and not structure.network:
+            remedy = f"use one of {', '.join(kinds_with_network())}, or remove the key"
+            raise_validation_errors([(("from",), f"the structure {structure.kind} has no network", remedy)])
         return network
 
     @field_validator("outputs")
     @classmethod
     def _check_outputs(cls, outputs: Outputs, info: ValidationInfo) -> Outputs:
         if structure := info.data.get("structure"):
-            raise_validation_errors(outputs.unknown_to(structure.kind))
+            raise_validation_errors(outputs.unknown_to(structure.declared))
         return outputs
 
     @model_validator(mode="after")
@@ -268,8 +290,9 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _check_mapped_parameters(self) -> Experiment:
         problems: list[tuple[Location, str, str]] = []
-        calibrated = [symbol for symbol in PARAMETERS if self.parameters[symbol].calibrated]
-        calibrated += [symbol for symbol in INITIAL_LEVELS if self.initial[symbol].calibrated]
+        structure = self.structure.declared
+        calibrated = [symbol for symbol in structure.all_parameters if self.parameters[symbol].calibrated]
+        calibrated += [symbol for symbol in structure.calibrated_states if self.initial[symbol].calibrated]
         for key in ("uniform_parameters", "descriptors_by_parameter"):
             idle = [symbol for symbol in getattr(self.mapping, key, ()) if symbol not in calibrated]
             if idle:
@@ -282,15 +305,17 @@ class Experiment(Section):
 
 def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a stage cannot train, with remedies."""
-    requested = stage.train or ()
-    if "network" in requested and data["structure"].kind not in HYBRIDS:
+    asked = stage.train or ()
+    if "network" in asked and not data["structure"].network:
         yield f"the structure {data['structure'].kind} has no network", "use grnn or node, or remove `network`"
-    elif "network" in requested and stage.kind in WITHOUT_GRADIENT:
+    elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
         yield f"{stage.kind} calibrates parameters only", "train the network with a stage of kind adam"
-    single = set(requested) - {"parameters", "network"}
+    single = set(asked) - {"parameters", "network"}
     if single and kind in NETWORKS:
         yield f"the parameters of the mapping {kind} share its weights", "use `parameters`"
-    settings = {**dict(data.get("initial", ())), **dict(data.get("parameters", ()))}
-    for symbol in [symbol for symbol in requested if symbol in single and symbol in settings]:
-        if not settings[symbol].calibrated:
+    settings = {
+        symbol: one for key in ("initial", "parameters") if key in data for symbol, one in data[key].given().items()
+    }
+    for symbol in [symbol for symbol in asked if symbol in single and symbol in settings]:
+        if not getattr(settings[symbol], "calibrated", False):
             yield f"{symbol} is not calibrated", f"set {symbol}.calibrated: true"

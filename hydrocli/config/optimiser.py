@@ -19,7 +19,8 @@ from hydrocli.config.base import (
     raise_validation_errors,
     validation_error,
 )
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS
+from hydrocli.config.parameters import CALIBRATED_LEVELS
+from hydrocli.structures.structure import parameter_quantities
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 Tolerance = Annotated[Number, Field(ge=0, lt=1)]
@@ -57,7 +58,7 @@ def _check_trainable_names(value: Any) -> Any:
         return value
     if not value or len(set(map(str, value))) < len(value):
         raise validation_error("is empty or lists an entry more than once", "use [parameters], [network] or both")
-    known = ("parameters", "network", *PARAMETERS, *INITIAL_LEVELS)
+    known = ("parameters", "network", *parameter_quantities(), *sorted(CALIBRATED_LEVELS))
     if unknown := [item for item in value if item not in known]:
         raise validation_error(f"'{unknown[0]}' cannot be trained", f"one of: {', '.join(known)}")
     if "parameters" in value and set(value) - {"parameters", "network"}:

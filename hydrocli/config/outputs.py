@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hydrocli.config.base import Location, Memory, Number, Section, Time, raise_validation_errors
-from hydrocli.names import CORRECTIONS, LOOKED_AT, NEWTON_ITERATIONS
+from hydrocli.structures.structure import Structure, output_quantities
 
-Symbol = Literal[
-    "hp", "ht", "pn", "en", "ps", "es", "pr", "perc", "exchange", "qr", "qd", "qt", "aet", "storage",
-    "f1", "f2", "f3", "f4", "newton_iterations",
-]  # fmt: skip
-USUAL: tuple[Symbol, ...] = ("hp", "ht", "aet", "exchange", "qt", "storage")
-assert set(Symbol.__args__) == set(LOOKED_AT)  # type: ignore[attr-defined]
+if TYPE_CHECKING:
+    Symbol = str
+else:
+    Symbol = Literal[tuple(output_quantities())]
 
 
 class Maps(Section):
@@ -36,11 +34,11 @@ class Maps(Section):
 
 
 class Outputs(Section):
-    """What can be looked at beside discharge; see the table of symbols in the page run-folder."""
+    """What can be looked at beside discharge; see `hydrocli docs structures` for the symbols."""
 
     series: tuple[Symbol, ...] | None = Field(
         None,
-        description="catchment-mean time series; default: hp, ht, aet, exchange, qt, storage, f1 to f4; []: none",
+        description="catchment-mean time series; default: states, aet, exchange, qt, storage, corrections; []: none",
         examples=[["hp", "ht", "ps", "es"]],
     )
     cells: tuple[tuple[Number, Number], ...] = Field(
@@ -51,20 +49,16 @@ class Outputs(Section):
         10**9, description="maximum memory of all outputs, for example 500MB, 1GB; a run that needs more does not start"
     )
 
-    def symbols(self, structure: str) -> tuple[str, ...]:
+    def symbols(self, structure: Structure) -> tuple[str, ...]:
         """Quantities of the series, or the usual ones of a structure."""
-        if self.series is not None:
-            return tuple(dict.fromkeys(self.series))
-        return (*USUAL, *CORRECTIONS) if structure in ("grnn", "node") else USUAL
+        return structure.usual_outputs if self.series is None else tuple(dict.fromkeys(self.series))
 
-    def unknown_to(self, structure: str) -> list[tuple[Location, str, str]]:
+    def unknown_to(self, structure: Structure) -> list[tuple[Location, str, str]]:
         """What a structure does not have, as problems."""
-        missing = set() if structure in ("grnn", "node") else set(CORRECTIONS)
-        missing |= {"perc"} if structure in ("ode", "node") else {NEWTON_ITERATIONS.symbol}
-        requested = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
+        asked = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
         return [
-            (key, f"the structure {structure} has no {symbol}", "remove it")
-            for key, symbols in requested.items()
+            (key, f"the structure {structure.kind} has no {symbol}", f"it has {', '.join(structure.outputs)}")
+            for key, symbols in asked.items()
             for symbol in symbols
-            if symbol in missing
+            if symbol not in structure.outputs
         ]

@@ -1,30 +1,30 @@
 """Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from a parent run.
 
-Symbols, defaults and bounds are those of `hydrocli.names`.
+Symbols, defaults and bounds are those that the structures declare.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field, model_validator
+import numpy as np
+from pydantic import ConfigDict, Field, create_model, model_validator
 
 from hydrocli.config.base import InputPath, Location, Number, Section, Switch, raise_validation_errors
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES, Quantity
+from hydrocli.names import Quantity
+from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities, variants
 
 Problem = tuple[Location, str, str]
 
-LEVELS = {symbol: STATES[symbol] for symbol in ("hi", *INITIAL_LEVELS)}
+LEVELS = {symbol: one for symbol, one in state_quantities().items() if symbol not in ("discharge", "lateral_inflow")}
+CALIBRATED_LEVELS = {state.quantity.symbol for model in variants() for state in model.states if state.calibrated}
 
 
-class _Filled(Section):
-    """A section whose keys are all filled in from the table of names, though they have no default of their own."""
+class Level(Section):
+    """A number that is never calibrated."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
-
-
-class Level(_Filled):
-    """A number that is never calibrated."""
 
     value: Number | None = Field(None, description="value in all cells; default with `from`: the values of that run")
 
@@ -36,31 +36,46 @@ class Setting(Level):
     calibrated: Switch = Field(description="whether a calibration changes it")
 
 
-def _described(quantity: Quantity) -> Any:
-    bounds = f"{quantity.lower:g} to {quantity.upper:g}"
-    return Field(description=f"{quantity.long_name} [{quantity.unit}]; default {quantity.default:g}, bounds {bounds}")
+def _keys(quantities: dict[str, Quantity], plain: set[str]) -> dict[str, Any]:
+    """Keys of a section, one per quantity; `plain` are those that are never calibrated."""
+    keys: dict[str, Any] = {}
+    for symbol, one in quantities.items():
+        words = f"{one.long_name} [{one.unit}]; default {one.default:g}"
+        if symbol in plain:
+            keys[symbol] = (Level | None, Field(None, description=words, examples=[{"value": one.default}]))
+            continue
+        words += f", bounds {one.lower:g} to {one.upper:g}"
+        example = {"value": one.default, "bounds": [one.lower, one.upper], "calibrated": symbol not in LEVELS}
+        keys[symbol] = (Setting | None, Field(None, description=words, examples=[example]))
+    return keys
 
 
-def _filled(data: Any, quantities: dict[str, Quantity], *, calibrated: bool) -> Any:
-    """Data with the settings that were left out; a value only where no other run gives it."""
+def filled(data: Any, symbols: Sequence[str]) -> Any:
+    """Raw data of a section with the settings that were left out; a value only where no other run gives it.
+
+    Args:
+        data: of `parameters` or `initial`.
+        symbols: of the structure.
+    """
     if data is not None and not isinstance(data, dict):
         return data
-    filled = dict(data or {})
-    for symbol, quantity in quantities.items():
-        defaults: dict[str, Any] = {} if filled.get("from") is not None else {"value": quantity.default}
-        if symbol != "hi":
-            defaults |= {"bounds": (quantity.lower, quantity.upper), "calibrated": calibrated}
-        given = {} if filled.get(symbol) is None else filled[symbol]
+    complete, quantities = dict(data or {}), LEVELS | parameter_quantities()
+    for symbol in symbols:
+        quantity = quantities[symbol]
+        defaults: dict[str, Any] = {} if complete.get("from") is not None else {"value": quantity.default}
+        if symbol not in LEVELS or symbol in CALIBRATED_LEVELS:
+            defaults |= {"bounds": (quantity.lower, quantity.upper), "calibrated": symbol not in LEVELS}
+        given = {} if complete.get(symbol) is None else complete[symbol]
         if isinstance(given, dict):
             given = given | {key: default for key, default in defaults.items() if given.get(key) is None}
-        filled[symbol] = given
-    return filled
+        complete[symbol] = given
+    return complete
 
 
 def _possible(value: float, quantity: Quantity) -> bool:
-    """Levels stay within their table; capacities and the kinematic wave above 0; the exchange may have any sign."""
+    """States stay within their limits; parameters above 0, but for those whose bounds reach below it."""
     if quantity.symbol in LEVELS:
-        return (quantity.lower or 0) <= value <= (quantity.upper or 1)
+        return (quantity.lower or 0) <= value <= (quantity.upper or np.inf)
     return value > 0 or (quantity.lower or 0) < 0
 
 
@@ -92,9 +107,36 @@ def _range(quantity: Quantity) -> str:
     return f"from {quantity.lower:g} to {quantity.upper:g}" if quantity.symbol in LEVELS else "above 0"
 
 
-class Parameters(_Filled):
-    """Parameters of the cell model and the routing."""
+class _Settings(Section):
+    """Settings by symbol; those of other structures are None."""
 
+    def __getitem__(self, symbol: str) -> Setting:
+        setting: Setting = getattr(self, symbol)
+        return setting
+
+    def given(self) -> dict[str, Level]:
+        """Settings that are there, by symbol."""
+        return {name: value for name, value in self if isinstance(value, Level)}
+
+    @model_validator(mode="after")
+    def _check_values(self) -> _Settings:
+        quantities = LEVELS | parameter_quantities()
+        found = [problem for symbol, one in self.given().items() for problem in _problems(one, quantities[symbol])]
+        raise_validation_errors(found)
+        return self
+
+    def unknown_to(self, kind: str, symbols: Sequence[str]) -> list[Problem]:
+        """Settings that a structure does not have, as problems.
+
+        Args:
+            kind: its name.
+            symbols: what it has.
+        """
+        what = f"the structure {kind} has no such quantity"
+        return [((symbol,), what, f"it has {', '.join(symbols)}") for symbol in self.given() if symbol not in symbols]
+
+
+class _OfParameters(_Settings):
     source: InputPath | None = Field(
         None,
         alias="from",
@@ -102,52 +144,39 @@ class Parameters(_Filled):
         "not calibrated",
         examples=["runs/other"],
     )
-    cp: Setting = _described(PARAMETERS["cp"])
-    ct: Setting = _described(PARAMETERS["ct"])
-    kexc: Setting = _described(PARAMETERS["kexc"])
-    akw: Setting = _described(PARAMETERS["akw"])
-    bkw: Setting = _described(PARAMETERS["bkw"])
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_defaults(cls, data: Any) -> Any:
-        return _filled(data, PARAMETERS, calibrated=True)
-
-    @model_validator(mode="after")
-    def _check_values(self) -> Parameters:
-        raise_validation_errors(
-            [problem for symbol, table in PARAMETERS.items() for problem in _problems(self[symbol], table)]
-        )
-        return self
-
-    def __getitem__(self, symbol: str) -> Setting:
-        return getattr(self, symbol)
 
 
-class Initial(_Filled):
-    """Relative levels of the stores at the start of the period."""
-
+class _OfStates(_Settings):
     source: InputPath | None = Field(
         None,
         alias="from",
         description="parent run folder; its final states are the initial states, routed discharge included",
         examples=["runs/other"],
     )
-    hi: Level = Field(description=f"{LEVELS['hi'].long_name} [-]; default {LEVELS['hi'].default:g}")
-    hp: Setting = _described(LEVELS["hp"])
-    ht: Setting = _described(LEVELS["ht"])
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_defaults(cls, data: Any) -> Any:
-        return _filled(data, LEVELS, calibrated=False)
 
-    @model_validator(mode="after")
-    def _check_values(self) -> Initial:
-        raise_validation_errors(
-            [problem for symbol, table in LEVELS.items() for problem in _problems(self[symbol], table)]
-        )
-        return self
+if TYPE_CHECKING:
 
-    def __getitem__(self, symbol: str) -> Setting:
-        return getattr(self, symbol)
+    class Parameters(_OfParameters):
+        """See below."""
+
+    class Initial(_OfStates):
+        """See below."""
+else:
+    Parameters = create_model(
+        "Parameters",
+        __base__=_OfParameters,
+        __doc__="Parameters of the cells and of the routing; which ones depends on the structure.",
+        **_keys(parameter_quantities(), set()),
+    )
+    Initial = create_model(
+        "Initial",
+        __base__=_OfStates,
+        __doc__="States at the start of the period; which ones depends on the structure.",
+        **_keys(LEVELS, set(LEVELS) - CALIBRATED_LEVELS),
+    )
+
+
+def levels_of(structure: Structure) -> tuple[str, ...]:
+    """Symbols of the section `initial`: the interception store, and the states of a structure."""
+    return tuple(dict.fromkeys(("hi", *structure.states)))

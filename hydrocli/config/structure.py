@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import contextlib
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, create_model, model_validator
 
 from hydrocli.config.base import InputPath, Integer, Number, Section, raise_validation_errors, validation_error
+from hydrocli.structures import structure as declarations
 
 Width = Annotated[Integer, Field(ge=1, le=256)]
 FluxLimits = Literal["conservative", "as_published"]
@@ -21,7 +25,7 @@ def _check_layers(value: Any) -> Any:
 
 
 class FluxNetworkOptions(Section):
-    """Flux network phi1: corrections from hp, ht, pn and en; one set of weights for all cells and times."""
+    """Flux network: corrections from states, net rain and PET; one set of weights for all cells and times."""
 
     hidden: Annotated[tuple[Width, ...], BeforeValidator(_check_layers)] = Field(
         (16,), description="number of units of the hidden layers (one or two layers)", examples=[[16]]
@@ -37,60 +41,95 @@ class FluxNetworkOptions(Section):
     )
 
 
-class Gr(Section):
-    """Classical."""
+class StructureOptions(Section):
+    """Options of a structure; the keys of each kind are those that its declaration names."""
 
-    kind: Literal["gr"] = Field(description="gr: production and transfer store of GR, in algebraic form")
-
-
-class Grnn(Section):
-    """Hybrid of GR."""
-
-    kind: Literal["grnn"] = Field(description="grnn: gr with fluxes corrected by a network")
-    network: FluxNetworkOptions = Field(default_factory=FluxNetworkOptions, description="flux network")
-    flux_limits: FluxLimits = Field(
-        "conservative", description="conservative: a flux takes no more than the store has; as_published: it may"
+    kind: str
+    snow: Literal["none", "degree_day"] = Field(
+        "none", description="degree_day: a snow store in front of the structure; needs forcing.temperature"
     )
 
+    @property
+    def network(self) -> FluxNetworkOptions | None:
+        """Options of its network, if it has one."""
+        return getattr(self, "flux_network", None)
 
-class Ode(Section):
-    """GR as differential equations."""
-
-    kind: Literal["ode"] = Field(description="ode: GR as ordinary differential equations, implicit Euler")
-    scheme: Literal["implicit", "explicit"] = Field(
-        "implicit", description="time integration: implicit Euler, or explicit Euler with substeps (for comparison)"
-    )
-    substeps: Annotated[Integer, Field(ge=1, le=1000)] = Field(
-        1, description="substeps per time step of the explicit scheme"
-    )
-    flux_limits: FluxLimits = Field(
-        "conservative", description="conservative: a store may overfill and drains; as_published: clamped below 1"
-    )
-    tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
-
-
-class Node(Section):
-    """Neural differential equations."""
-
-    kind: Literal["node"] = Field(description="node: neural ODE, ode with fluxes corrected by a network")
-    network: FluxNetworkOptions = Field(default_factory=FluxNetworkOptions, description="flux network")
-    network_coupling: Literal["implicit", "lagged"] = Field(
-        "implicit", description="states that the network reads: implicit: at the end of the step; lagged: at its start"
-    )
-    flux_limits: FluxLimits = Field(
-        "conservative", description="conservative: a store may overfill and drains; as_published: clamped below 1"
-    )
-    tolerance: Tolerance = Field(1e-6, description=TOLERANCE)
+    @property
+    def declared(self) -> declarations.Structure:
+        """The structure with these options; the inputs of a network are not scaled."""
+        options = self.model_dump(exclude={"flux_network"})
+        if self.network:
+            options |= {"hidden": self.network.hidden, "activation": self.network.activation}
+        return declarations.Structure(**options)
 
     @model_validator(mode="after")
-    def _check_smooth_activation(self) -> Node:
-        if self.network_coupling == "implicit" and self.network.activation == "leaky_relu":
+    def _check_smooth_activation(self) -> StructureOptions:
+        if self.network and self.declared.model.corrects_new_levels and self.network.activation == "leaky_relu":
             what = "leaky_relu is not smooth, as Newton's method requires with network_coupling: implicit"
             raise_validation_errors([(("network", "activation"), what, "use silu, or network_coupling: lagged")])
         return self
 
 
-Structure = Annotated[Gr | Grnn | Ode | Node, Field(discriminator="kind")]
+FLUX_LIMITS = (
+    "conservative: no flux takes more than a store has, and a full store drains; as_published: as in the papers"
+)
+OPTIONS: dict[str, tuple[Any, Any]] = {
+    "flux_network": (
+        FluxNetworkOptions,
+        Field(default_factory=FluxNetworkOptions, alias="network", description="flux network"),
+    ),
+    "network_coupling": (
+        Literal["implicit", "lagged"],
+        Field("implicit", description="levels that the network sees: at the end of a step, or before it (lagged)"),
+    ),
+    "scheme": (
+        Literal["implicit", "explicit"],
+        Field(
+            "implicit", description="time integration: implicit Euler, or explicit Euler with substeps (for comparison)"
+        ),
+    ),
+    "substeps": (
+        Annotated[Integer, Field(ge=1, le=1000)],
+        Field(1, description="substeps of a step, for the explicit scheme"),
+    ),
+    "flux_limits": (FluxLimits, Field("conservative", description=FLUX_LIMITS)),
+    "tolerance": (Tolerance, Field(1e-6, description=TOLERANCE)),
+}
+"""Keys by the names of options in the declarations ("network" is here `flux_network`)."""
+
+
+def _section_of(kind: str) -> type[StructureOptions]:
+    """The section of a structure, from its declaration."""
+    model = declarations.Structure(kind).core
+    fields: dict[str, Any] = {"kind": (Literal[kind], Field(description=f"{kind}: {model.title}"))}
+    names = ["flux_network" if name == "network" else name for name in model.options]
+    fields |= {name: OPTIONS[name] for name in OPTIONS if name in names}
+    section: type[StructureOptions] = create_model(
+        kind.capitalize(), __base__=StructureOptions, __doc__=model.title, **fields
+    )
+    return section
+
+
+SECTIONS = {kind: _section_of(kind) for kind in declarations.kinds()}
+GR = SECTIONS["gr"].model_validate({"kind": "gr"})
+if TYPE_CHECKING:
+    Structure = StructureOptions
+else:
+    Structure = Annotated[reduce(or_, SECTIONS.values()), Field(discriminator="kind")]
+
+
+def declared_structure(data: Any) -> declarations.Structure | None:
+    """The structure that the raw data of a section asks for; None where it is not a valid one."""
+    if data is None:
+        return GR.declared
+    with contextlib.suppress(ValidationError, AttributeError, KeyError, TypeError):
+        return SECTIONS[data["kind"]].model_validate(data).declared
+    return None
+
+
+def kinds_with_network() -> tuple[str, ...]:
+    """Names of the structures that a network corrects."""
+    return tuple(kind for kind, section in SECTIONS.items() if "flux_network" in section.model_fields)
 
 
 class InitialWeights(Section):

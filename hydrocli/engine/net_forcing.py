@@ -1,4 +1,4 @@
-"""Neutralised forcing: what interception leaves of rain and evapotranspiration, computed once per basin.
+"""Net forcing: what interception leaves of rain and evapotranspiration, computed once per basin.
 
 The interception capacity comes from flux matching (Ficchi et al. 2019) and is not calibrated, so neither is its
 outcome: every evaluation of a calibration starts from the same pn - en. Steps without rain or evapotranspiration data
@@ -7,6 +7,8 @@ feed no water.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +16,13 @@ from hydrocli.engine.order import WavefrontOrder, order_forcing
 from hydrocli.jit import loop
 from hydrocli.names import INTERCEPTION_CAPACITY
 from hydrocli.water.interception import interception
+from hydrocli.water.snow import liquid_fraction
 
 DAY = 86400
 DAILY_CAPACITY = 1e-6
 """Where a step is a day, flux matching says nothing: no interception [mm]."""
 _BLOCK = 256
+_WRITTEN = 512
 
 
 def capacities() -> NDArray[np.float64]:
@@ -94,31 +98,72 @@ def _match_step(precipitation, evapotranspiration, candidates, level, intercepte
             demand[c] += evapotranspiration[c]
 
 
-def intercept(
+def net_forcing(
     order: WavefrontOrder,
     precipitation: NDArray[np.float32],
-    evapotranspiration: NDArray[np.float32],
+    pet: NDArray[np.float32],
     ci: NDArray[np.float64],
     hi: NDArray[np.float64],
     cells: NDArray[np.integer],
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
-    """Neutralised forcing in the order of the sweep [steps * slots], final levels hi [n], missing steps [n].
+    """Net rain less net evapotranspiration in the order of computation [steps * slots] [mm/step].
 
     Args:
-        skew: order of the sweep of n cells over the first steps of the forcing.
-        precipitation, evapotranspiration: [t, all cells], mm/step, NaN where missing.
+        order: of n cells over the first steps of the forcing.
+        precipitation, pet: [t, all cells], mm/step, NaN where missing.
         ci: [n], mm. hi: [n] at the start.
         cells: [n] which of all cells these are.
+
+    Returns:
+        The net forcing, the final levels hi [n], the number of steps without forcing [n].
     """
     hi, missing = hi.astype(np.float64), np.zeros(len(ci), np.int64)
     ordered = np.zeros(order.forcing_size, np.float32)
     for first in range(0, order.steps, _BLOCK):
         rows = slice(first, min(first + _BLOCK, order.steps))
-        rain, demand = precipitation[rows][:, cells], evapotranspiration[rows][:, cells]
+        rain, demand = precipitation[rows][:, cells], pet[rows][:, cells]
         net = np.empty(rain.shape, np.float32)
         _intercept(rain, demand, ci, hi, missing, net)
-        order_forcing(net, first, order.level, order.cell, order.n_headwater, order.low, order.offset, ordered)
+        order_forcing(net, first, order, ordered)
     return ordered, hi, missing
+
+
+def rainfall(precipitation: NDArray[np.float32], temperature: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The part of precipitation [t, n] that falls as rain at a temperature [t, n]; NaN where either is missing."""
+    rain = np.empty(precipitation.shape, np.float32)
+    for first in range(0, len(rain), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        rain[rows] = liquid_fraction.py_func(np.asarray(temperature[rows], np.float64)) * precipitation[rows]  # type: ignore[attr-defined]
+    return rain
+
+
+def meteorological_forcing(
+    order: WavefrontOrder, forcing: tuple[NDArray[np.float32], ...], cells: NDArray[np.integer]
+) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.int64]]:
+    """Precipitation, PET and temperature in the order of computation, for structures that begin above interception.
+
+    Args:
+        order: of n cells over the first steps of the forcing.
+        forcing: three arrays [t, all cells], mm/step, mm/step, degC; NaN where missing.
+        cells: [n] which of all cells these are.
+
+    Returns:
+        Arrays [steps * slots], where a step that misses any of them has neither water nor warmth; the number of such
+        steps [n].
+    """
+    missing = np.zeros(len(cells), np.int64)
+    ordered = tuple(np.zeros(order.forcing_size, np.float32) for _ in forcing)
+    for first in range(0, order.steps, _BLOCK):
+        rows = slice(first, min(first + _BLOCK, order.steps))
+        here = [np.array(values[rows][:, cells], np.float32) for values in forcing]
+        unknown = ~(
+            np.isfinite(here[0]) & (here[0] >= 0) & np.isfinite(here[1]) & (here[1] >= 0) & np.isfinite(here[2])
+        )
+        missing += unknown.sum(axis=0)
+        for values, out in zip(here, ordered, strict=True):
+            values[unknown] = 0.0
+            order_forcing(values, first, order, out)
+    return ordered, missing
 
 
 @loop
@@ -138,3 +183,69 @@ def intercept_row(precipitation, evapotranspiration, ci, hi, missing, net):
         net[c] = pn - en
         hi[c] += (p - e - net[c]) / ci[c]  # what rounding pn - en to single precision takes stays in the store
         missing[c] += not known
+
+
+def interception_by_year(
+    precipitation: NDArray[np.float32],
+    pet: NDArray[np.float32],
+    ci: NDArray[np.float64],
+    hi: NDArray[np.float64],
+    years: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Rain, what evaporates from interception, and the change of its store: [years, n], mm.
+
+    Args:
+        precipitation, pet: [t, n], mm/step, NaN where missing (no water).
+        ci, hi: [n] interception capacity [mm] and level at the start.
+        years: [t] number of the year of each step, ascending by one from 0.
+    """
+    count, cells, hi = int(years[-1]) + 1, len(ci), hi.astype(np.float64)
+    sums, stored = np.zeros((count, 2, cells)), np.empty((count + 1, cells))
+    stored[0] = ci * hi
+    for year in range(count):
+        first, last = np.searchsorted(years, [year, year + 1])
+        rain, demand = (np.array(forcing[first:last]) for forcing in (precipitation, pet))
+        _sum_interception(rain, demand, ci, hi, np.empty(cells, np.float32), np.zeros(cells, np.int64), sums[year])
+        stored[year + 1] = ci * hi
+    return {"rain": sums[:, 0], "evapotranspiration": sums[:, 1], "storage_change": np.diff(stored, axis=0)}
+
+
+@loop
+def _sum_interception(precipitation, pet, ci, hi, net, missing, sums):
+    for t in range(precipitation.shape[0]):
+        intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
+        for c in range(ci.size):
+            if precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0:
+                sums[0, c] += precipitation[t, c]
+                sums[1, c] += pet[t, c]
+            sums[1, c] -= max(-net[c], 0.0)
+
+
+def interception_steps(
+    precipitation: NDArray[np.float32], pet: NDArray[np.float32], ci: NDArray[np.float64], hi: NDArray[np.float64]
+) -> Iterator[tuple[int, dict[str, NDArray[np.float64]]]]:
+    """Evaporation from interception (`aet`) and what it stores (`storage`), [t, n] mm, block after block.
+
+    Args:
+        precipitation, pet, ci, hi: as in `interception_by_year`.
+
+    Yields:
+        The first step of a block, and its values.
+    """
+    hi, missing = hi.astype(np.float64), np.zeros(len(ci), np.int64)
+    for first in range(0, len(precipitation), _WRITTEN):
+        rain, demand = (np.array(forcing[first : first + _WRITTEN]) for forcing in (precipitation, pet))
+        evaporated, stored = np.zeros((2, *rain.shape))
+        _follow_interception(rain, demand, ci, hi, np.empty(len(ci), np.float32), missing, evaporated, stored)
+        yield first, {"aet": evaporated, "storage": stored}
+
+
+@loop
+def _follow_interception(precipitation, pet, ci, hi, net, missing, evaporated, stored):
+    for t in range(precipitation.shape[0]):
+        intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
+        for c in range(ci.size):
+            if precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0:
+                evaporated[t, c] = pet[t, c]
+            evaporated[t, c] -= max(-net[c], 0.0)
+            stored[t, c] = ci[c] * hi[c]

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.engine.control import Control
-from hydrocli.engine.simulator import Gradient, Observer, Rows, Seed, Simulator, State
+from hydrocli.engine.simulator import Gradient, Observer, Seed, Simulator, State
+from hydrocli.engine.tiles import StateBuffer
 from hydrocli.errors import NumericalError
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS
-
-ROWS = (*PARAMETERS, *INITIAL_LEVELS)
-"""Rows of the maps that a mapping gives: parameters, then initial levels."""
+from hydrocli.structures.structure import Structure
 
 Place = Callable[[int, int], str]
 """Names a cell and a step for the user."""
@@ -83,7 +81,7 @@ class Objective:
     ) -> None:
         self.helpers = helpers
         self.simulator, self.cells, self.control, self.cost, self.penalty = simulator, cells, control, cost, penalty
-        self.river = state.discharge[cells], state.lateral_inflow[cells]
+        self.state = State(state.levels[:, cells], state.discharge[cells], state.lateral_inflow[cells])
         self.place: Place = lambda cell, step: place(int(cells[cell]), step)
         self.scores: Floats = np.full(len(simulator.gauge_slots), np.nan)
 
@@ -135,7 +133,9 @@ class Objective:
         value, gradient, _ = simulator.gradient(parameters, start, seed_finite, weights)
         bars = self._spread(gradient, maps)
         if state is not None:
-            bars[len(PARAMETERS) :] = 0.0  # levels that come from elsewhere are not those of the maps
+            bars[len(simulator.structure.all_parameters) :] = (
+                0.0  # levels that come from elsewhere are not those of the maps
+            )
         if self.penalty:
             value += self.penalty.value(maps)
             bars += share * self.penalty.derivative(maps)
@@ -146,7 +146,7 @@ class Objective:
         if np.isfinite(bars).all():
             return
         row, cell = np.argwhere(~np.isfinite(bars[:, self.cells]))[0]
-        symbol, number = ROWS[row], self.cells[cell]
+        symbol, number = self.simulator.structure.maps[row], self.cells[cell]
         raise NumericalError(
             f"gradient of {symbol}",
             f"is {bars[row, number]:g} in {self.place(cell, 0)}, where {symbol} is {maps[row, number]:g}",
@@ -191,23 +191,39 @@ class Objective:
     def _spread(self, gradient: Gradient, maps: Floats) -> Floats:
         """The gradient of the cells of the sweep as one of all maps [7, n]."""
         bars = np.zeros_like(maps)
-        bars[:, self.cells] = np.concatenate([gradient.parameters, gradient.levels])
+        structure = self.simulator.structure
+        levels = [gradient.levels[structure.states.index(symbol)] for symbol in structure.calibrated_states]
+        bars[:, self.cells] = np.concatenate([gradient.parameters, *(level[np.newaxis] for level in levels)])
         return bars
 
     def _here(self, maps: Floats) -> tuple[Floats, State]:
         """Parameters and state of the cells of the sweep."""
-        here = maps[:, self.cells]
-        return here[: len(PARAMETERS)], State(here[len(PARAMETERS) :], *self.river)
+        return split_maps(self.simulator.structure, maps[:, self.cells], self.state)
+
+
+def split_maps(structure: Structure, maps: Floats, state: State) -> tuple[Floats, State]:
+    """Parameters [p, n], and the state at the start with the levels that the maps hold.
+
+    Args:
+        structure: whose `maps` are the rows.
+        maps: [rows, n].
+        state: [n] at the start, whose levels that may be calibrated are replaced.
+    """
+    levels, count = state.levels.copy(), len(structure.all_parameters)
+    for row, symbol in enumerate(structure.calibrated_states):
+        levels[structure.states.index(symbol)] = maps[count + row]
+    return maps[:count], State(levels, state.discharge, state.lateral_inflow)
 
 
 def broken_run(simulator: Simulator, parameters: Floats, state: State, weights: Floats, place: Place) -> NumericalError:
     """Run again, looking for the first value that is not finite: the error that names its cell, step and parameters."""
     found: list[tuple[str, int, int]] = []
 
-    def observe(rows: Rows, start: int, count: int) -> None:
+    def observe(rows: StateBuffer, start: int, count: int) -> None:
         step = np.arange(start, start + count)[:, np.newaxis] - simulator.order.level
         active = (step >= 0) & (step < simulator.order.steps)
-        for name, values in (("hp", rows.levels[0]), ("ht", rows.levels[1]), ("discharge", rows.flow)):
+        named = dict(zip(simulator.structure.states, rows.levels, strict=True)) | {"discharge": rows.flow}
+        for name, values in named.items():
             broken = np.argwhere(active & ~np.isfinite(values[1 : count + 1]))
             if len(broken) and not found:
                 row, slot = broken[0]
@@ -219,7 +235,9 @@ def broken_run(simulator: Simulator, parameters: Floats, state: State, weights: 
     if not found:
         return NumericalError("simulation", "a discharge is not finite", "Check the observations and the parameters.")
     name, step, cell = found[0]
-    values = ", ".join(f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(PARAMETERS))
+    values = ", ".join(
+        f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(simulator.structure.all_parameters)
+    )
     return NumericalError(
         place(cell, step),
         f"{name} is not a finite number ({values})",

@@ -12,7 +12,6 @@ apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -45,9 +44,8 @@ class Upstream(NamedTuple):
     further: NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
-class WavefrontOrder:
-    """Slots, windows and chunks of one basin over `steps` steps.
+class WavefrontOrder(NamedTuple):
+    """Slots, windows and chunks of one basin over `steps` steps; compiled loops take it as it is.
 
     slot: int64[n], slot of each cell. cell: int64[slots], cell of each slot, -1 where idle. level: int64[slots].
     heads: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
@@ -185,13 +183,13 @@ def _borders(level: NDArray[np.int64], n_headwater: int) -> NDArray[np.int64]:
 
 
 @loop
-def order_forcing(net, first_step, level, cell, n_headwater, low, offset, out):
-    """Put net[some steps, n], whose first row is step `first_step`, where the sweep reads it in out[steps * slots]."""
-    for t in range(net.shape[0]):
-        for s in range(level.size):
-            if cell[s] >= 0:
-                block, wave = int(s >= n_headwater), first_step + t + level[s]
-                out[offset[block, wave] + s - low[block, wave]] = net[t, cell[s]]
+def order_forcing(values, first_step, order, out):
+    """Put values[some steps, n], from step `first_step` on, where the loops read them in out[steps * slots]."""
+    for t in range(values.shape[0]):
+        for s in range(order.level.size):
+            if order.cell[s] >= 0:
+                block, wave = int(s >= order.n_headwater), first_step + t + order.level[s]
+                out[order.offset[block, wave] + s - order.low[block, wave]] = values[t, order.cell[s]]
 
 
 @loop
@@ -199,25 +197,3 @@ def window(low, high, block, wave, first, last):
     """Active slots a..b of a chunk's slots first..last in one block at a wave; a == b where none is."""
     a = min(max(low[block, wave], first), last)
     return a, max(min(high[block, wave], last), a)
-
-
-@loop
-def carry(buffer, rows, k, before, now, first, last):
-    """Keep the states of slots first..last complete that are not active (now) at row k: not yet started, or ended.
-
-    Only rows[0] and rows[1] are read as a whole. Between them a state is copied when its slot becomes active, from row
-    rows[0], and when it ceases to be, to row rows[1]. before: the active slots at row k - 1.
-    """
-    (a, b), (left, entered) = now, before
-    if k == rows[0]:
-        left, entered = first, b
-    _copy(buffer, k, rows[1], left, a)
-    _copy(buffer, rows[0], k, entered, b)
-    if k == rows[1] - 1:
-        _copy(buffer, rows[0], rows[1], b, last)
-
-
-@loop
-def _copy(buffer, source, target, a, b):
-    for s in range(a, b):
-        buffer[target, s] = buffer[source, s]

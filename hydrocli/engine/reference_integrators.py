@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from hydrocli.arrays import Floats
-from hydrocli.engine.fluxes import equations_of
 from hydrocli.engine.order import order_forcing, wavefront_order
-from hydrocli.engine.simulator import Rows, Simulator, State
+from hydrocli.engine.simulator import Simulator, State
+from hydrocli.engine.tiles import StateBuffer
 from hydrocli.jit import loop
-from hydrocli.structures.network import network
-from hydrocli.structures.structure import HIGHEST_LEVEL, Structure
+from hydrocli.structures.implicit_euler import HIGHEST_LEVEL
+from hydrocli.structures.network import network, network_of
+from hydrocli.structures.structure import Structure
 from hydrocli.water.state_space import state_space_rates, state_space_runoff
 from hydrocli.water.transfer import LOWEST_LEVEL
 
@@ -30,6 +31,8 @@ EULER = np.zeros((1, 1)), np.ones(1)
 RK4 = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1.0, 0]]), np.array([1, 2, 2, 1]) / 6
 """Tableaus of explicit Runge-Kutta schemes: what each stage takes of those before it, and their weights."""
 REPEATED = 5
+DIFFERENTIAL = Structure("ode")
+"""The equations that are compared, for runs of other structures with the same parameters."""
 TIGHT = {"method": "LSODA", "rtol": 1e-10, "atol": 1e-12}
 """Of the reference, for which SciPy's solver changes between stiff and other methods by itself."""
 
@@ -121,17 +124,15 @@ def reference(cell: Cell, told: Callable[[int], None] = lambda step: None) -> Pa
 def _by_engine(cell: Cell, structure: Structure, precision: str) -> tuple[Path, Simulator]:
     order = wavefront_order(np.array([-1]), np.array([0]), cell.net.size)
     forcing = np.zeros(order.forcing_size, np.float32)
-    order_forcing(
-        cell.net[:, np.newaxis], 0, order.level, order.cell, order.n_headwater, order.low, order.offset, forcing
-    )
+    order_forcing(cell.net[:, np.newaxis], 0, order, forcing)
     area = np.array([1e3 * cell.step])  # then a discharge in m3/s is one in mm per step
     simulator = Simulator(
-        order, forcing, area, np.sqrt(area), np.array([0]), cell.step, precision=precision, structure=structure
+        order, (forcing,), area, np.sqrt(area), np.array([0]), cell.step, precision=precision, structure=structure
     )
     parameters, weights = cell.parameters[:, np.newaxis], cell.weights[: structure.weights]
     state, levels = State(cell.levels[:, np.newaxis], np.zeros(1), np.zeros(1)), np.empty((cell.net.size, 2))
 
-    def observe(rows: Rows, start: int, count: int) -> None:
+    def observe(rows: StateBuffer, start: int, count: int) -> None:
         levels[start : start + count] = rows.levels[:, 1 : count + 1, order.slot[0]].T
 
     (discharge, _), seconds = _timed(lambda: simulator.simulate(parameters, state, weights, observe))
@@ -149,21 +150,22 @@ def _timed(run: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _network_of(cell: Cell) -> tuple[Any, ...]:
-    """Whether there is a network, whether it is held over a step, weights, widths, activation, workspace."""
-    (_, weights, widths, kind, work), _ = equations_of(cell.structure, cell.weights)
+    """Whether there is a network, whether it is held over a step, and the network."""
     structure = cell.structure
-    return structure.has_network, not structure.sees_new_levels, weights, widths, kind, work
+    weights = structure.scaled(cell.weights) if structure.has_network else cell.weights
+    net = network_of(structure.widths, structure.activation, weights, np.float64)
+    return structure.has_network, not structure.model.corrects_new_levels, net
 
 
 @loop
 def _corrections(net, network_of, levels, begins):
     """Fill the corrections: at every moment, or where they are held, when a step begins; zero without a network."""
-    has_network, is_held, weights, widths, kind, work = network_of
-    values = work[0]
+    has_network, is_held, network_ = network_of
+    x = network_.values[0]
     if has_network and (begins or not is_held):
-        values[0, 0, 0], values[0, 1, 0] = levels[0], levels[1]
-        values[0, 2, 0], values[0, 3, 0] = max(net, 0.0), max(-net, 0.0)
-        network(weights, widths, kind, values, work[1], 1)
+        x[0, 0], x[1, 0] = levels[0], levels[1]
+        x[2, 0], x[3, 0] = max(net, 0.0), max(-net, 0.0)
+        network(network_, 1)
 
 
 @loop
@@ -171,7 +173,7 @@ def _slope(net, parameters, network_of, levels, out):
     """dhp/dt, dht/dt and qt in `out`."""
     cp, ct, kexc = parameters[0], parameters[1], parameters[2]
     _corrections(net, network_of, levels, False)
-    f = network_of[5][0, -1]
+    f = network_of[2].values[-1]
     hp, ht = levels[0], max(levels[1], 0.0)
     a, b = max(net, 0.0) * (1.0 + f[0, 0]), max(-net, 0.0) * (1.0 + f[1, 0])
     k, o = kexc * (1.0 + f[2, 0]), 1.0 + f[3, 0]

@@ -1,7 +1,7 @@
-"""What phi1 makes of a flux: the flux over a level and a forcing, with and without corrections (P2, response surfaces).
+"""Response surfaces: a flux over a level and a forcing, with and without the corrections of the network (P2 Fig. 10).
 
-Of a cell with given parameters, in one step; the other level is at its mean, the other forcing is zero. In structures
-whose network sees the new levels, the level is the new one.
+Of a cell with given parameters, in one step; the other levels are at their means, the other forcing is zero. In
+structures whose network sees the new levels, the level is the new one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,10 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.engine.fluxes import FLUXES, cell_rows, equations_of, fluxes_of
-from hydrocli.engine.simulator import Simulator
-from hydrocli.structures.network import STRIP
+from hydrocli.engine.observers import Observers, OutputRecorder, OutputRequest
+from hydrocli.engine.order import order_forcing, wavefront_order
+from hydrocli.engine.simulator import Simulator, empty_buffer
 
-SURFACES = {
-    "infiltration": ("ps", "hp", 1.0),
-    "evaporation": ("es", "hp", -1.0),
-    "exchange": ("exchange", "ht", 1.0),
-    "outflow": ("qr", "ht", 1.0),
-}
-"""Flux, the level that varies, and the sign of pn - en that varies with it."""
 POINTS = 25
 
 
@@ -29,25 +22,27 @@ def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: 
     """Columns flux, level, level_value, forcing, forcing_value, classical, corrected of all surfaces.
 
     Args:
-        sweep: gives the structure, the step and the largest forcings.
-        parameters: [5] cp, ct, kexc, akw, bkw.
-        weights: of phi1.
-        levels: hp and ht where they do not vary.
+        simulator: gives the structure, the step and the largest forcings.
+        parameters: [p] of the structure, then of the routing.
+        weights: of the network.
+        levels: of every state, where it does not vary.
     """
-    largest = {1.0: float(simulator.net.max(initial=0.0)), -1.0: float(-simulator.net.min(initial=0.0))}
+    structure, net = simulator.structure, simulator.forcing[0]
+    largest = {1.0: float(net.max(initial=0.0)), -1.0: float(-net.min(initial=0.0))}
     columns: dict[str, list[Any]] = {
         name: [] for name in ("flux", "level", "level_value", "forcing", "forcing_value", "classical", "corrected")
     }
-    for name, (flux, level, sign) in SURFACES.items():
+    for name, (flux, level, sign) in structure.model.surfaces.items():
         # Rain is seldom near its largest: points crowd at the small values.
         forcing = largest[sign] * np.linspace(0.0, 1.0, POINTS) ** 2
         values, amounts = (grid.ravel() for grid in np.meshgrid(np.linspace(0.0, 1.0, POINTS), forcing, indexing="ij"))
-        here = {symbol: np.full(values.size, mean) for symbol, mean in levels.items()} | {level: values.clip(1e-6)}
+        here = {symbol: np.full(values.size, levels[symbol]) for symbol in structure.states}
+        here |= {level: values.clip(1e-6)}
         both = [
-            _flux(simulator, parameters, of, sign * amounts, here["hp"], here["ht"], FLUXES.index(flux))
-            for of in (np.zeros_like(weights), weights)
+            _flux(simulator, parameters, used, sign * amounts, np.stack(list(here.values())), flux)
+            for used in (np.zeros_like(weights), weights)
         ]
-        told: dict[str, Any] = {
+        found: dict[str, Any] = {
             "flux": [name] * values.size,
             "level": [level] * values.size,
             "level_value": here[level],
@@ -56,23 +51,22 @@ def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: 
             "classical": both[0],
             "corrected": both[1],
         }
-        for column, items in told.items():
+        for column, items in found.items():
             columns[column].extend(items)
     return columns
 
 
-def _flux(
-    simulator: Simulator, parameters: Floats, weights: Floats, net: Floats, hp: Floats, ht: Floats, flux: int
-) -> Floats:
-    """A flux [n] of cells with the same parameters."""
-    equations, (_, inverse_beta) = equations_of(simulator.structure, weights), simulator.constants
-    found, out = np.empty(net.size), np.empty((len(FLUXES), STRIP))
-    forcing = net.astype(np.float32)
-    for first in range(0, net.size, STRIP):
-        here = slice(first, first + STRIP)
-        count = net[here].size
-        cells = cell_rows(np.repeat(parameters[:, np.newaxis], count, axis=1))
-        levels = hp[here], ht[here]
-        fluxes_of(forcing[here], *levels, *levels, tuple(cells), inverse_beta, equations, out)
-        found[here] = out[flux, :count]
-    return found
+def _flux(simulator: Simulator, parameters: Floats, weights: Floats, net: Floats, levels: Floats, flux: str) -> Floats:
+    """A flux [n] of n cells with the same parameters: one step that begins and ends at the levels [states, n]."""
+    cells, structure = net.size, simulator.structure
+    order = wavefront_order(np.full(cells, -1), np.zeros(cells, np.int64), 1)
+    forcing = np.zeros(order.forcing_size, np.float32)
+    order_forcing(net[np.newaxis].astype(np.float32), 0, order, forcing)
+    side = np.ones(cells)
+    alone = Simulator(order, (forcing,), side, side, np.zeros(0, np.intp), simulator.step, structure=structure)
+    recorder = OutputRecorder(alone, OutputRequest((flux,), np.ones((1, cells), np.bool_), side, np.arange(cells)))
+    buffer = empty_buffer(1, order, structure, np.float64)
+    buffer.levels[:] = order.spread(levels, 0.5)[:, np.newaxis]
+    everywhere = np.repeat(parameters[:, np.newaxis], cells, axis=1)
+    Observers(alone, everywhere, weights, recorder)(buffer, 0, 1)
+    return recorder.at_cells[flux][:, 0]

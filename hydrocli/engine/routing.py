@@ -7,7 +7,13 @@ slots alone.
 
 from __future__ import annotations
 
-from hydrocli.engine.order import carry, window
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydrocli.engine.order import window
+from hydrocli.engine.tiles import carry
 from hydrocli.jit import loop
 from hydrocli.water.kinematic_wave import kinematic_wave, kinematic_wave_adjoint
 
@@ -27,34 +33,55 @@ def _route_row(akw, bkw, d1, inflow, flow_before, lateral_before, lateral, flow)
         flow[c] = kinematic_wave(akw[c], bkw[c], inflow[c], flow_before[c], lateral_before[c], lateral[c], d1[c])
 
 
-@loop
-def route(wave, rows, first, last, low, high, n_headwater, akw, bkw, d1, upstream, lateral, flow, inflow):
-    """Route waves `wave` + rows[0]..rows[1] through the routed slots first..last.
+class River(NamedTuple):
+    """Parameters of the routed slots, numbered from the first of them: akw, bkw and d1 = dt/dx, [routed] each."""
 
-    akw, bkw, d1, inflow (scratch) and lateral[rows, :] count from the first routed slot, flow[rows, :] from slot 0.
+    akw: NDArray[np.floating]
+    bkw: NDArray[np.floating]
+    d1: NDArray[np.floating]
+
+
+class RiverBars(NamedTuple):
+    """Sums, carries and rows of the reverse of the routing.
+
+    seed: [gauge, step] derivative of the cost by the discharge at the slots seed_slot. akw, bkw: [routed], summed.
+    flow, lateral: [routed], of the step before. received: [routed] scratch. inflow: [ring, routed + 1], by wave, of the
+    inflow into each routed slot; the last column belongs to outlets, which nothing lies downstream of.
     """
-    for k in range(rows[0], rows[1]):
-        a, b = window(low, high, 1, wave + k, first, last)
-        carry(flow, rows, k, window(low, high, 1, max(wave + k - 1, 0), first, last), (a, b), first, last)
-        i, j = a - n_headwater, b - n_headwater
-        gather_upstream(flow[k], upstream, inflow, i, j)
-        _route_row(
-            akw[i:j],
-            bkw[i:j],
-            d1[i:j],
-            inflow[i:j],
-            flow[k, a:b],
-            lateral[k, i:j],
-            lateral[k + 1, i:j],
-            flow[k + 1, a:b],
-        )
+
+    seed: NDArray[np.floating]
+    seed_slot: NDArray[np.int64]
+    akw: NDArray[np.floating]
+    bkw: NDArray[np.floating]
+    flow: NDArray[np.floating]
+    lateral: NDArray[np.floating]
+    received: NDArray[np.floating]
+    inflow: NDArray[np.floating]
 
 
 @loop
-def _route_row_adjoint(
-    akw, bkw, d1, inflow, flow_before, lateral_before, lateral,
-    downstream_bar, flow_bar, lateral_carry, akw_bar, bkw_bar, inflow_bar, lateral_bar,
-):  # fmt: skip
+def route(order, tile, river, buffer, inflow):
+    """Route the waves of a tile through its routed slots; inflow [routed] is scratch."""
+    first, last = tile.first[1], tile.last[1]
+    lateral, flow = buffer.lateral, buffer.flow
+    for k in range(tile.begin, tile.end):
+        wave = tile.wave + k
+        a, b = window(order.low, order.high, 1, wave, first, last)
+        carry(flow, tile, k, window(order.low, order.high, 1, max(wave - 1, 0), first, last), (a, b), first, last)
+        i, j = a - order.n_headwater, b - order.n_headwater
+        gather_upstream(flow[k], order.upstream, inflow, i, j)
+        _route_row(
+            river.akw[i:j], river.bkw[i:j], river.d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j],
+            lateral[k + 1, i:j], flow[k + 1, a:b],
+        )  # fmt: skip
+
+
+@loop
+def _route_row_adjoint(river, inflow, flow_before, lateral_before, lateral, bars, inflow_bar, lateral_bar):
+    """Transpose of `_route_row` over the rows of a window; `river` and `bars` are cut to it."""
+    akw, bkw, d1 = river.akw, river.bkw, river.d1
+    flow_bar, lateral_carry, downstream_bar = bars.flow, bars.lateral, bars.received
+    akw_bar, bkw_bar = bars.akw, bars.bkw
     for c in range(akw.size):
         akw_more, bkw_more, U_bar, Qb_bar, qlb_bar, ql_bar, _ = kinematic_wave_adjoint(
             akw[c], bkw[c], inflow[c], flow_before[c], lateral_before[c], lateral[c], d1[c],
@@ -69,43 +96,38 @@ def _route_row_adjoint(
 
 
 @loop
-def _gather_downstream(inflow_bar, downstream_index, seed, seed_slot, wave, level, out, a, b):
-    """out[slot - a]: what the discharge of slots a..b is owed by the cell downstream (owed_by) and by a gauge in it."""
+def _gather_downstream(order, wave, inflow_bar, bars, out, a, b):
+    """out[slot - a]: the bar of the discharge of slots a..b, by the cell downstream and by a gauge in the slot."""
+    downstream = order.downstream_index[a:b]
     for c in range(out.size):
-        out[c] = inflow_bar[downstream_index[c]]
-    for g in range(seed_slot.size):
-        s = seed_slot[g]
+        out[c] = inflow_bar[downstream[c]]
+    for g in range(bars.seed_slot.size):
+        s = bars.seed_slot[g]
         if a <= s < b:
-            out[s - a] += seed[g, wave - level[s]]
+            out[s - a] += bars.seed[g, wave - order.level[s]]
 
 
 @loop
-def route_adjoint(
-    wave, rows, first, last, low, high, n_headwater, akw, bkw, d1, upstream, lateral, flow, inflow,
-    received, downstream_index, level, seed, seed_slot, flow_bar, lateral_carry, akw_bar, bkw_bar, inflow_bar, lateral_bar,
-):  # fmt: skip
-    """Transpose of `route` and of the headwaters' pass-through, for slots first[block]..last[block] of both blocks.
-
-    seed[gauge, step] is the derivative of the cost by the discharge at seed_slot. flow_bar, lateral_carry (of routed
-    slots) carry what the step before is owed; akw_bar, bkw_bar are summed. inflow_bar[ring, routed + 1] holds, by
-    wave, what the cells upstream are owed (last column: nothing lies downstream). lateral_bar[rows, slots] is the
-    result.
-    """
-    ring = inflow_bar.shape[0]
-    for k in range(rows[1] - 1, rows[0] - 1, -1):
-        w = wave + k
-        inflow_bar_next, inflow_bar_now, result = (
-            inflow_bar[(w + 1) % ring],
-            inflow_bar[w % ring],
-            lateral_bar[k - rows[0]],
-        )
-        a, b = window(low, high, 0, w, first[0], last[0])
-        _gather_downstream(inflow_bar_next, downstream_index[a:b], seed, seed_slot, w, level, result[a:b], a, b)
-        a, b = window(low, high, 1, w, first[1], last[1])
-        i, j = a - n_headwater, b - n_headwater
-        _gather_downstream(inflow_bar_next, downstream_index[a:b], seed, seed_slot, w, level, received[i:j], a, b)
-        gather_upstream(flow[k], upstream, inflow, i, j)
+def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
+    """Transpose of `route` and of the headwaters' pass-through; lateral_bar[rows, slots] is the result."""
+    ring = bars.inflow.shape[0]
+    lateral, flow = buffer.lateral, buffer.flow
+    for k in range(tile.end - 1, tile.begin - 1, -1):
+        w = tile.wave + k
+        inflow_bar_next, inflow_bar_now = bars.inflow[(w + 1) % ring], bars.inflow[w % ring]
+        result = lateral_bar[k - tile.begin]
+        a, b = window(order.low, order.high, 0, w, tile.first[0], tile.last[0])
+        _gather_downstream(order, w, inflow_bar_next, bars, result[a:b], a, b)
+        a, b = window(order.low, order.high, 1, w, tile.first[1], tile.last[1])
+        i, j = a - order.n_headwater, b - order.n_headwater
+        _gather_downstream(order, w, inflow_bar_next, bars, bars.received[i:j], a, b)
+        gather_upstream(flow[k], order.upstream, inflow, i, j)
+        here = River(river.akw[i:j], river.bkw[i:j], river.d1[i:j])
+        bars_here = RiverBars(
+            bars.seed, bars.seed_slot, bars.akw[i:j], bars.bkw[i:j], bars.flow[i:j], bars.lateral[i:j],
+            bars.received[i:j], bars.inflow,
+        )  # fmt: skip
         _route_row_adjoint(
-            akw[i:j], bkw[i:j], d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j],
-            received[i:j], flow_bar[i:j], lateral_carry[i:j], akw_bar[i:j], bkw_bar[i:j], inflow_bar_now[i:j], result[a:b],
+            here, inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j], bars_here, inflow_bar_now[i:j],
+            result[a:b],
         )  # fmt: skip

@@ -16,17 +16,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.engine import routing
 from hydrocli.engine.order import WavefrontOrder
+from hydrocli.engine.tiles import Bars, Cells, StateBuffer, Tile, loops_of
+from hydrocli.names import ROUTING_PARAMETERS
 from hydrocli.structures.structure import GR, Structure
 
 Array = NDArray[np.floating]
 Seed = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
-Observer = Callable[["Rows", int, int], None]
+Observer = Callable[[StateBuffer, int, int], None]
+"""Is shown a buffer whose rows 1 to count are the waves from start: observer(buffer, start, count)."""
 
 NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
@@ -34,39 +38,31 @@ BLOCK_VALUES = 40_000
 """About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Consecutive rows: levels[2, rows + 1, slots] (hp, ht), lateral[rows + 1, routed], flow[rows + 1, slots]."""
-
-    levels: Array
-    lateral: Array
-    flow: Array
-
-    @classmethod
-    def empty(cls, rows: int, order: WavefrontOrder, real: type) -> Rows:
-        """Buffers for so many rows after row 0."""
-        routed = order.slots - order.n_headwater
-        return cls(
-            np.zeros((2, rows + 1, order.slots), real),
-            np.zeros((rows + 1, routed), real),
-            np.zeros((rows + 1, order.slots), real),
-        )
-
-    def copy_row(self, row: int, source: Rows, source_row: int) -> None:
-        """Take one row from another buffer."""
-        self.levels[:, row] = source.levels[:, source_row]
-        self.lateral[row] = source.lateral[source_row]
-        self.flow[row] = source.flow[source_row]
+def empty_buffer(rows: int, order: WavefrontOrder, structure: Structure, real: type) -> StateBuffer:
+    """A buffer of so many rows after row 0."""
+    routed = order.slots - order.n_headwater
+    return StateBuffer(
+        np.zeros((len(structure.states), rows + 1, order.slots), real),
+        np.zeros((rows + 1, routed), real),
+        np.zeros((rows + 1, order.slots), real),
+    )
 
 
-def bytes_per_row(order: WavefrontOrder, real: type) -> int:
+def copy_row(target: StateBuffer, row: int, source: StateBuffer, source_row: int) -> None:
+    """Take one row from another buffer."""
+    target.levels[:, row] = source.levels[:, source_row]
+    target.lateral[row] = source.lateral[source_row]
+    target.flow[row] = source.flow[source_row]
+
+
+def bytes_per_row(order: WavefrontOrder, structure: Structure, real: type) -> int:
     """Memory of one row of states."""
-    return (3 * order.slots + order.slots - order.n_headwater) * np.dtype(real).itemsize
+    return ((len(structure.states) + 1) * order.slots + order.slots - order.n_headwater) * np.dtype(real).itemsize
 
 
 @dataclass(frozen=True)
 class State:
-    """What a later run needs to start exactly: levels[2, n] (hp, ht), discharge[n] and lateral_inflow[n] [m3/s]."""
+    """What a later run needs to start exactly: levels[states, n], discharge[n] and lateral_inflow[n] [m3/s]."""
 
     levels: NDArray[np.float64]
     discharge: NDArray[np.float64]
@@ -75,7 +71,7 @@ class State:
 
 @dataclass(frozen=True)
 class Gradient:
-    """Derivatives of a cost by parameters[5, n] (cp, ct, kexc, akw, bkw), initial levels[2, n] and weights of phi1."""
+    """Derivatives of a cost by parameters[p, n] (of the structure, akw, bkw), initial levels[states, n], weights."""
 
     parameters: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -87,7 +83,7 @@ class Simulator:
 
     Args:
         skew: order of computation.
-        net: float32[steps * slots] neutralised forcing pn - en in that order [mm/step].
+        forcing: float32[steps * slots] each, in that order, as the structure asks for them.
         cell_area, cell_width: [n] of each cell [m2], [m].
         gauges: [g] cells whose discharge is wanted.
         step: time step [s].
@@ -95,6 +91,7 @@ class Simulator:
         threads: at most so many chunks run at once.
         memory: budget for rows of states in a gradient [bytes].
         structure: equations of a cell.
+        attributes: [a, n] of the cells, as the structure asks for them.
 
     Attributes:
         newton: int64[4, slots] of the last run: iterations, most in a step, steps solved again, steps without solution.
@@ -103,7 +100,7 @@ class Simulator:
     def __init__(
         self,
         order: WavefrontOrder,
-        net: NDArray[np.float32],
+        forcing: tuple[NDArray[np.float32], ...],
         cell_area: NDArray[np.float64],
         cell_width: NDArray[np.float64],
         gauges: NDArray[np.integer],
@@ -112,12 +109,15 @@ class Simulator:
         threads: int = 1,
         memory: float = 1e9,
         structure: Structure = GR,
+        attributes: NDArray[np.float64] | None = None,
     ) -> None:
-        self.order, self.net, self.structure = order, net, structure
+        self.order, self.forcing, self.structure, self.step = order, forcing, structure, step
+        assert len(forcing) == len(structure.model.forcings)
+        self.attributes = np.zeros((0, len(cell_area))) if attributes is None else attributes
+        assert len(self.attributes) == len(structure.model.attributes)
         self.real = {"double": np.float64, "single": np.float32}[precision]
         to_discharge = order.spread(1e-3 * cell_area / step, 0.0).astype(self.real)
-        inverse_beta = 4.0 / 9.0 * (step / 86400.0) ** 0.25
-        self.constants = (to_discharge, self.real(inverse_beta))
+        self.to_discharge = to_discharge
         self.courant = order.spread(step / cell_width, 1.0)[order.n_headwater :].astype(self.real)
         self.gauge_slots = order.slot[gauges]
         self.block = max(16, min(512, BLOCK_VALUES * order.chunks // order.slots))
@@ -126,20 +126,37 @@ class Simulator:
         self.set_memory(memory)
         self.newton = np.zeros((4, order.slots), np.int64)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
-        self._moving = Rows.empty(self.block * (1 if order.chunks == 1 else 8), order, self.real)
+        self._moving = empty_buffer(self.block * (1 if order.chunks == 1 else 8), order, structure, self.real)
 
     def set_memory(self, memory: float) -> None:
         """Choose anew how many rows a gradient keeps, for a budget in bytes; what is kept now is freed."""
         self.segment = self._segment(memory)
-        self._tape: Rows | None = None
+        self._tape: StateBuffer | None = None
 
     def clone(self) -> Simulator:
         """The same sweep on one thread with buffers of its own, for another thread to run at the same time."""
         other = copy(self)
         other.threads, other._pool, other._tape = 1, None, None
         other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
-        other._moving = Rows.empty(len(self._moving.flow) - 1, self.order, self.real)
+        other._moving = empty_buffer(len(self._moving.flow) - 1, self.order, self.structure, self.real)
         return other
+
+    def cells(self, parameters: NDArray[np.float64]) -> Cells:
+        """What the kernels get of parameters [p, n]; idle slots have the defaults."""
+        model, here = self.structure.model, slice(None, len(self.structure.parameters))
+        by_symbol = {
+            one.symbol: self.order.spread(values, one.default or 0.0)
+            for one, values in zip(model.parameters, parameters[here], strict=True)
+        }
+        fixed = [self.order.spread(values, 1.0) for values in self.attributes]
+        rows = np.stack([*fixed, *model.prepare(by_symbol, self.step).values()]).astype(self.real)
+        constants = tuple(self.real(number) for number in model.constants(self.structure, self.step))
+        return Cells(rows, constants, self.to_discharge)
+
+    def workspace(self, weights: NDArray[np.float64]) -> Any:
+        """Rows to work in for one thread, with the weights of the network."""
+        scaled = self.structure.scaled(weights).astype(self.real) if self.structure.has_network else weights
+        return self.structure.model.workspace(self.structure, scaled, self.real)
 
     def simulate(
         self,
@@ -179,19 +196,19 @@ class Simulator:
         """
         forward, waves = _Forward(self, parameters, weights), self.order.waves
         starts = range(0, waves, self.segment)
-        checkpoints = Rows.empty(len(starts) - 1, self.order, self.real)
+        checkpoints = empty_buffer(len(starts) - 1, self.order, self.structure, self.real)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
         self._set_row(checkpoints, state)
         for number, start in enumerate(starts[:-1]):
-            self._moving.copy_row(0, checkpoints, number)
+            copy_row(self._moving, 0, checkpoints, number)
             self._advance(forward, start, self.segment, discharge)
-            checkpoints.copy_row(number + 1, self._moving, 0)
+            copy_row(checkpoints, number + 1, self._moving, 0)
         if self._tape is None:
-            self._tape = Rows.empty(min(self.segment, waves), self.order, self.real)
+            self._tape = empty_buffer(min(self.segment, waves), self.order, self.structure, self.real)
         reverse: _Reverse | None = None
         for number, start in reversed(list(enumerate(starts))):
             rows = min(self.segment, waves - start)
-            self._tape.copy_row(0, checkpoints, number)
+            copy_row(self._tape, 0, checkpoints, number)
             self._run_tiles(forward, self._tape, start, rows)
             if reverse is None:
                 self._read(self._tape, start, rows, discharge)
@@ -208,7 +225,7 @@ class Simulator:
         What lies between costs memory and gains nothing: a short segment stays in cache until it is reversed.
         """
         waves = self.order.waves
-        all_fit = (waves + 2) * bytes_per_row(self.order, self.real) <= memory
+        all_fit = (waves + 2) * bytes_per_row(self.order, self.structure, self.real) <= memory
         rows = waves if all_fit else math.isqrt(waves) + 1
         return -(-rows // self.block) * self.block
 
@@ -230,10 +247,10 @@ class Simulator:
             self._read(moving, piece, rows, discharge)
             if observe is not None:
                 observe(moving, piece, rows)
-            moving.copy_row(0, moving, rows)
+            copy_row(moving, 0, moving, rows)
 
     def _run_tiles(
-        self, tile: _Forward | _Reverse, rows: Rows, start: int, count: int, backwards: bool = False
+        self, tile: _Forward | _Reverse, rows: StateBuffer, start: int, count: int, backwards: bool = False
     ) -> None:
         """Run all tiles of waves start..start + count, those of one diagonal (chunk + block) at once."""
         chunks, blocks = self.order.chunks, -(-count // self.block)
@@ -241,8 +258,10 @@ class Simulator:
             tiles = [(c, diagonal - c) for c in range(max(0, diagonal - blocks + 1), min(chunks, diagonal + 1))]
 
             def run(item: tuple[int, int]) -> None:
-                block = item[1] * self.block
-                tile(item[0], rows, start, (block, min(block + self.block, count)))
+                first, last = self.order.borders[:, item[0]], self.order.borders[:, item[0] + 1]
+                begin, end = item[1] * self.block, min((item[1] + 1) * self.block, count)
+                slots = (int(first[0]), int(first[1])), (int(last[0]), int(last[1]))
+                tile(item[0], rows, Tile(start, begin, end, *slots))
 
             if self._pool is None or len(tiles) == 1:
                 for item in tiles:
@@ -250,7 +269,7 @@ class Simulator:
             else:
                 list(self._pool.map(run, tiles))
 
-    def _read(self, rows: Rows, start: int, count: int, discharge: NDArray[np.float64]) -> None:
+    def _read(self, rows: StateBuffer, start: int, count: int, discharge: NDArray[np.float64]) -> None:
         """Take the discharge at the gauges out of rows of waves start..start + count."""
         for gauge, slot in enumerate(self.gauge_slots):
             first = start - self.order.level[slot]
@@ -258,13 +277,13 @@ class Simulator:
             if a < b:
                 discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
 
-    def _set_row(self, rows: Rows, state: State) -> None:
+    def _set_row(self, rows: StateBuffer, state: State) -> None:
         order = self.order
         rows.levels[:, 0] = order.spread(state.levels, 0.5)
         rows.lateral[0] = order.spread(state.lateral_inflow, 0.0)[order.n_headwater :]
         rows.flow[0] = order.spread(state.discharge, 0.0)
 
-    def _state(self, rows: Rows) -> State:
+    def _state(self, rows: StateBuffer) -> State:
         order = self.order
         lateral = np.concatenate([rows.flow[0, : order.n_headwater], rows.lateral[0]])
         levels, flow, lateral = (values.astype(np.float64) for values in (rows.levels[:, 0], rows.flow[0], lateral))
@@ -277,63 +296,60 @@ class _Forward:
     def __init__(self, simulator: Simulator, parameters: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         self.simulator, order, structure = simulator, simulator.order, simulator.structure
         simulator.newton[:] = 0
-        scaled = structure.scaled(weights).astype(simulator.real) if structure.has_network else weights
-        self.extra = [structure.extra(scaled, simulator.newton, simulator.real) for _ in range(order.chunks)]
-        cp, ct, kexc, akw, bkw = order.spread(parameters, 1.0)
-        kexc[order.cell < 0] = 0.0  # a gain without end, in an idle slot, would keep the solvers busy
-        self.cells = np.stack([cp, 1.0 / cp, ct, 1.0 / ct, kexc]).astype(simulator.real)
-        self.wave = np.stack([akw, bkw])[:, order.n_headwater :].astype(simulator.real)
+        self.workspaces = [simulator.workspace(weights) for _ in range(order.chunks)]
+        self.cells = simulator.cells(parameters)
+        akw, bkw = order.spread(parameters[-len(ROUTING_PARAMETERS) :], 1.0)[:, order.n_headwater :].astype(
+            simulator.real
+        )
+        self.river = routing.River(akw, bkw, simulator.courant)
+        self.loop = loops_of(structure.model).forward
 
-    def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
-        simulator, order = self.simulator, self.simulator.order
-        first, last = order.borders[:, chunk], order.borders[:, chunk + 1]
-        simulator.structure.loops[0](
-            start, span, first, last, order.low, order.high, order.offset, order.n_headwater, simulator.net,
-            self.cells, simulator.constants, rows.levels, rows.lateral, rows.flow, self.extra[chunk],
-        )  # fmt: skip
-        routing.route(
-            start, span, first[1], last[1], order.low, order.high, order.n_headwater, self.wave[0], self.wave[1], simulator.courant,
-            order.upstream, rows.lateral, rows.flow, simulator._inflow,
-        )  # fmt: skip
+    def __call__(self, chunk: int, buffer: StateBuffer, tile: Tile) -> None:
+        simulator = self.simulator
+        self.loop(
+            simulator.order, tile, simulator.forcing, self.cells, buffer, simulator.newton, self.workspaces[chunk]
+        )
+        routing.route(simulator.order, tile, self.river, buffer, simulator._inflow)
 
 
 class _Reverse:
     """Runs one tile in reverse and sums the gradient."""
 
     def __init__(self, simulator: Simulator, forward: _Forward, seed: NDArray[np.float64]) -> None:
-        self.simulator, self.forward, order = simulator, forward, simulator.order
-        routed = order.slots - order.n_headwater
-        self.seed = np.ascontiguousarray(seed, simulator.real)
-        self.levels = np.zeros((2, order.slots), simulator.real)
-        self.cells = np.zeros((3, order.slots), simulator.real)
-        self.weights = np.zeros((order.chunks, simulator.structure.weights), simulator.real)
-        self.wave = np.zeros((2, routed), simulator.real)
-        self.carry = np.zeros((2, routed), simulator.real)
-        self.received = np.empty(routed, simulator.real)
-        # A chunk is at most `reach` blocks ahead of one upstream of it, which still reads the row after its own block.
-        self.inflow = np.zeros(((order.max_chunk_lag + 2) * simulator.block, routed + 1), simulator.real)
-        self.lateral = np.empty((simulator.block, order.slots), simulator.real)
-
-    def __call__(self, chunk: int, rows: Rows, start: int, span: tuple[int, int]) -> None:
-        simulator, order, forward = self.simulator, self.simulator.order, self.forward
-        first, last = order.borders[:, chunk], order.borders[:, chunk + 1]
-        routing.route_adjoint(
-            start, span, first, last, order.low, order.high, order.n_headwater, forward.wave[0], forward.wave[1], simulator.courant,
-            order.upstream, rows.lateral, rows.flow, simulator._inflow, self.received,
-            order.downstream_index, order.level, self.seed, simulator.gauge_slots, self.carry[0], self.carry[1],
-            self.wave[0], self.wave[1], self.inflow, self.lateral,
+        self.simulator, self.forward, order, real = simulator, forward, simulator.order, simulator.real
+        structure, routed = simulator.structure, order.slots - order.n_headwater
+        self.bars = Bars(
+            np.zeros((len(structure.states), order.slots), real),
+            np.zeros((len(structure.parameters), order.slots), real),
+            np.empty((simulator.block, order.slots), real),
+        )
+        self.weights = np.zeros((order.chunks, structure.weights), real)
+        self.wave = np.zeros((2, routed), real)
+        carried = np.zeros((2, routed), real)
+        # A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
+        ring = np.zeros(((order.max_chunk_lag + 2) * simulator.block, routed + 1), real)
+        self.river_bars = routing.RiverBars(
+            np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],
+            np.empty(routed, real), ring,
         )  # fmt: skip
-        simulator.structure.loops[1](
-            start, span, first, last, order.low, order.high, order.offset, simulator.net, forward.cells, simulator.constants,
-            rows.levels, self.lateral, self.levels, self.cells, forward.extra[chunk], self.weights[chunk],
+        self.loop = loops_of(structure.model).reverse
+
+    def __call__(self, chunk: int, buffer: StateBuffer, tile: Tile) -> None:
+        simulator, forward = self.simulator, self.forward
+        routing.route_adjoint(
+            simulator.order, tile, forward.river, buffer, simulator._inflow, self.river_bars, self.bars.lateral
+        )
+        self.loop(
+            simulator.order, tile, simulator.forcing, forward.cells, buffer, self.bars, forward.workspaces[chunk],
+            self.weights[chunk],
         )  # fmt: skip
 
     def gradient(self) -> Gradient:
         order = self.simulator.order
         wave = np.concatenate([np.zeros((2, order.n_headwater)), self.wave], axis=1)
         return Gradient(
-            np.concatenate([self.cells, wave])[:, order.slot].astype(np.float64),
-            self.levels[:, order.slot].astype(np.float64),
+            np.concatenate([self.bars.parameters, wave])[:, order.slot].astype(np.float64),
+            self.bars.levels[:, order.slot].astype(np.float64),
             self._weights(),
         )
 

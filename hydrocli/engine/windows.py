@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import WavefrontOrder
-from hydrocli.engine.simulator import Rows, Simulator, State
+from hydrocli.engine.simulator import Simulator, State
+from hydrocli.engine.tiles import StateBuffer
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Windows:
             part_bar[gauges, here] = mixture_bar[whole]
             return value, part_bar
 
-        self._sweep.net = forcing_of(window, self._sweep.order, objective.simulator)
+        self._sweep.forcing = forcing_of(window, self._sweep.order, objective.simulator)
         state = self._states[number] if window.first else None
         share = gauges.size / (len(self._windows) * len(self._discharge))
         return objective.evaluate(control, seed, self._sweep, state, window.first, share)
@@ -78,50 +79,54 @@ class Windows:
         """Run the whole with another control than before, and keep its discharge and states."""
         if self._anchor is not None and np.array_equal(anchor, self._anchor):
             return
-        snapshots = Snapshots(self._objective.simulator.order, [window.first for window in self._windows])
+        whole = self._objective.simulator
+        snapshots = Snapshots(whole.order, len(whole.structure.states), [window.first for window in self._windows])
         self._discharge = self._objective.simulate(anchor, snapshots)
         self._states, self._anchor = snapshots.states, anchor
 
 
-def forcing_of(window: Window, order: WavefrontOrder, whole: Simulator) -> NDArray[np.float32]:
-    """The forcing of a window in the order of its sweep, out of that of a longer sweep over the same cells."""
-    net, longer = np.zeros(order.forcing_size, np.float32), whole.order
+def forcing_of(window: Window, order: WavefrontOrder, whole: Simulator) -> tuple[NDArray[np.float32], ...]:
+    """The forcing of a window in its order of computation, out of that of a longer one over the same cells."""
+    longer = whole.order
+    forcing = tuple(np.zeros(order.forcing_size, np.float32) for _ in whole.forcing)
     for wave in range(order.waves):
         for block in range(2):
             low, high, target = order.low[block, wave], order.high[block, wave], order.offset[block, wave]
             source = longer.offset[block, window.first + wave] + low - longer.low[block, window.first + wave]
-            net[target : target + high - low] = whole.net[source : source + high - low]
-    return net
+            for values, long in zip(forcing, whole.forcing, strict=True):
+                values[target : target + high - low] = long[source : source + high - low]
+    return forcing
 
 
 class Snapshots:
     """Watches a run of the sweep and keeps its states before some steps.
 
     Args:
-        skew: order of that run.
+        order: of that run.
+        states: number of them.
         steps: the steps; before step 0 nothing is kept.
     """
 
-    def __init__(self, order: WavefrontOrder, steps: Sequence[int]) -> None:
-        self._skew, self._steps = order, steps
-        self._values = np.zeros((len(steps), 4, order.slots))
+    def __init__(self, order: WavefrontOrder, states: int, steps: Sequence[int]) -> None:
+        self._order, self._steps = order, steps
+        self._values = np.zeros((len(steps), states + 2, order.slots))
 
-    def __call__(self, rows: Rows, start: int, count: int) -> None:
+    def __call__(self, rows: StateBuffer, start: int, count: int) -> None:
         """Take out of rows 1 to `count`, which are waves from `start`, what belongs to the step before each of ours."""
-        order = self._skew
+        order = self._order
         for step, values in zip(self._steps, self._values, strict=True):
             row = step + order.level - start
             slot = np.flatnonzero((row >= 1) & (row <= count))
-            values[:2, slot], values[2, slot] = rows.levels[:, row[slot], slot], rows.flow[row[slot], slot]
+            values[:-2, slot], values[-2, slot] = rows.levels[:, row[slot], slot], rows.flow[row[slot], slot]
             routed = slot[slot >= order.n_headwater]
-            values[3, routed] = rows.lateral[row[routed], routed - order.n_headwater]
+            values[-1, routed] = rows.lateral[row[routed], routed - order.n_headwater]
 
     @property
     def states(self) -> list[State]:
         """The states [n], once the run is over; a headwater's lateral inflow is its discharge."""
         states = []
         for values in self._values:
-            lateral = np.concatenate([values[2, : self._skew.n_headwater], values[3, self._skew.n_headwater :]])
-            slot = self._skew.slot
-            states.append(State(values[:2, slot], values[2, slot], lateral[slot]))
+            lateral = np.concatenate([values[-2, : self._order.n_headwater], values[-1, self._order.n_headwater :]])
+            slot = self._order.slot
+            states.append(State(values[:-2, slot], values[-2, slot], lateral[slot]))
         return states

@@ -1,1 +1,1 @@
-"""How work is carried out: progress, signals, the machine's resources."""
+"""How work is carried out: log and progress, signals, the machine's resources, the pool of workers."""

@@ -101,12 +101,16 @@ class TaskResult:
 
 
 class WorkerLost(Exception):  # noqa: N818 - what happened, not a fault of this process
-    """A worker has ended without an answer; the argument is its status, see `TaskResult`."""
+    """A worker has ended without an answer.
 
-    @property
-    def status(self) -> int:
-        """See `TaskResult`."""
-        return int(self.args[0])
+    Attributes:
+        status: see `TaskResult`.
+        number: of its service in a `WorkerPool`; 0, that of the asking process, where it is not known.
+    """
+
+    def __init__(self, status: int, number: int = 0) -> None:
+        super().__init__(f"a worker has ended with the status {status}")
+        self.status, self.number = status, number
 
 
 class RemoteWorker(Protocol):
@@ -196,7 +200,7 @@ class WorkerPool:
 
         Raises:
             WorkerLost: a worker has ended without an answer.
-            BaseException: the first answer that is an exception, once all have answered.
+            BaseException: an answer that is one; the first of both, once all have answered or ended.
         """
         own, *others = requests
         for worker, request in zip(self._workers, others, strict=True):
@@ -205,7 +209,11 @@ class WorkerPool:
             answers: list[Any] = [self._here(own)]
         except HydrocliError as error:
             answers = [error]
-        answers += [worker.receive() for worker in self._workers]  # all, or the next request would get old answers
+        for number, worker in enumerate(self._workers, start=1):  # all, or the next request would get old answers
+            try:
+                answers.append(worker.receive())
+            except WorkerLost as lost:
+                answers.append(WorkerLost(lost.status, number))
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer

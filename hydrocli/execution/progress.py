@@ -67,9 +67,11 @@ class Console:
         return not self.quiet and self._stream.isatty()
 
     @contextmanager
-    def track(self, name: str, total: Number | None = None, unit: str = "", limit: bool = False) -> Iterator[Task]:
+    def track(
+        self, name: str, total: Number | None = None, unit: str = "", limit: bool = False
+    ) -> Iterator[ProgressTask]:
         """See the function `track`."""
-        task = (_Bar if self.is_terminal else Task)(self, name, total, unit, limit)
+        task = (_Bar if self.is_terminal else ProgressTask)(self, name, total, unit, limit)
         try:
             yield task
         except BaseException as error:
@@ -119,7 +121,7 @@ class Console:
         self._stream.flush()
 
 
-class Task:
+class ProgressTask:
     """Something that goes on; without a terminal it says a line at long intervals and at its end.
 
     Attributes:
@@ -184,7 +186,7 @@ class Task:
         return f"{'up to' if self.limit else 'about'} {duration(seconds)} left"
 
 
-class _Bar(Task):
+class _Bar(ProgressTask):
     """On a terminal: a line of name, bar, count and time left, and one of numbers."""
 
     def __init__(self, console: Console, name: str, total: Number | None, unit: str = "", limit: bool = False) -> None:
@@ -239,7 +241,9 @@ def current() -> Console:
     return _consoles[-1]
 
 
-def track(name: str, total: Number | None = None, unit: str = "", limit: bool = False) -> AbstractContextManager[Task]:
+def track(
+    name: str, total: Number | None = None, unit: str = "", limit: bool = False
+) -> AbstractContextManager[ProgressTask]:
     """Show how far something is, for as long as the context lasts.
 
     Args:

@@ -64,7 +64,7 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool) -> bool:
     elif finished:
         return False
     elif begun:
-        logger.info(f"continuing {folder.path}: {found.ending or 'it was not finished'}")
+        logger.info(f"resuming {folder.path} where it was left")
     write_text(folder.path / CONFIG, resolved(experiment))
     folder.start(identity=identity, seed=experiment.seed, inputs=sources)
     return True

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
-from hydrocli.engine.objective import ROWS
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.roles import segmentation
 from hydrocli.experiment.setup import CalibrationSetup, catchment_means
@@ -102,7 +101,7 @@ def penalty_weights(experiment: Experiment, last: bool) -> list[tuple[float, str
 
 
 def curve_point(penalty: Penalty, maps: Floats, cost: float) -> CurvePoint:
-    """The point of maps [7, n] that a stage with this penalty found, and of their cost with it."""
+    """The point of maps [rows, n] that a stage with this penalty found, and of their cost with it."""
     prior, smoothing = penalty.parts(maps)
     paid = penalty.value(maps)
     return CurvePoint(penalty.weight, cost - paid, prior, smoothing, paid / penalty.weight)
@@ -114,7 +113,7 @@ def corner_of(points: Sequence[CurvePoint]) -> int:
 
 
 def penalty_of(setup: CalibrationSetup, mapping: str, first: Floats, weight: float) -> Penalty:
-    """The penalty with a weight on maps [7, n] of a mapping that start from the first ones [7, n].
+    """The penalty with a weight on maps [rows, n] of a mapping that start from the first ones [rows, n].
 
     It looks at all cells that the controls move: also at those that no calibration gauge sees, where a mapping of
     descriptors may otherwise be anything.
@@ -128,7 +127,7 @@ def penalty_of(setup: CalibrationSetup, mapping: str, first: Floats, weight: flo
         weight=weight,
         prior_share=asked.prior,
         smoothing_share=asked.smoothing if pairs.size else 0.0,
-        rows=np.array([ROWS.index(row.symbol) for row in rows], np.intp),
+        rows=np.array([setup.structure.maps.index(row.symbol) for row in rows], np.intp),
         cells=cells,
         lower=np.array([row.lower for row in rows], np.float64),
         upper=np.array([row.upper for row in rows], np.float64),

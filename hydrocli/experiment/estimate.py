@@ -15,17 +15,8 @@ from hydrocli.basin.basin import Gauges
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 
-SECONDS = {
-    "gr": (30e-9, 10e-9),
-    "grnn": (145e-9, 47e-9),
-    "ode": (46e-9, 14e-9),
-    "node lagged": (165e-9, 54e-9),
-    "node implicit": (290e-9, 160e-9),
-}
-"""Of a gradient and of a simulation per cell and step, one thread of a current server, double precision, a network of
-16 units: for estimates only."""
 EVALUATIONS_PER_ITERATION = 1.3
-FORCING_BYTES, STATE_BYTES = 4, 28
+FORCING_BYTES, VALUE_BYTES = 4, 8
 SECONDS_BESIDE = 0.5
 """Of a run in a process that has its libraries and code: reading, the last simulation of a small basin, writing."""
 BYTES_OF_PROCESS = 400_000_000
@@ -54,12 +45,12 @@ class Estimate:
 def seconds_of(experiment: Experiment) -> tuple[float, float]:
     """Of a gradient and of a simulation, per cell and step."""
     structure = experiment.structure
-    return SECONDS[f"node {structure.network_coupling}" if structure.kind == "node" else structure.kind]
+    return structure.declared.model.seconds
 
 
 def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
-    """Cost of a calibration at the gauges wanted; only its steps and their catchments count."""
-    period, guess = experiment.period, experiment.first_guess
+    """Cost of a calibration at the gauges wanted; its sweep ends with the calibration, over their catchments only."""
+    period, guess, structure = experiment.period, experiment.first_guess, experiment.structure.declared
     assert period.calibration is not None
     here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
     cells = int(np.any(here, axis=0).sum())
@@ -73,6 +64,8 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
         iterations += guess.descents * guess.iterations
         screened = guess.samples
     seconds = gradient * work * EVALUATIONS_PER_ITERATION * iterations + simulation * work * screened
-    states = min(float(experiment.execution.memory), STATE_BYTES * work)
-    size = states + FORCING_BYTES * work + FORCING_BYTES * len(network) * whole
+    rows = len(structure.states) + 1.5
+    states = min(float(experiment.execution.memory), VALUE_BYTES * rows * work)
+    forcings = len(structure.model.forcings)
+    size = states + forcings * FORCING_BYTES * work + FORCING_BYTES * len(network) * whole
     return Estimate(cells, int(steps), gradient * work, seconds + SECONDS_BESIDE, size)

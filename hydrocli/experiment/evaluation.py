@@ -22,7 +22,7 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.regional import FOLDER
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.experiment.roles import Roles, roles_of, stamp
-from hydrocli.names import EXTRAPOLATED, INITIAL_LEVELS
+from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_text
@@ -226,15 +226,14 @@ def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.
     """
-    from hydrocli.engine.objective import ROWS
     from hydrocli.experiment.networks import maps_from
 
     maps = maps_from(folder, setup.basin)
     if setup.experiment.initial.source:  # then the levels are the final ones of that run
-        maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in INITIAL_LEVELS}
+        maps = {symbol: map_ for symbol, map_ in maps.items() if symbol not in setup.structure.states}
     cells = len(setup.basin.network)
     values = {row.symbol: np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows}
-    return np.stack([maps.get(symbol, values[symbol]) for symbol in ROWS])
+    return np.stack([maps.get(symbol, values[symbol]) for symbol in setup.structure.maps])
 
 
 def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:

@@ -17,17 +17,15 @@ from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.config import Experiment, load
 from hydrocli.config.mapping import BY_DESCRIPTORS
-from hydrocli.engine.objective import ROWS
 from hydrocli.engine.simulator import NO_WEIGHTS
 from hydrocli.errors import InputError
 from hydrocli.experiment.mappings import descriptor_mapping
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import WeightIndex
 from hydrocli.mapping.parameter_table import ParameterSpec
-from hydrocli.names import NETWORK_INPUTS, PARAMETERS
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
-from hydrocli.structures.structure import Structure
+from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities
 
 
 class ParentRunFields:
@@ -73,12 +71,11 @@ def _places(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
     return np.round(x, digits).tolist(), np.round(y, digits).tolist()
 
 
-INPUTS = len(NETWORK_INPUTS)
 PHI1 = "phi1"
 
 
-def _unknown() -> Floats:
-    return np.full(INPUTS, np.nan)
+def _none() -> Floats:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,23 +86,20 @@ class FluxNetwork:
     """
 
     weights: Floats = field(default_factory=lambda: NO_WEIGHTS)
-    scale: Floats = field(default_factory=lambda: np.ones(INPUTS))
-    lowest: Floats = field(default_factory=_unknown)
-    highest: Floats = field(default_factory=_unknown)
+    scale: Floats = field(default_factory=_none)
+    lowest: Floats = field(default_factory=_none)
+    highest: Floats = field(default_factory=_none)
+
+    @classmethod
+    def untrained(cls, structure: Structure) -> FluxNetwork:
+        """Without weights; inputs are not scaled."""
+        inputs = len(structure.network_inputs)
+        return cls(NO_WEIGHTS, np.ones(inputs), *np.full((2, inputs), np.nan))
 
     @property
     def is_calibrated(self) -> bool:
         """Whether the ranges are known."""
-        return bool(np.isfinite(self.lowest).all())
-
-
-def structure_of(experiment: Experiment, scale: Floats) -> Structure:
-    """The structure of a configuration with the factors of the inputs of its network."""
-    asked = experiment.structure
-    options = asked.model_dump(exclude={"network"})
-    if asked.kind == "grnn" or asked.kind == "node":
-        options |= {"hidden": asked.network.hidden, "activation": asked.network.activation}
-    return Structure(input_scale=tuple(scale.tolist()), **options)
+        return bool(self.lowest.size and np.isfinite(self.lowest).all())
 
 
 def flux_network_rows(structure: Structure, network: FluxNetwork) -> list[tuple[Any, ...]]:
@@ -116,7 +110,9 @@ def flux_network_rows(structure: Structure, network: FluxNetwork) -> list[tuple[
         ("lowest", network.lowest),
         ("highest", network.highest),
     ):
-        rows += [(0, array, unit, None, None, NETWORK_INPUTS[unit], value) for unit, value in enumerate(values)]
+        rows += [
+            (0, array, unit, None, None, structure.network_inputs[unit], value) for unit, value in enumerate(values)
+        ]
     for layer, array, values in _layers(structure, network.weights):
         for place, value in np.ndenumerate(values):
             rows.append((layer, array, place[0], place[1] if values.ndim == 2 else None, None, None, value))
@@ -131,7 +127,8 @@ def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     """
     run = read(folder)
     asked, theirs = experiment.structure, load(folder / CONFIG).structure
-    assert asked.kind == "grnn" or asked.kind == "node"
+    assert asked.network is not None
+    assert theirs.network is not None or theirs.kind != asked.kind
     if theirs.kind != asked.kind:
         remedy = f"The corrections of {asked.kind} apply to other fluxes: choose a run of {asked.kind}."
         raise InputError(str(folder), f"is a run with the structure {theirs.kind}", remedy)
@@ -243,7 +240,11 @@ def carried_mapping(experiment: Experiment) -> Any:
 def mapped_rows(experiment: Experiment) -> list[str]:
     """Symbols of the rows of theta that the mapping of a configuration gives, beside those of one value."""
     single = getattr(experiment.mapping, "uniform_parameters", ())
-    return [symbol for symbol in ROWS if symbol not in single and _setting(experiment, symbol).calibrated]
+    return [
+        symbol
+        for symbol in experiment.structure.declared.maps
+        if symbol not in single and _setting(experiment, symbol).calibrated
+    ]
 
 
 def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
@@ -257,7 +258,7 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
         ConfigurationError: a descriptor is missing.
     """
     maps, table = ParentRunFields(folder, "parameters", basin), read(folder).arrays("parameters")
-    symbols = [symbol for symbol in ROWS if symbol in table]
+    symbols = [symbol for symbol in parameter_quantities() | state_quantities() if symbol in table]
     if not maps.lacking:
         return {symbol: maps.column(symbol) for symbol in symbols}
     beyond = _beyond(folder, basin)
@@ -289,4 +290,4 @@ def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
 
 
 def _setting(experiment: Experiment, symbol: str) -> Any:
-    return experiment.parameters[symbol] if symbol in PARAMETERS else experiment.initial[symbol]
+    return experiment.parameters[symbol] if symbol in parameter_quantities() else experiment.initial[symbol]

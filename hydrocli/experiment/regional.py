@@ -143,9 +143,9 @@ class PerBasin:
     items: Sequence[Any]
 
 
-def worker_lost() -> Stopped:
+def worker_lost(basins: Sequence[str]) -> Stopped:
     """The error of a worker that has ended without an answer."""
-    what = "a process that computes basins ended without an error message: killed, or out of memory?"
+    what = f"the worker that computes {', '.join(basins)} ended without an error message: killed, or out of memory?"
     return Stopped("regional.basins", what, "All results so far are saved. Run again to continue, with fewer workers.")
 
 
@@ -209,7 +209,7 @@ class RegionalCalibration:
         try:
             workers: list[RemoteWorker] = executor.start_workers([GroupServer(spec) for spec in specs])
         except WorkerLost as lost:
-            raise worker_lost() from lost
+            raise worker_lost([setup.experiment.name for setup in self._setups]) from lost
         return groups, WorkerPool(here.handle, workers)
 
     def close(self) -> None:
@@ -230,7 +230,7 @@ class RegionalCalibration:
         try:
             answers = self._pool.call_all(requests)
         except WorkerLost as lost:
-            raise worker_lost() from lost
+            raise worker_lost([self._setups[i].experiment.name for i in sorted(self._groups[lost.number])]) from lost
         by_number = {
             number: one
             for numbers, answer in zip(self._groups, answers, strict=True)

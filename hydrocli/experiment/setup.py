@@ -19,12 +19,11 @@ from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, inputs_read_once
 from hydrocli.config import Experiment
 from hydrocli.config.forcing import ForcingFiles
-from hydrocli.engine.net_forcing import flux_matching, intercept
-from hydrocli.engine.objective import ROWS
+from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
-from hydrocli.execution.progress import Task, track
+from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -33,15 +32,14 @@ from hydrocli.experiment.networks import (
     continued_regionalisation,
     maps_from,
     read_flux_network,
-    structure_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
-from hydrocli.names import FORCINGS, INITIAL_LEVELS, PARAMETERS
-from hydrocli.structures.structure import Structure
+from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY
+from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +108,7 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
 def reading(stopping: Callable[[], None]) -> Iterator[Progress]:
     """Shows the progress of ingestion; `stopping` is asked at every step, and may raise."""
     with ExitStack() as tasks:
-        running: dict[str, Task] = {}
+        running: dict[str, ProgressTask] = {}
 
         def show(name: str, done: int, total: int) -> None:
             stopping()
@@ -257,7 +255,11 @@ class CalibrationSetup:
         if source and not (maps := ParentRunFields(source, "domain", self.basin)).lacking:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
-        return flux_matching(basin.precipitation[:steps], basin.pet[:steps], basin.times[:steps], basin.step)
+        rain = basin.precipitation[:steps]
+        forcings = self.experiment.structure.declared.model.forcings
+        if basin.temperature is not None and forcings != HYDROLOGICAL_FORCINGS:
+            rain = rainfall(rain, basin.temperature[:steps])
+        return flux_matching(rain, basin.pet[:steps], basin.times[:steps], basin.step)
 
     @cached_property
     def hi(self) -> Floats:
@@ -267,7 +269,7 @@ class CalibrationSetup:
     @cached_property
     def state(self) -> State:
         """Initial state: as given, or the final one of another run with its river."""
-        levels = np.stack([self._initial(symbol) for symbol in INITIAL_LEVELS])
+        levels = np.stack([self._initial(symbol) for symbol in self.structure.states])
         if not self.experiment.initial.source:
             return State(levels, *np.zeros((2, len(self.basin.network))))
         maps = ParentRunFields(self.experiment.initial.source, "states", self.basin)
@@ -279,9 +281,10 @@ class CalibrationSetup:
         parameters, initial = self.experiment.parameters, self.experiment.initial
         maps = maps_from(Path(parameters.source), self.basin) if parameters.source else {}
         rows = []
-        for symbol in ROWS:
-            setting = parameters[symbol] if symbol in PARAMETERS else initial[symbol]
-            if symbol in INITIAL_LEVELS:
+        for symbol in self.structure.maps:
+            is_level = symbol in self.structure.states
+            setting = initial[symbol] if is_level else parameters[symbol]
+            if is_level:
                 value: float | Floats = self._initial(symbol)
             elif setting.value is None and maps:
                 value = maps[symbol]
@@ -317,22 +320,28 @@ class CalibrationSetup:
         if self.regional_scaling:
             return self.regional_scaling.flux_network
         asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
-        if asked.kind != "grnn" and asked.kind != "node":
+        structure = asked.declared
+        if asked.network is None:
             return FluxNetwork()
         if source:
             return read_flux_network(Path(source), self.experiment)
-        fresh = FluxNetwork()
+        fresh = FluxNetwork.untrained(structure)
         if asked.network.input_scaling == "max":
-            net = self._intercepted(np.flatnonzero(self.calibrated_cells), self.calibration_steps)[1]
+            cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
+            net = net_forcing(self._order(cells, steps), *self._water, self.ci[cells], self.hi[cells], cells)[0]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
-            fresh = FluxNetwork(scale=np.array([1.0, 1.0, *(1.0 / value if value else 1.0 for value in largest)]))
-        structure = structure_of(self.experiment, fresh.scale)
+            unscaled = np.ones(len(structure.network_inputs) - len(largest))
+            scale = np.concatenate([unscaled, [1.0 / value if value else 1.0 for value in largest]])
+            fresh = replace(fresh, scale=scale)
         return replace(fresh, weights=structure.initial_weights(self.experiment.seed, asked.network.initial_std))
 
     @cached_property
     def structure(self) -> Structure:
-        """Equations of the cells, with the scale of the inputs of the flux network."""
-        return structure_of(self.experiment, self.flux_network.scale)
+        """Equations of the cells, with the scale of the inputs of their network."""
+        declared = self.experiment.structure.declared
+        return (
+            replace(declared, input_scale=tuple(self.flux_network.scale.tolist())) if declared.has_network else declared
+        )
 
     def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
         """Wavefront order of some cells."""
@@ -342,18 +351,14 @@ class CalibrationSetup:
         level = network.level[cells]
         return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
-    def _intercepted(
-        self, cells: Cells, steps: int
-    ) -> tuple[WavefrontOrder, NDArray[np.float32], Floats, NDArray[np.int64]]:
-        """Wavefront order of some cells, and what `intercept` gives for it."""
-        order = self._order(cells, steps)
-        forcing = self.basin.precipitation, self.basin.pet
-        return order, *intercept(order, *forcing, self.ci[cells], self.hi[cells], cells)
+    @property
+    def _water(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self.basin.precipitation, self.basin.pet
 
     def simulator(
         self, cells: Cells, gauges: Cells, steps: int, precision: str = ""
     ) -> tuple[Simulator, Floats, NDArray[np.int64]]:
-        """The simulator of some cells, which include all that drain into them, for the first steps, with some gauges.
+        """A simulator of some cells, which hold all that drains into them, for the first steps; reads some gauges.
 
         Args:
             cells: index of the cells.
@@ -362,25 +367,38 @@ class CalibrationSetup:
             precision: left out: as asked for.
 
         Returns:
-            The simulator, the levels of the interception store at its end [n], the steps without forcing [n].
+            The simulator, the levels of the interception store at its end [n] (of no length where they are a state of
+            the structure), the steps without forcing [n].
         """
-        order, net, hi_end, missing = self._intercepted(cells, steps)
-        return self._simulator_of(order, net, cells, gauges, precision), hi_end, missing
+        order = self._order(cells, steps)
+        if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
+            net, hi_end, missing = net_forcing(order, *self._water, self.ci[cells], self.hi[cells], cells)
+            return self._simulator(order, (net,), cells, gauges, precision), hi_end, missing
+        assert self.basin.temperature is not None  # the configuration asks for it
+        forcing, missing = meteorological_forcing(order, (*self._water, self.basin.temperature), cells)
+        return self._simulator(order, forcing, cells, gauges, precision), np.zeros(0), missing
 
     def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
-        """As `simulator`, for steps that may begin anywhere; its forcing is still to be filled in."""
+        """A simulator for fewer steps that may begin anywhere; its forcing is still to be filled in."""
         order = self._order(cells, steps)
-        return self._simulator_of(order, np.zeros(order.forcing_size, np.float32), cells, gauges)
+        forcing = tuple(np.zeros(order.forcing_size, np.float32) for _ in self.structure.model.forcings)
+        return self._simulator(order, forcing, cells, gauges)
 
-    def _simulator_of(
-        self, order: WavefrontOrder, net: NDArray[np.float32], cells: Cells, gauges: Cells, precision: str = ""
+    def _simulator(
+        self,
+        order: WavefrontOrder,
+        forcing: tuple[NDArray[np.float32], ...],
+        cells: Cells,
+        gauges: Cells,
+        precision: str = "",
     ) -> Simulator:
         network, basin, execution = self.basin.network, self.basin, self.experiment.execution
         number = np.full(len(network), -1)
         number[cells] = np.arange(len(cells))
+        attributes = {INTERCEPTION_CAPACITY.symbol: self.ci}
         return Simulator(
             order,
-            net,
+            forcing,
             network.cell_area[cells],
             network.cell_width[cells],
             number[basin.gauges.cell[gauges]],
@@ -389,6 +407,9 @@ class CalibrationSetup:
             execution.threads,
             execution.memory,
             self.structure,
+            np.array([attributes[one.symbol][cells] for one in self.structure.model.attributes]).reshape(
+                -1, len(cells)
+            ),
         )
 
     def place(self, cell: int, step: int) -> str:
@@ -401,7 +422,7 @@ class CalibrationSetup:
 
     def _initial(self, symbol: str) -> Floats:
         initial = self.experiment.initial
-        value = getattr(initial, symbol).value
+        value = initial[symbol].value
         if value is None and initial.source:
             return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)

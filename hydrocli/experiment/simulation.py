@@ -13,30 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
-from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
-from hydrocli.engine.input_range import Extrapolation
-from hydrocli.engine.objective import ROWS, broken_run
-from hydrocli.engine.recorder import OutputRecorder, OutputRequest
+from hydrocli.engine.objective import broken_run, split_maps
+from hydrocli.engine.observers import (
+    CellBalance,
+    Extrapolation,
+    Observers,
+    OutputRecorder,
+    OutputRequest,
+    Recorder,
+    RoutingFloor,
+)
 from hydrocli.engine.response import response
-from hydrocli.engine.simulator import Observer, Rows, Simulator, State
+from hydrocli.engine.simulator import Observer, Simulator, State
+from hydrocli.engine.tiles import StateBuffer
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.networks import PHI1, PHI2, FluxNetwork, RegionalisationModel, flux_network_rows, unseen
 from hydrocli.experiment.roles import stamp
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, catchment_means
 from hydrocli.jit import mark_warm
-from hydrocli.names import (
-    EXTRAPOLATED,
-    INITIAL_LEVELS,
-    INTERCEPTION_CAPACITY,
-    LOOKED_AT,
-    NEWTON_ITERATIONS,
-    PARAMETERS,
-    STATES,
-)
+from hydrocli.names import EXTRAPOLATED, INTERCEPTION_CAPACITY, NEWTON_ITERATIONS
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
+from hydrocli.structures.structure import output_quantities
 
 BALANCE_FLUXES = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
@@ -49,10 +49,9 @@ def asked_of(setup: CalibrationSetup) -> OutputRequest:
         ConfigurationError: more memory than the limit, a cell outside the domain, a time outside the period.
     """
     outputs, basin = setup.experiment.outputs, setup.basin
-    structure = setup.experiment.structure.kind
     mapped = outputs.maps.quantities if outputs.maps else ()
     asked = OutputRequest(
-        tuple(dict.fromkeys((*outputs.symbols(structure), *mapped))),
+        tuple(dict.fromkeys((*outputs.symbols(setup.structure), *mapped))),
         np.stack(list(setup.catchments.values())),
         basin.network.cell_area,
         np.array([_cell(setup, x, y) for x, y in outputs.cells], np.intp),
@@ -100,80 +99,81 @@ class OutputWriter:
     Args:
         setup: experiment and basin.
         simulator: of the whole domain, in double precision.
-        maps: [7, n] that it simulates.
+        maps: [rows, n] that it simulates.
         weights: of the flux network.
     """
 
     def __init__(self, setup: CalibrationSetup, simulator: Simulator, maps: Floats, weights: Floats) -> None:
         self.setup, self.simulator, self.maps, self.weights = setup, simulator, maps, weights
-        self.observe = OutputRecorder(simulator, maps[: len(PARAMETERS)], weights, asked_of(setup))
+        self.parameters = split_maps(simulator.structure, maps, setup.state)[0]
+        self.recorder = OutputRecorder(simulator, asked_of(setup))
 
     @property
-    def observers(self) -> list[Observer]:
-        """For `Simulator.simulate`; none where nothing is asked for."""
-        return [self.observe] if self.observe.asked.quantities else []
+    def recorders(self) -> list[Recorder]:
+        """For `Observers`; none where nothing is asked for."""
+        return [self.recorder] if self.recorder.request.quantities else []
 
     @property
     def at_once(self) -> int | None:
         """Waves to be shown at once: one where iterations, which the sweep only sums, are told step by step."""
-        return 1 if NEWTON_ITERATIONS.symbol in self.observe.asked.quantities else None
+        return 1 if NEWTON_ITERATIONS.symbol in self.recorder.request.quantities else None
 
     def finish(self) -> dict[str, Floats]:
         """After the simulation: the series of the catchments [g, t]."""
-        self._add_interception(self.observe)
-        return self.observe.series
+        self._add_interception(self.recorder)
+        return self.recorder.series
 
     def write(self, folder: RunFolder, start: State) -> None:
         """Means, cells and maps; for a hybrid what its network does (the simulation begins at `start`)."""
-        basin, run, asked = self.setup.basin, folder.manifest.run, self.observe.asked
+        basin, run, asked = self.setup.basin, folder.manifest.run, self.recorder.request
         if not asked.quantities:
             return
-        network, known = basin.network, [LOOKED_AT[symbol] for symbol in asked.quantities]
+        network, known = basin.network, [output_quantities()[symbol] for symbol in asked.quantities]
         crs = network.grid.crs_wkt
-        columns: dict[str, Any] = self.setup.place_columns | self.observe.means
+        columns: dict[str, Any] = self.setup.place_columns | self.recorder.means
         write_table(folder.path, schemas.mean_maps(known), columns, run=run, crs_wkt=crs)
         grid = network.grid, network.row, network.column
-        write_maps(folder.path, *grid, self.observe.means, run=run, place="maps", prefix="mean_")
+        write_maps(folder.path, *grid, self.recorder.means, run=run, place="maps", prefix="mean_")
         if asked.cells.size:
             times = len(basin.times)
             place = {"cell": asked.cells, "x": network.x[asked.cells], "y": network.y[asked.cells]}
             columns = {name: np.repeat(values, times) for name, values in place.items()}
             columns |= {"time": np.tile(basin.times, asked.cells.size)}
-            columns |= {name: values.ravel() for name, values in self.observe.at_cells.items()}
+            columns |= {name: values.ravel() for name, values in self.recorder.at_cells.items()}
             write_table(folder.path, schemas.cell_timeseries(known), columns, run=run, crs_wkt=crs)
         if asked.steps.size:
             bands = [f"{time}Z" for time in basin.times[asked.steps]]
-            write_maps(folder.path, *grid, self.observe.maps, run=run, place="maps", bands=bands)
+            write_maps(folder.path, *grid, self.recorder.maps, run=run, place="maps", bands=bands)
         if self.simulator.structure.has_network:
             self._write_without_network(folder, start)
             self._write_response(folder)
 
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
-        basin, parameters, none = self.setup.basin, self.maps[: len(PARAMETERS)], np.zeros_like(self.weights)
-        asked = OutputRequest(BALANCE_FLUXES, self.observe.asked.catchments, self.observe.asked.area)
-        observe = OutputRecorder(self.simulator, parameters, none, asked)
-        simulated, _ = self.simulator.simulate(parameters, start, none, observe)
-        self._add_interception(observe)
-        table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BALANCE_FLUXES])
-        columns = observe.series | {"simulated": simulated}
+        basin, parameters, none = self.setup.basin, self.parameters, np.zeros_like(self.weights)
+        wanted = tuple(one for one in BALANCE_FLUXES if one in self.simulator.structure.quantities)
+        asked = OutputRequest(wanted, self.recorder.request.catchments, self.recorder.request.area)
+        recorder = OutputRecorder(self.simulator, asked)
+        observers = Observers(self.simulator, parameters, none, recorder)
+        simulated, _ = self.simulator.simulate(parameters, start, none, observers)
+        self._add_interception(recorder)
+        table = schemas.no_correction([output_quantities()[symbol] for symbol in wanted])
+        columns = recorder.series | {"simulated": simulated}
         write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
 
     def _write_response(self, folder: RunFolder) -> None:
-        here = self.setup.calibrated_cells
-        means = self.observe.means
-        levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in ("hp", "ht")}
-        rows = response(self.simulator, self.maps[: len(PARAMETERS), here].mean(axis=1), self.weights, levels)
-        write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
+        here, structure = self.setup.calibrated_cells, self.simulator.structure
+        means = self.recorder.means
+        levels = {symbol: float(means[symbol][here].mean()) if symbol in means else 0.5 for symbol in structure.states}
+        if structure.model.surfaces:
+            rows = response(self.simulator, self.parameters[:, here].mean(axis=1), self.weights, levels)
+            write_table(folder.path, schemas.RESPONSE_SURFACES, rows, run=folder.manifest.run)
 
-    def _add_interception(self, observe: OutputRecorder) -> None:
+    def _add_interception(self, recorder: OutputRecorder) -> None:
         basin = self.setup.basin
-        observe.add_interception(basin.precipitation, basin.pet, self.setup.ci, self.setup.hi)
+        recorder.add_interception(basin.precipitation, basin.pet, self.setup.ci, self.setup.hi)
 
 
 logger = logging.getLogger(__name__)
-
-
-SERIES = {EXTRAPOLATED.symbol: EXTRAPOLATED, **LOOKED_AT}
 
 
 def final_simulation(
@@ -184,7 +184,7 @@ def final_simulation(
     model: RegionalisationModel | None = None,
     accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
 ) -> dict[str, float]:
-    """Run the whole period over the whole domain with the maps [7, n] and a network, write all tables of it.
+    """Run the whole period over the whole domain with the maps [rows, n] and a network, write all tables of it.
 
     Args:
         folder: of the run.
@@ -206,23 +206,23 @@ def final_simulation(
     cells, gauges, steps = np.arange(len(basin.network)), np.arange(len(basin.gauges.code)), len(basin.times)
     simulator, hi_end, missing = setup.simulator(cells, gauges, steps)
     _count_missing(folder, setup, missing)
-    parameters = maps[: len(PARAMETERS)]
-    start = State(maps[len(PARAMETERS) :], setup.state.discharge, setup.state.lateral_inflow)
+    parameters, start = split_maps(simulator.structure, maps, setup.state)
+    exact = simulator if simulator.real is np.float64 else setup.simulator(cells, gauges, steps, "double")[0]
     outside = None
     if network.is_calibrated:
-        outside = Extrapolation(simulator, network.lowest, network.highest, np.stack(list(setup.catchments.values())))
-    exact = simulator if simulator.real is np.float64 else setup.simulator(cells, gauges, steps, "double")[0]
+        ranges, catchments = (network.lowest, network.highest), np.stack(list(setup.catchments.values()))
+        outside = Extrapolation(exact, ranges, catchments)
     years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
-    routed = RoutingAdded(exact.order, years - years[0], basin.step)
-    in_cells = CellBalance(exact, parameters, years - years[0], network.weights)
+    routed = RoutingFloor(exact, years - years[0])
+    in_cells = CellBalance(exact, years - years[0])
     outputs = OutputWriter(setup, exact, maps, network.weights)
-    observers: list[Observer] = [routed, in_cells, *outputs.observers]
+    recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
+    observe = _all([routed, Observers(exact, parameters, network.weights, *recorders)])
     if exact is simulator:
-        observe = _all([outside, *observers])
         simulated, end = simulator.simulate(parameters, start, network.weights, observe, outputs.at_once)
     else:
-        simulated, end = simulator.simulate(parameters, start, network.weights, outside)
-        exact.simulate(parameters, start, network.weights, _all(observers), outputs.at_once)
+        simulated, end = simulator.simulate(parameters, start, network.weights)
+        exact.simulate(parameters, start, network.weights, observe, outputs.at_once)
     if not all(np.isfinite(values).all() for values in (simulated, end.levels, end.discharge)):
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
     mark_warm(compiled)
@@ -236,14 +236,15 @@ def final_simulation(
         if sentence:
             folder.warn(sentence)
             logger.warning(sentence)
-    _write_states(folder, hi_end, end)
+    _write_states(folder, setup, hi_end, end)
     _write_domain(folder, setup)
     means = catchment_means(setup)
     if outside is not None:
         number = np.array([catchment.sum() for catchment in setup.catchments.values()])
         means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
     means |= outputs.finish()
-    quantities = [quantity for symbol, quantity in SERIES.items() if symbol in means]
+    known = {EXTRAPOLATED.symbol: EXTRAPOLATED, **output_quantities()}
+    quantities = [quantity for symbol, quantity in known.items() if symbol in means]
     outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
     _write_balance(folder, setup, years, routed, in_cells)
@@ -261,13 +262,12 @@ def final_simulation(
     }
 
 
-def _all(observers: Sequence[Observer | None]) -> Observer:
-    """One watch of several."""
+def _all(observers: Sequence[Observer]) -> Observer:
+    """One observer of several."""
 
-    def observe(rows: Rows, start: int, count: int) -> None:
+    def observe(rows: StateBuffer, start: int, count: int) -> None:
         for one in observers:
-            if one is not None:
-                one(rows, start, count)
+            one(rows, start, count)
 
     return observe
 
@@ -280,7 +280,7 @@ def unsolved(folder: RunFolder) -> str:
 
 def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
     """Iterations of the simulation and steps that did not converge at once, or not at all."""
-    if not simulator.structure.has_solver:
+    if not simulator.structure.model.iterates:
         return
     iterations, most, again, failed = simulator.newton[:, simulator.order.slot]
     steps = iterations.size * simulator.order.steps
@@ -307,8 +307,9 @@ def _count_missing(folder: RunFolder, setup: CalibrationSetup, missing: NDArray[
 def _write_maps(folder: RunFolder, setup: CalibrationSetup, maps: Floats) -> None:
     """parameters.parquet and parameters/*.tif; initial levels are among them where they were calibrated."""
     calibrated = {row.symbol for row in setup.rows if row.calibrated}
-    symbols = [symbol for symbol in ROWS if symbol in PARAMETERS or symbol in calibrated & set(INITIAL_LEVELS)]
-    values = {symbol: maps[ROWS.index(symbol)] for symbol in symbols}
+    structure = setup.structure
+    symbols = [symbol for symbol in structure.maps if symbol in structure.all_parameters or symbol in calibrated]
+    values = {symbol: maps[structure.maps.index(symbol)] for symbol in symbols}
     network, run = setup.basin.network, folder.manifest.run
     table = schemas.parameters(symbols)
     write_table(folder.path, table, setup.place_columns | values, run=run, crs_wkt=network.grid.crs_wkt)
@@ -331,10 +332,12 @@ def _write_networks(
         write_table(folder.path, schemas.NETWORK, columns, run=folder.manifest.run)
 
 
-def _write_states(folder: RunFolder, hi: Floats, state: State) -> None:
-    values = dict(zip(STATES, (hi, *state.levels, state.discharge, state.lateral_inflow), strict=True))
-    columns = {"cell": np.arange(len(hi)), **values}
-    write_table(folder.path, schemas.STATES_TABLE, columns, run=folder.manifest.run)
+def _write_states(folder: RunFolder, setup: CalibrationSetup, hi: Floats, state: State) -> None:
+    levels = dict(zip(setup.structure.states, state.levels, strict=True))
+    values = ({} if "hi" in levels else {"hi": hi}) | levels
+    values |= {"discharge": state.discharge, "lateral_inflow": state.lateral_inflow}
+    columns = {"cell": np.arange(len(state.discharge)), **values}
+    write_table(folder.path, schemas.states(list(values)), columns, run=folder.manifest.run)
 
 
 def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
@@ -354,11 +357,10 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
 
 
 def _write_balance(
-    folder: RunFolder, setup: CalibrationSetup, years: NDArray[np.int64], routed: RoutingAdded, in_cells: CellBalance
+    folder: RunFolder, setup: CalibrationSetup, years: NDArray[np.int64], routed: RoutingFloor, in_cells: CellBalance
 ) -> None:
     basin = setup.basin
-    forcing = basin.precipitation, basin.pet
-    balance = in_cells.balance(interception_balance(*forcing, setup.ci, setup.hi, years - years[0]))
+    balance = in_cells.balance(basin.precipitation, basin.pet, setup.ci, setup.hi)
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
     area, volume = basin.network.cell_area, routed.volume

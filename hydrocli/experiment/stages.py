@@ -32,8 +32,8 @@ from hydrocli.config import Experiment
 from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.config.optimiser import AnyStage, Batches
 from hydrocli.engine.control import Control
-from hydrocli.engine.input_range import InputRange
-from hydrocli.engine.objective import Objective
+from hydrocli.engine.objective import Objective, split_maps
+from hydrocli.engine.observers import InputRange, Observers
 from hydrocli.engine.simulator import State
 from hydrocli.engine.windows import Window, Windows
 from hydrocli.errors import ConfigurationError
@@ -43,7 +43,6 @@ from hydrocli.experiment.setup import CalibrationSetup
 from hydrocli.mapping.composition import CompositeMapping, FrozenMapping, PartiallyFrozenMapping
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec, with_values
-from hydrocli.names import PARAMETERS
 from hydrocli.score.regularisation import Penalty
 
 
@@ -280,16 +279,22 @@ class BasinCalibration:
         return np.where(setup.inside(window)[:steps], simulated - observed, np.nan)
 
     def found(self, results: Sequence[StageResult]) -> tuple[Floats, FluxNetwork, RegionalisationModel | None]:
-        """What the last stage leaves: maps [7, n], flux network with ranges of its inputs, regionalisation."""
+        """What the last stage leaves: maps [rows, n], flux network with ranges of its inputs, regionalisation."""
         maps, weights = self.control(results).split(results[-1].x)
         network = replace(self.setup.flux_network, weights=weights)
-        if self._simulator.structure.has_network:
+        structure = self._simulator.structure
+        if structure.has_network:
             window, here = self.setup.experiment.period.calibration, maps[:, self._cells]
             assert window is not None
-            river = self.setup.state.discharge[self._cells], self.setup.state.lateral_inflow[self._cells]
-            seen = InputRange(self._simulator, self.setup.inside(window)[: self.setup.calibration_steps])
-            state = State(here[len(PARAMETERS) :], *river)
-            self._simulator.simulate(here[: len(PARAMETERS)], state, weights, seen)
+            setup, whole = self.setup, self.setup.state
+            levels, river = whole.levels[:, self._cells], (whole.discharge, whole.lateral_inflow)
+            parameters, state = split_maps(structure, here, State(levels, *(values[self._cells] for values in river)))
+            simulator = self._simulator
+            if simulator.real is not np.float64:
+                gauges = setup.gauges(setup.calibration)
+                simulator, _, _ = setup.simulator(self._cells, gauges, setup.calibration_steps, "double")
+            seen = InputRange(simulator, setup.inside(window)[: setup.calibration_steps])
+            simulator.simulate(parameters, state, weights, Observers(simulator, parameters, weights, seen))
             network = replace(network, lowest=seen.lowest, highest=seen.highest)
         return maps, network, self._regionalisation(results)
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from hydrocli.config import load
 from hydrocli.experiment.roles import roles_of, stamp
-from hydrocli.names import INITIAL_LEVELS, PARAMETERS, STATES
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
 from hydrocli.score.metrics import kge, nse
+from hydrocli.structures.structure import parameter_quantities, state_quantities
 
 Row = dict[str, Any]
 NEAR_BOUND = 1e-3
@@ -51,8 +51,10 @@ def calibrated_parameters(folder: Path) -> list[Row]:
     run, experiment = read(folder), load(folder / CONFIG)
     table, inside = run.arrays("parameters"), run.arrays("domain")["calibrated"].astype(bool)
     rows = []
-    for symbol, quantity in (PARAMETERS | {symbol: STATES[symbol] for symbol in INITIAL_LEVELS}).items():
-        asked = experiment.parameters[symbol] if symbol in PARAMETERS else experiment.initial[symbol]
+    known = parameter_quantities() | state_quantities()
+    for symbol in experiment.structure.declared.maps:
+        quantity = known[symbol]
+        asked = experiment.initial[symbol] if symbol in state_quantities() else experiment.parameters[symbol]
         if symbol not in table or not getattr(asked, "calibrated", False):
             continue
         values, (lower, upper) = table[symbol][inside], asked.bounds

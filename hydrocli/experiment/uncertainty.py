@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Flags, Floats
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
 from hydrocli.calibration.problem import StageResult
-from hydrocli.engine.objective import ROWS, Objective
+from hydrocli.engine.objective import Objective
 from hydrocli.experiment.stages import NETWORKS, BasinCalibration, group
-from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
+from hydrocli.structures.structure import parameter_quantities, state_quantities
 
 MOST = 60
 """So many controls are few."""
@@ -159,14 +159,15 @@ def _in_units(objective: Objective, control: Floats) -> tuple[list[str], list[st
     names = list(objective.control.names)
     groups = list(map(group, names))
     units, value, scale = ["-"] * len(names), control.copy(), np.ones(len(names))
-    cell, known = objective.cells[0], PARAMETERS | STATES
+    cell, known = objective.cells[0], parameter_quantities() | state_quantities()
+    symbols = objective.simulator.structure.maps
     maps = objective.control.split(control)[0]
     for number, name in enumerate(names):
-        if name not in ROWS or groups.count(name) > 1:
+        if name not in symbols or groups.count(name) > 1:
             continue
         moved = control.copy()
         moved[number] = control[number] + (STEP if control[number] < 0.5 else -STEP)
-        row = ROWS.index(name)
+        row = symbols.index(name)
         value[number], units[number] = maps[row, cell], known[name].unit
         change = objective.control.split(moved)[0][row, cell] - maps[row, cell]
         scale[number] = change / (moved[number] - control[number])

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.names import PARAMETERS, STATES
 from hydrocli.report import convergence, floods, maps, relations
 from hydrocli.report.about import OF_EVENTS, SCENARIOS, metric_words, score_of
 from hydrocli.report.page import Block, Picture, Section, Text, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns, descriptors_of
 from hydrocli.results.folder import status
+from hydrocli.results.schemas import known_quantities
 
 FEW = 3
 """Minimum number of gauges for a figure of scores; below, the table is enough."""
@@ -208,7 +208,7 @@ def _uncertainty(source: Source) -> list[Block]:
     table, pairs = source.table("uncertainty"), source.table("correlations")
     blocks: list[Block] = []
     if table is not None:
-        known = PARAMETERS | STATES
+        known = known_quantities()
         rows = [
             {
                 name.replace("_", " "): table[name][row]

@@ -27,10 +27,10 @@ import numpy as np
 
 import hydrocli
 from hydrocli.errors import InputError
-from hydrocli.names import PARAMETERS
 from hydrocli.results.campaign import CAMPAIGN, Row, RunLocation, write_campaign
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
 from hydrocli.results.write import os_errors_as_input_errors, write_json, write_table, write_text
+from hydrocli.structures.structure import parameter_quantities
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,20 +222,25 @@ def _means(done: Sequence[RunLocation]) -> list[Row]:
     rows = []
     for place in done:
         table = pq.ParquetFile(place.folder / TABLES["parameters"].file).read()
-        symbols = [symbol for symbol in PARAMETERS if symbol in table.column_names]
+        symbols = [symbol for symbol in parameter_quantities() if symbol in table.column_names]
         means = {symbol: float(np.mean(table[symbol].to_numpy())) for symbol in symbols}
         rows.append({"model": place.model, "item": place.item, **means})
     return rows
 
 
 def _write_means(folder: Path, means: Sequence[Row]) -> None:
-    symbols = [symbol for symbol in PARAMETERS if symbol in means[0]]
+    symbols = [symbol for symbol in parameter_quantities() if symbol in means[0]]
     columns = (
         RUN,
         Column("model", "text", "name of the model"),
         Column("item", "text", "code of the catchment"),
         *(
-            Column(s, "float", f"mean over the catchment: {PARAMETERS[s].long_name}", PARAMETERS[s].unit)
+            Column(
+                s,
+                "float",
+                f"mean over the catchment: {parameter_quantities()[s].long_name}",
+                parameter_quantities()[s].unit,
+            )
             for s in symbols
         ),
     )
@@ -249,13 +254,13 @@ def _summary(means: Sequence[Row]) -> list[Row]:
     rows = []
     for model in dict.fromkeys(row["model"] for row in means):
         here = [row for row in means if row["model"] == model]
-        for symbol in (symbol for symbol in PARAMETERS if symbol in here[0]):
+        for symbol in (symbol for symbol in parameter_quantities() if symbol in here[0]):
             values = [row[symbol] for row in here]
             rows.append(
                 {
                     "model": model,
                     "parameter": symbol,
-                    "unit": PARAMETERS[symbol].unit,
+                    "unit": parameter_quantities()[symbol].unit,
                     "catchments": len(values),
                     "median": statistics.median(values),
                     "mean": statistics.fmean(values),

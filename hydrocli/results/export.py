@@ -11,25 +11,21 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 import hydrocli
 from hydrocli.errors import ConfigurationError
 from hydrocli.results.read import Run
+from hydrocli.results.views import crs_of, gauges, outlets, rivers
 from hydrocli.results.write import atomic_write, os_errors_as_input_errors
-
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 Kind = Literal["geopackage", "netcdf"]
 
 FILES: dict[Kind, str] = {"geopackage": "map.gpkg", "netcdf": "discharge.nc"}
-CATCHMENT = "catchment_"
 FILL = 1e20
-EXTRA = "pip install 'hydrocli[netcdf]'"
+EXTRA = "pip install 'hydrocli[netcdf]', or from a clone: pip install -e '.[netcdf]'"
 
 
 def export(run: Run, kind: Kind, output: Path | None = None) -> Path:
@@ -55,75 +51,17 @@ def export(run: Run, kind: Kind, output: Path | None = None) -> Path:
     return path
 
 
-def outlets(domain: dict[str, NDArray[Any]]) -> dict[str, int]:
-    """The cell of each gauge: the outlet of its catchment."""
-    downstream, cells = domain["downstream"], {}
-    for name, flags in domain.items():
-        if name.startswith(CATCHMENT):
-            inside = np.flatnonzero(flags)
-            leaves = (downstream[inside] < 0) | ~flags[downstream[inside]].astype(bool)
-            cells[name.removeprefix(CATCHMENT)] = int(inside[leaves][0])
-    return cells
-
-
 def _write_geopackage(run: Run, path: Path) -> None:
     # The date of the last change would make two exports of one run differ.
     os.environ.setdefault("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z")
     gauges(run).to_file(path, layer="gauges", driver="GPKG", engine="pyogrio")
-    drainage_network(run).to_file(path, layer="drainage_network", driver="GPKG", engine="pyogrio")
-
-
-def gauges(run: Run) -> gpd.GeoDataFrame:
-    """Points at the gauges' cells: code, area of the catchment [km2], scores by metric and period."""
-    import geopandas as gpd
-
-    domain = run.arrays("domain")
-    cells = outlets(domain)
-    columns: dict[str, Any] = {
-        "gauge": list(cells),
-        "area_km2": [float(domain["area"][domain[CATCHMENT + code].astype(bool)].sum() / 1e6) for code in cells],
-    }
-    if run.has("scores"):
-        scores = run.table("scores").set_index(["gauge", "metric", "period"])["value"]
-        wide = scores.unstack(["metric", "period"])
-        values = wide.reindex(list(cells)).to_numpy()
-        columns |= {"_".join(key): values[:, place] for place, key in enumerate(wide.columns.to_list())}
-    where = np.array(list(cells.values()), np.int64)
-    points = gpd.points_from_xy(domain["x"][where], domain["y"][where])
-    return gpd.GeoDataFrame(columns, geometry=points, crs=_crs(run))
-
-
-def drainage_network(run: Run) -> gpd.GeoDataFrame:
-    """Lines from each cell to the next: cell, downstream cell, area that drains through it [km2]."""
-    import geopandas as gpd
-    import shapely
-
-    domain = run.arrays("domain")
-    downstream = domain["downstream"]
-    start = np.flatnonzero(downstream >= 0)
-    end = downstream[start]
-    ends = [np.stack([domain["x"][cells], domain["y"][cells]], axis=1) for cells in (start, end)]
-    lines = shapely.linestrings(np.stack(ends, axis=1))
-    columns = {"cell": start, "downstream": end, "upstream_km2": _upstream_area(domain)[start] / 1e6}
-    return gpd.GeoDataFrame(columns, geometry=lines, crs=_crs(run))
-
-
-def _upstream_area(domain: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Area that drains through each cell; a cell drains into a later level."""
-    total, downstream = domain["area"].astype(np.float64), domain["downstream"]
-    for level in np.unique(domain["level"]):
-        here = np.flatnonzero((domain["level"] == level) & (downstream >= 0))
-        np.add.at(total, downstream[here], total[here])
-    return total
-
-
-def _crs(run: Run) -> str:
-    return run.arrow("domain").schema.metadata[b"crs"].decode()
+    rivers(run).to_file(path, layer="drainage_network", driver="GPKG", engine="pyogrio")
 
 
 def _write_netcdf(run: Run, path: Path) -> None:
     try:
         import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401 - which h5netcdf no longer requires
         import xarray as xr
     except ImportError as error:
         raise ConfigurationError("--to netcdf", f"needs the library {error.name}", EXTRA) from None
@@ -149,7 +87,7 @@ def _write_netcdf(run: Run, path: Path) -> None:
     }
     details = {"long_name": "end of the time step", "standard_name": "time"}
     dataset = xr.Dataset(
-        series | {"crs": ((), np.int32(0), {"crs_wkt": _crs(run)})},
+        series | {"crs": ((), np.int32(0), {"crs_wkt": crs_of(run)})},
         coords={"time": ("time", times, details), **place},
         attrs={
             "Conventions": "CF-1.11",

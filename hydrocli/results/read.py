@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
+from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
@@ -22,8 +23,11 @@ from hydrocli.results.write import os_errors_as_input_errors
 from hydrocli.run_format import RUN_FORMAT, other_format
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     import pandas as pd
     import pyarrow as pa
+    import xarray as xr
+    from matplotlib.axes import Axes
 
 
 class _Lazy:
@@ -36,9 +40,16 @@ class _Lazy:
     def __get__(self, run: Run | None, owner: type[Run]) -> Any:
         if run is None:
             return self
-        frame = run.table(self.name)
+        try:
+            frame = run.table(self.name)
+        except InputError as error:
+            raise UnreadableTableError(error.where, error.what, error.remedy) from error
         run.__dict__[self.name] = frame
         return frame
+
+
+class UnreadableTableError(InputError, AttributeError):
+    """A table that a run does not have, or that is broken; `hasattr(run, "lcurve")` is then False."""
 
 
 class Run:
@@ -49,7 +60,7 @@ class Run:
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
             domain, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces, balance, events,
-            signatures, solvers, solver_series: the tables, as DataFrames.
+            signatures, solvers, solver_series: the tables, as DataFrames; an AttributeError where there is none.
     """
 
     discharge = _Lazy()
@@ -80,6 +91,65 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.manifest.run!r}, {self.manifest.state}, {str(self.folder)!r})"
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in super().__dir__() if name not in TABLES or self.has(name))
+
+    def _repr_html_(self) -> str:
+        return views.html(self)
+
+    @property
+    def gauges(self) -> gpd.GeoDataFrame:
+        """Points at the gauges: code, area of the catchment [km2], scores as columns `<metric>_<period>`."""
+        return views.gauges(self)
+
+    @property
+    def rivers(self) -> gpd.GeoDataFrame:
+        """Lines from each cell to the one downstream, with the area that drains through it [km2]."""
+        return views.rivers(self)
+
+    @property
+    def rasters(self) -> list[str]:
+        """Names that `raster` and `plot` know: parameters, states, descriptors and what else the cells have."""
+        return list(views.rasters(self))
+
+    def raster(self, name: str) -> NDArray[Any]:
+        """A parameter, state or descriptor as float64[rows, columns], north first; NaN outside the active cells.
+
+        Rows and columns go as far as there are active cells; `dataset` has their coordinates.
+
+        Raises:
+            ConfigurationError: the run has no such raster.
+        """
+        return views.raster(self, name)
+
+    def series(self, gauge: str) -> pd.DataFrame:
+        """Observed and simulated discharge [m3/s] and mean forcing [mm/step] of a gauge, indexed by time (UTC).
+
+        Raises:
+            ConfigurationError: there is no such gauge.
+        """
+        return views.series(self, gauge)
+
+    def dataset(self) -> xr.Dataset:
+        """Discharge [gauge, time] and all rasters [y, x] as an xarray data set; needs `hydrocli[netcdf]`.
+
+        Raises:
+            ConfigurationError: xarray is not installed.
+        """
+        return views.dataset(self)
+
+    def plot(self, what: str, ax: Axes | None = None) -> Axes:
+        """Draw the hydrograph of a gauge, or a raster, with matplotlib; returns the axes.
+
+        Args:
+            what: code of a gauge as `S0001`, or name of a raster as `cp`.
+            ax: where to draw; left out: axes of a new figure.
+
+        Raises:
+            ConfigurationError: it is neither a gauge nor a raster of the run.
+        """
+        return views.plot(self, what, ax)
 
     @property
     def log(self) -> list[dict[str, Any]]:

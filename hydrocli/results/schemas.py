@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 import hydrocli
 from hydrocli.errors import ConfigurationError
-from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, LOOKED_AT, PARAMETERS, STATES, Quantity
+from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY, Quantity
 from hydrocli.run_format import RUN_FORMAT
+from hydrocli.structures.structure import output_quantities, parameter_quantities, state_quantities
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -205,11 +206,6 @@ NETWORK = Table(
         Column("value", "float", "its value", "", "never calibrated"),
     ),
 )
-STATES_TABLE = Table(
-    "states",
-    "states of all cells at the end of the run, sufficient to continue it exactly",
-    (RUN, CELL, *(of_quantity(state) for state in STATES.values())),
-)
 BALANCE = Table(
     "balance",
     "water balance of the catchments by year",
@@ -306,7 +302,7 @@ SOLVER_SERIES = Table(
         RUN,
         Column("scheme", "text", "as in solvers.parquet"),
         TIME,
-        *(of_quantity(LOOKED_AT[symbol], null="not finite") for symbol in ("hp", "ht", "qt")),
+        *(of_quantity(output_quantities()[symbol], null="not finite") for symbol in ("hp", "ht", "qt")),
     ),
     "compare-solvers",
 )
@@ -331,9 +327,24 @@ COMPARISON = Table(
 """Written by `hydrocli compare`, not part of a run folder; its `run` is the name of the output folder."""
 
 
+def states(symbols: Sequence[str]) -> Table:
+    """Table of the states of cells.
+
+    Args:
+        symbols: states of the structure, and those of the river.
+    """
+    what = "states of all cells at the end of the run, sufficient to continue it exactly"
+    return Table("states", what, (RUN, CELL, *(of_quantity(state_quantities()[symbol]) for symbol in symbols)))
+
+
+def known_quantities() -> dict[str, Quantity]:
+    """Parameters, states and fluxes of all structures by symbol."""
+    return parameter_quantities() | state_quantities() | output_quantities()
+
+
 def parameters(symbols: Sequence[str]) -> Table:
     """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""
-    known = PARAMETERS | STATES
+    known = parameter_quantities() | state_quantities()
     mapped = tuple(of_quantity(known[symbol]) for symbol in symbols)
     return Table("parameters", "parameters of every cell", (RUN, *PLACE, *mapped), is_map=True)
 
@@ -409,7 +420,7 @@ TABLES = {
         CORRELATIONS,
         LCURVE,
         NETWORK,
-        STATES_TABLE,
+        states(list(state_quantities())),
         domain((), ()),
         catchment_timeseries(()),
         mean_maps(()),

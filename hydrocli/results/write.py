@@ -22,9 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 import hydrocli
 from hydrocli.errors import InputError
 from hydrocli.formatting import to_jsonable
-from hydrocli.names import LOOKED_AT, PARAMETERS, STATES
 from hydrocli.results.arrow import from_numpy
-from hydrocli.results.schemas import Table, arrow_schema, arrow_type
+from hydrocli.results.schemas import Table, arrow_schema, arrow_type, known_quantities
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,7 +157,7 @@ def write_maps(
     """
     with os_errors_as_input_errors(folder / place):
         (folder / place).mkdir(exist_ok=True)
-    known = PARAMETERS | STATES | LOOKED_AT
+    known = known_quantities()
     for symbol, cells in values.items():
         raster = np.full((len(bands), grid.height, grid.width), np.nan)
         raster[:, row, column] = cells

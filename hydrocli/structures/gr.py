@@ -1,34 +1,74 @@
-"""The classical structure `gr`: production, percolation, exchange, transfer, direct runoff (P1 eqs 4-8, f1..f4 = 0).
+"""The structure `gr` (GR4): production, percolation, exchange, transfer, direct runoff (P1 eqs 4-8, f1..f4 = 0).
 
-One step of one cell and its transpose. States hp, ht; parameters cp, ct, kexc; result qt = qr + qd [mm/step].
+One step of one cell and its transpose: states hp, ht; parameters cp, ct, kexc; runoff qt = qr + qd [mm/step].
 """
 
-from hydrocli.engine.order import window
-from hydrocli.engine.rows import ZERO_F32, carry_idle_cells
-from hydrocli.jit import kernel, loop
+from __future__ import annotations
+
+from typing import Any
+
+from hydrocli.jit import kernel
+from hydrocli.names import FLUXES, PARAMETERS, STATES
+from hydrocli.structures.explicit import classical
+from hydrocli.structures.structure import CellModel, State, register
 from hydrocli.water.exchange import exchange, exchange_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
-from hydrocli.water.transfer import direct_runoff, direct_runoff_adjoint, transfer, transfer_adjoint
+from hydrocli.water.transfer import (
+    LOWEST_LEVEL,
+    direct_runoff,
+    direct_runoff_adjoint,
+    transfer,
+    transfer_adjoint,
+)
+from hydrocli.water.vector_math import maximum
 
 
 @kernel
-def gr(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_beta):
-    """New levels hp, ht and runoff qt [mm/step]."""
+def exchanged(coefficients, ht):
+    """Exchange F [mm/step] of GR4; a structure with another law binds its own."""
+    return exchange(coefficients[0], ht)
+
+
+@kernel
+def exchanged_adjoint(coefficients, ht, F_bar):
+    """Bars of coefficients, ht."""
+    kexc_bar, ht_bar = exchange_adjoint(coefficients[0], ht, F_bar)
+    return (kexc_bar,), ht_bar
+
+
+@kernel
+def step(forcing, parameters, states):
+    """New levels (hp, ht), runoff qt [mm/step] and fluxes (see `FLUX_NAMES`) [mm/step].
+
+    parameters: cp, 1/cp, ct, 1/ct, coefficients of the exchange, 1/beta.
+    """
+    pn, en = forcing
+    cp, inverse_cp, ct, inverse_ct = parameters[:4]
+    coefficients, inverse_beta = parameters[4:-1], parameters[-1]
+    hp, ht = states
     ps, es = production(pn, en, cp, inverse_cp, hp)
     hp, perc = percolation(cp, hp + (ps - es) * inverse_cp, inverse_beta)
-    F = exchange(kexc, ht)
+    F = exchanged(coefficients, ht)
     effective = pn - ps + perc
-    ht, qr = transfer(0.9 * effective + F, ct, inverse_ct, ht)
-    return hp, ht, qr + direct_runoff(0.1 * effective, F)
+    prr, prd = 0.9 * effective + F, 0.1 * effective
+    clamped = ct * maximum(LOWEST_LEVEL - (ht + prr * inverse_ct), 0.0)
+    ht, qr = transfer(prr, ct, inverse_ct, ht)
+    qd = direct_runoff(prd, F)
+    return (hp, ht), qr + qd, (ps, es, pn - ps, perc, F + qd - prd, qr, qd, clamped)
 
 
 @kernel
-def gr_adjoint(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_beta, hp_bar, ht_bar, qt_bar):
-    """Bars of all arguments of `gr`, in their order."""
+def step_adjoint(forcing, parameters, states, states_bar, qt_bar):
+    """Bars of forcing, parameters (cp, ct, coefficients of the exchange) and states."""
+    pn, en = forcing
+    cp, inverse_cp, ct, inverse_ct = parameters[:4]
+    coefficients, inverse_beta = parameters[4:-1], parameters[-1]
+    hp, ht = states
+    hp_bar, ht_bar = states_bar
     ps, es = production(pn, en, cp, inverse_cp, hp)
     filled = hp + (ps - es) * inverse_cp
     _, perc = percolation(cp, filled, inverse_beta)
-    F = exchange(kexc, ht)
+    F = exchanged(coefficients, ht)
     effective = pn - ps + perc
     # qt = qr + qd,  qd = direct_runoff(0.1 effective, F)
     prd_bar, F_bar = direct_runoff_adjoint(0.1 * effective, F, qt_bar)
@@ -37,10 +77,10 @@ def gr_adjoint(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_bet
     F_bar = F_bar + prr_bar
     # effective = pn - ps + perc
     effective_bar = 0.1 * prd_bar + 0.9 * prr_bar
-    # F = exchange(kexc, ht)
-    kexc_bar, ht_exchange_bar = exchange_adjoint(kexc, ht, F_bar)
+    # F = exchanged(ht)
+    coefficients_bar, ht_exchange_bar = exchanged_adjoint(coefficients, ht, F_bar)
     # hp, perc = percolation(filled)
-    cp_bar, filled_bar, inverse_beta_bar = percolation_adjoint(cp, filled, inverse_beta, hp_bar, effective_bar)
+    cp_bar, filled_bar, _ = percolation_adjoint(cp, filled, inverse_beta, hp_bar, effective_bar)
     # filled = hp + (ps - es) / cp
     moved_bar = filled_bar * inverse_cp
     inverse_cp_bar = filled_bar * (ps - es)
@@ -48,88 +88,51 @@ def gr_adjoint(pn, en, cp, inverse_cp, ct, inverse_ct, kexc, hp, ht, inverse_bet
     pn_bar, en_bar, cp_more, inverse_cp_more, hp_more = production_adjoint(
         pn, en, cp, inverse_cp, hp, moved_bar - effective_bar, -moved_bar
     )
+    cp_bar = cp_bar + cp_more - (inverse_cp_bar + inverse_cp_more) * inverse_cp * inverse_cp
+    ct_bar = ct_bar - inverse_ct_bar * inverse_ct * inverse_ct
     return (
-        pn_bar + effective_bar,
-        en_bar,
-        cp_bar + cp_more,
-        inverse_cp_bar + inverse_cp_more,
-        ct_bar,
-        inverse_ct_bar,
-        kexc_bar,
-        filled_bar + hp_more,
-        ht_bar + ht_exchange_bar,
-        inverse_beta_bar,
+        (pn_bar + effective_bar, en_bar),
+        (cp_bar, ct_bar) + coefficients_bar,  # noqa: RUF005
+        (filled_bar + hp_more, ht_bar + ht_exchange_bar),
     )
 
 
-@loop
-def _row(net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht, hp_new, ht_new, lateral, inverse_beta):
-    real = hp.dtype.type
-    for c in range(hp.size):
-        pn, en = real(max(net[c], ZERO_F32)), real(max(-net[c], ZERO_F32))
-        hp_new[c], ht_new[c], qt = gr(
-            pn, en, cp[c], inverse_cp[c], ct[c], inverse_ct[c], kexc[c], hp[c], ht[c], inverse_beta
-        )
-        lateral[c] = qt * to_discharge[c]
+FLUX_NAMES = ("ps", "es", "pr", "perc", "exchange", "qr", "qd", "clamped")
+LEVELS = (State(STATES["hp"], "cp"), State(STATES["ht"], "ct"))
 
 
-@loop
-def forward(
-    wave, rows, first, last, low, high, offset, n_headwater, net, parameters, constants, levels, lateral, flow, _extra
-):
-    """Run waves `wave` + rows[0]..rows[1] in the cells of slots first[block]..last[block] of both blocks.
-
-    net: ragged forcing, pn - en [mm/step]. parameters[5, slots]: cp, 1/cp, ct, 1/ct, kexc. constants:
-    to_discharge[slots] (m3/s per mm/step), inverse_beta. levels[2, rows, slots]: hp, ht. The runoff goes to `flow` in
-    headwaters, else `lateral`.
-    """
-    to_discharge, inverse_beta = constants
-    cp, inverse_cp, ct, inverse_ct, kexc = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
-    for k in range(rows[0], rows[1]):
-        carry_idle_cells(wave, k, rows, first, last, low, high, n_headwater, levels, lateral, flow)
-        for block in range(2):
-            a, b = window(low, high, block, wave + k, first[block], last[block])
-            f = offset[block, wave + k] - low[block, wave + k]
-            out, shift = (lateral, n_headwater) if block else (flow, 0)
-            _row(
-                net[f + a : f + b], cp[a:b], inverse_cp[a:b], ct[a:b], inverse_ct[a:b], kexc[a:b], to_discharge[a:b],
-                levels[0, k, a:b], levels[1, k, a:b], levels[0, k + 1, a:b], levels[1, k + 1, a:b],
-                out[k + 1, a - shift : b - shift], inverse_beta,
-            )  # fmt: skip
+def prepare(p: dict[str, Any], step: int) -> dict[str, Any]:
+    """Rows of the stores and the exchange, as every structure of this family has them."""
+    stores = {"cp": p["cp"], "1/cp": 1.0 / p["cp"], "ct": p["ct"], "1/ct": 1.0 / p["ct"]}
+    return stores | {symbol: values for symbol, values in p.items() if symbol not in stores}
 
 
-@loop
-def _row_adjoint(
-    net, cp, inverse_cp, ct, inverse_ct, kexc, to_discharge, hp, ht,
-    lateral_bar, hp_bar, ht_bar, cp_bar, ct_bar, kexc_bar, inverse_beta,
-):  # fmt: skip
-    real = hp.dtype.type
-    for c in range(hp.size):
-        pn, en = real(max(net[c], ZERO_F32)), real(max(-net[c], ZERO_F32))
-        _, _, cp_more, inverse_cp_more, ct_more, inverse_ct_more, kexc_more, hp_bar[c], ht_bar[c], _ = gr_adjoint(
-            pn, en, cp[c], inverse_cp[c], ct[c], inverse_ct[c], kexc[c], hp[c], ht[c], inverse_beta,
-            hp_bar[c], ht_bar[c], lateral_bar[c] * to_discharge[c],
-        )  # fmt: skip
-        cp_bar[c] += cp_more - inverse_cp_more * inverse_cp[c] * inverse_cp[c]
-        ct_bar[c] += ct_more - inverse_ct_more * inverse_ct[c] * inverse_ct[c]
-        kexc_bar[c] += kexc_more
+def inverse_beta(step: int) -> float:
+    """1/beta of the percolation, beta = 9/4 (86400/dt)^(1/4)."""
+    return 4.0 / 9.0 * (step / 86400.0) ** 0.25
 
 
-@loop
-def reverse(
-    wave, rows, first, last, low, high, offset, net, parameters, constants, levels,
-    lateral_bar, levels_bar, parameters_bar, _extra, _weights_bar,
-):  # fmt: skip
-    """Transpose of `forward`: takes lateral_bar[rows, slots], carries levels_bar, sums parameters_bar[3, slots]."""
-    to_discharge, inverse_beta = constants
-    cp, inverse_cp, ct, inverse_ct, kexc = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
-    for k in range(rows[1] - 1, rows[0] - 1, -1):
-        for block in range(2):
-            a, b = window(low, high, block, wave + k, first[block], last[block])
-            f = offset[block, wave + k] - low[block, wave + k]
-            _row_adjoint(
-                net[f + a : f + b], cp[a:b], inverse_cp[a:b], ct[a:b], inverse_ct[a:b], kexc[a:b], to_discharge[a:b],
-                levels[0, k, a:b], levels[1, k, a:b],
-                lateral_bar[k - rows[0], a:b], levels_bar[0, a:b], levels_bar[1, a:b],
-                parameters_bar[0, a:b], parameters_bar[1, a:b], parameters_bar[2, a:b], inverse_beta,
-            )  # fmt: skip
+DECLARED: dict[str, Any] = {
+    "states": LEVELS,
+    "fluxes": tuple(FLUXES[symbol] for symbol in FLUX_NAMES),
+    "balance": {"evapotranspiration": ("es",), "exchange": ("exchange",), "clamped": ("clamped",)},
+    "prepare": prepare,
+    "constants": lambda structure, step: (inverse_beta(step),),
+    "surfaces": {
+        "infiltration": ("ps", "hp", 1.0),
+        "evaporation": ("es", "hp", -1.0),
+        "exchange": ("exchange", "ht", 1.0),
+        "outflow": ("qr", "ht", 1.0),
+    },
+    "seconds": (30e-9, 10e-9),
+}
+"""What all classical structures of this family declare alike."""
+
+GR = CellModel(
+    name="gr",
+    title="GR4: algebraic production and transfer stores (Perrin et al. 2003; P1 eqs 4-8)",
+    parameters=tuple(PARAMETERS[symbol] for symbol in ("cp", "ct", "kexc")),
+    **DECLARED,
+    **classical("gr", step, step_adjoint, rows=5, parameters=3, states=2, fluxes=8),
+)
+register("gr", lambda options: GR)

@@ -1,5 +1,7 @@
 """One implicit Euler step of a strip of cells (P2 eqs 8-14), and its transpose by the implicit function theorem.
 
+Rows p of the cells are cp, 1/cp, ct, 1/ct, kexc; states are hp, ht.
+
 `terms[4, STRIP]` holds what the corrections make of rain, evapotranspiration, exchange and outflow: a, b, k, o
 (legend in `water.state_space`). Newton's passes go over the whole strip; a cell that has converged keeps its value,
 so its bits do not depend on its neighbours. The few that do not converge are solved again one by one, by Newton's
@@ -12,6 +14,10 @@ them. `limits`: lowest and highest level; a level that is held there passes no d
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+
 from hydrocli.jit import kernel, loop, reduction
 from hydrocli.water.state_space import (
     production_root,
@@ -21,12 +27,29 @@ from hydrocli.water.state_space import (
     transfer_residual,
     transfer_residual_adjoint,
 )
+from hydrocli.water.transfer import LOWEST_LEVEL
 from hydrocli.water.vector_math import inverse_fourth_root, maximum, minimum
 
 ITERATIONS = 12
 BRACKETED = 200
 LEAST_OUTFLOW = 1e-6
 """For the first guess alone: 1 + f4 may vanish."""
+HIGHEST_LEVEL = {"conservative": 1e6, "as_published": 1.0 - 1e-6}
+"""Of both stores, by `flux_limits`; hp stays below 1 by its equation. No flood comes near 1e6: it bounds a store whose
+outflow a network has closed to the last bit, before its powers overflow in single precision."""
+
+
+class Limits(NamedTuple):
+    """Of the solver: relative step at which it has converged, lowest and highest level; numbers of one precision."""
+
+    tolerance: np.floating
+    lowest: np.floating
+    highest: np.floating
+
+
+def limits_of(tolerance: float, flux_limits: str, real: type) -> Limits:
+    """The limits of the levels of a structure."""
+    return Limits(real(tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
 
 
 @loop
@@ -63,8 +86,11 @@ def first_level(inflow, o, inverse_ct, ht0):
 
 
 @loop
-def _start(terms, cp, inverse_ct, hp0, ht0, hp, ht, inflow, going, iterations, lowest, highest):
+def _start(terms, p, states, new_states, scratch, limits):
     a, b, o = terms[0], terms[1], terms[3]
+    cp, inverse_ct, hp0, ht0, hp, ht = p[0], p[3], states[0], states[1], new_states[0], new_states[1]
+    inflow, going, iterations = scratch[0], scratch[1], scratch[2]
+    lowest, highest = limits.lowest, limits.highest
     one, nine_tenths = inflow.dtype.type(1), inflow.dtype.type(0.9)
     for c in range(hp.size):
         hp[c] = minimum(maximum(production_root(a[c], b[c], cp[c], hp0[c]), lowest), highest)
@@ -75,7 +101,9 @@ def _start(terms, cp, inverse_ct, hp0, ht0, hp, ht, inflow, going, iterations, l
 
 
 @loop
-def _improve(inflow, k, o, inverse_ct, ht0, ht, going, iterations, tolerance, lowest, highest):
+def _improve(terms, inverse_ct, ht0, ht, scratch, limits):
+    k, o, inflow, going, iterations = terms[2], terms[3], scratch[0], scratch[1], scratch[2]
+    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
     zero, one = inflow.dtype.type(0), inflow.dtype.type(1)
     for c in range(ht.size):
         residual, slope = transfer_residual(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], ht[c])
@@ -99,12 +127,13 @@ def total(values, n):
 
 
 @loop
-def _bracketed(inflow, k, o, inverse_ct, ht0, tolerance, lowest, highest):
+def _bracketed(inflow, k, o, inverse_ct, ht0, limits):
     """Root by Newton's method in a bracket that halves where Newton leaves it: the level, and whether it was found.
 
     The gain by exchange is limited, so a store above 1 never rises by more than that and the inflow.
     """
     real = type(inflow)
+    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
     most = ht0 + (inflow + maximum(k, real(0))) * inverse_ct
     low, high = lowest, minimum(maximum(most, real(1)), highest)
     if transfer_residual(inflow, k, o, inverse_ct, ht0, high)[0] <= 0:
@@ -129,23 +158,23 @@ def _bracketed(inflow, k, o, inverse_ct, ht0, tolerance, lowest, highest):
 
 
 @loop
-def solve_lagged(terms, cp, inverse_ct, hp0, ht0, hp, ht, scratch, counts, tolerance, lowest, highest):
-    """New levels hp, ht of a strip, with the corrections held over the step."""
-    n = hp.size
-    inflow, going, iterations = scratch[0, :n], scratch[1, :n], scratch[2, :n]
-    k, o = terms[2], terms[3]
-    _start(terms, cp, inverse_ct, hp0, ht0, hp, ht, inflow, going, iterations, lowest, highest)
+def solve_lagged(terms, p, states, new_states, scratch, counts, limits):
+    """New levels of a strip, with the corrections of the levels before the step."""
+    ht0, ht, inverse_ct = states[1], new_states[1], p[3]
+    n = ht.size
+    inflow, going = scratch[0], scratch[1]
+    _start(terms, p, states, new_states, scratch, limits)
     for _ in range(ITERATIONS):
-        _improve(inflow, k, o, inverse_ct, ht0, ht, going, iterations, tolerance, lowest, highest)
+        _improve(terms, inverse_ct, ht0, ht, scratch, limits)
         if total(going, n) == 0:
             break
     if total(going, n) > 0:
         for c in range(n):
             if going[c] > 0:
-                ht[c], found = _bracketed(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], tolerance, lowest, highest)
+                ht[c], found = _bracketed(inflow[c], terms[2, c], terms[3, c], inverse_ct[c], ht0[c], limits)
                 counts[2, c] += 1
                 counts[3, c] += not found
-    count_iterations(iterations, counts)
+    count_iterations(scratch[2, :n], counts)
 
 
 @loop
@@ -158,27 +187,29 @@ def count_iterations(iterations, counts):
 
 
 @loop
-def runoff(terms, ct, hp, ht, to_discharge, lateral):
-    """Lateral inflow of a strip at the new levels."""
-    a, k, o = terms[0], terms[2], terms[3]
-    for c in range(hp.size):
-        lateral[c] = state_space_runoff(a[c], k[c], o[c], ct[c], hp[c], ht[c]) * to_discharge[c]
+def runoff_of(terms, ct, new_states, to_discharge, runoff):
+    """Lateral inflow [m3/s] of a strip at the new levels."""
+    a, k, o, hp, ht = terms[0], terms[2], terms[3], new_states[0], new_states[1]
+    for c in range(runoff.size):
+        runoff[c] = state_space_runoff(a[c], k[c], o[c], ct[c], hp[c], ht[c]) * to_discharge[c]
 
 
 @loop
 def lagged_adjoint(
-    terms, cp, ct, inverse_ct, hp0, ht0, hp, ht, to_discharge, lateral_bar, hp_bar, ht_bar, cp_bar, ct_bar, terms_bar,
-    lowest, highest,
+    terms, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar, limits
 ):  # fmt: skip
-    """Transpose of `solve_lagged` and `runoff` at the levels found; hp_bar, ht_bar become those of the levels before."""
+    """Transpose of `solve_lagged` and `runoff_of`; states_bar become those before it, p_bar (cp, ct) is summed."""
     a, b, k, o = terms[0], terms[1], terms[2], terms[3]
     a_bar, b_bar, k_bar, o_bar = terms_bar[0], terms_bar[1], terms_bar[2], terms_bar[3]
+    cp, ct, inverse_ct, cp_bar, ct_bar = p[0], p[2], p[3], p_bar[0], p_bar[1]
+    hp0, ht0, hp, ht, hp_bar, ht_bar = states[0], states[1], new_states[0], new_states[1], states_bar[0], states_bar[1]
+    lowest, highest = limits.lowest, limits.highest
     real = hp.dtype.type
     zero, nine_tenths = real(0), real(0.9)
     for c in range(hp.size):
         # qt = state_space_runoff(a, k, o, ct, hp, ht)
         a_more, k_more, o_more, ct_more, hp_more, ht_more = state_space_runoff_adjoint(
-            a[c], k[c], o[c], ct[c], hp[c], ht[c], lateral_bar[c] * to_discharge[c]
+            a[c], k[c], o[c], ct[c], hp[c], ht[c], runoff_bar[c] * to_discharge[c]
         )
         # ht: transfer_residual(inflow, k, o, 1/ct, ht0, ht) = 0
         inflow = nine_tenths * hp[c] * hp[c] * a[c]

@@ -1,16 +1,18 @@
-"""phi1 over a strip of cells: dense layers as loops over units, each of which is one SIMD pass over the cells.
+"""The flux network over a strip of cells: dense layers as loops over units, each of which is one SIMD pass over cells.
 
 The weights of all layers lie in one vector, layer by layer: matrix [outputs, inputs] by rows, then biases [outputs].
-Hidden layers have SiLU or LeakyReLU, the last one tanh. Rows of a workspace belong to layers: `values[0]` are the
-inputs, `values[l]` what layer l gives, `slopes[l]` the derivatives of its activations.
+Hidden layers have SiLU or LeakyReLU, the last one tanh (P1 2.2.3, P2 2.3).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.jit import loop, reduction
+from hydrocli.structures.rows import STRIP
 from hydrocli.water.flux_correction import (
     correction,
     correction_adjoint,
@@ -20,26 +22,36 @@ from hydrocli.water.flux_correction import (
     silu_adjoint,
 )
 
-INPUTS = OUTPUTS = 4
-STRIP = 128
-"""Cells of a strip: the rows of a workspace stay in the first-level cache."""
-
 SILU, LEAKY_RELU = 0, 1
+ACTIVATIONS = {"silu": SILU, "leaky_relu": LEAKY_RELU}
 
 
-def layer_widths(hidden: tuple[int, ...]) -> NDArray[np.int64]:
-    """Numbers of units from the inputs (hp, ht, pn, en) over the hidden layers to the corrections f1..f4."""
-    return np.array([INPUTS, *hidden, OUTPUTS], np.int64)
+class Network(NamedTuple):
+    """A network and rows to work in, for one thread.
+
+    weights: [w], the scale of the inputs included. widths: int64[layers + 1], units from the inputs to the outputs.
+    activation: SILU or LEAKY_RELU. values, slopes, bars: [layers + 1, widest, STRIP], what each layer gives (the first
+    are the inputs), derivatives of its activations, bars. tangents: [2, layers + 1, widest, STRIP], derivatives by two
+    inputs.
+    """
+
+    weights: NDArray[np.floating]
+    widths: NDArray[np.int64]
+    activation: int
+    values: NDArray[np.floating]
+    slopes: NDArray[np.floating]
+    bars: NDArray[np.floating]
+    tangents: NDArray[np.floating]
 
 
-def weight_count(widths: NDArray[np.int64]) -> int:
-    """Length of the vector of weights and biases."""
-    return int(np.sum(widths[1:] * (widths[:-1] + 1)))
-
-
-def workspace(widths: NDArray[np.int64], real: type, count: int = 3) -> NDArray[np.floating]:
-    """Rows for one thread, [count, layers + 1, widest, STRIP]: values, slopes, bars, tangents."""
-    return np.zeros((count, len(widths), int(widths.max()), STRIP), real)
+def network_of(
+    widths: NDArray[np.int64], activation: str, weights: NDArray[np.floating], real: type, tangents: bool = False
+) -> Network:
+    """A network with empty rows; those of the tangents only where they are wanted."""
+    shape = (len(widths), int(widths.max()), STRIP)
+    rows: NDArray[np.floating] = np.zeros((3, *shape), real)
+    by_inputs: NDArray[np.floating] = np.zeros((2, *shape) if tangents else (0, 0, 0, 0), real)
+    return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs)
 
 
 @loop
@@ -64,9 +76,9 @@ def _weighted_sum(values, weights, bias, inputs, out, n):
 
 
 @loop
-def _activate(z, slope, kind, n):
+def _activate(z, slope, activation, n):
     one = z.dtype.type(1)
-    if kind == SILU:
+    if activation == SILU:
         for c in range(n):
             slope[c], z[c] = silu_adjoint(z[c], one), silu(z[c])
     else:
@@ -82,8 +94,9 @@ def _correct(z, slope, n):
 
 
 @loop
-def network(weights, widths, kind, values, slopes, n):
-    """Fill values[1:] and slopes[1:] from the inputs values[0][:4] of n cells."""
+def network(net, n):
+    """Fill values[1:] and slopes[1:] of a `Network` from the inputs values[0] of n cells."""
+    weights, widths, values, slopes = net.weights, net.widths, net.values, net.slopes
     at = 0
     last = widths.size - 1
     for layer in range(last):
@@ -93,7 +106,7 @@ def network(weights, widths, kind, values, slopes, n):
             z, slope = values[layer + 1, j], slopes[layer + 1, j]
             _weighted_sum(values[layer], weights[row : row + inputs], weights[at + outputs * inputs + j], inputs, z, n)
             if layer + 1 < last:
-                _activate(z, slope, kind, n)
+                _activate(z, slope, net.activation, n)
             else:
                 _correct(z, slope, n)
         at += outputs * (inputs + 1)
@@ -101,7 +114,7 @@ def network(weights, widths, kind, values, slopes, n):
 
 @reduction
 def _through_slope(bar, slope, n):
-    """bar *= slope; returns its sum, which is what the bias is owed."""
+    """bar *= slope; returns its sum, the bar of the bias."""
     total = bar.dtype.type(0)
     for c in range(n):
         bar[c] *= slope[c]
@@ -111,7 +124,7 @@ def _through_slope(bar, slope, n):
 
 @reduction
 def _back_one(value, b0, w0, bar, n):
-    """bar += w0 b0; returns the sum of b0 value, which is what w0 is owed."""
+    """bar += w0 b0; returns the sum of b0 value, the bar of w0."""
     s0 = bar.dtype.type(0)
     for c in range(n):
         s0 += b0[c] * value[c]
@@ -134,8 +147,9 @@ def _back_four(value, b0, b1, b2, b3, w0, w1, w2, w3, bar, n):
 
 
 @loop
-def network_adjoint(weights, widths, values, slopes, bars, weights_bar, n):
+def network_adjoint(net, weights_bar, n):
     """Transpose of `network`: from bars[-1] (of f) to bars[0] (of the inputs); weights_bar is summed."""
+    weights, widths, values, slopes, bars = net.weights, net.widths, net.values, net.slopes, net.bars
     at = weights.size
     for layer in range(widths.size - 2, -1, -1):
         inputs, outputs = widths[layer], widths[layer + 1]
@@ -151,7 +165,7 @@ def network_adjoint(weights, widths, values, slopes, bars, weights_bar, n):
 
 @loop
 def _back(weights, weights_bar, first, inputs, outputs, value, bars, bar, n):
-    """One input of a layer: what it is owed by all units above, and what their weights of it are owed."""
+    """One input of a layer: its bar from all units above, and the bars of their weights."""
     whole = outputs - outputs % 4
     for j in range(0, whole, 4):
         w = first + j * inputs
@@ -169,8 +183,9 @@ def _back(weights, weights_bar, first, inputs, outputs, value, bars, bar, n):
 
 
 @loop
-def network_tangent(weights, widths, slopes, tangents, n):
-    """Derivative of f by one input: tangents[0] is the unit vector of the input, tangents[-1] is filled."""
+def network_tangent(net, direction, n):
+    """Derivative of f by one input: tangents[direction, 0] is its unit vector, tangents[direction, -1] is filled."""
+    weights, widths, slopes, tangents = net.weights, net.widths, net.slopes, net.tangents[direction]
     at = 0
     zero = slopes.dtype.type(0)
     for layer in range(widths.size - 1):

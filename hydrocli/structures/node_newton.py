@@ -6,11 +6,14 @@ converge are solved again one by one, by a search in a bracket.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.jit import kernel, loop
-from hydrocli.structures.implicit_euler import count_iterations, total
-from hydrocli.structures.network import network, network_tangent
+from hydrocli.structures.implicit_euler import Limits, count_iterations, total
+from hydrocli.structures.network import Network, network, network_tangent
 from hydrocli.water.exchange import driving_level, exchange
 from hydrocli.water.state_space import coupling, transfer_residual
 from hydrocli.water.vector_math import maximum, minimum
@@ -21,27 +24,45 @@ HALVED = 3
 """Every so many guesses the bracket is halved, once both its ends were met: rounding can make Newton's method crawl."""
 
 
+class NodeWorkspace(NamedTuple):
+    """Rows for a strip of `node`, for one thread.
+
+    network: with tangents by hp and ht. terms: [4, STRIP] a, b, k, o (see `implicit_euler`). scratch: [4, STRIP].
+    system: [6, STRIP] residuals of both stores, Jacobian by rows. guess: [2, STRIP], levels of a cell that is solved
+    alone. first_counts: int64[4, STRIP], of the first guess, which are no result.
+    """
+
+    network: Network
+    terms: NDArray[np.floating]
+    scratch: NDArray[np.floating]
+    system: NDArray[np.floating]
+    guess: NDArray[np.floating]
+    first_counts: NDArray[np.int64]
+    limits: Limits
+
+
 @loop
-def evaluate(weights, widths, kind, work, hp, ht, n):
-    """Corrections (work[0, -1]) and their derivatives by hp (work[3, -1]) and ht (work[4, -1]) at new levels."""
-    values, slopes = work[0], work[1]
-    v0, v1 = values[0, 0], values[0, 1]
+def evaluate(net, hp, ht, n):
+    """Corrections (values[-1]) and their derivatives by hp and ht (tangents[0, -1], [1, -1]) at new levels."""
+    v0, v1 = net.values[0, 0], net.values[0, 1]
     for c in range(n):
         v0[c], v1[c] = hp[c], ht[c]
-    network(weights, widths, kind, values, slopes, n)
+    network(net, n)
     for level in range(2):
-        tangents = work[3 + level]
-        for i in range(4):
+        tangents = net.tangents[level]
+        for i in range(net.widths[0]):
             tangents[0, i, :n] = 1 if i == level else 0
-        network_tangent(weights, widths, slopes, tangents, n)
+        network_tangent(net, level, n)
 
 
 @loop
-def jacobian(x, f, by_hp, by_ht, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system, n):
+def jacobian(net, p, states, hp, ht, system, n):
     """Rows of system: residuals of both stores; Jacobian hp by hp, hp by ht, ht by hp, ht by ht."""
+    x, f, df_dhp, df_dht = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1]
+    inverse_cp, inverse_ct, kexc, hp0, ht0 = p[1], p[3], p[4], states[0], states[1]
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
-    p1, p2, p3, p4 = by_hp[0], by_hp[1], by_hp[2], by_hp[3]
-    t1, t2, t3, t4 = by_ht[0], by_ht[1], by_ht[2], by_ht[3]
+    p1, p2, p3, p4 = df_dhp[0], df_dhp[1], df_dhp[2], df_dhp[3]
+    t1, t2, t3, t4 = df_dht[0], df_dht[1], df_dht[2], df_dht[3]
     r1, r2, j11, j12, j21, j22 = system[0], system[1], system[2], system[3], system[4], system[5]
     real = hp.dtype.type
     one, two, share = real(1), real(2), real(0.9)
@@ -80,16 +101,19 @@ def newton_step(r1, r2, j11, j12, j21, j22, hp, ht, lowest, highest):
 
 
 @loop
-def _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, tolerance, lowest, highest):
+def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
     """One Newton step of the cells that have not converged, and the terms a, b, k, o at the levels it leads to.
 
     The terms follow from the corrections by their derivatives along the step: where it is the last one, that is exact
     to the square of the tolerance, and a converged cell keeps terms that do not depend on what its neighbours still
     do. A level that a limit holds has converged only if its residual asks for a level beyond it.
     """
+    x, f, df_dhp, df_dht = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1]
+    going, iterations = scratch[1], scratch[2]
+    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
-    p1, p2, p3, p4 = by_hp[0], by_hp[1], by_hp[2], by_hp[3]
-    t1, t2, t3, t4 = by_ht[0], by_ht[1], by_ht[2], by_ht[3]
+    p1, p2, p3, p4 = df_dhp[0], df_dhp[1], df_dhp[2], df_dhp[3]
+    t1, t2, t3, t4 = df_dht[0], df_dht[1], df_dht[2], df_dht[3]
     a, b, k, o = terms[0], terms[1], terms[2], terms[3]
     r1, r2, j11, j12, j21, j22 = system[0], system[1], system[2], system[3], system[4], system[5]
     real = hp.dtype.type
@@ -113,44 +137,24 @@ def _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, 
 
 
 @loop
-def solve_implicit(
-    weights,
-    widths,
-    kind,
-    work,
-    room,
-    kexc,
-    inverse_cp,
-    inverse_ct,
-    hp0,
-    ht0,
-    hp,
-    ht,
-    counts,
-    tolerance,
-    lowest,
-    highest,
-):
-    """New levels of a strip from those in hp, ht; work[0, 0] holds pn and en."""
+def solve_implicit(workspace, p, states, new_states, counts):
+    """New levels of a strip from those in new_states; the inputs of the network hold pn and en."""
+    net, terms, scratch, system = workspace.network, workspace.terms, workspace.scratch, workspace.system
+    hp, ht, kexc = new_states[0], new_states[1], p[4]
     n = hp.size
-    terms, scratch, system = room[0], room[1], room[2]
     going, iterations = scratch[1, :n], scratch[2, :n]
     for c in range(n):
         going[c], iterations[c] = 1, 0
     for _ in range(ITERATIONS):
-        evaluate(weights, widths, kind, work, hp, ht, n)
-        x, f, by_hp, by_ht = work[0, 0], work[0, -1], work[3, -1], work[4, -1]
-        jacobian(x, f, by_hp, by_ht, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system, n)
-        _newton(x, f, by_hp, by_ht, kexc, system, terms, hp, ht, going, iterations, tolerance, lowest, highest)
+        evaluate(net, hp, ht, n)
+        jacobian(net, p, states, hp, ht, system, n)
+        _newton(net, kexc, system, terms, hp, ht, scratch, workspace.limits)
         if total(going, n) == 0:
             break
     for c in range(n):
         if going[c] > 0:
             counts[2, c] += 1
-            counts[3, c] += not _solve_alone(
-                weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance,
-                lowest, highest,
-            )  # fmt: skip
+            counts[3, c] += not _solve_alone(workspace, c, p, states, new_states)
     count_iterations(iterations, counts)
 
 
@@ -174,70 +178,61 @@ def next_level(guess, level, residual, slope, low, high, lowest, highest):
 
 
 @loop
-def _solve_alone(
-    weights, widths, kind, work, room, c, kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, tolerance, lowest, highest
-):
+def _solve_alone(workspace, c, p, states, new_states):
     """Cell c alone: a bracketed search for ht, at each of whose guesses hp is found in a bracket of its own.
 
     Both residuals change sign between the limits, however the network bends them, so there is a root. The search
     starts from the old levels and keeps to the side to which the equation drives them. The cell is worked on in the
     first column of the strip's rows, which are free by then but for pn and en of another cell. Says whether it ended.
     """
-    real = hp.dtype.type
-    terms, alone = room[0], room[3]
-    kept_pn, kept_en = work[0, 0, 2, 0], work[0, 0, 3, 0]
-    pn, en = work[0, 0, 2, c], work[0, 0, 3, c]
-    work[0, 0, 2, 0], work[0, 0, 3, 0] = pn, en
-    guess_hp, guess_ht = alone[0, :1], alone[1, :1]
-    guess_hp[0], guess_ht[0] = hp0[c], ht0[c]
+    net, terms, guess = workspace.network, workspace.terms, workspace.guess
+    tolerance, lowest, highest = workspace.limits.tolerance, workspace.limits.lowest, workspace.limits.highest
+    real, x, kexc = terms.dtype.type, net.values[0], p[4]
+    cell = (p[0][c:], p[1][c:], p[2][c:], p[3][c:], p[4][c:])
+    before = (states[0][c:], states[1][c:])
+    kept_pn, kept_en = x[2, 0], x[3, 0]
+    pn, en = x[2, c], x[3, c]
+    x[2, 0], x[3, 0] = pn, en
+    guess[0, 0], guess[1, 0] = before[0][0], before[1][0]
     low, high, found = real(0), real(np.inf), False
-    for guess in range(BRACKETED):
-        residual, slope = _production_alone(
-            weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
-            lowest, highest,
-        )  # fmt: skip
-        level = guess_ht[0]
+    for number in range(BRACKETED):
+        residual, slope = _production_alone(workspace, cell, before)
+        level = guess[1, 0]
         if residual > 0:
             high = level
         else:
             low = level
-        better = next_level(guess, level, residual, slope, low, high, lowest, highest)
-        guess_ht[0] = better
+        better = next_level(number, level, residual, slope, low, high, lowest, highest)
+        guess[1, 0] = better
         if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
             found = True
             break
-    f = work[0, -1]
-    _production_alone(
-        weights, widths, kind, work, room, kexc[c:], inverse_cp[c:], inverse_ct[c:], hp0[c:], ht0[c:], tolerance,
-        lowest, highest,
-    )  # fmt: skip
+    f = net.values[-1]
+    _production_alone(workspace, cell, before)
     terms[0, c], terms[1, c] = pn * (real(1) + f[0, 0]), en * (real(1) + f[1, 0])
     terms[2, c], terms[3, c] = kexc[c] * (real(1) + f[2, 0]), real(1) + f[3, 0]
-    work[0, 0, 2, 0], work[0, 0, 3, 0] = kept_pn, kept_en
-    hp[c], ht[c] = guess_hp[0], guess_ht[0]
+    x[2, 0], x[3, 0] = kept_pn, kept_en
+    new_states[0][c], new_states[1][c] = guess[0, 0], guess[1, 0]
     return found
 
 
 @loop
-def _production_alone(
-    weights, widths, kind, work, room, kexc, inverse_cp, inverse_ct, hp0, ht0, tolerance, lowest, highest
-):
+def _production_alone(workspace, p, states):
     """hp of the first cell for its ht; the residual of ht there, and its derivative along that hp."""
-    real = hp0.dtype.type
-    system, hp, ht, n = room[2], room[3, 0, :1], room[3, 1, :1], hp0[:1].size
+    net, system = workspace.network, workspace.system
+    tolerance, lowest, highest = workspace.limits.tolerance, workspace.limits.lowest, workspace.limits.highest
+    real = system.dtype.type
+    hp, ht = workspace.guess[0, :1], workspace.guess[1, :1]
     low, high, highest_hp = real(0), real(np.inf), minimum(highest, real(1))
-    for guess in range(BRACKETED):
-        evaluate(weights, widths, kind, work, hp, ht, n)
-        jacobian(
-            work[0, 0], work[0, -1], work[3, -1], work[4, -1], kexc, inverse_cp, inverse_ct, hp0, ht0, hp, ht, system,
-            n,
-        )  # fmt: skip
+    for number in range(BRACKETED):
+        evaluate(net, hp, ht, 1)
+        jacobian(net, p, states, hp, ht, system, 1)
         level, residual, slope = hp[0], system[0, 0], system[2, 0]
         if residual > 0:
             high = level
         else:
             low = level
-        better = next_level(guess, level, residual, slope, low, high, lowest, highest_hp)
+        better = next_level(number, level, residual, slope, low, high, lowest, highest_hp)
         if abs(better - level) <= tolerance * better or high - low <= tolerance * level:
             break
         hp[0] = better

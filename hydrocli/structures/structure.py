@@ -1,138 +1,318 @@
-"""The structures by name: which equations a cell has, and what their loops need beside parameters and states.
+"""What a structure declares, and the structures by name.
 
-| kind | equations | corrections f1..f4 |
-|---|---|---|
-| gr | algebraic (P1 eqs 4-8) | none |
-| grnn | the same | phi1 at the levels before the step |
-| ode | differential, implicit Euler (P2 eqs 5, 8-13); explicit Euler to compare with | none |
-| node | the same (P2 eq. 14) | phi1 at the new levels (`implicit`) or at those before the step (`lagged`) |
+A cell model is one file of this folder. It holds its kernels (the step and its adjoint) and a `CellModel` that says
+which parameters, states, forcings, fluxes and corrections it has. The engine, the configuration, the tables, the pages
+and the tests read the declaration; none of them knows a structure by its name.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.structures import gr, grnn, node_implicit, node_previous, ode, ode_explicit
-from hydrocli.structures.network import LEAKY_RELU, SILU, STRIP, layer_widths, weight_count, workspace
-from hydrocli.water.transfer import LOWEST_LEVEL
+from hydrocli.arrays import Floats
+from hydrocli.names import (
+    CORRECTIONS,
+    FLUXES,
+    FORCINGS,
+    NEWTON_ITERATIONS,
+    PARAMETERS,
+    ROUTING_PARAMETERS,
+    STATES,
+    Quantity,
+)
 
-Loop = Callable[..., None]
-
-LOOPS: dict[str, tuple[Loop, Loop]] = {
-    "gr": (gr.forward, gr.reverse),
-    "grnn": (grnn.forward, grnn.reverse),
-    "ode": (ode.forward, ode.reverse),
-    "ode explicit": (ode_explicit.forward, ode_explicit.reverse),
-    "node lagged": (node_previous.forward, node_previous.reverse),
-    "node implicit": (node_implicit.forward, node_implicit.reverse),
-}
-HIGHEST_LEVEL = {"conservative": 1e6, "as_published": 1.0 - 1e-6}
-"""Of the stores of `ode` and `node`; hp stays below 1 by its equation. No flood comes near 1e6: it holds a store whose
-outflow a network has closed to the last bit, before its powers overflow in single precision."""
+HYDROLOGICAL_FORCINGS = ("net",)
+"""Net rain less net evapotranspiration: what interception leaves, computed once before all simulations."""
+METEOROLOGICAL_FORCINGS = ("precipitation", "pet", "temperature")
+"""For structures that begin above interception, because a parameter changes what reaches it (snow)."""
 TOLERANCE = 1e-6
+BALANCE_TERMS = ("evapotranspiration", "exchange", "correction_source", "clamped")
+"""Terms of the water balance that fluxes of a structure may stand for."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a cell.
+
+    Attributes:
+        quantity: its symbol, meaning, unit, default at the start and limits.
+        capacity: the parameter that turns a relative level into mm; "" where the state is in mm.
+        calibrated: whether its initial value may be calibrated.
+    """
+
+    quantity: Quantity
+    capacity: str = ""
+    calibrated: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class CellModel:
+    """Declaration of a structure. Rows are arrays [cells]; `n` below is their length, `real` float32 or float64.
+
+    Attributes:
+        name: of its compiled code.
+        title: what it is, in a few words, with its source.
+        parameters: of a cell, in the order of the rows of parameters; those of the routing come after them.
+        states: in the order of the rows of states.
+        fluxes: what the step gives beside states and runoff [mm/step], in its order.
+        balance: the fluxes whose sum is each of `BALANCE_TERMS`.
+        corrections: what f1, f2 ... correct, in this order; empty without a network.
+        prepare: rows by name that the kernels get, from rows of parameters by symbol and the step [s]: computed once
+            for a simulation.
+        constants: numbers that the kernels get after these rows, from the structure and the step [s].
+        advance: compiled; see `explicit.advance`.
+        advance_adjoint, advance_adjoint_to_forcing: compiled; see `explicit.advance_adjoint`. The second one also gives
+            the bar of the forcing.
+        diagnose: compiled; fills the rows of fluxes, then those of corrections, see `explicit.diagnose`.
+        workspace: what these get last, from the structure, its weights and `real`; for one thread.
+        forcings: `HYDROLOGICAL_FORCINGS` or `METEOROLOGICAL_FORCINGS`.
+        attributes: rows that the kernels get before the others and that no calibration changes.
+        options: names of the options of `Structure` that matter to it; "network": those of the network.
+        surfaces: response surfaces by name: flux, state that varies, and sign of pn - en that varies with it.
+        seconds: of a gradient and of a simulation per cell and step, one thread of a current server, double precision,
+            a network of 16 units: for estimates only.
+        strip: cells that the compiled functions take at once.
+        iterates: whether a step is solved by iteration, whose counts are results.
+        corrects_new_levels: whether the network sees the levels after the step.
+    """
+
+    name: str
+    title: str
+    parameters: tuple[Quantity, ...]
+    states: tuple[State, ...]
+    fluxes: tuple[Quantity, ...]
+    balance: dict[str, tuple[str, ...]]
+    prepare: Callable[[dict[str, Any], int], dict[str, Any]]
+    constants: Callable[[Structure, int], tuple[float, ...]]
+    advance: Any
+    advance_adjoint: Any
+    advance_adjoint_to_forcing: Any
+    diagnose: Any
+    workspace: Callable[[Structure, NDArray[np.floating], type], Any]
+    corrections: tuple[str, ...] = ()
+    forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
+    attributes: tuple[Quantity, ...] = ()
+    options: tuple[str, ...] = ()
+    surfaces: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    seconds: tuple[float, float] = (60e-9, 20e-9)
+    strip: int = 128
+    iterates: bool = False
+    corrects_new_levels: bool = False
+
+    @cached_property
+    def row_names(self) -> tuple[str, ...]:
+        """Names of the rows that the kernels get."""
+        rows = self.prepare({one.symbol: np.ones(1) for one in self.parameters}, 3600)
+        return (*(one.symbol for one in self.attributes), *rows)
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Equations of a cell.
+    """A structure with its options.
 
     Attributes:
-        kind: gr, grnn, ode or node.
-        hidden: units of the hidden layers of phi1, one or two of them.
+        kind: one of `kinds()`.
+        snow: "none", or "degree_day": a snow store in front of it.
+        hidden: units of the hidden layers of the network, one or two of them.
         activation: of the hidden layers: silu or leaky_relu.
-        input_scale: factors of the inputs hp, ht, pn, en of phi1.
-        flux_limits: conservative, or as_published (see `hydrocli.structures.grnn` and `implicit_euler`).
-        network_coupling: implicit or lagged, for node.
-        scheme: of ode in time: implicit, or explicit in so many substeps, to compare with.
+        input_scale: factor of each input of the network (states, then pn and en); empty: 1.
+        flux_limits: conservative, or as_published (see `grnn` and `implicit_euler`).
+        network_coupling: implicit or lagged, for `node`.
+        scheme: of `ode` in time: implicit, or explicit in so many substeps, to compare with.
         tolerance: relative step at which Newton's method has converged.
     """
 
     kind: str = "gr"
+    snow: str = "none"
     hidden: tuple[int, ...] = (16,)
     activation: str = "silu"
-    input_scale: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    input_scale: tuple[float, ...] = ()
     flux_limits: str = "conservative"
     network_coupling: str = "implicit"
     scheme: str = "implicit"
     substeps: int = 1
     tolerance: float = TOLERANCE
 
+    @cached_property
+    def core(self) -> CellModel:
+        """What it declares without snow."""
+        return kinds()[self.kind](self)
+
+    @cached_property
+    def model(self) -> CellModel:
+        """What it declares."""
+        if self.snow == "none":
+            return self.core
+        kinds()  # imports what stands in front, too
+        return _FRONTS[self.snow](self.core)
+
     @property
     def has_network(self) -> bool:
-        """Whether phi1 corrects the fluxes."""
-        return self.kind in ("grnn", "node")
+        """Whether a network corrects the fluxes."""
+        return bool(self.model.corrections)
 
     @property
-    def is_differential(self) -> bool:
-        """Whether the equations of the stores are differential ones."""
-        return self.kind in ("ode", "node")
+    def parameters(self) -> tuple[str, ...]:
+        """Symbols of the parameters of a cell."""
+        return tuple(one.symbol for one in self.model.parameters)
 
     @property
-    def has_solver(self) -> bool:
-        """Whether a step is solved by Newton's method."""
-        return self.is_differential and self.scheme == "implicit"
+    def states(self) -> tuple[str, ...]:
+        """Symbols of the states of a cell."""
+        return tuple(one.quantity.symbol for one in self.model.states)
 
     @property
-    def sees_new_levels(self) -> bool:
-        """Whether the inputs of phi1 are the levels after the step."""
-        return self.kind == "node" and self.network_coupling == "implicit"
+    def calibrated_states(self) -> tuple[str, ...]:
+        """Symbols of the states whose initial values may be calibrated."""
+        return tuple(one.quantity.symbol for one in self.model.states if one.calibrated)
+
+    @property
+    def all_parameters(self) -> tuple[str, ...]:
+        """Symbols of the rows of parameters: those of a cell, then those of the routing."""
+        return (*self.parameters, *ROUTING_PARAMETERS)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Symbols of the rows of maps that a mapping gives: parameters, then initial states that may be calibrated."""
+        return (*self.all_parameters, *self.calibrated_states)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Rows that observers see: fluxes, corrections, new states, qt, aet, storage, its change, and pn, en if net."""
+        net = ("pn", "en") if self.model.forcings == HYDROLOGICAL_FORCINGS else ()
+        return (*self.fluxes, *self.states, "qt", "aet", "storage", "storage_change", *net)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What of a simulation may be written."""
+        iterations = (NEWTON_ITERATIONS.symbol,) if self.model.iterates else ()
+        return tuple(one for one in (*self.quantities, *iterations) if one in output_quantities())
+
+    @property
+    def usual_outputs(self) -> tuple[str, ...]:
+        """What is written where nothing is asked for."""
+        corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
+        wanted = (*self.states, "aet", "exchange", "qt", "storage", *corrections)
+        return tuple(one for one in wanted if one in self.quantities)
+
+    @property
+    def fluxes(self) -> tuple[str, ...]:
+        """Symbols of the rows that `diagnose` fills: fluxes, then corrections."""
+        corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
+        return (*(one.symbol for one in self.model.fluxes), *corrections)
+
+    @property
+    def network_inputs(self) -> tuple[str, ...]:
+        """Inputs of the network: states of the structure without snow, net rain, net evapotranspiration."""
+        return (*(one.quantity.symbol for one in self.core.states), "pn", "en")
 
     @cached_property
     def widths(self) -> NDArray[np.int64]:
-        """Units of phi1 from the inputs to the outputs."""
-        return layer_widths(self.hidden)
+        """Units of the network from the inputs over the hidden layers to the corrections."""
+        return np.array([len(self.network_inputs), *self.hidden, len(self.model.corrections)], np.int64)
 
     @property
     def weights(self) -> int:
-        """Number of weights and biases of phi1; 0 without."""
-        return weight_count(self.widths) if self.has_network else 0
+        """Number of weights and biases of the network; 0 without."""
+        return int(np.sum(self.widths[1:] * (self.widths[:-1] + 1))) if self.has_network else 0
 
-    @property
-    def loops(self) -> tuple[Loop, Loop]:
-        """Compiled loops over a tile, forward and reverse."""
-        if self.scheme == "explicit":
-            return LOOPS[f"{self.kind} explicit"]
-        return LOOPS[f"node {self.network_coupling}" if self.kind == "node" else self.kind]
-
-    def scaled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scaled(self, weights: Floats) -> Floats:
         """Weights with the scale of the inputs in those of the first layer; linear, so its own transpose."""
         first = self.widths[1] * self.widths[0]
         scale = np.ones(len(weights))
-        scale[:first] = np.tile(self.input_scale, self.widths[1])
+        if self.input_scale:
+            scale[:first] = np.tile(self.input_scale, self.widths[1])
         return weights * scale
 
-    def initial_weights(self, seed: int, initial_std: float = 0.01) -> NDArray[np.float64]:
+    def initial_weights(self, seed: int, initial_std: float = 0.01) -> Floats:
         """Weights near zero, so that the hybrid starts as the classical structure; biases are zero."""
         random, parts = np.random.default_rng(seed), []
         for inputs, outputs in zip(self.widths[:-1], self.widths[1:], strict=True):
             parts += [random.normal(0.0, initial_std, inputs * outputs), np.zeros(outputs)]
         return np.concatenate(parts)
 
-    def extra(self, weights: NDArray[np.floating], counts: NDArray[np.int64], real: type) -> tuple[Any, ...]:
-        """What the loops of this structure need for one chunk: weights, room to work, limits."""
-        if self.kind == "gr":
-            return ()
-        kind = {"silu": SILU, "leaky_relu": LEAKY_RELU}[self.activation]
-        limits = (real(LOWEST_LEVEL), real(HIGHEST_LEVEL[self.flux_limits]))
-        if self.scheme == "explicit":
-            path: NDArray[np.floating] = np.zeros((2, self.substeps + 1, STRIP), real)
-            return np.zeros((4, STRIP), real), path, np.zeros(STRIP, real), real(1.0 / self.substeps), *limits
-        solver = (counts, real(self.tolerance), *limits)
-        if self.kind == "ode":
-            return np.zeros((2, 4, STRIP), real), *solver
-        network = (weights, self.widths, kind)
-        if self.kind == "grnn":
-            room = 0.0 if self.flux_limits == "conservative" else grnn.UNLIMITED
-            return *network, workspace(self.widths, real, 3), real(room)
-        terms: NDArray[np.floating] = np.zeros((4, 6, STRIP), real)
-        return *network, workspace(self.widths, real, 5), terms, np.zeros((4, STRIP), np.int64), *solver
+
+_KINDS: dict[str, Callable[[Structure], CellModel]] = {}
+_FRONTS: dict[str, Callable[[CellModel], CellModel]] = {}
+
+
+def register(kind: str, declaration: Callable[[Structure], CellModel]) -> None:
+    """Make a structure known under a name of the configuration; each file of this folder ends with this.
+
+    Args:
+        kind: the name.
+        declaration: gives the declaration for options, where these choose between several.
+    """
+    assert kind not in _KINDS, kind
+    _KINDS[kind] = declaration
+
+
+def register_front(name: str, compose: Callable[[CellModel], CellModel]) -> None:
+    """Make something known that stands in front of any structure, such as snow.
+
+    Args:
+        name: value of the option `snow`.
+        compose: gives the declaration of the whole, from that of what is behind it.
+    """
+    assert name not in _FRONTS, name
+    _FRONTS[name] = compose
+
+
+@cache
+def kinds() -> dict[str, Callable[[Structure], CellModel]]:
+    """All structures by name, in the order of the names: those of every file of this folder."""
+    import hydrocli.structures as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_KINDS.items()))
 
 
 GR = Structure()
 """The classical structure."""
+
+
+@cache
+def variants() -> tuple[CellModel, ...]:
+    """Every declaration, without snow and with it."""
+    options = [
+        Structure(kind, network_coupling=coupling, scheme=scheme)
+        for kind in kinds()
+        for coupling in ("implicit", "lagged")
+        for scheme in ("implicit", "explicit")
+    ]
+    cores = dict.fromkeys(one.core for one in options)
+    return (*cores, *(front(core) for front in _FRONTS.values() for core in cores))
+
+
+@cache
+def parameter_quantities() -> dict[str, Quantity]:
+    """Parameters of all structures by symbol, those of the routing last."""
+    declared = {one.symbol: one for model in variants() for one in model.parameters}
+    known = {symbol: declared.pop(symbol) for symbol in PARAMETERS}
+    return known | declared | ROUTING_PARAMETERS
+
+
+@cache
+def state_quantities() -> dict[str, Quantity]:
+    """States of all structures by symbol, then those of the river."""
+    declared = {state.quantity.symbol: state.quantity for model in variants() for state in model.states}
+    known = {symbol: STATES[symbol] for symbol in ("hi", "hp", "ht")}
+    return known | declared | {symbol: STATES[symbol] for symbol in ("discharge", "lateral_inflow")}
+
+
+@cache
+def output_quantities() -> dict[str, Quantity]:
+    """States, fluxes and corrections of all structures by symbol: what a run can write."""
+    river = ("discharge", "lateral_inflow")
+    states = {symbol: one for symbol, one in state_quantities().items() if symbol not in river}
+    fluxes = {one.symbol: one for model in variants() for one in model.fluxes if one.symbol not in FORCINGS}
+    return states | FLUXES | fluxes | CORRECTIONS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}

@@ -1,4 +1,4 @@
-"""What can be asked of a synthetic basin or region, and where its random numbers come from."""
+"""Options of a synthetic basin or region, and its streams of random numbers."""
 
 from __future__ import annotations
 
@@ -97,5 +97,5 @@ class SampleOptions:
         return np.random.SeedSequence(self.seed).spawn(len(PURPOSES))[PURPOSES.index(purpose)]
 
     def generator(self, purpose: str) -> np.random.Generator:
-        """A fresh generator for one of PURPOSES: asked twice, it gives the same numbers twice."""
+        """A fresh generator for one of PURPOSES; each call starts the same sequence."""
         return np.random.default_rng(self.seeds(purpose))

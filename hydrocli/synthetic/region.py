@@ -29,7 +29,7 @@ from hydrocli.synthetic.terrain import (
     unlike_neighbours,
 )
 
-NEAR, FAR = 0.1, 0.4  # difference of the logarithms of an area and the one wanted: looked for, and borne
+NEAR, FAR = 0.1, 0.4  # difference of the logarithms of an area and the one wanted: looked for, and accepted
 SHARES = (0.45, 0.3, 0.2, 0.12)  # of the land that shall be catchments, tried in this order
 
 
@@ -48,7 +48,7 @@ def areas_of(text: str, count: int) -> tuple[int, ...]:
 
 
 def make_region(options: SampleOptions) -> Terrain:
-    """Catchments of about `options.areas` cells, each with `options.gauges` gauges as far as it has room for them.
+    """Catchments of about `options.areas` cells, each with `options.gauges` gauges, fewer where it is small.
 
     Codes are C0001 ... from the largest catchment to the smallest; C0001N2 ... are gauges inside the first.
 

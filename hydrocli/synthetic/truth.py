@@ -2,7 +2,7 @@
 
 A parameter is lower + (upper - lower) * sigmoid(constant + sum of weight * D), each descriptor D scaled to [0, 1] over
 the basin: the family of the multilinear mapping, so that a calibration with the same bounds can find the truth. Where
-the truth is asked to be uniform, it is UNIFORM everywhere.
+`options.truth` is uniform, it is UNIFORM everywhere.
 """
 
 from __future__ import annotations

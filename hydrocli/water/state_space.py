@@ -86,10 +86,36 @@ def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, s
 
 
 @kernel
+def state_space_fluxes(a, b, k, o, ct, hp, ht):
+    """Infiltration ps, evaporation es, passing rain pr, exchange F of one branch, outflow qr [mm/step] at levels."""
+    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
+    F = k * (h * h) * h * (h * inverse_sqrt(h))
+    return (1.0 - filled) * a, hp * (2.0 - hp) * b, filled * a, F, 0.25 * ct * o * h2 * h2 * ht
+
+
+@kernel
+def state_space_fluxes_adjoint(a, b, k, o, ct, hp, ht, ps_bar, es_bar, pr_bar, F_bar, qr_bar):
+    """Bars of a, b, k, o, ct, hp, ht."""
+    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
+    _, h_slope = driving_level_adjoint(k, ht, 1.0)
+    h25, h4 = h * h * (h * inverse_sqrt(h)), h2 * h2
+    outflow_bar = 0.25 * qr_bar * h4 * ht
+    return (
+        ps_bar * (1.0 - filled) + pr_bar * filled,
+        es_bar * hp * (2.0 - hp),
+        F_bar * h25 * h,
+        outflow_bar * ct,
+        outflow_bar * o,
+        2.0 * (hp * a * (pr_bar - ps_bar) + (1.0 - hp) * b * es_bar),
+        3.5 * F_bar * k * h25 * h_slope + 1.25 * qr_bar * ct * o * h4,
+    )
+
+
+@kernel
 def state_space_runoff(a, k, o, ct, hp, ht):
     """Runoff qt [mm/step] at the new levels (P2 eq. 6)."""
-    h, h2 = driving_level(k, ht), ht * ht
-    return 0.1 * hp * hp * a + k * (h * h) * h * (h * inverse_sqrt(h)) + 0.25 * ct * o * h2 * h2 * ht
+    _, _, _, F, qr = state_space_fluxes(a, 0.0 * a, k, o, ct, hp, ht)
+    return 0.1 * hp * hp * a + F + qr
 
 
 @kernel
@@ -112,31 +138,20 @@ def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
 @kernel
 def state_space_rates(a, b, k, o, inverse_cp, inverse_ct, hp, ht):
     """dhp/dt and dht/dt [1/step] (P2 eqs 13, 14)."""
-    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
-    return (
-        inverse_cp * ((1.0 - filled) * a - hp * (2.0 - hp) * b),
-        inverse_ct * (0.9 * filled * a + k * (h * h) * h * (h * inverse_sqrt(h))) - 0.25 * o * h2 * h2 * ht,
-    )
+    ps, es, pr, F, qr = state_space_fluxes(a, b, k, o, 1.0 / inverse_ct, hp, ht)
+    return inverse_cp * (ps - es), inverse_ct * (0.9 * pr + F - qr)
 
 
 @kernel
 def state_space_rates_adjoint(a, b, k, o, inverse_cp, inverse_ct, hp, ht, hp_rate_bar, ht_rate_bar):
-    """Bars of a, b, k, o, inverse_cp, inverse_ct, hp, ht."""
-    h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
-    _, h_slope = driving_level_adjoint(k, ht, 1.0)
-    h25 = h * h * (h * inverse_sqrt(h))
+    """Bars of a, b, k, o, inverse_cp, inverse_ct, hp, ht; the outflow, ct o / 4 ht^5, leaves no ct in the rate."""
+    ct = 1.0 / inverse_ct
+    ps, es, pr, F, _ = state_space_fluxes(a, b, k, o, ct, hp, ht)
     moved_bar, filled_bar = hp_rate_bar * inverse_cp, ht_rate_bar * inverse_ct
-    dry = hp * (2.0 - hp)
-    return (
-        moved_bar * (1.0 - filled) + 0.9 * filled_bar * filled,
-        -moved_bar * dry,
-        filled_bar * h25 * h,
-        -0.25 * ht_rate_bar * h2 * h2 * ht,
-        hp_rate_bar * ((1.0 - filled) * a - dry * b),
-        ht_rate_bar * (0.9 * filled * a + k * h25 * h),
-        -2.0 * moved_bar * (hp * a + (1.0 - hp) * b) + 1.8 * filled_bar * hp * a,
-        3.5 * filled_bar * k * h25 * h_slope - 1.25 * ht_rate_bar * o * h2 * h2,
+    a_bar, b_bar, k_bar, o_bar, _, hp_bar, ht_bar = state_space_fluxes_adjoint(
+        a, b, k, o, ct, hp, ht, moved_bar, -moved_bar, 0.9 * filled_bar, filled_bar, -filled_bar
     )
+    return a_bar, b_bar, k_bar, o_bar, hp_rate_bar * (ps - es), ht_rate_bar * (0.9 * pr + F), hp_bar, ht_bar
 
 
 @kernel

@@ -88,7 +88,7 @@ def test_all_gauges_outside_or_of_another_area_are_named() -> None:
     rows = table(("A", 0, 0, 11), ("B", 801500, 6446500, 11), ("C", 801500, 6446500, 30), ("D", 9e5, 6446500, 1))
     outside, differing = place(rows, DRAINAGE, 0.2).errors
     assert "outside the raster of flow directions: A, D" in str(outside)
-    assert "C 30 km2 asked, 11 found" in str(differing)
+    assert "C 30 km2 in the table, 11 found" in str(differing)
     assert "B " not in str(differing)
 
 

@@ -350,7 +350,7 @@ def test_a_look_collects_all_problems(source: BasinSource, write_raster: Writer)
     coverage = inspect(source)
     assert [str(error).splitlines()[0] for error in coverage.errors] == [
         "forcing.pet.path: has no field in the period",
-        "gauges.table: drained areas differ by more than 20%: A1 30 km2 asked, 11 found",
+        "gauges.table: drained areas differ by more than 20%: A1 30 km2 in the table, 11 found",
     ]
 
 

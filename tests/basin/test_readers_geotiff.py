@@ -223,3 +223,29 @@ def test_impossible_dates_and_empty_archives_are_refused(tmp_path: Path) -> None
         open_interannual(names(tmp_path / "d", "rain.tif"), "pet")
     with pytest.raises(InputError, match=r"rain: .*none does not exist"):
         open_archive(tmp_path / "none", "rain")
+
+
+def test_a_crs_that_cannot_be_transformed_is_named(tmp_path: Path, write_raster: Writer) -> None:
+    """A GeoTIFF of a French agency has an engineering CRS that is only named like Lambert-93."""
+    local = 'LOCAL_CS["RGF93 v1 / Lambert-93",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    path = write_raster(tmp_path / "a.tif", NUMBER, crs=local)
+    with pytest.raises(
+        InputError, match=r"a\.tif: no transformation is known between 'RGF93 v1 / Lambert-93' and 'RGF93"
+    ):
+        read(path)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    names(tmp_path, "rain/20200101.tif", "rain/lost+found/x")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"rain: .*lost\+found cannot be listed \(Permission denied\)\n  Change"):
+        open_archive(tmp_path / "rain", "rain")

@@ -198,3 +198,13 @@ def test_folders_of_parquet_are_watched_part_by_part(tmp_path: Path) -> None:
         frame.to_parquet(tmp_path / "q" / f"{code}.parquet")
     assert tidy(tmp_path / "q")[0].tolist() == [[1.0] * 4] * 2
     assert [Path(part).name for part in parts_of(tmp_path / "q")] == ["A.parquet", "B.parquet"]
+
+
+def test_rows_of_gauges_that_nobody_uses_are_not_examined(tmp_path: Path) -> None:
+    path = written(tmp_path / "g.csv", "code,x,y,area\nA,1,2,3\nB,x,2,-999\nC,1,2,3\nC,1,2,3\n")
+    assert read_gauges(path, ["A"]).code == ("A",)
+    with pytest.raises(Errors, match=r"has no gauge BB\n  Did you mean B\?"):
+        read_gauges(path, ["A", "BB"])
+    for codes in (["A", "B"], ["C"], []):
+        with pytest.raises(Errors):
+            read_gauges(path, codes)

@@ -161,6 +161,16 @@ def test_usage_errors(snapshot: Snapshot, stand_in: Stand) -> None:
     snapshot("usage-errors.txt", "\n".join(pages))
 
 
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_campaign_in_the_place_of_a_run(command: str, tmp_path: Path) -> None:
+    (tmp_path / "campaign.yaml").write_text("name: trial\nmodels: {a: {}}\n")
+    for target, pattern in ((tmp_path / "campaign.yaml", "FOLDER/*/*"), (tmp_path, f"{tmp_path}/*/*")):
+        result = call(command, str(target))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{target}: is a campaign, not a run" in result.stderr
+        assert f"`hydrocli compare '{pattern}'`" in result.stderr
+
+
 def test_errors_are_red_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     error = ConfigurationError("a.yaml", "is empty")
     monkeypatch.setenv("TERM", "xterm")

@@ -21,9 +21,11 @@ from pydantic.fields import FieldInfo
 import hydrocli
 from hydrocli import errors, names
 from hydrocli.cli import app
+from hydrocli.cli.app import SECTIONS
 from hydrocli.config.campaign import Campaign
 from hydrocli.config.experiment import Experiment
 from hydrocli.results import schemas
+from hydrocli.structures.structure import Structure, kinds, output_quantities
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "hydrocli" / "docs"
@@ -175,42 +177,89 @@ def run_folder() -> str:
 
 
 def quantities() -> str:
-    """States and fluxes that `outputs` may name."""
-    return table(
-        ("symbol", "meaning", "unit"), [(f"`{q.symbol}`", q.long_name, q.unit) for q in names.LOOKED_AT.values()]
-    )
+    """States and fluxes that `outputs` may name, and the structures that have them."""
+    have = {kind: Structure(kind).outputs for kind in kinds()}
+    with_snow = {kind: Structure(kind, snow="degree_day").outputs for kind in kinds()}
+    rows = []
+    for symbol, quantity in output_quantities().items():
+        where = [kind for kind, outputs in have.items() if symbol in outputs]
+        if where or any(symbol in outputs for outputs in with_snow.values()):
+            words = ("all" if len(where) == len(have) else _code(where)) or "all, with snow"
+            rows.append((f"`{symbol}`", quantity.long_name, quantity.unit, words))
+    return table(("symbol", "meaning", "unit", "structures"), rows)
 
 
-def parameters() -> str:
-    """Parameters and states, with defaults and bounds."""
-    rows = [
-        (f"`{q.symbol}`", q.long_name, q.unit, *(_number(value) for value in (q.default, q.lower, q.upper)), q.source)
-        for q in (*names.PARAMETERS.values(), *names.STATES.values())
-    ]
-    return table(("symbol", "meaning", "unit", "default", "lower", "upper", "source"), rows)
+# --- structures ---
+
+
+def structures() -> str:
+    """What every structure declares."""
+    parts = []
+    for kind in kinds():
+        structure = Structure(kind)
+        model = structure.core
+        parts += [f"### `{kind}`\n", f"{_sentence(model.title.rstrip('.'))}\n"]
+        rows = [("parameter", quantity, True) for quantity in model.parameters]
+        rows += [("initial state", state.quantity, state.calibrated) for state in model.states]
+        parts.append(table(QUANTITY, [_quantity(*row) for row in rows]))
+        parts.append(f"Fluxes: {_code(flux.symbol for flux in model.fluxes)}.\n")
+        if structure.has_network:
+            named = (f"`f{number}` {what}" for number, what in enumerate(model.corrections, start=1))
+            parts.append(
+                f"Inputs of the flux network: {_code(structure.network_inputs)}. Corrections: {', '.join(named)}.\n"
+            )
+    parts += ["### Snow, in front of any structure\n"]
+    snow, core = Structure(snow="degree_day").model, Structure().core
+    rows = [("parameter", one, True) for one in snow.parameters if one not in core.parameters]
+    rows += [("initial state", one.quantity, one.calibrated) for one in snow.states if one not in core.states]
+    parts.append(table(QUANTITY, [_quantity(*row) for row in rows]))
+    parts += ["### Routing, for all structures\n"]
+    parts.append(table(QUANTITY, [_quantity("parameter", one, True) for one in names.ROUTING_PARAMETERS.values()]))
+    return "\n".join(parts)
+
+
+QUANTITY = ("symbol", "kind", "meaning", "unit", "default", "bounds", "may be calibrated", "source")
+
+
+def _quantity(kind: str, one: names.Quantity, calibrated: bool) -> tuple[str, ...]:
+    bounds = f"{_number(one.lower)} to {_number(one.upper)}"
+    return f"`{one.symbol}`", kind, one.long_name, one.unit, _number(one.default), bounds, _yes(calibrated), one.source
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _code(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
+
+
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
 def commands() -> str:
-    """Every command with its arguments and options."""
+    """Every command with its arguments and options, in the order of `hydrocli --help`."""
     group: Any = typer.main.get_command(app)
     parts = []
-    for name, command in sorted(group.commands.items()):
-        arguments = [part for part in command.params if part.param_type_name == "argument"]
-        options = [part for part in command.params if part.param_type_name == "option" and part.name != "help"]
-        call = " ".join(["hydrocli", name, *(_argument(part) for part in arguments)])
-        parts += [f"### `{call}`\n", f"{(command.help or '').strip()}\n"]
-        rows = [(f"`{', '.join(part.opts)}`", getattr(part, "help", "") or "") for part in options]
-        if rows:
-            parts.append(table(("option", "meaning"), rows))
-        for example in getattr(command, "examples", ()):
-            parts.append(f"    {example}\n")
+    for title, commands_of_section in SECTIONS.items():
+        parts.append(f"## {title}\n")
+        for name in commands_of_section:
+            command = group.commands[name]
+            arguments = [part for part in command.params if part.param_type_name == "argument"]
+            options = [part for part in command.params if part.param_type_name == "option" and not part.hidden]
+            parts += [
+                f"### `{' '.join(['hydrocli', name, *map(_argument, arguments)])}`\n",
+                f"{command.help.strip()}\n",
+            ]
+            if options:
+                rows = [(f"`{', '.join(part.opts)}`", part.help or "") for part in options]
+                parts.append(table(("option", "meaning"), rows))
+            if command.examples:
+                parts.append("".join(f"    {example}\n" for example in command.examples))
     return "\n".join(parts)
 
 
@@ -244,9 +293,9 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "packages": packages,
-    "parameters": parameters,
     "quantities": quantities,
     "run-folder": run_folder,
+    "structures": structures,
 }
 
 

@@ -55,9 +55,9 @@ class Case:
         """The engine over this case."""
         order = wavefront_order(self.downstream, self.level, len(self.net))
         forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(self.net, 0, order.level, order.cell, order.n_headwater, order.low, order.offset, forcing)
+        order_forcing(self.net, 0, order, forcing)
         cells = len(self.level)
-        return Simulator(order, forcing, np.full(cells, AREA), np.full(cells, WIDTH), self.gauges, STEP, **options)
+        return Simulator(order, (forcing,), np.full(cells, AREA), np.full(cells, WIDTH), self.gauges, STEP, **options)
 
     def simulate(self, **options) -> tuple[np.ndarray, State]:
         """Discharge and final state by the engine."""

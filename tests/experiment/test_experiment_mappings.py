@@ -172,12 +172,12 @@ def test_beyond_the_calibrated_catchments_descriptors_may_be_held(store: Path, t
         changes |= {"gauges.validation": ["S0001"]}
         call("calibrate", configuration(tmp_path / f"{beyond}.yaml", store, changes=changes))
     free, held = (table(tmp_path / beyond, "parameters") for beyond in ("allow", "clamp"))
-    seen = table(tmp_path / "hold", "domain")["calibrated"].astype(bool)
+    seen = table(tmp_path / "clamp", "domain")["calibrated"].astype(bool)
     np.testing.assert_array_equal(free["cp"][seen], held["cp"][seen])
     assert held["cp"][~seen].min() == held["cp"][seen].min()
     assert held["cp"][~seen].max() == held["cp"][seen].max()
     assert np.ptp(free["cp"]) > np.ptp(held["cp"])
-    assert "extrapolates" in " ".join(manifest(tmp_path / "extrapolate")["warnings"])
+    assert "extrapolates" in " ".join(manifest(tmp_path / "allow")["warnings"])
 
 
 def test_another_run_is_gone_on_from(calibrated: Calibrated, store: Path, tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_hybrid_goes_on_from_another(calibrated: Calibrated, hybrid: str, stor
     """The first cost is the last of the other run: its maps, weights and scale are taken."""
     run = calibrated[hybrid, "distributed"].with_suffix("")
     names = (f"parameters.{symbol}.value" for symbol in PARAMETERS)
-    changes = GIVEN | dict.fromkeys(names) | {"parameters.from": str(run), "network.from": str(run)}
+    changes = GIVEN | dict.fromkeys(names) | {"parameters.from": str(run), "initial_weights.from": str(run)}
     changes |= {"structure": STRUCTURES[hybrid], "mapping.kind": "distributed", "optimiser": ADAM | {"iterations": 1}}
     call("calibrate", configuration(tmp_path / "on.yaml", store, changes=changes))
     first, last = table(tmp_path / "on", "convergence")["cost"][0], table(run, "convergence")["cost"][-1]
@@ -262,7 +262,7 @@ def test_weights_that_do_not_fit_are_refused(
         (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], and the configuration [16]"),
         (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, and the configuration silu"),
     ):
-        changes = GIVEN | {"structure": structure, "network.from": str(source)}
+        changes = GIVEN | {"structure": structure, "initial_weights.from": str(source)}
         error = call("simulate", configuration(tmp_path / "run.yaml", store, changes=changes), status=3).stderr
         assert words in error
 
@@ -277,7 +277,7 @@ def test_adam_killed_and_continued(store: Path, tmp_path: Path) -> None:
     # In a process of its own, as the undisturbed run: what other tests compiled or loaded here may round otherwise.
     continued = process("calibrate", file)
     assert continued.returncode == 0, continued.stderr
-    assert "continuing" in continued.stderr
+    assert "resuming" in continued.stderr
     assert_same_bits(tmp_path / "whole", tmp_path / "run", [*CALIBRATED_TABLES, "network_weights"])
 
 

@@ -158,7 +158,7 @@ def _write_maps(folder: Path, size: Size, run: str, random: np.random.Generator)
     values = {symbol: 10 * slope + random.random(number) for symbol in SYMBOLS}
     write_table(folder, schemas.parameters(SYMBOLS), place | values, run=run, crs_wkt=crs)
     states = {symbol: random.random(number) for symbol in STATES}
-    write_table(folder, schemas.STATES_TABLE, {"cell": np.arange(number), **states}, run=run)
+    write_table(folder, schemas.states(list(states)), {"cell": np.arange(number), **states}, run=run)
 
 
 def _series(size: Size, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ class Archive:
 
     @property
     def is_daily(self) -> bool:
-        """Whether no calendar day has more than one field, and every field stands for the same hour."""
+        """Whether no calendar day has more than one field, and every field has the same hour."""
         days = self.times.astype("datetime64[D]")
         return len(np.unique(days)) == len(days) and len(np.unique(self.times - days)) <= 1
 

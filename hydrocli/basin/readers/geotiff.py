@@ -119,7 +119,7 @@ class Sampling:
         Raises:
             InputError: it holds none; `where` names the raster.
         """
-        row, column = raster.cells_at(*points.grid.reproject(raster.crs_wkt, points.x, points.y))
+        row, column = raster.cells_at(*points.grid.reproject(raster.crs_wkt, points.x, points.y, where))
         covered = raster.contains(row, column)
         if not covered.any():
             raise InputError(where, "covers no active cell", "Are its coordinate reference system and extent right?")

@@ -239,7 +239,7 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def _variable(dataset: Any, name: str | None, path: str, where: str) -> Any:
-    """The variable that is asked for, or the only one that has a time and two more dimensions."""
+    """The variable of that name, or the only one that has a time and two more dimensions."""
     fields = [str(key) for key, values in dataset.data_vars.items() if values.ndim >= 3 and _time_of(values)]
     section = where.rpartition(".")[0] or "forcing.<name>"
     if name is None:
@@ -304,7 +304,7 @@ def _place(dataset: Any, variable: Any, points: Points, path: str) -> Place:
     (left, across), (top, down) = (_regular(coordinate, path) for coordinate in (x, y))
     wkt = _crs(dataset, variable, x, points.crs, path)
     grid = Grid(wkt, (across, 0.0, left, 0.0, down, top), len(y), len(x))
-    east, north = points.grid.reproject(wkt, points.x, points.y)
+    east, north = points.grid.reproject(wkt, points.x, points.y, path)
     if grid.is_geographic:  # longitudes from 0 to 360, or from -180
         west = min(left, left + across * len(x))
         east = west + (east - west) % 360.0

@@ -1,0 +1,121 @@
+"""The time axis of the forcing, for any step, spacing, start and gaps, against pandas on the same intervals."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hydrocli.basin.basin import DAY, stamps
+from hydrocli.basin.forcing import Making, Piece, gaps, make, plan_by_day, plan_by_step
+from hydrocli.basin.pet import shares_of_day
+from hydrocli.basin.readers import Archive, Layer
+from hydrocli.basin.units import Conversion
+
+STEPS = (900, 1800, 3600, 10800, 21600, 43200, DAY)
+STARTS = st.datetimes(datetime(1999, 12, 30), datetime(2024, 3, 2)).map(
+    lambda time: np.datetime64(time.replace(minute=0, second=0, microsecond=0), "s")
+)
+DAYS = st.integers(1, 4)
+
+
+@st.composite
+def archives(draw: st.DrawFn) -> tuple[np.ndarray, int, Archive]:
+    """Stamps of some days in steps, the step, and an archive of one of STEPS over these days with gaps.
+
+    Field k of the archive is named by its number and has that value.
+    """
+    step, spacing = draw(st.sampled_from(STEPS)), draw(st.sampled_from(STEPS))
+    start = draw(STARTS).astype("datetime64[D]").astype("datetime64[s]")
+    days = draw(DAYS)
+    times = stamps(start, days * DAY // step, step)
+    ends = stamps(start, days * DAY // spacing, spacing)
+    kept = np.array(draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends))))
+    one = draw(st.integers(0, len(ends) - 1))
+    kept[max(one - 1, 0) : one + 1] = True  # the spacing of an archive is seen from two neighbours
+    layers = tuple(Layer("file", number) for number in np.flatnonzero(kept).tolist())
+    return times, step, Archive(ends[kept], layers, has_bounds=True)
+
+
+def made(pieces: list[Piece], array: str, steps: int) -> np.ndarray:
+    """An array [steps] of the pieces, where the field of a layer has the value of its number."""
+    result = np.full(steps, -1.0)
+    making = Making((array,), Conversion(is_temperature=array == "temperature"))
+    for piece in pieces:
+        fields = np.array([[np.nan if layer is None else layer.number / 100] for layer in piece.layers])
+        values, shares, _ = make(piece, fields, making)[array]
+        rows = np.broadcast_to(values if shares is None else shares * values, (len(piece.shares), 1))
+        result[piece.first : piece.first + len(rows)] = rows[:, 0]
+    return result
+
+
+@settings(max_examples=150, deadline=None)
+@given(archives())
+def test_temperature_of_a_step_is_that_of_its_interval(drawn: tuple[np.ndarray, int, Archive]) -> None:
+    """Mean of the fields within it, where half of them are there; else the field whose interval holds it.
+
+    An archive of one field per day holds for the steps of its day.
+    """
+    times, step, archive = drawn
+    values = pd.Series([layer.number / 100 for layer in archive.layers], pd.DatetimeIndex(archive.times))
+    spacing = DAY if archive.is_daily else int(np.diff(archive.times).min().astype(int))
+    expected = []
+    for stamp in pd.DatetimeIndex(times):
+        if archive.is_daily:
+            second = pd.Timedelta(1, "s")
+            found = values[(values.index - second).floor("D") == (stamp - second).floor("D")]
+        elif spacing > step:
+            found = values[(values.index >= stamp) & (values.index < stamp + pd.Timedelta(spacing, "s"))]
+        else:
+            found = values[(values.index > stamp - pd.Timedelta(step, "s")) & (values.index <= stamp)]
+        enough = archive.is_daily or 2 * len(found) >= max(1, step // spacing)
+        expected.append(found.mean() if len(found) and enough else np.nan)
+    pieces = plan_by_day(archive, times, step)
+    np.testing.assert_allclose(made(pieces, "temperature", len(times)), expected, rtol=1e-12)
+    without = [step for low, high in gaps(pieces, of_temperature=True) for step in range(low, high)]
+    assert set(without) <= set(np.flatnonzero(np.isnan(expected)).tolist())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(STEPS), STARTS, DAYS, st.booleans())
+def test_amounts_of_days_are_shared_out_without_loss(
+    step: int, start: np.datetime64, days: int, has_bounds: bool
+) -> None:
+    """Also where the period begins within a day: then the first day has a part of its amount only."""
+    start = start.astype("datetime64[s]")
+    start = start - (start - start.astype("datetime64[D]")).astype(int) % step
+    times = stamps(start, days * DAY // step, step)
+    label = np.arange(start.astype("datetime64[D]"), times[-1].astype("datetime64[D]") + 2).astype("datetime64[s]")
+    ends = label + np.timedelta64(DAY, "s") if has_bounds else label
+    archive = Archive(ends, tuple(Layer("file", 100 * (k + 1)) for k in range(len(label))), has_bounds)
+    pieces = plan_by_day(archive, times, step)
+    assert [piece.first for piece in pieces] == np.cumsum([0, *(len(piece.shares) for piece in pieces[:-1])]).tolist()
+    amounts = made(pieces, "pet", len(times))
+    by_label = step == DAY and not has_bounds
+    frame = pd.DataFrame({"amount": amounts, "share": shares_of_day(times, step)}, pd.DatetimeIndex(times))
+    day = frame.index if by_label else frame.index - pd.Timedelta(1, "s")
+    sums = frame.groupby(day.floor("D")).sum()
+    number = (sums.index - pd.Timestamp(label[0])).days + 1
+    np.testing.assert_allclose(sums["amount"], number * sums["share"], atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(archives())
+def test_fields_of_steps_are_theirs_or_refused(drawn: tuple[np.ndarray, int, Archive]) -> None:
+    from hydrocli.errors import InputError
+
+    times, step, archive = drawn
+    try:
+        pieces = plan_by_step(archive, times, step, "where")
+    except InputError:
+        spacing = np.diff(archive.times).astype(int)
+        assert not np.isin(archive.times, times).all() or spacing.min() > step
+        return
+    expected = pd.Series([layer.number / 100 for layer in archive.layers], pd.DatetimeIndex(archive.times))
+    expected = expected.reindex(pd.DatetimeIndex(times)).to_numpy()
+    np.testing.assert_array_equal(made(pieces, "precipitation", len(times)), expected)
+    without = [step for low, high in gaps(pieces) for step in range(low, high)]
+    assert without == np.flatnonzero(np.isnan(expected)).tolist()
