@@ -98,7 +98,7 @@ def test_returns_the_best_of_its_way(path: Path) -> None:
     assert (result.cost, result.x.tobytes()) == best
     np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert costs == sorted(costs, reverse=True)
-    assert result.reason == f"All 60 iteration limit; that of the lowest cost is {computed.index(best)}."
+    assert result.reason == f"Stopped at the iteration limit (60); best cost at iteration {computed.index(best)}."
 
 
 def test_is_cut_at_the_bounds(path: Path) -> None:

@@ -43,8 +43,8 @@ def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Re
     text = minimal + f"structure: {{kind: {kind}}}\n"
     experiment = read(text)
     network = {"hidden": (16,), "activation": "silu", "input_scaling": "none", "initial_std": 0.01}
-    expected = {"kind": kind} | more | ({"network": network} if optimiser == "adam" else {})
-    assert experiment.structure.model_dump() == expected
+    expected = {"kind": kind, "snow": "none"} | more | ({"network": network} if optimiser == "adam" else {})
+    assert experiment.structure.model_dump(by_alias=True) == expected
     (stage,) = experiment.optimiser
     assert (stage.kind, stage.train) == (optimiser, None)
     if stage.kind == "adam":

@@ -80,7 +80,7 @@ WRONG = {
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
         [
             "config.yaml:15: structure.network: is not a known key"
-            "\n  one of: kind, scheme, substeps, flux_limits, tolerance"
+            "\n  one of: kind, snow, scheme, substeps, flux_limits, tolerance"
         ],
     ),
     "batches of basins where there is one": (
@@ -94,7 +94,10 @@ WRONG = {
     "weights for a structure without": (
         "forcing:",
         "initial_weights: {from: runs/other}\nforcing:",
-        ["config.yaml:15: initial_weights.from: the structure gr has no network\n  use grnn or node"],
+        [
+            "config.yaml:15: initial_weights.from: the structure gr has no network"
+            "\n  use one of grnn, node, or remove the key"
+        ],
     ),
     "training of a network that is not there": (
         "forcing:",
