@@ -280,11 +280,12 @@ def bind(template: Callable[..., Any], name: str, *, inlined: bool = False, **pa
     global never goes stale. The copy has a name of its own, under which its code is kept.
 
     Args:
-        template: a plain function.
+        template: a plain function, or a compiled one, whose Python function is taken.
         name: what the copy is for, unique among the copies of the template.
         inlined: compile it as a `kernel`; otherwise as a `loop`.
         parts: values of globals.
     """
+    template = getattr(template, "py_func", template)
     unknown = parts.keys() - set(template.__code__.co_names)
     assert not unknown, f"{template.__name__} has no {unknown}"
     copy = FunctionType(template.__code__, template.__globals__ | parts, template.__name__)

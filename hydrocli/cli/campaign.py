@@ -18,7 +18,12 @@ from hydrocli.cli.tables import show_rows
 SECONDS_BETWEEN_LOOKS = 2.0
 SHOWN = 40
 """Rows of a table of states on a terminal, unless all are asked for."""
-STRUCTURES = ("gr", "grnn", "ode", "node")
+
+
+def _structures() -> list[str]:
+    from hydrocli.structures.structure import kinds
+
+    return list(kinds())
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -162,7 +167,7 @@ def precompile(
         typer.Option(
             metavar="NAME",
             help="Structure; repeatable; default: all.",
-            autocompletion=options.among(STRUCTURES),
+            autocompletion=options.among(_structures),
         ),
     ] = None,
     precision: Annotated[

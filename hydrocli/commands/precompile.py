@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hydrocli.commands.synthetic import synthetic
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.progress import Console
@@ -20,14 +19,14 @@ from hydrocli.experiment.scores import validate_experiment
 from hydrocli.experiment.setup import announce_compilation
 from hydrocli.experiment.signatures import signatures_experiment
 from hydrocli.jit import cache_folder
+from hydrocli.structures.structure import Structure, kinds
 from hydrocli.synthetic import SampleOptions
+from hydrocli.synthetic.sample import write_sample
 
 logger = logging.getLogger(__name__)
 
 SPAN = np.datetime64("2019-09-01"), np.datetime64("2019-09-21")
-STRUCTURES = ("gr", "grnn", "ode", "node")
 PRECISIONS = ("double", "single")
-OPTIMISERS = {"gr": "lbfgsb", "ode": "lbfgsb", "grnn": "adam", "node": "adam"}
 
 
 def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dict[str, Any]]:
@@ -43,7 +42,7 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
     Raises:
         ConfigurationError: no such structure or precision.
     """
-    for option, asked, known in (("--structure", structures, STRUCTURES), ("--precision", precisions, PRECISIONS)):
+    for option, asked, known in (("--structure", structures, kinds()), ("--precision", precisions, PRECISIONS)):
         if odd := [name for name in asked if name not in known]:
             raise ConfigurationError(option, f"{', '.join(odd)} is not possible", f"one of: {', '.join(known)}")
     announce_compilation()
@@ -52,8 +51,8 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
     with tempfile.TemporaryDirectory(prefix="hydrocli-warmup-") as scratch:
         basin = Path(scratch) / "basin"
         with Console(quiet=True):
-            synthetic(basin, SampleOptions(*SPAN, cells=50, gauges=2))
-        for structure in structures or STRUCTURES:
+            write_sample(basin, SampleOptions(*SPAN, cells=50, gauges=2))
+        for structure in structures or kinds():
             for precision in precisions or PRECISIONS:
                 began = time.perf_counter()
                 _run(basin / "config.yaml", structure, precision)
@@ -63,9 +62,10 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
 
 
 def _run(file: Path, structure: str, precision: str) -> None:
+    optimiser = "adam" if Structure(structure).has_network else "lbfgsb"
     changes = [
         f"structure={{kind: {structure}}}",
-        f"optimiser={{kind: {OPTIMISERS[structure]}, iterations: 1}}",
+        f"optimiser={{kind: {optimiser}, iterations: 1}}",
         "first_guess={kind: screening, samples: 4, descents: 1, iterations: 1}",
         f"execution.precision={precision}",
         f"folder=run-{structure}-{precision}",

@@ -24,7 +24,7 @@ Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": 
 
 
 Factor = Annotated[Number, Field(gt=0)]
-PATH = "geotiff: folder tree, a date in every name; netcdf: file or folder tree"
+PATH = "folder tree of files, or one file; geotiff: a date in every name"
 SCALE = "scale_factor * value + add_offset is in `unit`"
 AMOUNT = "mm, mm/h, mm/day, kg m-2 s-1, m ...; left out: that of the files, else mm per"
 
@@ -34,7 +34,7 @@ class ForcingFiles(Section):
 
     path: InputPath = Field(description=PATH)
     format: Format = Field("geotiff", description=f"one of: {', '.join(FORMATS)}", examples=["geotiff"])
-    variable: str | None = Field(None, description="name in the files (netcdf), where they have several variables")
+    variable: str | None = Field(None, description="name in the files, where they have several variables")
     unit: str | None = Field(None, description="of the values")
     scale_factor: Factor = Field(1.0, description=SCALE)
     add_offset: Number = Field(0.0, description="see scale_factor")

@@ -205,10 +205,18 @@ class _Bar(ProgressTask):
         now = time.monotonic()
         count = f"{self.done:g}/{self.total:g}" if self.total else f"{self.done:g}" if self.done else ""
         left = self._time_left(now) or duration(now - self._start)
-        for parts in ([count, self.unit, left], [count, left], [count], []):
+        # The time left matters more than the bar, and the bar more than the unit.
+        bar_and_blank = NARROWEST_BAR + 1
+        for parts, least in (
+            ([count, self.unit, left], bar_and_blank),
+            ([count, left], bar_and_blank),
+            ([count, left], 0),
+            ([count], 0),
+            ([], 0),
+        ):
             tail = " ".join(part for part in parts if part)
             room = width - len(self.name) - len(tail) - 2
-            if room >= 0:
+            if room >= least:
                 break
         share = min(1.0, self.done / self.total) if self.total else 0.0
         size = min(WIDEST_BAR, room - 1)

@@ -36,7 +36,7 @@ from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
 from hydrocli.score.metrics import nse
-from hydrocli.structures.structure import output_quantities
+from hydrocli.structures.structure import Structure, output_quantities
 
 BALANCE_FLUXES = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
@@ -227,6 +227,7 @@ def final_simulation(
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
     mark_warm(compiled)
     accept(basin.gauges.code, simulated)
+    folder.update(structure=_described(simulator.structure))
     _count_newton(folder, simulator)
     _write_maps(folder, setup, maps)
     _write_networks(folder, simulator, network, model)
@@ -270,6 +271,16 @@ def _all(observers: Sequence[Observer]) -> Observer:
             one(rows, start, count)
 
     return observe
+
+
+def _described(structure: Structure) -> dict[str, Any]:
+    """What a reader of the run must know of its structure."""
+    corrections = {
+        f"f{number}": {"flux": one.flux, "factor": one.factor}
+        for number, one in enumerate(structure.model.corrections, start=1)
+    }
+    title = structure.model.title
+    return {"kind": structure.kind, "snow": structure.snow, "title": title, "corrections": corrections}
 
 
 def unsolved(folder: RunFolder) -> str:

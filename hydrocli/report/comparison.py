@@ -19,7 +19,6 @@ from hydrocli.report.about import MAPPINGS, SCENARIOS, About, about
 from hydrocli.report.tables import Array, Columns, found
 from hydrocli.results import Run
 
-STRUCTURES = ("GR", "GRNN", "ODE", "NODE")
 SIGNATURES = ("Epf", "Erc", "Eff", "Ebf")
 """Signatures of floods whose errors the papers compare."""
 
@@ -55,12 +54,17 @@ def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[Run]]:
     return _labelled(known), without
 
 
-def _rank(model: str) -> tuple[int, int]:
+PAPERS = ("GR", "GRNN", "ODE", "NODE")
+"""Structures in the order of the papers; others follow by name."""
+
+
+def _rank(model: str) -> tuple[int, str, int]:
     """Structure by structure, from the simple to the rich mapping."""
     structure, _, mapping = model.partition(".")
     mappings = list(MAPPINGS.values())
     return (
-        STRUCTURES.index(structure) if structure in STRUCTURES else len(STRUCTURES),
+        PAPERS.index(structure) if structure in PAPERS else len(PAPERS),
+        structure,
         mappings.index(mapping) if mapping in mappings else len(mappings),
     )
 

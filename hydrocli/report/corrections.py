@@ -1,7 +1,7 @@
 """Effect of the network: factors on the fluxes in time, by catchment, and over its inputs.
 
-A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, but 1 - f3^2 for the branch that is delayed in
-`grnn`; 1 means no correction. Catchments are characterised by the factor of their mean correction, which is the mean
+A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, or 1 - f^2 for the branch that is delayed in
+GR; 1 means no correction. Catchments are characterised by the factor of their mean correction, which is the mean
 factor but for that square.
 """
 
@@ -19,12 +19,6 @@ from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.tables import Columns, Times
 
-CORRECTED = {
-    "grnn": {"f1": "infiltration", "f2": "evaporation", "f3": "delayed branch", "f4": "exchange"},
-    "node": {"f1": "rain", "f2": "evaporation", "f3": "exchange", "f4": "outflow"},
-}
-"""Flux that each correction multiplies."""
-
 PIECES = 360
 """Means in time that a line or a heatmap shows at most."""
 
@@ -32,22 +26,20 @@ SHOWN_LEVELS = (0.1, 0.5, 0.9)
 """Places among the levels of a response that are drawn as lines."""
 
 
-def factor(structure: str, symbol: str, values: Floats) -> Floats:
+Described = Mapping[str, Mapping[str, str]]
+"""Flux and factor ("1 + f" or "1 - f^2") of each correction by its symbol, as the manifest of a run has them."""
+
+
+def factor(formula: str, values: Floats) -> Floats:
     """The factor on the flux for a correction."""
-    return 1 - values**2 if (structure, symbol) == ("grnn", "f3") else 1 + values
+    return 1 - values**2 if formula == "1 - f^2" else 1 + values
 
 
-def factor_words(structure: str, symbol: str) -> str:
-    """The factor in words: `1 + f1, infiltration`."""
-    formula = f"1 - {symbol}^2" if (structure, symbol) == ("grnn", "f3") else f"1 + {symbol}"
-    return f"{formula}, {CORRECTED[structure][symbol]}"
-
-
-def factors(structure: str, table: Columns) -> dict[str, Floats]:
-    """The factors of all corrections that a table has, by their words."""
+def factors(described: Described, table: Columns) -> dict[str, Floats]:
+    """The factors of all corrections that a table has, by their words, such as `1 + f1, infiltration`."""
     return {
-        factor_words(structure, symbol): factor(structure, symbol, table[symbol])
-        for symbol in CORRECTED.get(structure, {})
+        f"{one['factor'].replace('f', symbol)}, {one['flux']}": factor(one["factor"], table[symbol])
+        for symbol, one in described.items()
         if symbol in table
     }
 

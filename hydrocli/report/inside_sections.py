@@ -100,12 +100,11 @@ def _high_pass(source: Source) -> list[Block]:
 
 def network_section(source: Source) -> Section:
     """Corrections in time, over the catchments and the cells, and what they make of the fluxes."""
-    structure = source.structure
     blocks: list[Block] = []
     found = {
         code: (table["time"], values)
         for code, table in source.catchments.items()
-        if (values := corrections.factors(structure, table))
+        if (values := corrections.factors(source.corrections, table))
     }
     if found:
         names = next(iter(found.values()))[1]
@@ -130,7 +129,7 @@ def _correction_maps(source: Source) -> list[Block]:
     means, domain = source.table("mean_maps"), source.domain
     if means is None or domain is None:
         return []
-    fields = corrections.factors(source.structure, means)
+    fields = corrections.factors(source.corrections, means)
     if not fields:
         return []
     figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=1.0)
@@ -143,7 +142,7 @@ def newton_section(source: Source) -> Section:
     words: dict[str, tuple[str, Callable[[float], float | int]]] = {
         "newton_iterations_mean": ("iterations per cell and step, mean", float),
         "newton_iterations_most": ("iterations per cell and step, maximum", int),
-        "newton_solved_again": ("cell-steps solved in a second attempt", int),
+        "newton_solved_again": ("cell-steps solved by a bracketed search", int),
         "newton_unsolved": ("cell-steps without solution", int),
     }
     rows = [
@@ -165,7 +164,7 @@ def budget_section(source: Source) -> Section:
     blocks: list[Block] = []
     code, table = source.largest, source.catchments.get(source.largest)
     if table is not None and {"aet", "qt", "storage"} <= set(table.values):
-        name = "with the network" if source.structure in corrections.CORRECTED else source.about.model
+        name = "with the network" if source.corrections else source.about.model
         runs = {name: balance.cumulated(table["time"], table["precipitation"], table)}
         without = source.parts("no_correction").get(code)
         if without is not None:
@@ -174,7 +173,8 @@ def budget_section(source: Source) -> Section:
             runs[source.names[1]] = balance.cumulated(theirs["time"], theirs["precipitation"], theirs)
         figure = balance.draw_cumulated(runs)
         caption = f"Cumulative water balance upstream of {code}: rain, its components, and the residual (exchange"
-        caption += ", and water added by the network)." if source.structure == "node" else ")."
+        added = any(one["flux"] == "rain" for one in source.corrections.values())
+        caption += ", and water added by the network)." if added else ")."
         blocks.append(Picture("cumulated_water", caption, figure))
     blocks += _without_network(source)
     blocks += _mean_maps(source, MEANS, "fluxes_mean")

@@ -78,9 +78,9 @@ class Source:
         return worst_and_best(self.about.nse, self.hydrographs, DETAILS)
 
     @property
-    def structure(self) -> str:
-        """Kind of the structure: gr, grnn, ode or node."""
-        return self.about.model.partition(".")[0].lower()
+    def corrections(self) -> dict[str, dict[str, str]]:
+        """Flux and factor of each correction of the network by its symbol; empty without a network."""
+        return dict(self.run.manifest.structure.get("corrections", {}))
 
     @cached_property
     def largest(self) -> str:

@@ -80,6 +80,7 @@ class Manifest:
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
+        structure: kind, snow, title and corrections (flux and factor by symbol) of the structure.
         uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
         created, updated: UTC.
@@ -97,6 +98,7 @@ class Manifest:
     counts: dict[str, float] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
     gradient_norms: dict[str, float] = field(default_factory=dict)
+    structure: dict[str, Any] = field(default_factory=dict)
     uncertainty: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     created: str = field(default_factory=_now)

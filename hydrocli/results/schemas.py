@@ -420,7 +420,7 @@ TABLES = {
         CORRELATIONS,
         LCURVE,
         NETWORK,
-        states(list(state_quantities())),
+        states(()),
         domain((), ()),
         catchment_timeseries(()),
         mean_maps(()),

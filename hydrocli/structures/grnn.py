@@ -17,7 +17,7 @@ from hydrocli.names import PARAMETERS
 from hydrocli.structures import gr
 from hydrocli.structures.explicit import corrected
 from hydrocli.structures.gr import exchanged, exchanged_adjoint, inverse_beta
-from hydrocli.structures.structure import CellModel, Structure, register
+from hydrocli.structures.structure import CellModel, Correction, Structure, register
 from hydrocli.water.flux_correction import corrected_flux, corrected_flux_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
 from hydrocli.water.transfer import (
@@ -123,7 +123,12 @@ def _constants(structure: Structure, step: int) -> tuple[float, ...]:
 
 DECLARED: dict[str, Any] = gr.DECLARED | {
     "constants": _constants,
-    "corrections": ("infiltration", "evaporation", "split of the branches", "exchange"),
+    "corrections": (
+        Correction("infiltration"),
+        Correction("evaporation"),
+        Correction("delayed branch", "1 - f^2"),
+        Correction("exchange"),
+    ),
     "options": ("network", "flux_limits"),
     "seconds": (145e-9, 47e-9),
 }

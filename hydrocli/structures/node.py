@@ -28,7 +28,7 @@ from hydrocli.structures.network import network, network_adjoint, network_of
 from hydrocli.structures.node_newton import NodeWorkspace, evaluate, jacobian, solve_implicit
 from hydrocli.structures.ode import fluxes_at
 from hydrocli.structures.rows import STRIP, ZERO_F32, split_net
-from hydrocli.structures.structure import CellModel, Structure, register
+from hydrocli.structures.structure import CellModel, Correction, Structure, register
 from hydrocli.water.state_space import state_space_runoff_adjoint, transfer_residual_adjoint
 from hydrocli.water.vector_math import minimum
 
@@ -225,7 +225,7 @@ FLUX_NAMES = (*ode.FLUX_NAMES, "source")
 DECLARED: dict[str, Any] = ode.DECLARED | {
     "fluxes": tuple(FLUXES[symbol] for symbol in FLUX_NAMES),
     "balance": ode.ODE.balance | {"correction_source": ("source",)},
-    "corrections": ("rain", "evaporation", "exchange", "outflow"),
+    "corrections": tuple(map(Correction, ("rain", "evaporation", "exchange", "outflow"))),
     "workspace": _workspace,
     "options": ("network", "flux_limits", "network_coupling", "tolerance"),
     "iterates": True,

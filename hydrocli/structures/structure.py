@@ -53,6 +53,19 @@ class State:
     calibrated: bool = True
 
 
+@dataclass(frozen=True)
+class Correction:
+    """What an output of the network does.
+
+    Attributes:
+        flux: what it corrects, in words.
+        factor: on that flux: "1 + f" or "1 - f^2".
+    """
+
+    flux: str
+    factor: str = "1 + f"
+
+
 @dataclass(frozen=True, eq=False)
 class CellModel:
     """Declaration of a structure. Rows are arrays [cells]; `n` below is their length, `real` float32 or float64.
@@ -64,7 +77,7 @@ class CellModel:
         states: in the order of the rows of states.
         fluxes: what the step gives beside states and runoff [mm/step], in its order.
         balance: the fluxes whose sum is each of `BALANCE_TERMS`.
-        corrections: what f1, f2 ... correct, in this order; empty without a network.
+        corrections: what f1, f2 ... do, in this order; empty without a network.
         prepare: rows by name that the kernels get, from rows of parameters by symbol and the step [s]: computed once
             for a simulation.
         constants: numbers that the kernels get after these rows, from the structure and the step [s].
@@ -97,7 +110,7 @@ class CellModel:
     advance_adjoint_to_forcing: Any
     diagnose: Any
     workspace: Callable[[Structure, NDArray[np.floating], type], Any]
-    corrections: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
     forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
     attributes: tuple[Quantity, ...] = ()
     options: tuple[str, ...] = ()

@@ -80,7 +80,7 @@ class SampleOptions:
                 (name, int(getattr(self, name).astype(int)) % self.step == 0, multiple) for name in ("start", "end")
             ]
         wrong = [
-            ConfigurationError(f"sample.{name}", f"{getattr(self, name)} {what}")
+            ConfigurationError(f"--{name.replace('_', '-')}", f"{getattr(self, name)} {what}")
             for name, fine, what in rules
             if not fine
         ]

@@ -43,7 +43,7 @@ def areas_of(text: str, count: int) -> tuple[int, ...]:
     if bounds and 0 < int(bounds[1]) < int(bounds[2]):
         return tuple(round(area) for area in np.geomspace(int(bounds[1]), int(bounds[2]), count).tolist())
     if not listed:
-        raise ConfigurationError("sample.areas", f"'{text}' is neither 10-300 nor 12,40,300")
+        raise ConfigurationError("--areas", f"'{text}' is neither 10-300 nor 12,40,300")
     return tuple(map(int, text.split(",")))
 
 
@@ -66,7 +66,7 @@ def make_region(options: SampleOptions) -> Terrain:
             break
     else:
         what = f"only {len(outlets)} of {len(areas)} catchments find a place"
-        raise ConfigurationError("sample.areas", what, "Ask for fewer, or for other areas.")
+        raise ConfigurationError("--areas", what, "Ask for fewer, or for other areas.")
     basin, sites = np.zeros(land.shape, bool), list[GaugeSite]()
     for number, outlet in enumerate(outlets, start=1):
         catchment = np.zeros(land.shape, bool)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +18,6 @@ import rasterio
 
 from hydrocli.basin import store
 from hydrocli.basin.ingest import open_basin
-from hydrocli.basin.readers import geotiff
 from hydrocli.basin.source import BasinSource
 from hydrocli.errors import InputError
 
@@ -27,7 +29,7 @@ def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, m
         raise AssertionError("a raster was opened")
 
     monkeypatch.setattr(rasterio, "open", refuse)
-    monkeypatch.setattr(geotiff, "DatasetReader", refuse)
+    monkeypatch.setattr(rasterio.io, "DatasetReader", refuse)
     second = open_basin(source, tmp_path / "store")
     assert second.fingerprint == first.fingerprint
     assert second.network.grid == first.network.grid
@@ -144,3 +146,25 @@ def test_stores_are_listed_and_removed(source: BasinSource, tmp_path: Path) -> N
     for innocent in (folder / "notes", folder / ("b" * 32)):
         with pytest.raises(InputError, match="is not a store"):
             store.remove_store(innocent)
+
+
+def test_a_basin_in_its_store_is_opened_without_the_libraries_of_rasters(source: BasinSource, tmp_path: Path) -> None:
+    """They take longer to import than all else that such a start does."""
+    basin = open_basin(source, tmp_path / "store")
+    script = (
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from hydrocli.basin.ingest import open_basin\n"
+        "source = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "basin = open_basin(source, Path(sys.argv[2]))\n"
+        "heavy = {'rasterio', 'pyflwdir', 'pyproj', 'pandas', 'geopandas', 'xarray', 'numba'}\n"
+        "print(basin.fingerprint, *sorted(heavy & set(sys.modules)))\n"
+    )
+    (tmp_path / "source").write_bytes(pickle.dumps(source))
+    ended = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "source", tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == [basin.fingerprint]

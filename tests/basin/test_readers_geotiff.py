@@ -217,7 +217,9 @@ def test_impossible_dates_and_empty_archives_are_refused(tmp_path: Path) -> None
         open_archive(names(tmp_path / "a", "20141301.tif"), "rain")
     with pytest.raises(InputError, match=r"0230_x.tif holds no date"):
         open_interannual(names(tmp_path / "b", "0230_x.tif", "0229_x.tif"), "pet")
-    with pytest.raises(InputError, match="has no GeoTIFF with a date"):
+    with pytest.raises(
+        InputError, match=r"has no GeoTIFF with a date.*\n  It has files such as rain\.tif\. Names end with"
+    ):
         open_archive(names(tmp_path / "c", "rain.tif"), "rain")
     with pytest.raises(InputError, match="has no GeoTIFF with a day"):
         open_interannual(names(tmp_path / "d", "rain.tif"), "pet")

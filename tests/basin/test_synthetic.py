@@ -348,7 +348,7 @@ def test_wrong_options_are_told_together():
             np.datetime64("2014-09-01"), np.datetime64("2014-08-01"), cells=10, step=7000, encoding="d8", truth="so"
         )
     assert [error.where for error in caught.value.errors] == [
-        f"sample.{name}" for name in ("cells", "gauges", "step", "end", "truth", "encoding")
+        f"--{name}" for name in ("cells", "gauges", "step", "end", "truth", "encoding")
     ]
     assert caught.value.exit_status == 2
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hydrocli.engine.net_forcing import intercept
+from hydrocli.engine.net_forcing import net_forcing
 from hydrocli.engine.order import wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.structures.structure import GR, Structure
@@ -55,9 +55,9 @@ class Cance:
     def simulator(self, precision: str = "double", structure: Structure = GR) -> Simulator:
         order = wavefront_order(self.downstream, self.level, len(self.rain))
         hi = self.model.get_rr_initial_states("hi")[self.row, self.column].astype(np.float64)
-        forcing, _, _ = intercept(order, self.rain, self.demand, self.ci, hi, np.arange(len(hi)))
+        forcing, _, _ = net_forcing(order, self.rain, self.demand, self.ci, hi, np.arange(len(hi)))
         width = np.full(len(self.level), float(self.model.mesh.dx[0, 0]))
-        return Simulator(order, forcing, width**2, width, self.gauges, 3600, precision, structure=structure)
+        return Simulator(order, (forcing,), width**2, width, self.gauges, 3600, precision, structure=structure)
 
     @property
     def state(self) -> State:

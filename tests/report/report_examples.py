@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hydrocli.names import LOOKED_AT, STATES
+from hydrocli.names import STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_series, write_table, write_text
+from hydrocli.structures.structure import output_quantities
 
 START = np.datetime64("2014-09-01T00:00:00", "s")
 DESCRIPTORS = ("slope", "forest")
@@ -21,6 +22,11 @@ SYMBOLS = ("cp", "ct", "kexc", "akw", "bkw")
 BOOKED = ("aet", "exchange", "qt", "storage")
 INSIDE = ("hp", "ht", *BOOKED, "f1", "f2", "f3", "f4", "newton_iterations")
 METRICS = ("nse", "kge", "rmse", "mae", "pbias", "peak_ratio")
+
+CORRECTIONS = {
+    f"f{number}": {"flux": flux, "factor": "1 + f"}
+    for number, flux in enumerate(("rain", "evaporation", "exchange", "outflow"), start=1)
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def write_run(
     with RunFolder.open(folder, run) as held:
         held.start(identity="x", seed=seed, timings={"calibration": 12.5, "calibration_cpu": 12.0})
         held.update(counts={"cells": size.rows * size.columns, "controls": 5, "evaluations": 30})
+        held.update(structure={"kind": "node", "corrections": CORRECTIONS})
         held.warn("forcing is missing in <2> cell-steps & taken as no water")
         held.finish("Cost 0.1. 1 mlp lbfgsb: The gradient has vanished.")
     write_text(folder / "config.yaml", yaml.safe_dump(configuration(size, structure, mapping)))
@@ -91,7 +98,7 @@ def write_run(
     means = {"precipitation": rain, "pet": np.full_like(rain, 0.1)}
     symbols = () if structure == "gr" else INSIDE
     means |= {symbol: _inside(symbol, rain, random) for symbol in symbols}
-    table = schemas.catchment_timeseries([LOOKED_AT[symbol] for symbol in symbols])
+    table = schemas.catchment_timeseries([output_quantities()[symbol] for symbol in symbols])
     write_series(folder, table, size.codes, size.times, means, run=run)
     if symbols:
         _write_inside(folder, size, run, simulated, {symbol: means[symbol] for symbol in BOOKED}, random)
@@ -186,13 +193,17 @@ def _inside(symbol: str, rain: np.ndarray, random: np.random.Generator) -> np.nd
 def _write_inside(
     folder: Path, size: Size, run: str, simulated: np.ndarray, books: dict[str, np.ndarray], random: np.random.Generator
 ) -> None:
-    table = schemas.no_correction([LOOKED_AT[symbol] for symbol in BOOKED])
+    table = schemas.no_correction([output_quantities()[symbol] for symbol in BOOKED])
     series = books | {"exchange": 0.5 * books["exchange"], "simulated": 0.9 * simulated}
     write_series(folder, table, size.codes, size.times, series, run=run)
     place, crs = _place(size)
     values = {symbol: random.random(size.rows * size.columns) for symbol in INSIDE}
     write_table(
-        folder, schemas.mean_maps([LOOKED_AT[symbol] for symbol in INSIDE]), place | values, run=run, crs_wkt=crs
+        folder,
+        schemas.mean_maps([output_quantities()[symbol] for symbol in INSIDE]),
+        place | values,
+        run=run,
+        crs_wkt=crs,
     )
     level, forcing = (part.ravel() for part in np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 10, 7), indexing="ij"))
     rows: dict[str, Any] = {name: [] for name in ("flux", "level", "forcing")}

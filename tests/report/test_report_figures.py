@@ -219,10 +219,11 @@ def test_scores_and_errors(folder: Path, source: Source) -> None:
 
 def test_corrections(hybrid: Path, inside: Source) -> None:
     catchment = of(table(hybrid, "catchment_timeseries"), "G00")
-    factors = corrections.factors("node", inside.catchments["G00"])
+    factors = corrections.factors(inside.corrections, inside.catchments["G00"])
     assert list(factors) == ["1 + f1, rain", "1 + f2, evaporation", "1 + f3, exchange", "1 + f4, outflow"]
     np.testing.assert_array_equal(factors["1 + f3, exchange"], 1 + catchment["f3"])
-    of_grnn = corrections.factors("grnn", inside.catchments["G00"])
+    delayed = {"f3": {"flux": "delayed branch", "factor": "1 - f^2"}}
+    of_grnn = corrections.factors(delayed, inside.catchments["G00"])
     np.testing.assert_array_equal(of_grnn["1 - f3^2, delayed branch"], 1 - catchment["f3"] ** 2)
     times = inside.catchments["G00"]["time"]
     figure = corrections.draw_in_time({name: {"G00": (times, v)} for name, v in factors.items()}, "factor [-]", 1.0)
@@ -234,7 +235,10 @@ def test_corrections(hybrid: Path, inside: Source) -> None:
 
 def test_heatmap_is_sorted(inside: Source) -> None:
     found_map = corrections.heatmap(
-        {code: (rows["time"], corrections.factors("node", rows)) for code, rows in inside.catchments.items()}
+        {
+            code: (rows["time"], corrections.factors(inside.corrections, rows))
+            for code, rows in inside.catchments.items()
+        }
     )
     means = found_map.values["1 + f1, rain"].mean(axis=1)
     assert np.all(np.diff(means) >= 0)

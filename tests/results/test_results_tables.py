@@ -14,7 +14,6 @@ from results_examples import all_tables, example
 
 from hydrocli.basin.grid import Grid
 from hydrocli.errors import ConfigurationError, InputError
-from hydrocli.names import PARAMETERS, STATES
 from hydrocli.results import read, read_many, schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.schemas import Table
@@ -93,7 +92,7 @@ def test_units_are_there_for_sql(tmp_path: Path, grid: Grid) -> None:
 
 def test_units_are_those_of_the_table_of_names() -> None:
     units = {column.name: column.unit for table in TABLES for column in table.columns}
-    for quantity in (*PARAMETERS.values(), *STATES.values()):
+    for quantity in schemas.known_quantities().values():
         if quantity.symbol in units:
             assert units[quantity.symbol] == quantity.unit
 
@@ -182,7 +181,7 @@ def test_read_gives_frames_and_arrays(tmp_path: Path, grid: Grid) -> None:
     for table in TABLES:
         assert len(getattr(run, table.name)) == 6
     states = run.arrays("states")
-    np.testing.assert_array_equal(states["hp"], next(example(table) for table in TABLES if table.name == "states")["hp"])
+    np.testing.assert_array_equal(states["hp"], example(schemas.TABLES["states"])["hp"])
     assert states["cell"].dtype == np.int64
     times = run.arrays("discharge")["time"]
     assert times.dtype == np.dtype("datetime64[us]")

@@ -187,7 +187,8 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
         InputError: the folder, or one below it, cannot be listed; `where` is the key that names it.
     """
     if not folder.is_dir():
-        raise InputError(where, f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(where, f"{folder} {what}", "Relative paths start from the folder of the YAML file.")
     waiting, seen, found = [os.fspath(folder)], set(), []
     while waiting:
         here = waiting.pop()

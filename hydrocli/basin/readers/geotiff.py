@@ -17,16 +17,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.basin import Times
@@ -41,6 +38,11 @@ from hydrocli.basin.readers import (
     refuse_duplicates,
 )
 from hydrocli.errors import InputError
+
+if TYPE_CHECKING:
+    # Elsewhere within functions: the names of an archive are listed at every start, its files are seldom opened.
+    from rasterio.io import DatasetReader
+    from rasterio.windows import Window
 
 SUFFIXES = (".tif", ".tiff")
 VECTORS = {".shp": "a Shapefile", ".geojson": "GeoJSON", ".kml": "KML", ".gpkg": "a GeoPackage", ".parquet": "Parquet"}
@@ -69,7 +71,8 @@ class GeoTiffReader:
             else:
                 undated.append(path)
         if not dated:
-            raise InputError(where, f"{source.path} has no GeoTIFF with a date (like 201409150100) in its name")
+            what = f"{source.path} has no GeoTIFF with a date (like 201409150100) in its name"
+            raise InputError(where, what, _names_found(source.path))
         dated.sort()
         refuse_duplicates(dated, where)
         notes = (f"{len(undated)} files without a date are left out, first {undated[0]}",) if undated else ()
@@ -84,7 +87,8 @@ class GeoTiffReader:
             if match:
                 dated.append((match[1], Layer(path)))
         if not dated:
-            raise InputError(where, f"{source.path} has no GeoTIFF with a day (mmdd, like 0915) in its name")
+            what = f"{source.path} has no GeoTIFF with a day (mmdd, like 0915) in its name"
+            raise InputError(where, what, _names_found(source.path))
         dated.sort()
         refuse_duplicates(dated, where)
         _times([("2000" + day + "0000", layer) for day, layer in dated], where)
@@ -119,6 +123,8 @@ class Sampling:
         Raises:
             InputError: it holds none; `where` names the raster.
         """
+        from rasterio.windows import Window
+
         row, column = raster.cells_at(*points.grid.reproject(raster.crs_wkt, points.x, points.y, where))
         covered = raster.contains(row, column)
         if not covered.any():
@@ -145,6 +151,9 @@ class RasterSampler:
 
     def __enter__(self) -> Self:
         """Settings under which `read` is fast: no file looks for companions in its folder."""
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning
+
         self._session = ExitStack()
         self._session.enter_context(warnings.catch_warnings())
         self._session.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"))
@@ -170,6 +179,8 @@ class RasterSampler:
 
     def unit(self, layer: Layer) -> str:
         """Unit of the band, empty where it has none; raises as `read`."""
+        import rasterio
+
         with reading(layer.path), rasterio.open(layer.path) as dataset:
             return dataset.units[0] or ""
 
@@ -177,6 +188,8 @@ class RasterSampler:
         return Sampling.of(raster_grid(path, self.points.crs), self.points, path)
 
     def _read(self, path: str) -> Floats:
+        from rasterio.io import DatasetReader
+
         key = _georeference(path)
         sampling = self._samplings.get(key) if key else None
         if sampling is None:
@@ -195,6 +208,8 @@ class RasterSampler:
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
     """Raise what goes wrong inside as `UnreadableError` of that path."""
+    from rasterio.errors import RasterioIOError
+
     try:
         yield
     except (RasterioIOError, OSError, struct.error) as error:
@@ -215,6 +230,9 @@ def raster_grid(path: str | Path, crs: str | None) -> Grid:
     Raises:
         InputError: for a missing or broken file, several bands, no georeference, or no CRS.
     """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
     try:
         with reading(path), warnings.catch_warnings():
             warnings.simplefilter("error", NotGeoreferencedWarning)
@@ -234,6 +252,8 @@ def raster_grid(path: str | Path, crs: str | None) -> Grid:
 
 def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
     """All values of the one band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
+    import rasterio
+
     with reading(path), rasterio.open(path) as dataset:
         return dataset.read(1), dataset.nodata
 
@@ -254,6 +274,14 @@ def _refuse_variable(source: ForcingSource, where: str) -> None:
     if source.variable is not None:
         section = where.rpartition(".")[0]
         raise InputError(f"{section}.variable", "a GeoTIFF has no variables", "Remove the key, or name another format.")
+
+
+def _names_found(folder: Path) -> str:
+    """Some names of files below a folder, and what they need."""
+    found = (path.name for path in folder.rglob("*") if path.is_file())
+    names = ", ".join(islice(found, 3))
+    remedy = f"Names end with {' or '.join(SUFFIXES)} and hold the date in one run of digits."
+    return f"It has files such as {names}. {remedy}" if names else "It is empty."
 
 
 def _times(dated: list[tuple[str, Layer]], where: str) -> Times:
