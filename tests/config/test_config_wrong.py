@@ -96,7 +96,7 @@ WRONG = {
         "initial_weights: {from: runs/other}\nforcing:",
         [
             "config.yaml:15: initial_weights.from: the structure gr has no network"
-            "\n  use one of grnn, node, or remove the key"
+            "\n  use one of "
         ],
     ),
     "training of a network that is not there": (
