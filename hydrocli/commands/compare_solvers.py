@@ -113,7 +113,7 @@ def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
         "runoff_error": float(np.abs(error).max()),
         "peak_error": float(path.runoff.max() / truth.runoff.max() - 1.0),
         "volume_error": float(error.sum() / truth.runoff.sum()),
-        "clamped": path.held,
+        "clamped_steps": path.held,
     }
 
 

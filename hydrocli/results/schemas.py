@@ -291,7 +291,7 @@ SOLVERS = Table(
         Column("runoff_error", "float", "largest error of the runoff", "mm/step", "not finite"),
         Column("peak_error", "float", "relative error of the largest runoff", "-", "not finite"),
         Column("volume_error", "float", "relative error of the sum of the runoff", "-", "not finite"),
-        Column("clamped", "integer", "steps in which a level was clamped to its limits"),
+        Column("clamped_steps", "integer", "steps in which a level was clamped to its limits"),
     ),
     "compare-solvers",
 )

@@ -94,10 +94,7 @@ WRONG = {
     "weights for a structure without": (
         "forcing:",
         "initial_weights: {from: runs/other}\nforcing:",
-        [
-            "config.yaml:15: initial_weights.from: the structure gr has no network"
-            "\n  use one of "
-        ],
+        ["config.yaml:15: initial_weights.from: the structure gr has no network\n  use one of "],
     ),
     "training of a network that is not there": (
         "forcing:",
