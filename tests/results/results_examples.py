@@ -82,9 +82,9 @@ def write_valley(folder: Path, gauges: tuple[str, str] = ("low", "high")) -> Pat
 
 def all_tables() -> list[Table]:
     open_ones = {
+        "states": schemas.states(["hi", "hp", "ht"]),
         "parameters": schemas.parameters(["cp", "ct", "kexc", "akw", "bkw", "hp"]),
         "domain": schemas.domain(["slope", "dd"], ["V3524010", "V3515010"]),
         "catchment_timeseries": schemas.catchment_timeseries([STATES["hp"], STATES["ht"]]),
-        "states": schemas.states(["hi", "hp", "ht", "discharge", "lateral_inflow"]),
     }
     return [open_ones.get(name, table) for name, table in schemas.TABLES.items()]
