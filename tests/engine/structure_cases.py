@@ -23,7 +23,9 @@ CLASSICAL = {"grnn": "gr", "node": "ode"}
 
 def _scaled(structure: Structure) -> Structure:
     """With a factor of its own for every input of the network."""
-    return replace(structure, input_scale=tuple(np.resize([2.0, 1.0, 0.1, 3.0], len(structure.network_inputs)).tolist()))
+    return replace(
+        structure, input_scale=tuple(np.resize([2.0, 1.0, 0.1, 3.0], len(structure.network_inputs)).tolist())
+    )
 
 
 def enumerated() -> dict[str, Structure]:

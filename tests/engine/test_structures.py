@@ -365,7 +365,9 @@ def test_a_zero_network_is_the_classical_structure(name):
     assert last > 0
 
 
-GR_FAMILY = [name for name, structure in STRUCTURES.items() if structure.kind in ("ode", *CLASSICAL) and structure.snow == "none"]
+GR_FAMILY = [
+    name for name, structure in STRUCTURES.items() if structure.kind in ("ode", *CLASSICAL) and structure.snow == "none"
+]
 
 
 @pytest.mark.parametrize("name", GR_FAMILY)

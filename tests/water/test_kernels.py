@@ -241,7 +241,11 @@ def by_names(name: str, rng: Generator) -> tuple[float, ...]:
         symbol = argument.removeprefix("inverse_")
         if symbol in known:
             relative = known[symbol].unit == "-" and symbol in {*STATES, *state_quantities()}
-            value = state_within(rng, known[symbol], relative) if symbol in state_quantities() else within(rng, known[symbol])
+            value = (
+                state_within(rng, known[symbol], relative)
+                if symbol in state_quantities()
+                else within(rng, known[symbol])
+            )
             drawn[argument] = 1 / value if argument.startswith("inverse_") else value
         else:
             drawn[argument] = rng.exponential(2.0)

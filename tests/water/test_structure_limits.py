@@ -128,7 +128,9 @@ def test_grnn_without_limits_stays_finite_beyond_full_and_empty(real):
     for (pn, en), cp, f in product(NETS, CAPACITIES, (-0.5, 1.0)):
         hp = ht = real(0.5)
         for _ in range(20):
-            numbers = np.array([pn, en, cp, 1 / cp, 100.0, 0.01, 0.0, hp, ht, INVERSE_BETA, f, f, 0, 0, UNLIMITED], real)
+            numbers = np.array(
+                [pn, en, cp, 1 / cp, 100.0, 0.01, 0.0, hp, ht, INVERSE_BETA, f, f, 0, 0, UNLIMITED], real
+            )
             hp, ht, qt = map(real, step(*numbers))
             beyond |= not 0 <= hp <= 1
             assert abs(hp) < 3
