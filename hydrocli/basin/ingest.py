@@ -83,7 +83,7 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
             complete([draft], [folder], [slice(None)], points_of(source, draft.network), workers, progress)
         stored = store.load(store_folder, fingerprint)
         if stored is None:
-            raise InputError(str(store_folder / fingerprint), "cannot be read back", "Is the disk sound?")
+            raise InputError(str(store_folder / fingerprint), "cannot be read back", "Check the disk, then run again.")
     for note in stored.meta["notes"]:
         logger.warning(note)
     return stored.basin

@@ -1,4 +1,4 @@
-"""How to improve a vector of numbers: every optimiser is given a problem and knows nothing else about it.
+"""Optimisers: each is given a problem and nothing else.
 
-Whatever is evaluated goes through a journal, so that an interrupted calibration resumes to the same bits.
+All evaluations are recorded in a journal, so that an interrupted calibration resumes with identical results.
 """

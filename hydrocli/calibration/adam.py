@@ -1,16 +1,16 @@
-"""Adam (Kingma & Ba 2015): descent with momentum, each control in steps of its own size.
+"""Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
 
     m <- beta1 m + (1 - beta1) g              v <- beta2 v + (1 - beta2) g^2
     x <- x - rate s(t) ((m / c1) / (sqrt(v / c2) + 1e-8) + decay x), cut at the bounds
 
 c1 = 1 - beta1^t and c2 = 1 - beta2^t at iteration t (standard). smash has 1 - beta1 and 1 - beta2 throughout
-(constant): its steps are up to twice as long in the first hundred iterations, and shorter than the standard ones then.
-The decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and pulls only the controls that the problem
-names. s(t), the schedule, is 1 without one; a cosine (Loshchilov & Hutter 2017) or a geometric sequence goes down to a
-last share; a warm-up lets it rise in equal parts first.
+(constant): its steps are up to twice as long in the first hundred iterations, and shorter than the standard ones later.
+The weight decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and applies only to the controls that
+the problem lists. The schedule s(t) is 1 by default; a cosine (Loshchilov & Hutter 2017) or a geometric sequence
+decreases to a final fraction; a warm-up increases it linearly first.
 
-Where the problem has batches, g is that of one batch per iteration, and a point is judged by the whole cost, every so
-many iterations.
+Where the problem has batches, g is the gradient of one batch per iteration, and points are compared by the full cost,
+every `full_evaluation_every` iterations.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Adam:
     """Options.
 
     Attributes:
-        iterations: stop after so many.
-        learning_rate: about the length of the first step in every control.
+        iterations: maximum number.
+        learning_rate: approximately the size of the first step of each control.
         beta1: decay of the mean of the gradients.
         beta2: decay of the mean of their squares.
         bias_correction: standard or constant, see the module.
         schedule: constant, cosine or exponential.
-        rate_warmup: iterations over which the rate rises to `learning_rate`.
-        final_rate_fraction: of `learning_rate`, what a schedule ends with.
-        weight_decay: share of the rate by which the problem's decaying controls shrink in an iteration.
-        max_gradient_norm: a gradient with a longer 2-norm is shortened to it; None for never.
-        patience: stop when so many iterations have not lowered the lowest cost by more than `ftol`; None for never.
+        rate_warmup: iterations over which the rate increases linearly to `learning_rate`.
+        final_rate_fraction: final fraction of `learning_rate` of a schedule.
+        weight_decay: decoupled decay of the controls that the problem lists as `decaying`.
+        max_gradient_norm: gradient clipping by the 2-norm; None for none.
+        patience: stop when this number of iterations has not reduced the cost by more than `ftol`; None for never.
         ftol: see `patience`.
-        full_evaluation_every: with batches, iterations from one whole cost to the next.
+        full_evaluation_every: with batches, iterations between evaluations of the full cost.
     """
 
     iterations: int = 240
@@ -62,15 +62,15 @@ class Adam:
     full_evaluation_every: int = 10
 
     def minimise(self, recorder: Recorder) -> StageResult:
-        """Descend from the first of the problem's starts; the best point of the way is the result.
+        """Minimise from the first of the problem's starts; the result is the best point visited.
 
         Raises:
-            NumericalError: the cost or its gradient is not finite somewhere on the way.
+            NumericalError: the cost or its gradient is not finite at some iteration.
         """
         problem, x = recorder.problem, recorder.problem.starts[0]
-        way = _Batches(self, recorder) if problem.batch else _Way(self, recorder)
+        trajectory = _Batches(self, recorder) if problem.batch else _Trajectory(self, recorder)
         decay = np.zeros(x.size) if problem.decaying is None else self.weight_decay * problem.decaying
-        gradient = way.look(0, x)
+        gradient = trajectory.look(0, x)
         mean, square = np.zeros((2, x.size))
         for iteration in range(1, self.iterations + 1):
             gradient = self._limited(gradient)
@@ -79,13 +79,13 @@ class Adam:
             first, second = self._corrections(iteration)
             direction = (mean / first) / (np.sqrt(square / second) + EPSILON) + decay * x
             x = np.clip(x - self.learning_rate * self.share(iteration) * direction, problem.lower, problem.upper)
-            gradient = way.look(iteration, x)
-            if way.reason:
+            gradient = trajectory.look(iteration, x)
+            if trajectory.reason:
                 break
-        return way.result()
+        return trajectory.result()
 
     def share(self, iteration: int) -> float:
-        """The share of `learning_rate` in an iteration, counted from 1."""
+        """Fraction of `learning_rate` in an iteration, counted from 1."""
         if iteration <= self.rate_warmup:
             return iteration / self.rate_warmup
         done = (iteration - 1 - self.rate_warmup) / max(1, self.iterations - 1 - self.rate_warmup)
@@ -104,8 +104,8 @@ class Adam:
         return 1.0 - self.beta1**power, 1.0 - self.beta2**power
 
 
-class _Way:
-    """The points that Adam comes by, the best of them, and whether it is time to end."""
+class _Trajectory:
+    """The points that Adam visits, the best of them, and the reason to stop."""
 
     def __init__(self, options: Adam, recorder: Recorder) -> None:
         self.options, self.recorder, self.reason = options, recorder, ""
@@ -114,14 +114,14 @@ class _Way:
         self._settled, self._settled_at = np.inf, 0
 
     def look(self, iteration: int, x: Floats) -> Floats:
-        """The gradient that leads on from `x`."""
+        """The gradient for the step from `x`."""
         cost, gradient = self.recorder.value_and_gradient(x)
         self.judge(iteration, x, cost, gradient)
         self.recorder.report(*self.best)
         return gradient
 
     def judge(self, iteration: int, x: Floats, cost: float, gradient: Floats) -> None:
-        """Keep the best; say whether patience has ended."""
+        """Update the best point, and check the patience."""
         if cost < self.best[1]:
             self.best, self.best_iteration = (x, cost, gradient), iteration
         if cost < self._settled - self.options.ftol:
@@ -129,22 +129,22 @@ class _Way:
         patience = self.options.patience
         if patience is not None and iteration - self._settled_at >= patience:
             by = f" by more than {self.options.ftol:g}" if self.options.ftol else ""
-            self.reason = f"{patience} iterations have not lowered the cost{by}; {self._lowest()}"
+            self.reason = f"Stopped: no decrease of the cost{by} in {patience} iterations; {self._lowest()}"
 
     def result(self) -> StageResult:
-        """The best point, and why it is the last."""
-        done = f"All {self.options.iterations} iterations are done; {self._lowest()}"
+        """The best point, and the reason to stop."""
+        done = f"Stopped at the iteration limit ({self.options.iterations}); {self._lowest()}"
         return self.recorder.result(self.reason or done)
 
     def _lowest(self) -> str:
-        return f"that of the lowest cost is {self.best_iteration}."
+        return f"best cost at iteration {self.best_iteration}."
 
 
-class _Batches(_Way):
+class _Batches(_Trajectory):
     """One batch per iteration; every `full_evaluation_every` iterations the cost over all data."""
 
     def look(self, iteration: int, x: Floats) -> Floats:
-        """The gradient that leads on from `x`; at the end, that of the whole cost at the best point."""
+        """The gradient for the step from `x`; at the end, that of the full cost at the best point."""
         options, recorder = self.options, self.recorder
         last = iteration == options.iterations
         if iteration % options.full_evaluation_every == 0 or last:

@@ -19,8 +19,8 @@ class CMAES:
     Attributes:
         iterations: generations at most.
         population: control vectors in a generation, 4 or more; None for 4 + 3 log(controls).
-        sigma0: standard deviation of the first generation, in widths of the box.
-        ftol: stop when the best costs of the last `patience` generations lie within it.
+        sigma0: initial standard deviation, as a fraction of the distance between the bounds.
+        ftol: stop when the best costs of the last `patience` generations differ by less.
         patience: see `ftol`.
         seed: of the draws.
     """
@@ -57,7 +57,9 @@ class CMAES:
             points = np.clip(problem.lower + width * drawn, problem.lower, problem.upper)
             costs = recorder.values(points)
             if not np.isfinite(costs).any():
-                raise NumericalError(f"cmaes, generation {len(lowest) + 1}", "no cost is finite", "Narrow the bounds.")
+                raise NumericalError(
+                    f"cmaes, generation {len(lowest) + 1}", "no cost is finite", "Narrow the bounds of the parameters."
+                )
             search.tell(list(zip(drawn, costs.tolist(), strict=True)))
             lowest.append(float(costs.min()))
             if lowest[-1] < best_cost:
@@ -68,9 +70,9 @@ class CMAES:
 
     def _reason(self, search: CMA, lowest: list[float]) -> str:
         if len(lowest) >= self.patience and np.ptp(lowest[-self.patience :]) <= self.ftol:
-            return f"The best costs of {self.patience} generations lie within {self.ftol:g}."
+            return f"Converged: best cost changed by at most {self.ftol:g} in {self.patience} iterations."
         if search.should_stop():
-            return "The distribution of the draws has collapsed."
+            return "Stopped: the search distribution is degenerate."
         if len(lowest) >= self.iterations:
-            return f"The limit of {self.iterations} generations is reached."
+            return f"Stopped at the iteration limit ({self.iterations})."
         return ""

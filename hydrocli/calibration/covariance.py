@@ -1,4 +1,4 @@
-"""How well controls are determined where a calibration has ended: their covariance, from sensitivities.
+"""Covariance of the controls at the end of a calibration, from sensitivities.
 
     H = J' C J + P                      Gauss-Newton, generalised to any cost of the output (Schraudolph 2002)
     S = sum over series of J' C (s^2 R) C J
@@ -6,12 +6,11 @@
 
 J - derivative of the output by the controls; C - second derivative of the cost by the output; P - of a penalty by the
 controls; s^2 - mean square of a series of residuals; R - their correlation, r^|lag| with r that at lag 1. Errors are
-taken as stationary, of one size whatever the output is, independent between series; the model as linear over a standard
-error; its structure as right. With dependent residuals the effective number, n (1 - r)/(1 + r), is far below n, and so
-is what is known.
+assumed stationary, homoscedastic and independent between series; the model linear within a standard error; its
+structure correct. With autocorrelated residuals the effective sample size, n (1 - r)/(1 + r), is far below n.
 
-Directions in which the cost is flat, or curved downwards (a cost need not be convex in the output), are told apart and
-left out of the inverse, never inverted silently.
+Directions in which the cost is flat or concave (a cost need not be convex in the output) are reported and excluded from
+the inverse.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from scipy.signal import lfilter
 from hydrocli.arrays import Floats
 
 FLAT = 1e-6
-"""An eigenvalue of H, its diagonal scaled to 1 or -1, below this is a flat direction; rounding of J is far below it."""
+"""Eigenvalue of H (diagonal scaled to 1 or -1) below which a direction is flat; rounding errors of J are smaller."""
 SHARE = 0.05
-"""A control with a larger share in a flat direction is not determined by itself."""
+"""A control with a larger part in a flat direction is not determined."""
 WITHOUT_EFFECT = 1e-12
-"""A control whose curvature is so much smaller than the largest one moves nothing."""
+"""A control with a smaller curvature, relative to the largest one, has no effect."""
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """What is taken of the residuals of one series: their number, root mean square, correlation at lag 1."""
+    """Statistics of the residuals of one series: number, root mean square, correlation at lag 1."""
 
     number: int
     size: float
@@ -42,7 +41,7 @@ class Residuals:
 
     @property
     def effective_number(self) -> float:
-        """So many independent ones would say as much about a mean."""
+        """Effective sample size."""
         return self.number * (1.0 - self.correlation) / (1.0 + self.correlation)
 
     @classmethod
@@ -60,7 +59,7 @@ class Residuals:
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """What the controls are known to.
+    """Covariance of the controls, and what is not determined.
 
     Attributes:
         matrix: [m, m]; NaN in rows and columns that are not determined.
@@ -98,8 +97,8 @@ def covariance(
         sensitivity: J, [series, t, m].
         curved: C J, [series, t, m]: 0 where an output is not compared with anything.
         residuals: of each series.
-        penalty: second derivative [m, m] of what the cost has beside the output. It holds the controls back, so that
-            they scatter less; how far it holds them from where the residuals would have them is not in the covariance.
+        penalty: second derivative [m, m] of a penalty on the controls. It reduces their variance; the bias that it
+            causes is not part of the covariance.
     """
     curvature = np.einsum("gtk,gtl->kl", sensitivity, curved)
     if penalty is not None:

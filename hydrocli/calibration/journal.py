@@ -1,13 +1,13 @@
-"""An append-only file of everything a calibration has evaluated: its checkpoint.
+"""Checkpoint of a calibration: an append-only file of all its evaluations.
 
-scipy's L-BFGS-B cannot export its state (scipy#19522), and other optimisers have states of their own; but all of them
-are functions of what was evaluated. So a resumed calibration runs its optimisers again from the start and takes from
-the journal what was evaluated before (see `recorder`), which costs next to nothing and ends with the same bits.
+scipy's L-BFGS-B cannot export its state (scipy#19522), but every optimiser is a deterministic function of the evaluated
+values. A resumed calibration therefore repeats its optimisers from the start and takes earlier evaluations from the
+journal (see `recorder`). This takes little time and gives identical results.
 
-The file is a magic word and frames: kind, length, payload, CRC-32 of the three. Each append has left this process
-before the optimiser goes on, so a killed one loses nothing; the disk is waited for (fsync) once in a second, so a
-machine that goes down loses the evaluations of that second, which are made again. A frame that a crash has torn is cut
-off when the journal is opened again.
+The file consists of a magic word and frames: kind, length, payload, CRC-32 of the three. Each frame is written before
+the optimiser continues, so a killed process loses nothing. The file is synchronised (fsync) once per second, so a crash
+of the machine loses the evaluations of one second, which are repeated. An incomplete last frame is removed when the
+journal is opened again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Batch:
     Attributes:
         points: [k, m].
         values: their costs, [k].
-        gradients: [k, m], or [0, m] where only values were asked for.
+        gradients: [k, m], or [0, m] for values only.
         seconds: how long the evaluation took.
     """
 
@@ -70,21 +70,21 @@ class Batch:
 
 
 class Journal:
-    """The journal of one calibration: first read back entry by entry, then written.
+    """The journal of one calibration: earlier entries are read first, then new ones are written.
 
     Args:
-        path: the file; begun where there is none.
-        key: a word that stands for all that defines the calibration.
+        path: the file; created if missing.
+        key: hash of everything that defines the calibration.
 
     Attributes:
         path: the file.
         recorded: batches found on opening.
-        dropped: bytes of a torn frame that were cut off on opening.
-        written_with: machine and libraries of the process that began the journal.
+        dropped: bytes of an incomplete frame, removed on opening.
+        written_with: machine and libraries of the process that created the journal.
 
     Raises:
         ConfigurationError: the file belongs to a calibration with another key, or has another format.
-        InputError: the file is no journal, or cannot be read or written.
+        InputError: the file is not the journal, or cannot be read or written.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -111,7 +111,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; every entry is on the disk then."""
-        with suppress(OSError):  # what an append could not write, and has told
+        with suppress(OSError):  # an append has already reported the error
             os.fsync(self._file.fileno())
         with suppress(OSError):
             self._file.close()
@@ -125,12 +125,12 @@ class Journal:
         return payload.decode() if kind == STAGE else Batch.unpacked(payload)
 
     def append(self, entry: str | Batch) -> None:
-        """Write an entry, which then outlives this process; only after `next` has given None.
+        """Write an entry; only after `next` has returned None.
 
-        Once in a second it waits until the disk has it: a machine that goes down loses no more than that.
+        The file is synchronised once per second.
 
         Raises:
-            InputError: the disk is full or gone; what was written before is safe.
+            InputError: the disk is full or not available; earlier entries are safe.
         """
         if isinstance(entry, str):
             self._write(_framed(STAGE, entry.encode()))
@@ -140,7 +140,7 @@ class Journal:
     def _open(self, key: str) -> None:
         magic = self._file.read(len(MAGIC))
         if not MAGIC.startswith(magic):
-            raise InputError(str(self.path), "is not a journal of a calibration", "Move it away and run again.")
+            raise InputError(str(self.path), "is not the journal of a calibration", "Move the file away and run again.")
         header = self._read()
         if header is None:
             self._begin(key)
@@ -164,20 +164,20 @@ class Journal:
 
     def _check(self, header: dict[str, Any], key: str) -> None:
         if header["format"] != FORMAT:
-            what = f"has format {header['format']}, and this version of hydrocli writes format {FORMAT}"
+            what = f"has format {header['format']}; this version of hydrocli uses format {FORMAT}"
         elif header["key"] != key:
             what = f"belongs to another calibration ({header['key'][:12]}, this one is {key[:12]})"
         else:
             self.written_with = header["written_with"]
             return
-        raise ConfigurationError(str(self.path), what, "Give this calibration another folder, or start anew (--force).")
+        raise ConfigurationError(str(self.path), what, "Choose another folder, or start again with --force.")
 
     def _read(self) -> tuple[int, bytes] | None:
         head = self._file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             return None
         kind, length = _HEAD.unpack(head)
-        if length > self._size - self._file.tell():  # nonsense lengths must not be allocated
+        if length > self._size - self._file.tell():  # invalid lengths must not be allocated
             return None
         payload = self._file.read(length)
         whole = self._file.read(_CRC.size) == _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))
@@ -200,12 +200,14 @@ class Journal:
 
     def _unusable(self, error: OSError) -> InputError:
         return InputError(
-            str(self.path), f"cannot be read or written: {error.strerror}", "Mend that and run again to continue."
+            str(self.path),
+            f"cannot be read or written: {error.strerror}",
+            "Correct the cause and run again to continue.",
         )
 
 
 def machine() -> str:
-    """What the bits of a calibration may depend on, in words."""
+    """Machine and library versions that may affect the last bits of results."""
     return f"{platform.node()} ({platform.machine()}), numpy {np.__version__}, scipy {scipy.__version__}"
 
 

@@ -1,10 +1,9 @@
 """L-BFGS-B of scipy (Byrd et al. 1995; Zhu et al. 1997; Morales & Nocedal 2011): descent with bounds.
 
-The first trial point is the start minus the whole gradient, cut at the bounds, and may so be a corner of the box: the
-cost must be finite there. (Shorter first steps were tried and did not help: from the same starts they needed as many
-evaluations, and ended in local minima more often.)
+The first trial point is the start minus the gradient, clipped at the bounds, and may be a corner of the box: the cost
+must be finite there. (Shorter first steps needed as many evaluations in tests, and ended in local minima more often.)
 
-The stopping rules are our own, so that each can be told as a sentence; scipy is left with one.
+The stopping rules are implemented here, so that each has its own message; scipy keeps one.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from hydrocli.calibration.recorder import Recorder
 
 UNLIMITED = 10**9
 PATIENCE = 5
-DEAD_END = "No lower cost along the gradient: a kink of the cost, the end of its precision, or a wrong gradient."
+DEAD_END = "Stopped: no lower cost along the search direction (a kink of the cost, or the limit of its precision)."
 """The one result that is left to scipy."""
 
 
@@ -29,11 +28,11 @@ class LBFGSB:
     """Options.
 
     Attributes:
-        iterations: stop after so many.
-        ftol: stop when five iterations together lower the cost by no more than this. (One alone may be short by
-            accident, in the middle of the way.)
-        gtol: stop when no component of the gradient, cut at the bounds, is above this.
-        history_size: pairs of steps and gradient changes that stand for the curvature.
+        iterations: maximum number.
+        ftol: stop when five iterations together reduce the cost by no more than this (a single one may be short by
+            chance).
+        gtol: stop when no component of the projected gradient is larger.
+        history_size: number of past steps and gradient changes that approximate the Hessian.
     """
 
     iterations: int = 200
@@ -45,7 +44,7 @@ class LBFGSB:
         """Descend from the first of the problem's starts.
 
         Raises:
-            NumericalError: the cost or its gradient is not finite somewhere on the way.
+            NumericalError: the cost or its gradient is not finite at some iteration.
         """
         descent = _Descent(self, recorder)
         if not descent.reason:
@@ -69,7 +68,7 @@ class LBFGSB:
 
 
 class _Descent:
-    """What scipy calls back, and the point at which it stands."""
+    """Callbacks of scipy, and the current point."""
 
     def __init__(self, options: LBFGSB, recorder: Recorder) -> None:
         self._options, self._recorder = options, recorder
@@ -96,9 +95,9 @@ class _Descent:
         self._costs.append(self._cost)
         options, slope = self._options, self._recorder.problem.free_gradient(self._x, self._gradient)
         if np.max(np.abs(slope)) <= options.gtol:
-            return f"The gradient has vanished (no component above {options.gtol:g})."
+            return f"Converged: projected gradient below {options.gtol:g}."
         if len(self._costs) > PATIENCE and self._costs[-1 - PATIENCE] - self._cost <= options.ftol:
-            return f"The cost has settled ({PATIENCE} iterations lowered it by no more than {options.ftol:g})."
+            return f"Converged: cost decreased by less than {options.ftol:g} over {PATIENCE} iterations."
         if len(self._costs) > options.iterations:
-            return f"The limit of {options.iterations} iterations is reached."
+            return f"Stopped at the iteration limit ({options.iterations})."
         return ""

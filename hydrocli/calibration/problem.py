@@ -1,4 +1,4 @@
-"""What an optimiser is given, and what it reports: the problem, its iterations and the result of a stage."""
+"""Input and output of an optimiser: the problem, its iterations, and the result of a stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hydrocli.errors import ConfigurationError
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A cost to be made small inside a box.
+    """A cost to minimise inside a box.
 
     All functions must give the same bits whenever they are given the same bits.
 
@@ -42,7 +42,7 @@ class Problem:
         if outside.size:
             raise ConfigurationError(
                 "first guess",
-                f"{outside.size} of {self.lower.size} controls start outside their bounds, first control "
+                f"{outside.size} of {self.lower.size} controls start outside their bounds; the first is control "
                 f"{outside[0]} at {self.starts[0, outside[0]]:g}",
                 "Change the first guess or the bounds.",
             )
@@ -56,8 +56,8 @@ class Problem:
         if not np.isfinite([self.lower, self.upper]).all():
             raise ConfigurationError(
                 "optimiser",
-                f"{optimiser} needs finite bounds on every control, and this mapping has open ones",
-                "Take a descent (lbfgsb) for it.",
+                f"{optimiser} needs finite bounds for all controls, which this mapping does not have",
+                "Use lbfgsb or adam.",
             )
 
     def free_gradient(self, x: Floats, gradient: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""Between an optimiser and its problem: replays the journal, records what is new, counts, reports and stops.
+"""Link between optimiser and problem: replays the journal, records new evaluations, counts, reports and stops.
 
 The k-th evaluation of a resumed calibration takes its numbers from the k-th entry of the journal, provided that it is
-asked for at the same point, bit by bit. An optimiser that is a function of what it has evaluated (and of a seed) so
-walks the same path to where the journal ends, and goes on from there as if nothing had happened.
+requested at the same point, bit by bit. A deterministic optimiser therefore follows the same path to the end of the
+journal, and continues from there.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Evaluation = Callable[[Floats], tuple[float, Floats]]
 
 
 class Interrupted(Exception):  # noqa: N818 - an result, not a fault
-    """`should_stop` has said yes; `stages` catches it."""
+    """`should_stop` returned True; caught in `stages`."""
 
 
 class Recorder:
-    """The one way from an optimiser to the functions of its problem.
+    """Access of an optimiser to the functions of its problem.
 
     Args:
         journal: as it was opened.
-        on_iteration: told every iteration, those of an earlier process too, so that the history is whole.
-        should_stop: asked before every evaluation.
+        on_iteration: called for every iteration, including those of an earlier process.
+        should_stop: called before every evaluation.
         on_evaluation: given the cost (the lowest of a group) after each evaluation that was computed here.
 
     Attributes:
@@ -64,7 +64,7 @@ class Recorder:
         if entry is None:
             self._journal.append(stage)
         elif entry != stage:
-            raise self._unlike(f"the stage {stage!r} begins where the journal has something else")
+            raise self._unlike(f"the journal does not continue with the stage {stage!r}")
 
     def value_and_gradient(self, x: Floats) -> tuple[float, Floats]:
         """Cost and gradient, [m], at `x`, [m].
@@ -95,7 +95,7 @@ class Recorder:
         return np.where(np.isnan(batch.values), np.inf, batch.values)
 
     def report(self, x: Floats, cost: float, gradient: Floats | None = None, batch_cost: float = np.nan) -> None:
-        """Tell of an iteration, with the best point `x` of the stage so far."""
+        """Report an iteration, with the best point `x` of the stage so far."""
         if gradient is None:
             gradient = np.full(x.size, np.nan)
         self._iterations += 1
@@ -116,7 +116,7 @@ class Recorder:
         )
 
     def result(self, reason: str, finished: bool = True, candidates: Floats | None = None) -> StageResult:
-        """The result of the stage at the last iteration reported, told as a sentence."""
+        """The result of the stage at the last reported iteration; the reason is a sentence."""
         x, cost, gradient = self._best
         evaluations = self._evaluations - self._evaluations_before
         candidates = x[np.newaxis] if candidates is None else candidates
@@ -134,10 +134,10 @@ class Recorder:
         if entry is None:
             return None
         if isinstance(entry, str) or entry.points.shape != points.shape or bool(len(entry.gradients)) != gradient:
-            raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than the one recorded")
+            raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than in the journal")
         if entry.points.tobytes() != points.tobytes():
             off = np.max(np.abs(entry.points - points))
-            raise self._unlike(f"evaluation {self._evaluations + 1} is off the point recorded by {off:.1e}")
+            raise self._unlike(f"evaluation {self._evaluations + 1} differs from the journal by {off:.1e}")
         self._count(entry)
         return entry
 
@@ -180,15 +180,15 @@ class Recorder:
         raise NumericalError(
             f"{self._stage}, iteration {self._iterations + 1}, evaluation {self._evaluations + 1}",
             what,
-            "Narrow the bounds of the controls, or start elsewhere.",
+            "Narrow the bounds of the parameters, or change the first guess.",
         )
 
     def _unlike(self, what: str) -> InputError:
         return InputError(
             str(self._journal.path),
-            f"{what}: this machine does not repeat the calibration bit by bit. "
-            f"It was begun on {self._journal.written_with}; this is {machine()}",
-            "Continue it where it was begun, with as many threads of BLAS, or start anew (--force).",
+            f"{what}: this machine does not reproduce the calibration exactly. "
+            f"It was started on {self._journal.written_with}; this is {machine()}",
+            "Continue it where it was started, with the same number of BLAS threads, or start again with --force.",
         )
 
 

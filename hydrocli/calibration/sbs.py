@@ -51,13 +51,13 @@ class StepByStep:
         search = _Search(recorder, self.step)
         for _ in range(self.iterations):
             if search.step_size < self.min_step:
-                return recorder.result(f"The step has come below {self.min_step:g}.")
+                return recorder.result(f"Converged: step below {self.min_step:g}.")
             search.step()
-        return recorder.result(f"The limit of {self.iterations} iterations is reached.")
+        return recorder.result(f"Stopped at the iteration limit ({self.iterations}).")
 
 
 class _Search:
-    """The point where the search stands, its step and the steps behind it."""
+    """Current point, step size and past steps of the search."""
 
     def __init__(self, recorder: Recorder, step_size: float) -> None:
         self._recorder, self.step_size = recorder, step_size
@@ -65,7 +65,9 @@ class _Search:
         self._y = _transformed(recorder.problem, self._x)
         self._cost = float(recorder.values(self._x[np.newaxis])[0])
         if not np.isfinite(self._cost):
-            raise NumericalError("sbs", "the cost of the first guess is not finite", "Start elsewhere.")
+            raise NumericalError(
+                "sbs", "the cost of the first guess is not finite", "Change the first guess or the bounds."
+            )
         recorder.report(self._x, self._cost)
         self._before, self._mean_step = self._y, np.zeros(self._y.size)
         self._successes = self._rounds = 0
@@ -83,7 +85,7 @@ class _Search:
         else:
             self.step_size, self._successes = self.step_size / 2, 0
         self._rounds += 1
-        if self._rounds > 4 * size and self._mean_step.any():  # by then the mean has seen each axis several times
+        if self._rounds > 4 * size and self._mean_step.any():  # the mean then contains several steps along each axis
             self._moved(_inside(self._y + self._mean_step)[np.newaxis])
         self._recorder.report(self._x, self._cost)
 

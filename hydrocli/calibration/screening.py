@@ -46,8 +46,10 @@ class Screening:
         ranking = np.argsort(costs, kind="stable")
         kept = ranking[np.isfinite(costs[ranking])][: self.keep]
         if not kept.size:
-            raise NumericalError("screening", f"none of {len(points)} costs is finite", "Narrow the bounds.")
-        return recorder.result(f"All {len(points)} control vectors are evaluated.", candidates=points[kept])
+            raise NumericalError(
+                "screening", f"none of {len(points)} costs is finite", "Narrow the bounds of the parameters."
+            )
+        return recorder.result(f"{len(points)} samples evaluated.", candidates=points[kept])
 
     def _drawn(self, problem: Problem) -> Floats:
         sequence = qmc.Sobol(problem.lower.size, scramble=True, rng=self.seed)

@@ -19,7 +19,7 @@ class Stage:
         name: unlike those of the other stages.
         optimiser: with its options.
         problem: builds the problem from the results of the stages before, so that controls may change their meaning.
-        descents: from how many of the problem's starts, best first, the optimiser sets out; the best result counts.
+        descents: number of starts, best first, from which the optimiser runs; the best result is kept.
     """
 
     name: str
@@ -33,7 +33,7 @@ def run_stages(stages: Sequence[Stage], recorder: Recorder) -> list[StageResult]
 
     Returns:
         One result per stage; where `should_stop` has said yes the last one is not `finished`, and the same call with
-        the journal opened anew continues to the same bits.
+        the reopened journal continues with identical results.
 
     Raises:
         NumericalError: a cost or a gradient is not finite.
@@ -63,7 +63,7 @@ def _run_descent(name: str, optimiser: Optimiser, problem: Problem, recorder: Re
     try:
         return optimiser.minimise(recorder)
     except Interrupted:
-        return recorder.result("Stopped from outside; run again to continue.", finished=False)
+        return recorder.result("Interrupted; run again to continue.", finished=False)
 
 
 def _best_of(stage: str, descents: list[StageResult]) -> StageResult:

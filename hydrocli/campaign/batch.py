@@ -163,9 +163,9 @@ def ingest_campaign(target: Path, overrides: list[str]) -> list[Row]:
     sizes = ingest_all(specs, workers, lambda: None)
     wrong = {str(found): key for key, found in sizes.items() if isinstance(found, HydrocliError)}
     if wrong:
-        what = "\n  ".join(["some data are wrong", *(f"{key}: {error}" for error, key in wrong.items())])
+        what = "\n  ".join(["errors in the data", *(f"{key}: {error}" for error, key in wrong.items())])
         raise PartialError(str(file.campaign.folder), what)
-    logger.info(f"the data of {len(specs)} runs are read")
+    logger.info(f"data of {len(specs)} runs ingested")
     return [{"model": spec.model, "item": spec.code, "state": "ingested"} for spec in specs]
 
 
@@ -198,8 +198,8 @@ def _another(path: Path, experiment: Experiment) -> HydrocliError:
     keys: list[str] = []
     with suppress(HydrocliError):
         keys = differing_keys(load(path), experiment)
-    what = f"holds a calibration that differs in {', '.join(keys) or 'its configuration'}"
-    return ConfigurationError(str(path), what, "Name another folder, or use --force to set the earlier runs aside.")
+    what = f"is a calibration with different {', '.join(keys) or 'configuration'}"
+    return ConfigurationError(str(path), what, "Choose another folder, or use --force to archive the existing runs.")
 
 
 def _work(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> None:
@@ -283,7 +283,7 @@ def _could_fit(call: _Call, task: RunTask, limits: Limits) -> bool:
     available = slurm.memory / slurm.cores if call.file.campaign.execution.cluster == "slurm" else limits.memory
     if need(task) <= available:
         return True
-    what = f"needs about {need(task) / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available"
+    what = f"needs about {need(task) / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available"
     _fail(call, task.key, InputError.exit_status, f"{what}: lower execution.memory of the run")
     return False
 
@@ -347,7 +347,7 @@ def _stop_now(stop: StopFlag, call: _Call) -> None:
 
 
 def _stopped(stop: StopFlag, call: _Call) -> Stopped:
-    what = f"stopped by {stop.name}, every run has saved itself"
+    what = f"stopped by {stop.name}; all runs have saved their state"
     return Stopped(str(call.folder), what, "Run again to continue.")
 
 

@@ -79,7 +79,7 @@ def shard_of_environment() -> tuple[int, int]:
             raise ValueError
     except ValueError:
         found = ", ".join(f"{name}={os.environ[name]}" for name in names)
-        raise ConfigurationError("--shard", f"{found} is no part of an array", "Give --shard I/N.") from None
+        raise ConfigurationError("--shard", f"{found} is not a shard of a job array", "Use --shard I/N.") from None
     return place, count
 
 

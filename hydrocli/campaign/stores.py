@@ -76,6 +76,6 @@ def _alone(folder: Path, stopping: Callable[[], None]) -> Iterator[None]:
 def _size(spec: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliError:
     stored = store.load(folder, fingerprint)
     if stored is None:
-        return InputError(str(folder / fingerprint), "cannot be read back", "Is the disk sound?")
+        return InputError(str(folder / fingerprint), "cannot be read back", "Check the disk, then run again.")
     gauges = stored.basin.gauges
     return estimate(spec.experiment, stored.basin.network, gauges, gauges.code)

@@ -188,6 +188,7 @@ def docs(
     ] = None,
 ) -> None:
     """Show a page of the documentation, or list the pages."""
+    import os
     import sys
 
     from hydrocli.errors import ConfigurationError
@@ -207,6 +208,7 @@ def docs(
     from rich.console import Console
     from rich.markdown import Markdown
 
+    os.environ.setdefault("LESS", "-FRX")  # as git does: colours, and no pager for what fits the screen
     console = Console()
     with console.pager(styles=True):
         console.print(Markdown(text))

@@ -13,9 +13,9 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
-from pathlib import Path
 from typing import Any
+
+from hydrocli.formatting import to_jsonable
 
 Row = Mapping[str, Any]
 
@@ -207,17 +207,4 @@ def _width() -> int:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers that JSON cannot hold become null, times and paths texts."""
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value) if isinstance(value, Path) else value
+    return json.dumps(to_jsonable(value), ensure_ascii=False, allow_nan=False)

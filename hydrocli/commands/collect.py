@@ -31,12 +31,12 @@ def collect(target: Path, output: Path | None) -> list[dict[str, Any]]:
     rows = rows_of(there, campaign.after_calibration)
     done = [place for place, row in zip(there, rows, strict=True) if row["state"] == "done"]
     if not done:
-        raise InputError(str(folder), "no run of this campaign is done", "`hydrocli status` shows how far it is.")
+        raise InputError(str(folder), "no run of this campaign is finished", "See `hydrocli status`.")
     target_folder = output or folder / "collected"
     metadata = {"campaign": resolved_campaign(campaign), **metadata_of(done[0])}
     made = write(done, rows, target_folder, campaign.name, metadata)
     if len(done) < len(rows):
-        logger.warning(f"{len(rows) - len(done)} of {len(rows)} runs are not done, and not in it")
+        logger.warning(f"{len(rows) - len(done)} of {len(rows)} runs are unfinished and not included")
     counted = ", ".join(f"{count} rows of {table}" for table, count in made.rows.items())
     logger.info(f"{target_folder}: {made.runs} runs, {counted}")
     return made.summary

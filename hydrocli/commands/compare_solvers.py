@@ -66,7 +66,7 @@ def _chosen(setup: CalibrationSetup, cell: int | None, gauge: str | None) -> int
     if cell is not None and not 0 <= cell < cells:
         raise ConfigurationError("--cell", f"{cell} is not one of 0 to {cells - 1}")
     if gauge is not None and gauge not in gauges.code:
-        raise ConfigurationError("--gauge", f"{gauge} is none of {', '.join(gauges.code)}")
+        raise ConfigurationError("--gauge", f"unknown gauge {gauge} (available: {', '.join(gauges.code)})")
     if cell is not None:
         return cell
     return int(gauges.cell[gauges.code.index(gauge or (*setup.calibration, *gauges.code)[0])])
@@ -113,7 +113,7 @@ def _compared(name: str, path: schemes.Path, truth: schemes.Path) -> Row:
         "runoff_error": float(np.abs(error).max()),
         "peak_error": float(path.runoff.max() / truth.runoff.max() - 1.0),
         "volume_error": float(error.sum() / truth.runoff.sum()),
-        "held": path.held,
+        "clamped_steps": path.held,
     }
 
 

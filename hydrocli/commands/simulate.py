@@ -49,7 +49,9 @@ def simulate(
         experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
     if (path / MANIFEST).exists() and read_manifest(path).identity not in ("", SIMULATION):
-        raise ConfigurationError(str(path), "holds a calibration", "Name another folder for the simulation: --output.")
+        raise ConfigurationError(
+            str(path), "is a calibration", "Choose another folder for the simulation with --output."
+        )
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
         write_text(folder.path / CONFIG, resolved(experiment))
@@ -92,8 +94,8 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         if name not in experiment.basin.descriptors
     ]
     if absent:
-        what = f"{', '.join(absent)} not there, and the mapping of {of} needs them"
-        raise ConfigurationError("basin.descriptors", what, "Name their files.")
+        what = f"{', '.join(absent)} missing; the mapping of {of} needs them"
+        raise ConfigurationError("basin.descriptors", what, "Add their files.")
     source = str(of.absolute())
     settings = {
         s: theirs.parameters[s].model_copy(update={"value": None}) for s in theirs.structure.declared.all_parameters

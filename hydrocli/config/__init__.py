@@ -1,4 +1,4 @@
-"""What the user asked: the YAML, checked. It stops at the door: only `runs` makes plain arguments of it."""
+"""The configuration: YAML in, checked sections out. The packages below receive plain arguments, never a section."""
 
 from hydrocli.config.base import step_seconds, utc
 from hydrocli.config.campaign import Campaign

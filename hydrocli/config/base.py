@@ -43,7 +43,7 @@ def validation_error(what: str, remedy: str = "") -> PydanticCustomError:
 
 
 def raise_validation_errors(problems: list[tuple[Location, str, str]]) -> None:
-    """Raise the problems (key within the section, what, remedy) together; none: go on."""
+    """Raise all problems (key within the section, what, remedy) at once; no effect without problems."""
     if problems:
         details = [
             InitErrorDetails(type=validation_error(what, remedy), loc=location, input=None)
@@ -53,7 +53,7 @@ def raise_validation_errors(problems: list[tuple[Location, str, str]]) -> None:
 
 
 def quoted(value: Any) -> str:
-    """A value found, as a message names it."""
+    """A value as messages show it."""
     if value is None:
         return "nothing"
     if isinstance(value, dict | list | tuple):
@@ -65,7 +65,7 @@ def quoted(value: Any) -> str:
 
 
 class Section(BaseModel):
-    """A mapping of the YAML: frozen, unknown keys refused; a known key without a value counts as left out."""
+    """A section of the YAML: immutable, unknown keys are errors; a known key without a value means its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class Section(BaseModel):
 
 
 class OneOrMore:
-    """A list that may be written as its only entry, a section; goes with `listed`."""
+    """A list that may be written as its only entry, a section; used with `listed`."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         whole = handler(core)
@@ -95,15 +95,15 @@ class OneOrMore:
 
 
 def listed(value: Any) -> Any:
-    """The list of a value that stands alone; an empty one is refused."""
+    """A single value as a list; an empty list is an error."""
     if value == []:
-        raise validation_error("holds nothing", "leave it out for the default, or name one or several")
+        raise validation_error("is empty", "remove the key for the default, or list at least one entry")
     return value if isinstance(value, list | tuple) else [value]
 
 
 def utc(value: Any) -> datetime:
-    """A time as the YAML writes it, in UTC without zone; a ValueError says what is wrong with it."""
-    expected = "write a time as 2014-09-15T00:00Z"
+    """A time as the YAML writes it, in UTC without zone; raises ValueError if it is invalid."""
+    expected = "use ISO 8601, for example 2014-09-15T00:00Z"
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -123,8 +123,8 @@ def _time_text(value: datetime) -> str:
 
 
 def step_seconds(value: Any) -> int:
-    """A time step as the YAML writes it, in seconds; a ValueError says what is wrong with it."""
-    expected = "a step is 15min, 1h, 1d ... or a number of seconds; it divides a day and is 15 minutes to one day long"
+    """A time step as the YAML writes it, in seconds; raises ValueError if it is invalid."""
+    expected = "use 15min, 1h, 1d ... or a number of seconds: 15 minutes to one day, a divisor of one day"
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s|)", value.strip(), re.ASCII)):
         seconds = int(match[1]) * STEP_UNITS[match[2] or "s"]
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -132,7 +132,7 @@ def step_seconds(value: Any) -> int:
     else:
         raise validation_error(f"{quoted(value)} is not a time step", expected)
     if not SHORTEST_STEP <= seconds <= DAY or DAY % seconds:
-        raise validation_error(f"a step of {quoted(value)} cannot be used", expected)
+        raise validation_error(f"{quoted(value)} is not a possible time step", expected)
     return seconds
 
 
@@ -140,9 +140,7 @@ def _duration(value: Any) -> int:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
         value = int(match[1]) * STEP_UNITS[match[2]]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise validation_error(
-            f"{quoted(value)} is not a duration", "write it as 10d, 36h, 90min ... or a number of seconds"
-        )
+        raise validation_error(f"{quoted(value)} is not a duration", "use 10d, 36h, 90min ... or a number of seconds")
     return value
 
 
@@ -151,7 +149,7 @@ def _step_text(seconds: int) -> str:
 
 
 def _memory(value: Any) -> int:
-    expected = "write it as 2GB, 500MB, 1.5GiB ...; at least 16MB"
+    expected = "use 2GB, 500MB, 1.5GiB ...; at least 16MB"
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([TGM]i?B)", value.strip(), re.ASCII)):
         value = int(float(match[1]) * MEMORY_UNITS[match[2]])
     if not isinstance(value, int) or isinstance(value, bool) or value < LEAST_MEMORY:
@@ -167,7 +165,7 @@ def _path(value: Any, info: ValidationInfo) -> str:
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
         raise validation_error(
-            f"{quoted(value)} is not a path", "write the path of a file or folder, relative to the YAML file"
+            f"{quoted(value)} is not a path", "give the path of a file or folder, relative to the YAML file"
         )
     path = Path(text).expanduser() if text.startswith("~/") else Path(text)
     return os.path.normpath(folder_of_file(info) / path)
@@ -182,9 +180,7 @@ def _code(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
-        raise validation_error(
-            f"{quoted(value)} is not a gauge code", "write the code as in the gauge table, in quotes"
-        )
+        raise validation_error(f"{quoted(value)} is not a gauge code", "give the code of the gauge table, in quotes")
     return value
 
 
@@ -193,12 +189,12 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
 
 Name = Annotated[str, Field(pattern=r"^\w[\w.\-]*$", max_length=100)]
-"""A name that may become part of a file name: it holds no separator and does not start with a dot."""
+"""A name that may become part of a file name: no separator, no leading dot."""
 
 GaugeCode = Annotated[str, BeforeValidator(_code), WithJsonSchema({"type": ["string", "integer"]})]
 
 InputPath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
-"""A path made absolute; whether something is there is asked by those who read it."""
+"""An absolute path; its existence is checked by those who read it."""
 
 Time = Annotated[
     datetime,

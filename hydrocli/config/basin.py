@@ -24,7 +24,9 @@ class Basin(Section):
 
     flow_directions: FlowDirections = Field(description="raster of D8 flow directions; its grid is that of the model")
     crs: str | None = Field(
-        None, description="coordinate system of the rasters and forcing files that name none", examples=["EPSG:2154"]
+        None,
+        description="coordinate reference system of rasters and forcing files that have none",
+        examples=["EPSG:2154"],
     )
     descriptors: dict[Name, InputPath] = Field(
         {}, description="name: GeoTIFF of each descriptor", examples=[{"slope": "descriptor/slope.tif"}]

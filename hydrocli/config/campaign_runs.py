@@ -1,4 +1,4 @@
-"""The runs of a campaign: a base configuration with the sections of a model and the values of a catchment over it."""
+"""The runs of a campaign: the base, overridden by the sections of a model and by the values of a catchment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hydrocli.errors import ConfigurationError, Errors, HydrocliError
 CODE = re.compile(r"\w[\w.\-]*", re.ASCII)
 FILE = "campaign.yaml"
 TOP_LEVEL_KEYS = ("seed",)
-"""Keys without a section that a column may hold."""
+"""Keys without a section that a column of the table may set."""
 
 Row = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ class CampaignFile:
 
 
 def is_campaign(target: Path) -> bool:
-    """Whether a YAML file, or a folder, is that of a campaign; what cannot be read is none."""
+    """Whether a YAML file or a folder is that of a campaign; False if it cannot be read."""
     try:
         if target.is_dir():
             return (target / FILE).exists()
@@ -91,7 +91,7 @@ def catchment_table(file: CampaignFile) -> Path:
         return Path(file.campaign.catchments.table)
     gauges = file.base.values.get("gauges")
     if not isinstance(gauges, dict) or not isinstance(gauges.get("table"), str):
-        what = "is left out, and the base has no gauges.table"
+        what = "is missing, and the base has no gauges.table"
         raise Errors([ConfigurationError(file.document.where(("catchments", "table")), what, "Give one of them.")])
     return (Path(file.base.source).absolute().parent / gauges["table"]).resolve()
 
@@ -105,7 +105,7 @@ def run_specs(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[RunS
         rows: of the catchments, by name of the column.
 
     Raises:
-        Errors: everything that is wrong with any of them; what is wrong with many is said once.
+        Errors: everything that is wrong with any of them; an error of many runs is reported once.
     """
     problems = [*file.base.in_order(), *_odd_codes(table, rows)]
     chosen = _chosen(file, table, rows, problems)
@@ -139,11 +139,11 @@ def experiment_from_dict(values: Any) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError("configuration", f"of a run cannot be read: {error}") from None
+        raise ConfigurationError("configuration", f"of the run cannot be read: {error}") from None
 
 
 def resolved_campaign(campaign: Campaign) -> str:
-    """YAML of a campaign with absolute paths, to be read from whatever folder."""
+    """YAML of a campaign with absolute paths, valid in any folder."""
     values = campaign.model_dump(mode="json", by_alias=True, exclude_none=True)
     return escaped(yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
 
@@ -153,11 +153,15 @@ def _odd_codes(table: Path, rows: Sequence[Row]) -> list[HydrocliError]:
     where, odd = str(table), [str(row["code"]) for row in rows if not CODE.fullmatch(str(row["code"]))]
     problems: list[HydrocliError] = []
     if odd:
-        what = f"has codes that are no names of folders: {', '.join(map(repr, odd[:5]))}"
-        problems.append(ConfigurationError(where, what, "Letters, digits, _, - and . are possible."))
+        what = f"has codes that cannot be folder names: {', '.join(map(repr, odd[:5]))}"
+        problems.append(ConfigurationError(where, what, "Use letters, digits, _, - and . only."))
     twice = [code for code, times in Counter(str(row["code"]) for row in rows).items() if times > 1]
     if twice:
-        problems.append(ConfigurationError(where, f"has twice: {', '.join(twice[:5])}", "Keep one row for each."))
+        problems.append(
+            ConfigurationError(
+                where, f"lists more than once: {', '.join(twice[:5])}", "Keep one row for each catchment."
+            )
+        )
     return problems
 
 
@@ -166,10 +170,10 @@ def _chosen(
 ) -> list[tuple[int, Row]]:
     """The rows wanted with their number, the header being 1."""
     wanted, there = file.campaign.catchments.codes, {str(row["code"]) for row in rows}
-    lacking = [code for code in wanted or () if code not in there]
-    if lacking:
+    missing = [code for code in wanted or () if code not in there]
+    if missing:
         where = file.document.where(("catchments", "codes"))
-        problems.append(ConfigurationError(where, f"{', '.join(lacking)}: not in {table}"))
+        problems.append(ConfigurationError(where, f"{', '.join(missing)}: not in {table}"))
     numbered = enumerate(rows, start=2)
     return [(number, row) for number, row in numbered if wanted is None or str(row["code"]) in wanted]
 
@@ -177,7 +181,7 @@ def _chosen(
 def _modelled(file: CampaignFile, model: str) -> Document:
     """The base with the sections of a model over it."""
     document = _copy(file.base)
-    document.problems.clear()  # those of the base are told once
+    document.problems.clear()  # those of the base are reported once
     for location, value in _leaves(file.campaign.models[model] or {}, ()):
         place: Location = ("models", model, *location)
         line = file.document.where(place).removesuffix(dotted(place)).rstrip(": ")
@@ -207,7 +211,7 @@ def _lay_row(document: Document, row: Row, where: str) -> Row:
                 attributes[column] = value
         elif value is not None and value != "":
             location = tuple(column.split("."))
-            given = _cell(value) if isinstance(value, str) else Document(where, _plain(value))
+            given = _cell(value) if isinstance(value, str) else Document(where, _as_yaml(value))
             document.overlay(location, deepcopy(given.values), where)
             for problem in given.problems.values():
                 document.add_problem(location, problem.what, problem.remedy)
@@ -220,13 +224,13 @@ def _cell(text: str) -> Document:
     return parse(text, "table")
 
 
-def _plain(value: Any) -> Any:
+def _as_yaml(value: Any) -> Any:
     """A value of a table as the YAML would hold it."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and value.is_integer():  # a column of whole numbers of which some are missing
         return int(value)
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+    return [_as_yaml(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _lay_identity(document: Document, file: CampaignFile, name: str, code: str, model: str) -> None:
@@ -249,7 +253,7 @@ def _needed(document: Document, experiment: Experiment | None) -> list[HydrocliE
         ("period", "calibration"): experiment.period.calibration,
     }
     return [
-        ConfigurationError(document.where(key), "is required by a calibration")
+        ConfigurationError(document.where(key), "is required for a calibration")
         for key, value in needs.items()
         if value is None
     ]
@@ -259,5 +263,5 @@ def _once(errors: list[HydrocliError]) -> HydrocliError:
     """One error in place of equal ones in several places."""
     places = list(dict.fromkeys(error.where for error in errors))
     first = errors[0]
-    more = f" (and in {len(places) - 1} more places)" if len(places) > 1 else ""
+    more = f" (and in {len(places) - 1} other places)" if len(places) > 1 else ""
     return ConfigurationError(first.where, first.what + more, first.remedy)

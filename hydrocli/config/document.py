@@ -1,7 +1,7 @@
-"""YAML text -> plain values, and the place of every key.
+"""YAML text -> plain values, and the line of every key.
 
-What is read is the safe core of YAML 1.2: no tags, no anchors; `yes` and `12:30` are texts, `1e-6` is a number,
-`007` is none. `${NAME}` becomes the environment variable once the text was taken apart, so its value cannot add keys.
+The safe core of YAML 1.2 is read: no tags, no anchors; `yes` and `12:30` are strings, `1e-6` is a number, `007` is a
+string. `${NAME}` is replaced by the environment variable after parsing, so its value cannot add keys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from hydrocli.config.base import Location
 from hydrocli.errors import ConfigurationError, HydrocliError
 
-# They stand for the braces while the text is taken apart: in {path: ${DATA}/rain} a brace would end the mapping.
+# Placeholders of the braces during parsing: in {path: ${DATA}/rain} a brace would end the mapping.
 OPEN, CLOSE, LITERAL = "\ue000", "\ue001", "\ue002"
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 STAND_IN = re.compile(f"{OPEN}(.*?){CLOSE}|{LITERAL}")
@@ -35,20 +35,36 @@ CONSTRUCT: dict[str, Callable[[str], Any]] = {
     "float": float,
 }
 
+TAGS = "tags, anchors and aliases (!, &, *) are not supported; quote a string that starts with one of them"
+COMPOSED_KEY = "a key must be a single string"
+OWN_PROBLEMS = (TAGS, COMPOSED_KEY)
+SYNTAX = {
+    "another document": "a second document begins here",
+    "or ']'": "a bracket or brace is not closed",
+    "or '}'": "a bracket or brace is not closed",
+    "<stream end>": "the file ends inside a value",
+    "expected <block end>": "the indentation does not match the lines above",
+    "mapping values are not allowed": "a colon is not expected here",
+    "could not find expected ':'": "a colon is missing",
+    "quoted scalar": "a quote is not closed",
+    "cannot start any token": "a value must not start with this character; put it in quotes",
+    "escape": "a backslash in double quotes is not a valid escape; use single quotes",
+}
+"""Parts of the messages of PyYAML, and what they mean to the author of a configuration."""
+
 
 class _Loader(yaml.SafeLoader):
-    """Reads what the module docstring says."""
+    """Reads the subset of YAML that the module describes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) not in (None, "!"):
-            problem = "tags, anchors and aliases (!, &, *) are not read; put a text that starts so in quotes"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem=TAGS, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
 class Dumper(yaml.SafeDumper):
-    """Puts quotes around every text that one of the two versions of YAML would read as something else."""
+    """Quotes every string that YAML 1.1 or 1.2 would read as another type."""
 
 
 _Loader.yaml_implicit_resolvers = {}  # none of version 1.1
@@ -59,7 +75,7 @@ for _name, _pattern, _first in CORE_SCALARS:
 
 
 def escaped(text: str) -> str:
-    """Text in which no `${` is read as an environment variable."""
+    """Text in which `${` is not read as an environment variable."""
     return text.replace("${", "$${")
 
 
@@ -70,9 +86,9 @@ def dotted(location: Location) -> str:
 
 @dataclass
 class Document:
-    """Values of a file, where its keys stand, and what is already known to be wrong.
+    """Values of a file, the lines of its keys, and the errors found so far.
 
-    A line is a number in the file, None for an override, or the words for another place that a value comes from.
+    A line is a number in the file, None for an override, or a text that names another source of the value.
     """
 
     source: str
@@ -118,11 +134,11 @@ class Document:
         self._put(parts, given.values)
 
     def overlay(self, location: Location, value: Any, where: str) -> None:
-        """Put a value that comes from another place over what the file has, if anything."""
+        """Override a value of the file by one from another source."""
         self._put([str(part) for part in location], value, where)
 
     def _leave_values_to_run(self, section: str) -> None:
-        """The values of the file, all of which a resolved one spells out, must not hide those of the run."""
+        """Values in a resolved configuration must not hide those of the parent run."""
         settings = self.values.get(section) if isinstance(self.values, dict) else None
         for setting in settings.values() if isinstance(settings, dict) else ():
             if isinstance(setting, dict):
@@ -140,7 +156,9 @@ class Document:
             if isinstance(node, dict):
                 node.setdefault(key)
             elif not isinstance(node, list) or key not in range(len(node)):
-                found = f"a list of {len(node)}, counted from 0" if isinstance(node, list) else "a single value"
+                found = (
+                    f"a list of {len(node)} entries, numbered from 0" if isinstance(node, list) else "a single value"
+                )
                 place = f"{where or '--set'} {'.'.join(parts)}"
                 self.problems["--set", *parts] = ConfigurationError(place, f"{dotted(location)} is {found}")
                 return
@@ -152,10 +170,10 @@ class Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """Take the text of one YAML document apart.
+    """Parse the text of one YAML document.
 
     Raises:
-        ConfigurationError: it is not YAML, or uses what is not read here.
+        ConfigurationError: it is not YAML, or uses unsupported features.
     """
     document = Document(source)
     try:
@@ -169,7 +187,7 @@ def parse(text: str, source: str) -> Document:
         raise _syntax(source, error) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise ConfigurationError(f"{source}:{line}", "holds a character that is no text") from None
+        raise ConfigurationError(f"{source}:{line}", "contains a control character") from None
     return document
 
 
@@ -180,12 +198,12 @@ def _stand_in(match: re.Match[str]) -> str:
 def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigurationError:
     mark = error.problem_mark or error.context_mark
     where = f"{source}:{mark.line + 1}" if mark else source
-    what = error.problem or error.context or "cannot be read"
-    if "'\\t'" in what:
-        return ConfigurationError(where, "a tab indents the line", "indent with spaces")
-    return ConfigurationError(
-        where, f"not YAML: {what}", "look at indentation, colons, brackets and quotes near this line"
-    )
+    found = error.problem or error.context or ""
+    if "'\\t'" in found:
+        return ConfigurationError(where, "is indented with a tab", "indent with spaces")
+    what = found if found in OWN_PROBLEMS else next((text for part, text in SYNTAX.items() if part in found), "")
+    what = f"invalid YAML: {what}" if what else "invalid YAML"
+    return ConfigurationError(where, what, "check indentation, colons, brackets and quotes near this line")
 
 
 @dataclass
@@ -208,15 +226,14 @@ class _Builder:
         values: dict[str, Any] = {}
         for key, content in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key is a single text", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=COMPOSED_KEY, problem_mark=key.start_mark)
             name = STAND_IN.sub(lambda match: f"${{{match[1]}}}" if match[1] else "${", key.value)
             if name not in values:
                 values[name] = self._kept(key, content, (*location, name))
                 continue
-            line = key.start_mark.line + 1
-            self.document.add_problem(
-                (*location, name), f"stands there twice, again in line {line}", "keep one of them"
-            )
+            first, line = self.document.lines[*location, name], key.start_mark.line + 1
+            what = f"duplicate key (first on line {first}, again on line {line})"
+            self.document.add_problem((*location, name), what, "keep one of them")
         return values
 
     def _scalar(self, node: Any, location: Location) -> Any:
@@ -225,8 +242,8 @@ class _Builder:
         if text != node.value and not node.style:
             tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))
         if "${" in STAND_IN.sub("", node.value):
-            remedy = "a name holds letters, digits and _; write $${ for the characters themselves"
-            self.document.add_problem(location, f"'{text}' holds ${{ without the name of a variable", remedy)
+            remedy = "a variable name has letters, digits and _; write $${ for the literal characters"
+            self.document.add_problem(location, f"'{text}' contains ${{ without the name of a variable", remedy)
         return CONSTRUCT.get(tag.rpartition(":")[2], str)(text)
 
     def _variable(self, match: re.Match[str], location: Location) -> str:

@@ -34,14 +34,14 @@ from hydrocli.config.period import Period
 from hydrocli.config.structure import GR, InitialWeights, Structure, declared_structure, kinds_with_network
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
-"""Optimisers that search a box."""
+"""Optimisers that use values only."""
 
 PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
-"""First stage of a mapping with a network where none is asked for (Huynh et al. 2026, 2.3)."""
+"""Default first stage of a mapping with a network (Huynh et al. 2026, 2.3)."""
 
 
 def run_folder(value: Any, info: ValidationInfo) -> Any:
-    """Fill in `{name}` and `{now:%Y%m%d}`, and nothing else: a folder name is no program."""
+    """Replace `{name}` and `{now:%Y%m%d}`; other braces are refused."""
     if not isinstance(value, str):
         return value
     now = datetime.now(UTC)
@@ -49,71 +49,79 @@ def run_folder(value: Any, info: ValidationInfo) -> Any:
     text = text.replace("{name}", info.data.get("name", "name"))
     if "{" in text or "}" in text:
         raise validation_error(
-            f"'{value}' holds braces", "only {name} and the date (UTC), as {now:%Y%m%d}, are filled in"
+            f"'{value}' contains braces", "only {name} and the date (UTC), {now:%Y%m%d}, are replaced"
         )
     home = folder_of_file(info)
     folder = Path(os.path.normpath(home / text))
     if not Path(text).is_absolute() and (folder == home or folder in home.parents):
         raise validation_error(
-            f"'{value}' is the folder of the YAML file, or holds it", "give the run a folder of its own"
+            f"'{value}' is the folder of the YAML file, or contains it", "name a separate folder for the run"
         )
     return text
 
 
 class Regional(Section):
-    """Basins of other rasters, archives or periods; gauges of one raster need none of it."""
+    """Basins with other rasters, archives or periods. Several gauges of one basin do not need this section."""
 
     basins: tuple[InputPath, ...] = Field(
         (),
-        description="YAML files of further basins: their period, basin, gauges, forcing and initial levels; all else "
-        "from here",
+        description="YAML files of further basins; period, basin, gauges, forcing and initial are read from them, all "
+        "other sections from this file",
         examples=[["lez.yaml"]],
     )
 
 
 class Experiment(Section):
-    """What `hydrocli.config.load` returns; all paths are absolute, all times UTC."""
+    """Result of `hydrocli.config.load`; all paths are absolute, all times UTC."""
 
     name: Name = Field(description="name of the run: letters, digits, _, - and .", examples=["cance"])
     folder: Annotated[InputPath, BeforeValidator(run_folder)] = Field(
         "runs/{name}",
         validate_default=True,
-        description="run folder; {name} and the date (UTC) as {now:%Y%m%d} are filled in",
+        description="run folder; {name} and the date (UTC), {now:%Y%m%d}, are replaced",
     )
-    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(1, description="seed of everything random")
-    period: Period = Field(description="when, in which steps; periods are ]from, to], times without zone are UTC")
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(1, description="seed of all random numbers")
+    period: Period = Field(description="time step and periods; periods are ]start, end], times without zone are UTC")
     basin: Basin = Field(description="drainage network and descriptors")
-    gauges: Gauges = Field(description="where discharge is measured; which gauges calibrate, which validate")
-    forcing: Forcing = Field(description="rain and potential evapotranspiration")
-    structure: Structure = Field(GR, description="equations of a cell")
-    mapping: Mapping = Field(Uniform(kind="uniform"), description="how parameters vary in space")
+    gauges: Gauges = Field(
+        description="gauges and observed discharge; which gauges are used for calibration and validation"
+    )
+    forcing: Forcing = Field(description="precipitation, potential evapotranspiration, and temperature")
+    structure: Structure = Field(GR, description="model structure of a cell")
+    mapping: Mapping = Field(
+        Uniform(kind="uniform"), description="spatial distribution of the parameters (regionalisation)"
+    )
     parameters: Parameters = Field(
-        default_factory=lambda: Parameters.model_validate({}), description="values, bounds, what is calibrated"
+        default_factory=lambda: Parameters.model_validate({}),
+        description="values, bounds, and which parameters are calibrated",
     )
     initial: Initial = Field(
-        default_factory=lambda: Initial.model_validate({}), description="levels of the stores at the start"
+        default_factory=lambda: Initial.model_validate({}), description="initial levels of the stores"
     )
     initial_weights: InitialWeights = Field(
-        default_factory=InitialWeights, description="weights of the network of `structure`"
+        default_factory=InitialWeights, description="initial weights of the network of `structure`"
     )
-    objective: Objective = Field(default_factory=Objective, description="what a calibration makes small")
+    objective: Objective = Field(
+        default_factory=Objective, description="objective function, minimised by the calibration"
+    )
     first_guess: FirstGuess = Field(
-        Screening(kind="screening"), description="uniform parameters that the first stage starts from"
+        Screening(kind="screening"), description="uniform parameters from which the first stage starts"
     )
     optimiser: Optimiser = Field(
         (Lbfgsb(kind="lbfgsb"),),
-        description="one stage, or a list of stages, each from the end of the one before; left out: lbfgsb, "
-        "or adam where there is a network",
+        description="one stage, or a list of stages, each starting from the result of the previous one; "
+        "default: lbfgsb, "
+        "or adam with a network",
     )
     flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
-    outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes that are written")
-    regional: Regional = Field(default_factory=Regional, description="basins that calibrate together with this one")
-    execution: Execution = Field(default_factory=Execution, description="how it is computed")
+    outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes to write")
+    regional: Regional = Field(default_factory=Regional, description="further basins of a regional calibration")
+    execution: Execution = Field(default_factory=Execution, description="threads, processes, precision, memory")
 
     @model_validator(mode="before")
     @classmethod
     def _parent_run_as_first_guess(cls, data: Any) -> Any:
-        """Maps of another run are the first guess, unless something else is asked for."""
+        """The maps of a parent run are the first guess, unless `first_guess` is given."""
         parameters = data.get("parameters") if isinstance(data, dict) else None
         if isinstance(parameters, dict) and parameters.get("from") and data.get("first_guess") is None:
             return {**data, "first_guess": {"kind": "given"}}
@@ -149,7 +157,7 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_stages_of_networks(cls, data: Any) -> Any:
-        """Where no optimiser is asked for: as the papers do, phi2 alone first."""
+        """Default optimiser of networks, as in the papers: phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
             return data
         kinds = [section.get("kind") for key in ("structure", "mapping") if isinstance(section := data.get(key), dict)]
@@ -164,17 +172,27 @@ class Experiment(Section):
             return mapping
         known, problems = info.data["basin"].descriptors, list[tuple[Location, str, str]]()
         if not known:
-            problems.append((("kind",), f"{mapping.kind} needs descriptors", "name files in basin.descriptors"))
-        asked: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
-        asked |= {
+            problems.append((("kind",), f"{mapping.kind} needs descriptors", "add them to basin.descriptors"))
+        requested: dict[Location, Any] = {("descriptors",): mapping.descriptors or ()}
+        requested |= {
             ("descriptors_by_parameter", symbol): names
             for symbol, names in getattr(mapping, "descriptors_by_parameter", {}).items()
         }
-        for location, names in asked.items():
+        for location, names in requested.items():
             absent = [name for name in names if name not in known]
-            problems += [(location, f"{name} is not among basin.descriptors", "") for name in absent if known]
+            problems += [
+                (location, f"{name} is not in basin.descriptors", "add it there, or remove it here")
+                for name in absent
+                if known
+            ]
         for symbol in set(mapping.uniform_parameters) & set(getattr(mapping, "descriptors_by_parameter", {})):
-            problems.append((("descriptors_by_parameter", symbol), "is also in mapping.uniform_parameters", ""))
+            problems.append(
+                (
+                    ("descriptors_by_parameter", symbol),
+                    "is also in mapping.uniform_parameters",
+                    "keep it in one of them",
+                )
+            )
         raise_validation_errors(problems)
         return mapping
 
@@ -183,7 +201,7 @@ class Experiment(Section):
     def _check_initial_weights(cls, network: InitialWeights, info: ValidationInfo) -> InitialWeights:
         structure = info.data.get("structure")
         if network.source and structure and not structure.network:
-            remedy = f"take one of {', '.join(kinds_with_network())}, or leave it out"
+            remedy = f"use one of {', '.join(kinds_with_network())}, or remove the key"
             raise_validation_errors([(("from",), f"the structure {structure.kind} has no network", remedy)])
         return network
 
@@ -199,19 +217,17 @@ class Experiment(Section):
         regularisation, last = self.objective.regularisation, self.optimiser[-1]
         problems: list[tuple[Location, str, str]] = []
         if regularisation and not regularisation.prior and self.mapping.kind == "uniform":
-            what = "uniform parameters are smooth: there is nothing to pay for"
-            problems.append(
-                (("objective", "regularisation", "smoothing"), what, "give prior a share, or take another mapping")
-            )
+            what = "uniform parameters have no spatial variation to smooth"
+            problems.append((("objective", "regularisation", "smoothing"), what, "set prior, or use another mapping"))
         if regularisation and regularisation.weight == "lcurve" and last.train == ("network",):
-            what = "the last stage, which runs with each weight, leaves the parameters as they are"
+            what = "the last stage, which is repeated for each weight, does not train the parameters"
             problems.append(
-                (("objective", "regularisation", "weight"), what, "let a stage with parameters be the last")
+                (("objective", "regularisation", "weight"), what, "end with a stage that trains parameters")
             )
         if regularisation and regularisation.weight == "lcurve" and self.regional.basins:
-            what = "several basins have no common corner"
+            what = "lcurve is not possible for several basins"
             problems.append(
-                (("objective", "regularisation", "weight"), what, "find a weight with one of them, and give it")
+                (("objective", "regularisation", "weight"), what, "find the weight with one basin, and set it here")
             )
         raise_validation_errors(problems)
         return self
@@ -219,7 +235,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _check_batches_of_basins(self) -> Experiment:
         alone = () if self.regional.basins else tuple(enumerate(self.optimiser))
-        what, remedy = "there is one basin only", "name others in regional.basins, or leave it out"
+        what, remedy = "needs several basins", "add basins to regional.basins, or remove the key"
         raise_validation_errors(
             [
                 (("optimiser", number, "batches", "basins"), what, remedy)
@@ -233,9 +249,9 @@ class Experiment(Section):
     @classmethod
     def _check_cluster(cls, execution: Execution, info: ValidationInfo) -> Execution:
         if execution.cluster != "none" and "regional" in info.data and not info.data["regional"].basins:
-            what = "there is one basin, and Dask shares out those of regional.basins"
+            what = "Dask distributes the basins of regional.basins, and there are none"
             raise_validation_errors(
-                [(("cluster",), what, "leave it out; many calibrations are a campaign, see `hydrocli batch`")]
+                [(("cluster",), what, "remove the key; for many independent calibrations see `hydrocli batch`")]
             )
         return execution
 
@@ -249,16 +265,24 @@ class Experiment(Section):
         problems: list[tuple[Location, str, str]] = []
         for index, (stage, kind) in enumerate(zip(stages, kinds, strict=True)):
             if stage.kind in WITHOUT_GRADIENT and kind != "uniform":
-                remedy = "give this stage `mapping: uniform`, and let one of kind lbfgsb follow"
+                remedy = "set `mapping: uniform` for this stage, followed by a stage of kind lbfgsb"
                 problems.append(((index, "kind"), f"{stage.kind} calibrates uniform parameters only", remedy))
             if index and kinds[index - 1] != "uniform" and kind == "uniform":
-                problems.append(((index, "mapping"), f"uniform after {kinds[index - 1]} would lose the maps", ""))
+                problems.append(
+                    (
+                        (index, "mapping"),
+                        f"uniform after {kinds[index - 1]} would discard the maps",
+                        "put the uniform stage first",
+                    )
+                )
             if kind not in ("uniform", final) and index < len(stages) - 1:
-                what = f"a stage calibrates uniform parameters or, as mapping.kind says, {final} ones"
-                problems.append(((index, "mapping"), what, "to go on from another mapping: `parameters: {from: RUN}`"))
+                what = f"a stage has the mapping uniform or {final} (mapping.kind)"
+                problems.append(
+                    ((index, "mapping"), what, "to start from another mapping, use `parameters: {from: RUN}`")
+                )
             problems += [((index, "train"), *problem) for problem in _untrainable(stage, kind, info.data)]
         if kinds[-1] != final:
-            what = f"the last stage calibrates {kinds[-1]} parameters, mapping.kind is {final}"
+            what = f"the last stage has the mapping {kinds[-1]}, but mapping.kind is {final}"
             problems.append(((len(stages) - 1, "mapping"), what, ""))
         raise_validation_errors(problems)
         return stages
@@ -273,22 +297,22 @@ class Experiment(Section):
             idle = [symbol for symbol in getattr(self.mapping, key, ()) if symbol not in calibrated]
             if idle:
                 problems.append(
-                    (("mapping", key), f"not calibrated: {', '.join(idle)}", "take it off, or calibrate it")
+                    (("mapping", key), f"not calibrated: {', '.join(idle)}", "remove it, or calibrate the parameter")
                 )
         raise_validation_errors(problems)
         return self
 
 
 def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a stage cannot change, with remedies."""
+    """What a stage cannot train, with remedies."""
     asked = stage.train or ()
     if "network" in asked and not data["structure"].network:
-        yield f"the structure {data['structure'].kind} has no network", ""
+        yield f"the structure {data['structure'].kind} has no network", "use grnn or node, or remove `network`"
     elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
-        yield f"{stage.kind} calibrates parameters only", "let a stage of kind adam train the network"
+        yield f"{stage.kind} calibrates parameters only", "train the network with a stage of kind adam"
     single = set(asked) - {"parameters", "network"}
     if single and kind in NETWORKS:
-        yield f"parameters of the mapping {kind} share its weights", "write `parameters`"
+        yield f"the parameters of the mapping {kind} share its weights", "use `parameters`"
     settings = {
         symbol: one for key in ("initial", "parameters") if key in data for symbol, one in data[key].given().items()
     }

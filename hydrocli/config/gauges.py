@@ -43,27 +43,27 @@ class Gauges(Section):
     )
     crs: str | None = Field(
         None,
-        description="coordinate system of x and y, where not that of the layer, or of the flow directions",
+        description="coordinate reference system of x and y; default: that of the layer, or of the flow directions",
         examples=["EPSG:2154"],
     )
     area_tolerance: Annotated[Number, Field(gt=0)] = Field(
-        0.2, description="largest relative difference between the area of the table and that of the network"
+        0.2, description="maximum relative difference between given and delineated catchment area"
     )
     discharge: Discharge | None = Field(None, description="observed discharge; not needed to simulate")
     calibration: Codes | None = Field(
         None,
-        description="codes of those that calibrate, or upstream, downstream, independent (neither), all; left out: all "
-        "but those of `validation`",
+        description="calibration gauges: codes, or one of upstream, downstream, independent (neither), all; "
+        "default: all except those of `validation`",
         examples=[["V3515010", "V3517010"]],
     )
     validation: tuple[GaugeCode, ...] = Field(
         (),
-        description="codes of the gauges that only validate; left out beside a word: all others",
+        description="validation gauges: codes; default with a keyword in `calibration`: all others",
         examples=[["V3524010"]],
     )
     weights: Weights = Field(
         "equal",
-        description="of the calibration gauges in the cost: equal, by area, by record_length, or code: weight",
+        description="weights of the calibration gauges in the cost: equal, area, record_length, or code: weight",
     )
 
     @model_validator(mode="after")
@@ -71,7 +71,9 @@ class Gauges(Section):
         calibration = self.calibration if isinstance(self.calibration, tuple) else ()
         problems: list[tuple[Location, str, str]] = []
         if self.calibration == ():
-            problems.append((("calibration",), "names no gauge", "leave it out for all but those of gauges.validation"))
+            problems.append(
+                (("calibration",), "is empty", "remove the key to use all gauges except those of gauges.validation")
+            )
         for role, codes in (("calibration", calibration), ("validation", self.validation)):
             twice = [code for code, times in Counter(codes).items() if times > 1]
             problems += [((role,), f"gauge {code} is listed more than once", "keep it once") for code in twice]
@@ -79,8 +81,10 @@ class Gauges(Section):
             problems.append((("validation",), f"gauge {code} is also in gauges.calibration", "keep it in one of them"))
         if isinstance(self.weights, dict) and calibration:
             for code in sorted(set(calibration) - set(self.weights)):
-                problems.append((("weights",), f"gauge {code} has no weight", "give each calibration gauge one"))
+                problems.append(
+                    (("weights",), f"gauge {code} has no weight", "set a weight for each calibration gauge")
+                )
             for code in sorted(set(self.weights) - set(calibration)):
-                problems.append((("weights", code), "is not one of gauges.calibration", ""))
+                problems.append((("weights", code), "is not in gauges.calibration", "remove it"))
         raise_validation_errors(problems)
         return self

@@ -1,4 +1,4 @@
-"""Which configurations are the same calibration: a hash of all keys that change its numbers."""
+"""Which configurations are the same calibration: a hash of all keys that change its results."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("execution", "cluster"),
     ("execution", "memory"),
 )
-"""Where a run is kept, who computes it, and what is evaluated after the calibration."""
+"""Keys that do not change the results of a calibration."""
 
 
 def numbers_hash(experiment: Experiment) -> str:
-    """SHA-256 (hexadecimal) of all keys and values that change the numbers of a calibration."""
+    """SHA-256 (hexadecimal) of all keys and values that change the results of a calibration."""
     keys = sorted((dotted(location), value) for location, value in _numbers(experiment).items())
     return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
 

@@ -20,7 +20,7 @@ from hydrocli.run_format import require_run_format
 
 Checked = TypeVar("Checked", bound=Section)
 
-INIT = "`hydrocli init` writes one to start from"
+INIT = "`hydrocli init` writes a template"
 
 RENAMED = {
     "network": "initial_weights",
@@ -58,13 +58,12 @@ RENAMED = {
 
 
 def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] = ()) -> Experiment:
-    """Read and check a configuration; whether the files it names exist is not asked here.
+    """Read and check a configuration; it does not check whether the files it names exist.
 
     Args:
-        path: YAML file, or run folder, which stands for the `config.yaml` in it; relative paths in it start from its
-            folder.
+        path: YAML file, or run folder, which means the `config.yaml` in it; relative paths refer to its folder.
         overrides: `section.key=value` texts, checked like the file.
-        needs: optional keys that a command cannot do without, as `gauges.discharge`.
+        needs: optional keys that the command requires, for example `gauges.discharge`.
 
     Raises:
         Errors: everything that is wrong, each with line and key.
@@ -79,10 +78,10 @@ def load(path: Path | str, overrides: Sequence[str] = (), needs: Iterable[str] =
 
 
 def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str = RUN_CONFIG) -> Document:
-    """The values of a YAML file, or of the file `inside` a folder, with overrides, not checked yet.
+    """The values of a YAML file, or of the file `inside` a folder, with overrides; not checked yet.
 
     Raises:
-        Errors: there is no such file, or it holds something else than keys and values.
+        Errors: does not exist, or it has no keys and values.
         InputError: it belongs to a run folder of another format.
     """
     path = Path(path)
@@ -94,10 +93,10 @@ def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str =
     if document.values is None:
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])
     if not isinstance(document.values, dict):
-        raise Errors([ConfigurationError(str(path), "is not made of `key: value` lines", INIT)])
+        raise Errors([ConfigurationError(str(path), "has no `key: value` lines", INIT)])
     if folder and inside == RUN_CONFIG:  # the run may have been copied or moved since
         document.overlay(("folder",), str(folder.absolute()), str(path))
-    for override in sorted(overrides, key=lambda text: ".from=" not in text):  # a value given beside it counts
+    for override in sorted(overrides, key=lambda text: ".from=" not in text):  # explicit values take precedence
         document.override(override)
     return document
 
@@ -106,15 +105,15 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise Errors([ConfigurationError(str(path), "there is no such file", INIT)]) from None
+        raise Errors([ConfigurationError(str(path), "does not exist", INIT)]) from None
     except OSError as error:
         raise Errors([ConfigurationError(str(path), f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
-        raise Errors([ConfigurationError(str(path), "is no text in UTF-8")]) from None
+        raise Errors([ConfigurationError(str(path), "is not valid UTF-8", "save the file as UTF-8")]) from None
 
 
 def validated(document: Document, model: type[Checked]) -> Checked | None:
-    """The values of a document as a configuration; None where something is wrong, which the document then holds."""
+    """The values of a document as a configuration; None in case of errors, which are added to the document."""
     try:
         folder = Path(document.source).absolute().parent
         return model.model_validate(document.values, context={"folder": folder})
@@ -128,8 +127,8 @@ def _ask_for(needs: Iterable[str], experiment: Experiment, document: Document) -
     for key in needs:
         location: Location = tuple(key.split("."))
         if attrgetter(key)(experiment) is None:
-            told = candidates(location, document.values)
-            document.add_problem(location, "is required by this command", told[0].get("description", ""))
+            details = candidates(location, document.values)
+            document.add_problem(location, "is required by this command", details[0].get("description", ""))
 
 
 EXPECTED = {
@@ -138,12 +137,12 @@ EXPECTED = {
     "float_type": "a number is expected",
     "finite_number": "a finite number is expected",
     "bool_type": "true or false is expected",
-    "string_type": "a text is expected",
+    "string_type": "a string is expected",
     "tuple_type": "a list is expected",
     "dict_type": "a section of `name: value` lines is expected",
     "model_type": "a section of `key: value` lines is expected",
     "model_attributes_type": "a section of `key: value` lines is expected",
-    "string_pattern_mismatch": "letters, digits, _, - and . are expected, the first not a dot or dash",
+    "string_pattern_mismatch": "only letters, digits, _, - and . are allowed, and no dot or dash at the start",
 }
 LIMITS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}", "less_than": "below {lt:g}"} | {
     "less_than_equal": "at most {le:g}"
@@ -183,7 +182,7 @@ def explain(error: Any, values: Any, model: type[Section] = Experiment) -> tuple
 
 
 def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location:
-    """Without what pydantic adds: names of variants, and the index of a stage that stands alone, not in a list."""
+    """Without the parts that pydantic adds: names of variants, and the index of a single stage outside a list."""
     kept: list[str | int] = []
     for position, part in enumerate(location):
         there = part in values if isinstance(values, dict) else isinstance(values, list) and part in range(len(values))
@@ -197,8 +196,8 @@ def _in_the_file(location: Location, values: Any, *, last_too: bool) -> Location
 def _missing(location: Location, model: type[Section]) -> tuple[Location, str, str]:
     if isinstance(location[-1], int):
         return location[:-1], "a pair [a, b] is expected", ""
-    told = [node.get("description", "") for node in candidates(location, None, model)]
-    return location, "is required", told[0] if told else ""
+    details = [node.get("description", "") for node in candidates(location, None, model)]
+    return location, "is required", details[0] if details else ""
 
 
 def _did_you_mean(word: Any) -> str:

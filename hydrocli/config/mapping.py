@@ -1,4 +1,4 @@
-"""Section `mapping`: how the parameters of the cells follow from the numbers that are calibrated."""
+"""Section `mapping`: how the parameters of the cells depend on the calibrated control vector."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Width = Annotated[Integer, Field(ge=1, le=1024)]
 Activation = Literal["relu", "silu", "tanh"]
 Initialisation = Literal["glorot", "he"]
 
-ACTIVATION = "of the hidden layers: relu, silu or tanh"
-INITIALISATION = "of the hidden weights, seeded by `seed`: glorot or he, both uniform"
-SINGLE = "symbols that keep one value each, whatever the kind"
-DESCRIPTORS = "names of the descriptors that it sees; left out: all of basin.descriptors"
+ACTIVATION = "activation of the hidden layers: relu, silu or tanh"
+INITIALISATION = "initialisation of the hidden weights (uniform, with `seed`): glorot or he"
+SINGLE = "parameters that keep one value for all cells"
+DESCRIPTORS = "descriptors (catchment attributes) used as inputs; default: all of basin.descriptors"
 
 
 def _check_distinct(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(set(map(str, value))) < len(value):
-        raise validation_error("holds something twice")
+        raise validation_error("lists an entry more than once")
     return value
 
 
 def _check_not_empty(value: Any) -> Any:
     if isinstance(value, list | tuple) and not value:
-        raise validation_error("holds nothing", "leave it out for all descriptors")
+        raise validation_error("is empty", "remove the key to use all descriptors")
     return _check_distinct(value)
 
 
 def _check_layers(value: Any) -> Any:
     if isinstance(value, list | tuple) and not 1 <= len(value) <= 8:
-        raise validation_error(f"has {len(value)} layers", "one to eight are possible, as [96, 48, 16]")
+        raise validation_error(f"has {len(value)} layers", "use one to eight, for example [96, 48, 16]")
     return value
 
 
@@ -45,21 +45,24 @@ Descriptors = Annotated[Names | None, Field(description=DESCRIPTORS, examples=[[
 Of = Annotated[
     dict[Symbol, Names],
     Field(
-        description="symbol: names of the descriptors of this parameter, where not those of `descriptors`",
+        description="parameter: its descriptors, where they differ from `descriptors`",
         examples=[{"cp": ["slope"]}],
     ),
 ]
 Extrapolation = Annotated[
     Literal["allow", "clamp"],
-    Field(description="descriptors outside their range in the calibrated catchments: allow, or clamp to that range"),
+    Field(
+        description="treatment of descriptors outside their range in the calibrated catchments: allow "
+        "(extrapolate) or clamp"
+    ),
 ]
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_check_layers)]
 
 
 class Uniform(Section):
-    """One value per parameter."""
+    """One value per parameter for all cells."""
 
-    kind: Literal["uniform"] = Field(description="uniform: one value per parameter")
+    kind: Literal["uniform"] = Field(description="uniform: one value per parameter for all cells")
 
 
 class Distributed(Section):
@@ -70,10 +73,10 @@ class Distributed(Section):
 
 
 class Multilinear(Section):
-    """A sum of descriptors."""
+    """Linear regression on descriptors."""
 
     kind: Literal["multilinear"] = Field(
-        description="multilinear: scaled sigmoid of a constant and slopes times descriptors"
+        description="multilinear: scaled sigmoid of a linear function of the descriptors"
     )
     uniform_parameters: Single = ()
     descriptors: Descriptors = None
@@ -82,10 +85,10 @@ class Multilinear(Section):
 
 
 class Multipower(Section):
-    """A sum of powers of descriptors."""
+    """Regression on powers of descriptors."""
 
     kind: Literal["multipower"] = Field(
-        description="multipower: the same with powers of the descriptors, exponents calibrated in [0.5, 2]"
+        description="multipower: as multilinear, with powers of the descriptors; exponents are calibrated in [0.5, 2]"
     )
     uniform_parameters: Single = ()
     descriptors: Descriptors = None
@@ -94,26 +97,28 @@ class Multipower(Section):
 
 
 class Mlp(Section):
-    """A network of the descriptors of the cell."""
+    """Multilayer perceptron of the descriptors of the cell."""
 
-    kind: Literal["mlp"] = Field(description="mlp: scaled sigmoid of a network of the descriptors of the cell")
+    kind: Literal["mlp"] = Field(
+        description="mlp: scaled sigmoid of a multilayer perceptron of the descriptors of the cell"
+    )
     uniform_parameters: Single = ()
     descriptors: Descriptors = None
     extrapolation: Extrapolation = "allow"
-    hidden: Layers = Field((96, 48, 16), description="units of the hidden layers", examples=[[96, 48, 16]])
+    hidden: Layers = Field((96, 48, 16), description="number of units of each hidden layer", examples=[[96, 48, 16]])
     activation: Activation = Field("relu", description=ACTIVATION)
     initialisation: Initialisation = Field("glorot", description=INITIALISATION)
 
 
 class Cnn(Section):
-    """A convolutional network of the maps of descriptors."""
+    """Convolutional network of the descriptor maps."""
 
-    kind: Literal["cnn"] = Field(description="cnn: scaled sigmoid of convolutions of the maps of descriptors")
+    kind: Literal["cnn"] = Field(description="cnn: scaled sigmoid of a convolutional network of the descriptor maps")
     uniform_parameters: Single = ()
     descriptors: Descriptors = None
     extrapolation: Extrapolation = "allow"
-    channels: Layers = Field((16, 8), description="units of the convolutions", examples=[[16, 8]])
-    width: Literal[1, 3, 5, 7] = Field(3, description="rows and columns that a convolution reads: 1, 3, 5 or 7")
+    channels: Layers = Field((16, 8), description="number of channels of each convolution", examples=[[16, 8]])
+    width: Literal[1, 3, 5, 7] = Field(3, description="width of the convolution kernels in cells: 1, 3, 5 or 7")
     activation: Activation = Field("relu", description=ACTIVATION)
     initialisation: Initialisation = Field("glorot", description=INITIALISATION)
 
@@ -123,4 +128,4 @@ Mapping = Annotated[Uniform | Distributed | Multilinear | Multipower | Mlp | Cnn
 BY_DESCRIPTORS = ("multilinear", "multipower", "mlp", "cnn")
 """Kinds that are functions of descriptors."""
 NETWORKS = ("mlp", "cnn")
-"""Kinds that Adam trains unless told otherwise."""
+"""Kinds whose default optimiser is Adam."""

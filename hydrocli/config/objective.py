@@ -33,7 +33,7 @@ SIGNATURES = (
 
 def _check_differentiable(value: Any) -> Any:
     if value == "Elt":
-        raise validation_error("Elt has no derivative: a lag moves in whole steps", "take Epf, Erc, Eff, Ebf ...")
+        raise validation_error("Elt has no derivative (a lag is a whole number of steps)", "use Epf, Erc, Eff, Ebf ...")
     if value not in SIGNATURES:
         raise validation_error(f"{quoted(value)} is not a signature", f"one of: {', '.join(SIGNATURES)}")
     return value
@@ -46,59 +46,65 @@ class Term(Section):
     """A metric or a signature."""
 
     metric: Metric | None = Field(
-        None, description="1 - NSE, 1 - KGE, 1 - NNSE, MSE or RMSE (over the mean observation)", examples=["nse"]
+        None,
+        description="nse, kge, nnse, mse or rmse: 1 - NSE, 1 - KGE, 1 - NNSE, MSE or RMSE (divided by the "
+        "mean observation)",
+        examples=["nse"],
     )
     signature: Signature | None = Field(
         None,
-        description="or the squared relative error of a signature of the period (C...) or its events (E...)",
+        description="or the squared relative error of a signature of the period (C...) or of its flood events (E...)",
         examples=["Epf"],
     )
     weight: Weight = Field(1.0, description="relative to the other terms")
     transform: Literal["none", "sqrt", "log", "inverse"] = Field(
-        "none", description="of the discharge, for the metric: none, sqrt, log (nse, nnse) or inverse"
+        "none", description="transform of the discharge, for a metric: none, sqrt, log (nse and nnse only) or inverse"
     )
     offset: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.01, description="added before the transform, as a share of the mean observation"
+        0.01, description="added before the transform, as a fraction of the mean observation"
     )
 
     @model_validator(mode="after")
     def _check_term(self) -> Term:
         problems: list[tuple[Location, str, str]] = []
         if (self.metric is None) == (self.signature is None):
-            problems.append(
-                ((), "needs a metric or a signature, and not both", "write {metric: nse} or {signature: Epf}")
-            )
+            problems.append(((), "needs either a metric or a signature", "write {metric: nse} or {signature: Epf}"))
         if self.signature and self.transform != "none":
-            problems.append(
-                (("transform",), f"the signature {self.signature} is of the discharge itself", "leave it out")
-            )
+            problems.append((("transform",), f"signatures have no transform ({self.signature})", "remove the key"))
         if self.metric not in (None, "nse", "nnse") and self.transform == "log":
-            what = f"{self.metric} divides by the mean, and the mean of a logarithm depends on the unit"
-            problems.append((("transform",), what, "take nse or nnse, or sqrt"))
+            what = (
+                f"log is not possible with {self.metric}: it divides by the mean, and the mean of a "
+                "logarithm depends on the unit"
+            )
+            problems.append((("transform",), what, "use nse or nnse, or the transform sqrt"))
         raise_validation_errors(problems)
         return self
 
 
 class Regularisation(Section):
-    """On maps that leave the first guess or are rough; parameters count between their bounds, as 0 to 1."""
+    """Penalty on the parameter maps, normalised to 0 ... 1 between their bounds."""
 
-    prior: Factor = Field(0.0, description="share of the mean squared distance to the maps that the stages start from")
-    smoothing: Factor = Field(0.0, description="share of the mean squared difference between cells side by side")
+    prior: Factor = Field(0.0, description="factor of the mean squared distance to the first guess")
+    smoothing: Factor = Field(0.0, description="factor of the mean squared difference between adjacent cells")
     smoothing_pairs: Literal["neighbours", "downstream"] = Field(
-        "neighbours", description="smoothing: neighbours (four sides of a cell), or a cell and the one it drains into"
+        "neighbours",
+        description="pairs of cells for smoothing: neighbours (four sides), or downstream (a cell and the "
+        "next along the flow)",
     )
     weight: PenaltyWeight = Field(
-        0.1, description="of both in the cost; lcurve: the last stage runs with each of `weights`, the corner counts"
+        0.1,
+        description="weight of the penalty in the cost; lcurve: the last stage runs with each of `weights`, "
+        "the corner is chosen",
     )
     weights: Annotated[tuple[Weight, ...], Field(min_length=3, max_length=30)] = Field(
-        (100.0, 10.0, 1.0, 0.1, 0.01), description="of the L-curve, each continued from the one before"
+        (100.0, 10.0, 1.0, 0.1, 0.01), description="weights of the L-curve, each stage starting from the previous one"
     )
 
     @model_validator(mode="after")
     def _check_weights_given(self) -> Regularisation:
         if self.prior == self.smoothing == 0:
             raise_validation_errors(
-                [((), "has neither prior nor smoothing", "give one of them a share, as smoothing: 1")]
+                [((), "has neither prior nor smoothing", "set one of them, for example smoothing: 1")]
             )
         return self
 
@@ -106,16 +112,16 @@ class Regularisation(Section):
 class Objective(Section):
     """Weighted mean over terms and calibration gauges (`gauges.weights`)."""
 
-    metric: Metric | None = Field(None, description="nse, kge, nnse, mse or rmse: short for one term", examples=["nse"])
+    metric: Metric | None = Field(
+        None, description="nse, kge, nnse, mse or rmse; short form of a single term", examples=["nse"]
+    )
     terms: Annotated[tuple[Term, ...], OneOrMore(), BeforeValidator(listed)] | None = Field(
         None,
-        description="a list of terms, in place of metric",
+        description="list of terms, instead of metric",
         examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
     )
 
-    regularisation: Regularisation | None = Field(
-        None, description="on the parameter maps, added to the cost of the discharge"
-    )
+    regularisation: Regularisation | None = Field(None, description="penalty on the parameter maps, added to the cost")
 
     @model_validator(mode="before")
     @classmethod
@@ -127,12 +133,12 @@ class Objective(Section):
     @model_validator(mode="after")
     def _check_terms_or_metric(self) -> Objective:
         if self.terms and self.metric:
-            raise_validation_errors([(("metric",), "stands beside terms", "write it as one of the terms")])
+            raise_validation_errors([(("metric",), "cannot be combined with terms", "write it as one of the terms")])
         return self
 
     @property
     def all_terms(self) -> tuple[Term, ...]:
-        """The terms, one where only a metric is named."""
+        """The terms; a single one where only a metric is given."""
         return self.terms or (Term(metric=self.metric),)
 
     @property
@@ -147,23 +153,23 @@ Hours = Annotated[Number, Field(gt=0)]
 
 
 class FloodEvents(Section):
-    """Options of the search for flood events."""
+    """Detection of flood events (Huynh et al. 2023); durations in hours."""
 
-    peak_quantile: Fraction = Field(0.995, description="a peak reaches at least this quantile of the discharge")
-    peak_discharge: Annotated[Number, Field(ge=0)] = Field(0.0, description="and at least this discharge [m3/s]")
+    peak_quantile: Fraction = Field(0.995, description="minimum peak, as a quantile of the discharge of the period")
+    peak_discharge: Annotated[Number, Field(ge=0)] = Field(0.0, description="minimum peak [m3/s]")
     thresholds: dict[GaugeCode, Annotated[Number, Field(gt=0)]] = Field(
         {},
-        description="code: discharge [m3/s] that a peak of this gauge reaches, in place of the quantile",
+        description="gauge code: minimum peak [m3/s], instead of the quantile",
         examples=[{"V3524010": 120.0}],
     )
     separation: Annotated[Number, Field(ge=0)] = Field(
-        0.0, description="of peaks that lie nearer to one another than this, only the highest counts [h]"
+        0.0, description="minimum distance of two peaks; of closer ones only the highest counts [h]"
     )
-    max_duration: Hours = Field(240.0, description="longest event, before overlapping ones are merged [h]")
-    onset_search: Hours = Field(72.0, description="how long before its peak an event may start [h]")
-    onset_quantile: Fraction = Field(
-        0.8, description="an onset reaches at least this quantile of the gradient of the rain"
+    max_duration: Hours = Field(
+        240.0, description="maximum duration of an event, before overlapping events are merged [h]"
     )
-    energy_window: Hours = Field(24.0, description="duration whose rain counts for an onset [h]")
-    energy_share: Fraction = Field(0.2, description="share of the largest rain energy that an onset must exceed")
-    end_window: Hours = Field(48.0, description="duration whose quick flow is least at the end of an event [h]")
+    onset_search: Hours = Field(72.0, description="maximum time between the start of an event and its peak [h]")
+    onset_quantile: Fraction = Field(0.8, description="minimum rain gradient at the onset, as a quantile")
+    energy_window: Hours = Field(24.0, description="window of the rain energy after an onset [h]")
+    energy_share: Fraction = Field(0.2, description="minimum rain energy of the onset, as a fraction of the maximum")
+    end_window: Hours = Field(48.0, description="window in which the quick flow is smallest at the end of an event [h]")

@@ -1,4 +1,4 @@
-"""Section `outputs`: states and fluxes that a run writes beside discharge and parameters."""
+"""Section `outputs`: states and fluxes that a run writes besides discharge and parameters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ class Maps(Section):
     """Maps at chosen times, one GeoTIFF per quantity with a band per time."""
 
     quantities: Annotated[tuple[Symbol, ...], Field(min_length=1)] = Field(
-        description="what is mapped, as hp, ht, qt", examples=[["hp", "ht"]]
+        description="states and fluxes to map, for example hp, ht, qt", examples=[["hp", "ht"]]
     )
-    times: tuple[Time, ...] = Field((), description="stamps of steps", examples=[["2014-11-04T12:00Z"]])
-    every: Annotated[Number, Field(gt=0)] | None = Field(None, description="and one every so many hours", examples=[24])
+    times: tuple[Time, ...] = Field((), description="time stamps (ends of steps)", examples=[["2014-11-04T12:00Z"]])
+    every: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="interval of further maps [h]", examples=[24]
+    )
 
     @model_validator(mode="after")
     def _check_times(self) -> Maps:
         if not self.times and self.every is None:
-            raise_validation_errors([(("times",), "names no time", "give times, or every (hours)")])
+            raise_validation_errors([(("times",), "is empty, and every is not set", "set times, or every [h]")])
         return self
 
 
@@ -36,15 +38,15 @@ class Outputs(Section):
 
     series: tuple[Symbol, ...] | None = Field(
         None,
-        description="catchment means in time; left out: states, aet, exchange, qt, storage, corrections; []: none",
+        description="catchment-mean time series; default: states, aet, exchange, qt, storage, corrections; []: none",
         examples=[["hp", "ht", "ps", "es"]],
     )
     cells: tuple[tuple[Number, Number], ...] = Field(
-        (), description="x, y (CRS of the flow directions) of cells whose series are written too"
+        (), description="x, y (CRS of the flow directions) of cells with time series"
     )
     maps: Maps | None = Field(None, description="maps at chosen times")
     max_memory: Memory = Field(
-        10**9, description="refuse to start where all this would need more memory: 500MB, 1GB ..."
+        10**9, description="maximum memory of all outputs, for example 500MB, 1GB; a run that needs more does not start"
     )
 
     def symbols(self, structure: Structure) -> tuple[str, ...]:

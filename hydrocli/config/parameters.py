@@ -1,6 +1,6 @@
-"""Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from another run.
+"""Sections `parameters` and `initial`: values, bounds, what is calibrated, and what comes from a parent run.
 
-Symbols, defaults and bounds are those that the structures declare; a setting left out is filled in from there.
+Symbols, defaults and bounds are those that the structures declare.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Level(Section):
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
-    value: Number | None = Field(None, description="value in all cells; left out beside `from`: those of that run")
+    value: Number | None = Field(None, description="value in all cells; default with `from`: the values of that run")
 
 
 class Setting(Level):
     """A number that may be calibrated."""
 
-    bounds: tuple[Number, Number] = Field(description="lowest and highest value in a calibration")
+    bounds: tuple[Number, Number] = Field(description="lower and upper bound of the calibration")
     calibrated: Switch = Field(description="whether a calibration changes it")
 
 
@@ -140,7 +140,8 @@ class _OfParameters(_Settings):
     source: InputPath | None = Field(
         None,
         alias="from",
-        description="run folder: its maps are the first guess, and the values of what is not calibrated",
+        description="parent run folder; its maps are the first guess, and the values of parameters that are "
+        "not calibrated",
         examples=["runs/other"],
     )
 
@@ -149,7 +150,7 @@ class _OfStates(_Settings):
     source: InputPath | None = Field(
         None,
         alias="from",
-        description="run folder: its final states are the initial ones, routed discharge included",
+        description="parent run folder; its final states are the initial states, routed discharge included",
         examples=["runs/other"],
     )
 
@@ -165,13 +166,13 @@ else:
     Parameters = create_model(
         "Parameters",
         __base__=_OfParameters,
-        __doc__="Parameters of the cells and of the routing; which ones, says the structure.",
+        __doc__="Parameters of the cells and of the routing; which ones depends on the structure.",
         **_keys(parameter_quantities(), set()),
     )
     Initial = create_model(
         "Initial",
         __base__=_OfStates,
-        __doc__="States at the start of the period; which ones, says the structure.",
+        __doc__="States at the start of the period; which ones depends on the structure.",
         **_keys(LEVELS, set(LEVELS) - CALIBRATED_LEVELS),
     )
 

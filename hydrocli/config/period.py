@@ -1,4 +1,4 @@
-"""Section `period`: when, in which steps, and which parts calibrate and validate."""
+"""Section `period`: time step, and periods of simulation, calibration and validation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ TimeRange = tuple[Time, Time]
 
 
 class Period(Section):
-    """Periods are ]start, end]: a value at the stamp `start` belongs to what came before."""
+    """Periods are ]start, end]: a value with the time stamp `start` belongs to the step before."""
 
     step: Step = Field(description="time step: 15min, 1h, 1d ...; divides a day", examples=["1h"])
-    start: Time = Field(description="UTC; the first step ends at start + step", examples=["2014-09-15T00:00Z"])
-    end: Time = Field(description="UTC; stamp of the last step", examples=["2015-01-15T00:00Z"])
+    start: Time = Field(
+        description="start of the simulation (UTC); the first step ends at start + step", examples=["2014-09-15T00:00Z"]
+    )
+    end: Time = Field(
+        description="end of the simulation (UTC); time stamp of the last step", examples=["2015-01-15T00:00Z"]
+    )
     calibration: TimeRange | None = Field(
         None,
-        description="from, to: the part that is scored in the calibration; what lies before it warms the model up",
+        description="[start, end] of the calibration period; the time before it is the spin-up of the model",
         examples=[["2014-10-01T00:00Z", "2014-11-14T00:00Z"]],
     )
     validation: dict[Name, TimeRange] = Field(
         {},
-        description="name: [from, to] of each validation period",
+        description="name: [start, end] of each validation period",
         examples=[{"p2": ["2014-11-14T00:00Z", "2015-01-15T00:00Z"]}],
     )
 
@@ -39,11 +43,11 @@ class Period(Section):
         if self.calibration:
             for name, (start, end) in self.validation.items():
                 if start < self.calibration[1] and end > self.calibration[0]:
-                    what = "overlaps period.calibration: its scores would not be those of a validation"
-                    problems.append((("validation", name), what, "let it begin when the calibration has ended"))
+                    what = "overlaps period.calibration, so its scores would not be independent"
+                    problems.append((("validation", name), what, "start it at the end of the calibration period"))
         if "calibration" in self.validation:
             problems.append(
-                (("validation", "calibration"), "is the name of the calibration period", "name it otherwise")
+                (("validation", "calibration"), "is reserved for the calibration period", "use another name")
             )
         raise_validation_errors(problems)
         return self

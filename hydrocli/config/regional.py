@@ -7,18 +7,19 @@ from hydrocli.config.load import load
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError
 
 OWN = ("period", "basin", "gauges", "forcing", "initial")
-"""Sections that each basin has of its own."""
+"""Sections that are read from the file of each basin."""
 NEEDS = ("gauges.discharge", "period.calibration")
 FOLDER = "basins"
 
 
 def regional_members(experiment: Experiment) -> list[Experiment]:
-    """All basins of a calibration, the one of the file first; alone it is all there is.
+    """All basins of a calibration, that of the file first; the only one without `regional`.
 
-    The others carry the structure, mapping, optimiser and all else of the first, and lie in folders inside its own.
+    The others share structure, mapping, optimiser and all other sections of the first. Their folders are inside its
+    folder.
 
     Raises:
-        Errors: everything wrong with the other files, and with what they have in common.
+        Errors: all errors of the other files, and of what all basins share.
     """
     alone = experiment.model_copy(update={"regional": Regional()})
     members = [alone]
@@ -37,11 +38,13 @@ def _problems(members: list[Experiment]) -> list[HydrocliError]:
     names = [member.name for member in members]
     for path, member in zip(("", *names[1:]), members, strict=True):
         if names.count(member.name) > 1 and path:
-            errors.append(ConfigurationError("regional.basins", f"two basins have the name {path}", "Rename one."))
+            errors.append(
+                ConfigurationError("regional.basins", f"two basins have the name {path}", "Rename one of them.")
+            )
         if member.period.step != first.period.step:
             what = f"{member.name} has a step of {member.period.step} s, {first.name} one of {first.period.step} s"
-            errors.append(ConfigurationError("regional.basins", what, "Parameters belong to a step: use one."))
+            errors.append(ConfigurationError("regional.basins", what, "Use the same step: parameters depend on it."))
     if len(members) > 1 and "distributed" in {first.mapping.kind, *(stage.mapping for stage in first.optimiser)}:
-        what = "the mapping distributed has nothing in common between basins"
-        errors.append(ConfigurationError("mapping.kind", what, "Calibrate each alone, or take another mapping."))
+        what = "the mapping distributed shares no control between basins"
+        errors.append(ConfigurationError("mapping.kind", what, "Calibrate each basin alone, or use another mapping."))
     return errors

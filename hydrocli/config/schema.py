@@ -1,4 +1,4 @@
-"""JSON Schema of the configuration, for editors and for finding the keys that are known at a place."""
+"""JSON Schema of the configuration, for editors and for the known keys of a section."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def _variants(node: Node, values: Any, root: Node) -> list[Node]:
     nested = node.get("oneOf") or node.get("anyOf")
     if not nested:
         return [node]
-    told = {"description": node["description"]} if "description" in node else {}
-    variants = [variant | told for part in nested for variant in _variants(part, values, root)]
+    details = {"description": node["description"]} if "description" in node else {}
+    variants = [variant | details for part in nested for variant in _variants(part, values, root)]
     kind = values.get("kind") if isinstance(values, dict) else None
     fitting = [part for part in variants if kind and part.get("properties", {}).get("kind", {}).get("const") == kind]
     return fitting or variants

@@ -1,4 +1,4 @@
-"""Sections `structure` and `network`: how water moves in a cell, and where the weights of its network come from."""
+"""Sections `structure` and `initial_weights`: the equations of a cell, and the weights of its network."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from hydrocli.structures import structure as declarations
 Width = Annotated[Integer, Field(ge=1, le=256)]
 FluxLimits = Literal["conservative", "as_published"]
 Tolerance = Annotated[Number, Field(ge=1e-14, le=1e-2)]
-TOLERANCE = "relative step at which Newton's method has converged"
+TOLERANCE = "relative step below which Newton's method has converged"
 
 
 def _check_layers(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(value) not in (1, 2):
-        raise validation_error(f"has {len(value)} hidden layers", "one or two are possible, as [16] or [32, 16]")
+        raise validation_error(f"has {len(value)} hidden layers", "use one or two, for example [16] or [32, 16]")
     return value
 
 
 class FluxNetworkOptions(Section):
-    """The network that corrects fluxes from states, net rain and PET; one set of weights for all cells and times."""
+    """Flux network: corrections from states, net rain and PET; one set of weights for all cells and times."""
 
     hidden: Annotated[tuple[Width, ...], BeforeValidator(_check_layers)] = Field(
-        (16,), description="units of the hidden layers, one or two of them", examples=[[16]]
+        (16,), description="number of units of the hidden layers (one or two layers)", examples=[[16]]
     )
-    activation: Literal["silu", "leaky_relu"] = Field("silu", description="of the hidden layers: silu or leaky_relu")
+    activation: Literal["silu", "leaky_relu"] = Field(
+        "silu", description="activation of the hidden layers: silu or leaky_relu"
+    )
     input_scaling: Literal["none", "max"] = Field(
-        "none", description="max: pn and en are divided by their largest values over the calibration"
+        "none", description="max: pn and en are divided by their maximum over the calibration period"
     )
     initial_std: Annotated[Number, Field(ge=0, le=10)] = Field(
-        0.01, description="standard deviation of the first weights; 0: the classical structure"
+        0.01, description="standard deviation of the initial weights; 0: the classical structure"
     )
 
 
@@ -63,8 +65,8 @@ class StructureOptions(Section):
     @model_validator(mode="after")
     def _check_smooth_activation(self) -> StructureOptions:
         if self.network and self.declared.model.corrects_new_levels and self.network.activation == "leaky_relu":
-            what = "leaky_relu has a kink, which Newton's method does not pass where the network is implicit"
-            raise_validation_errors([(("network", "activation"), what, "take silu, or network_coupling: lagged")])
+            what = "leaky_relu is not smooth, as Newton's method requires with network_coupling: implicit"
+            raise_validation_errors([(("network", "activation"), what, "use silu, or network_coupling: lagged")])
         return self
 
 
@@ -74,7 +76,7 @@ FLUX_LIMITS = (
 OPTIONS: dict[str, tuple[Any, Any]] = {
     "flux_network": (
         FluxNetworkOptions,
-        Field(default_factory=FluxNetworkOptions, alias="network", description="the network that corrects fluxes"),
+        Field(default_factory=FluxNetworkOptions, alias="network", description="flux network"),
     ),
     "network_coupling": (
         Literal["implicit", "lagged"],
@@ -82,7 +84,9 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "scheme": (
         Literal["implicit", "explicit"],
-        Field("implicit", description="in time; explicit: Euler's in substeps, to compare with"),
+        Field(
+            "implicit", description="time integration: implicit Euler, or explicit Euler with substeps (for comparison)"
+        ),
     ),
     "substeps": (
         Annotated[Integer, Field(ge=1, le=1000)],
@@ -129,11 +133,11 @@ def kinds_with_network() -> tuple[str, ...]:
 
 
 class InitialWeights(Section):
-    """Weights of the network of the structure."""
+    """Initial weights of the network of the structure."""
 
     source: InputPath | None = Field(
         None,
         alias="from",
-        description="run folder: its weights, with the scale of their inputs, are the first ones",
+        description="parent run folder; its weights and the scale of their inputs are the initial ones",
         examples=["runs/other"],
     )

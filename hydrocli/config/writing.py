@@ -1,4 +1,4 @@
-"""`Experiment` -> YAML, and the commented YAML to start from."""
+"""`Experiment` -> YAML, and the commented template of `hydrocli init`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hydrocli.config.experiment import Experiment
 from hydrocli.config.parameters import Level
 
 HEADER = """\
-# A configuration of hydrocli: `hydrocli check` tells whether it fits the data, `hydrocli calibrate` starts.
-# Paths are relative to this file; ${NAME} takes an environment variable; times without zone are UTC.
-# A line behind # shows the default of its key, or an example where there is none.
+# Configuration of hydrocli. `hydrocli check` compares it with the data, `hydrocli calibrate` starts the calibration.
+# Paths are relative to this file; ${NAME} is replaced by an environment variable; times without zone are UTC.
+# A commented line shows the default of its key, or an example where there is no default.
 """
 
 SHOWN = {
@@ -32,23 +32,23 @@ SHOWN = {
     "mapping.kind",
     "objective.metric",
 }
-"""Optional keys that `initial_yaml` does not hide behind #."""
+"""Optional keys that `initial_yaml` does not comment out."""
 
 COMMENT_COLUMN = 44
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
-    """Everything as the YAML holds it: texts, numbers, lists; keys left out that have neither value nor default."""
+    """All keys as plain values (strings, numbers, lists); without keys that have neither value nor default."""
     return experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def resolved(experiment: Experiment) -> str:
-    """YAML of everything, defaults included; `load` makes an equal experiment of it, in whatever folder it stands."""
+    """YAML of all keys, defaults included; `load` returns an equal experiment from it, in any folder."""
     return escaped(_yaml(to_dict(experiment), flow=None))
 
 
 def initial_yaml() -> str:
-    """A commented YAML with every key, to start from."""
+    """A commented YAML template with every key."""
     return HEADER + "\n".join(_lines(Experiment, "", {})) + "\n"
 
 
@@ -60,7 +60,7 @@ def _yaml(values: Any, *, flow: bool | None) -> str:
 
 
 def _lines(model: type[Section], prefix: str, defaults: dict[str, Any]) -> list[str]:
-    """Lines of a section, not indented; `defaults` are those of its keys where all of them have one."""
+    """Lines of a section, not indented; `defaults` holds the defaults of its keys where all have one."""
     lines: list[str] = []
     for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "kind"):
         key = field.alias or name
@@ -93,7 +93,7 @@ def _leaf(path: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """Sections that a key may hold, in the order of its annotation."""
+    """Sections that a key may have, in the order of its annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [section for part in get_args(annotation) for section in _sections(part)]

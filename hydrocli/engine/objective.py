@@ -233,7 +233,7 @@ def broken_run(simulator: Simulator, parameters: Floats, state: State, weights: 
 
     simulator.simulate(parameters, state, weights, observe)
     if not found:
-        return NumericalError("simulation", "a discharge is not finite", "Look at the observations and parameters.")
+        return NumericalError("simulation", "a discharge is not finite", "Check the observations and the parameters.")
     name, step, cell = found[0]
     values = ", ".join(
         f"{symbol} = {parameters[row, cell]:g}" for row, symbol in enumerate(simulator.structure.all_parameters)
@@ -241,5 +241,5 @@ def broken_run(simulator: Simulator, parameters: Floats, state: State, weights: 
     return NumericalError(
         place(cell, step),
         f"{name} is not a finite number ({values})",
-        "Look at the forcing there, or narrow the bounds.",
+        "Check the forcing there, or narrow the bounds.",
     )

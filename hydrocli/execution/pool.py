@@ -392,7 +392,7 @@ class DaskExecutor:
         except OSError as error:
             self.close()
             what = f"the scheduler at {self._kind} has no workers"
-            raise ConfigurationError(WHERE, what, "Start some with `dask worker`.") from error
+            raise ConfigurationError(WHERE, what, "Start workers with `dask worker`.") from error
         return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def submit(self, task: Task) -> None:
@@ -438,8 +438,8 @@ class DaskExecutor:
             raise WorkerLost(-signal.SIGKILL) from error
         except Exception as error:
             self.close()
-            what = f"a worker of Dask cannot start: {type(error).__name__}: {error}"
-            remedy = "Scheduler and workers need the Python and the hydrocli that are here."
+            what = f"a Dask worker cannot start: {type(error).__name__}: {error}"
+            remedy = "Scheduler and workers must use the same versions of Python and hydrocli as this process."
             raise ConfigurationError(WHERE, what, remedy) from error
 
     @property
@@ -460,7 +460,7 @@ class DaskExecutor:
 
     def _require_scheduler(self) -> None:
         if not self.is_alive:
-            what = "the scheduler of Dask does not answer any more; its tasks save themselves"
+            what = "the Dask scheduler does not respond any more; its tasks save their state"
             raise Stopped(WHERE, what, "Run again to continue.")
 
     def _result(self, key: str, future: Future[Any], began: float) -> TaskResult:

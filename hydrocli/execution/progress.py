@@ -146,7 +146,12 @@ class ProgressTask:
         if numbers:
             self._numbers = numbers
             log.event(
-                "step", f"{self._so_far()}, {worded(numbers)}", task=self.name, done=done, total=self.total, **numbers
+                "step",
+                f"{self._so_far()}, {format_numbers(numbers)}",
+                task=self.name,
+                done=done,
+                total=self.total,
+                **numbers,
             )
         self.show()
 
@@ -156,14 +161,14 @@ class ProgressTask:
         now = time.monotonic()
         if now - self._last_line >= pause:
             self._last_line = now
-            parts = (self._so_far(), self._time_left(now), worded(self._numbers))
+            parts = (self._so_far(), self._time_left(now), format_numbers(self._numbers))
             self.console.say(", ".join(part for part in parts if part))
 
     def end(self, how: str) -> None:
         """Say how it ended."""
         seconds = time.monotonic() - self._start
         ending = f"{self._so_far(how)}, {how} after {duration(seconds)}"
-        self.console.say(", ".join(part for part in (ending, worded(self._numbers)) if part))
+        self.console.say(", ".join(part for part in (ending, format_numbers(self._numbers)) if part))
         log.event("task", ending, task=self.name, done=self.done, ending=how, seconds=seconds)
 
     def _so_far(self, how: str = "") -> str:
@@ -262,14 +267,14 @@ def fitted(numbers: Mapping[str, Any], width: int) -> str:
     """As many of the numbers as a line of `width` characters holds, the important ones."""
     kept = dict(numbers)
     for name in [*DROPPED_FIRST[:-1], *(name for name in reversed(list(numbers)) if name not in DROPPED_FIRST)]:
-        if len(worded(kept)) <= width:
+        if len(format_numbers(kept)) <= width:
             break
         kept.pop(name, None)
-    text = worded(kept)
+    text = format_numbers(kept)
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
-def worded(numbers: Mapping[str, Any]) -> str:
+def format_numbers(numbers: Mapping[str, Any]) -> str:
     """Numbers in a line: `cost 0.0312, gradient norm 0.0021, nse A 0.961 B 0.957`."""
     return ", ".join(f"{TITLES.get(name, name.replace('_', ' '))} {_number(value)}" for name, value in numbers.items())
 

@@ -98,7 +98,7 @@ def stopped_at_once() -> Iterator[None]:
         try:
             yield
         except Terminated as ending:
-            raise Stopped("hydrocli", f"stopped by {ending}", "Nothing is half-written; run again.") from None
+            raise Stopped("hydrocli", f"stopped by {ending}", "All files are complete; run again.") from None
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def calibrate_experiment(experiment: Experiment, force: bool = False) -> dict[st
     """
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force):
-            logger.info(f"{folder.path}: nothing to do, this calibration is finished (--force starts anew).")
+            logger.info(f"{folder.path}: nothing to do: this calibration is finished (use --force to repeat it).")
             return {}
         from hydrocli.experiment.fit import fit  # the libraries that compute take a second to load
 
@@ -59,8 +59,8 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool) -> bool:
     elif found.identity != identity and (finished or begun):
         raise _another_run(folder.path, experiment)
     elif (finished or begun) and (changed := _changed(found.inputs, sources)):
-        what = f"the run that {' and '.join(changed)} names has changed since this calibration began"
-        raise ConfigurationError(str(folder.path), what, "Put it back, or use --force to start anew.")
+        what = f"the parent run in {' and '.join(changed)} has changed since the start of this calibration"
+        raise ConfigurationError(str(folder.path), what, "Restore it, or start again with --force.")
     elif finished:
         return False
     elif begun:
@@ -87,13 +87,13 @@ def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
 def _another_run(path: Path, experiment: Experiment) -> ConfigurationError:
     try:
         keys = differing_keys(load(path / CONFIG), experiment)
-        what = "holds a simulation"
+        what = "is a simulation"
         if keys:
-            what = f"holds a calibration that differs in {', '.join(keys)}"
+            what = f"is a calibration with different {', '.join(keys)}"
         elif experiment.regional.basins:
-            what = "holds a calibration, and the files of regional.basins have changed since then"
+            what = "is a calibration, but the files of regional.basins have changed since its start"
     except HydrocliError:
-        what = "holds a run whose configuration cannot be read"
+        what = "is a run whose configuration cannot be read"
     return ConfigurationError(
-        str(path), what, "Name another folder, or use --force to set the earlier run aside and start anew."
+        str(path), what, "Choose another folder, or use --force to archive the existing run and start again."
     )

@@ -33,7 +33,9 @@ def calibration_cost(setup: CalibrationSetup) -> Cost:
     window, steps = setup.experiment.period.calibration, setup.calibration_steps
     assert window is not None
     if not setup.calibration:
-        raise ConfigurationError("gauges.validation", "names every gauge of the table", "Leave one to calibrate.")
+        raise ConfigurationError(
+            "gauges.validation", "leaves no gauge for calibration", "Remove at least one gauge from the list."
+        )
     terms = setup.experiment.objective.all_terms
     return Cost.of(
         setup.basin.discharge[setup.gauges(setup.calibration), :steps],
@@ -58,8 +60,8 @@ def _weights(setup: CalibrationSetup) -> list[float]:
     if asked == "equal":
         return [1.0] * len(codes)
     if without := [code for code in codes if code not in asked]:
-        what = f"no weight for {', '.join(without)}, which calibrate as gauges.calibration is left out"
-        raise ConfigurationError("gauges.weights", what, "Give each of them one, or name gauges.calibration.")
+        what = f"no weight for {', '.join(without)}, which are calibration gauges because gauges.calibration is not set"
+        raise ConfigurationError("gauges.weights", what, "Set a weight for each, or set gauges.calibration.")
     return [asked[code] for code in codes]
 
 

@@ -74,11 +74,11 @@ class Evaluation:
         self._origin = _origin(self.folder, stored)
         if stored.period.calibration is None and self._origin is None:
             raise InputError(
-                str(self.folder), "holds a simulation, not a calibration", "Name the folder of a calibration."
+                str(self.folder), "is a simulation, not a calibration", "Give the folder of a calibration."
             )
         self.experiment = _as_now(stored, now, self.run, self._origin)
         if self._lacking():
-            logger.info(f"simulating again: {self._lacking()}")
+            logger.info(f"repeating the simulation: {self._lacking()}")
             self._simulate_again()
             self.run = read(self.folder)
 
@@ -156,8 +156,8 @@ class Evaluation:
             if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
                 raise InputError(
                     str(self.folder),
-                    f"simulated again, the discharge at {code} is another: the data have changed since the calibration",
-                    "Put the data back, or calibrate anew (--force).",
+                    f"the discharge at {code} differs from the stored one: the data have changed since the calibration",
+                    "Restore the data, or calibrate again with --force.",
                 )
 
 
@@ -196,7 +196,7 @@ def _roles_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | N
     validation = now.gauges.validation or (() if isinstance(asked, tuple | None) else others)
     if both := sorted(set(calibrated) & set(validation)):
         raise ConfigurationError(
-            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Take it off."
+            "gauges.validation", f"{', '.join(both)}: the run was calibrated with it", "Remove it from the list."
         )
     return calibrated, validation
 
@@ -210,8 +210,8 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     calibrated, validation = _roles_now(stored, now, run, origin)
     for name, (start, _) in now.period.validation.items():
         if start < stored.period.start:
-            what = f"begins at {start:%Y-%m-%dT%H:%MZ}, and the run at {stored.period.start:%Y-%m-%dT%H:%MZ}"
-            raise ConfigurationError(f"period.validation.{name}", what, "Let it begin later.")
+            what = f"starts at {start:%Y-%m-%dT%H:%MZ}, before the run ({stored.period.start:%Y-%m-%dT%H:%MZ})"
+            raise ConfigurationError(f"period.validation.{name}", what, "Choose a later start.")
     end = max(stored.period.end, now.period.end)
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
@@ -243,5 +243,7 @@ def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> 
         InputError: the gauge is not in it.
     """
     if f"catchment_{code}" not in domain:
-        raise InputError(str(folder), f"gauge {code} is not in this run", "Calibrate with it, or take it off the YAML.")
+        raise InputError(
+            str(folder), f"gauge {code} is not in this run", "Calibrate with it, or remove it from the YAML file."
+        )
     return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())

@@ -102,7 +102,7 @@ def _calibrated(
 
 
 def _stopped(stop: StopFlag, folder: RunFolder) -> Stopped:
-    return Stopped(str(folder.path), f"stopped by {stop.name}, everything so far is saved", "Run again to continue.")
+    return Stopped(str(folder.path), f"stopped by {stop.name}; all results so far are saved", "Run again to continue.")
 
 
 def _note_fresh_weights(setup: CalibrationSetup) -> None:
@@ -112,7 +112,7 @@ def _note_fresh_weights(setup: CalibrationSetup) -> None:
         return
     if load(Path(source) / CONFIG).structure.kind == asked.structure.kind:
         logger.info(
-            f"the parameters come from {source}, the network starts fresh: `initial_weights.from` takes its weights"
+            f"parameters from {source}, new initial weights; use `initial_weights.from` to take its weights too"
         )
 
 
@@ -122,8 +122,8 @@ def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
     if before != fingerprint and (folder.path / JOURNAL).exists():
         raise InputError(
             str(folder.path),
-            "the input data, gauges or period.end have changed since this calibration began",
-            "Put them back, or use --force to start anew.",
+            "the input data, gauges or period.end have changed since the start of this calibration",
+            "Restore them, or start again with --force.",
         )
     folder.update(inputs={"basin": fingerprint})
 

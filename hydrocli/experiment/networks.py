@@ -61,7 +61,7 @@ class ParentRunFields:
             InputError: the run lacks some cells of this basin.
         """
         if self.lacking:
-            raise InputError(self._folder, self.lacking, "Name a run whose basin holds this one.")
+            raise InputError(self._folder, self.lacking, "Choose a run whose basin contains this one.")
         return self.column(name)
 
 
@@ -130,14 +130,14 @@ def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     assert asked.network is not None
     assert theirs.network is not None or theirs.kind != asked.kind
     if theirs.kind != asked.kind:
-        remedy = f"The corrections of {asked.kind} mean other fluxes: name a run of {asked.kind}."
-        raise InputError(str(folder), f"is a run of the structure {theirs.kind}", remedy)
+        remedy = f"The corrections of {asked.kind} apply to other fluxes: choose a run of {asked.kind}."
+        raise InputError(str(folder), f"is a run with the structure {theirs.kind}", remedy)
     for key in ("hidden", "activation"):
         found, wanted = getattr(theirs.network, key), getattr(asked.network, key)
         if found != wanted:
             values = [list(item) if isinstance(item, tuple) else item for item in (found, wanted)]
-            what = f"its network has structure.network.{key} {values[0]}, asked for is {values[1]}"
-            raise InputError(str(folder), what, "Ask for the same.")
+            what = f"its network has structure.network.{key} {values[0]}, and the configuration {values[1]}"
+            raise InputError(str(folder), what, "Use the same options.")
     table = run.arrays("network_weights")
     here = table["network"] == PHI1
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
@@ -255,7 +255,7 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
 
     Raises:
         InputError: cells that the run does not have, and a map that varies; a descriptor is missing.
-        ConfigurationError: a descriptor is not there.
+        ConfigurationError: a descriptor is missing.
     """
     maps, table = ParentRunFields(folder, "parameters", basin), read(folder).arrays("parameters")
     symbols = [symbol for symbol in parameter_quantities() | state_quantities() if symbol in table]
@@ -269,7 +269,7 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
         elif symbol in beyond:
             found[symbol] = np.where(maps.inside, maps.column(symbol), beyond[symbol])
         else:
-            remedy = "Name a run whose basin holds this one, or whose mapping is uniform or by descriptors."
+            remedy = "Choose a run whose basin contains this one, or with a uniform mapping or one of descriptors."
             raise InputError(str(folder), f"{maps.lacking}, and its map of {symbol} varies", remedy)
     return found
 

@@ -146,7 +146,7 @@ class PerBasin:
 def worker_lost(basins: Sequence[str]) -> Stopped:
     """The error of a worker that has ended without an answer."""
     what = f"the worker that computes {', '.join(basins)} ended without an error message: killed, or out of memory?"
-    return Stopped("regional.basins", what, "Everything so far is saved: run again to continue, with fewer workers.")
+    return Stopped("regional.basins", what, "All results so far are saved. Run again to continue, with fewer workers.")
 
 
 BASINS = 2
@@ -313,7 +313,9 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
             folder.start(identity=numbers_hash(member), seed=member.seed, inputs={"basin": setup.basin.fingerprint})
             own = final_simulation(folder, setup, *found)
             with_whom = calibration.setup.experiment.name
-            folder.finish(f"Calibrated together with {with_whom}, whose folder has the history.{unsolved(folder)}")
+            folder.finish(
+                f"Calibrated together with {with_whom}, whose folder has the convergence table.{unsolved(folder)}"
+            )
         scores |= {f"{member.name}/{code}": score for code, score in own.items()}
     return scores
 

@@ -42,7 +42,7 @@ def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArr
         what = f"no gauge is {asked.calibration}"
         if asked.validation:
             what += " but those of gauges.validation"
-        raise ConfigurationError("gauges.calibration", what, "Take another word, or name the gauges.")
+        raise ConfigurationError("gauges.calibration", what, "Use another keyword, or list the gauges.")
     return chosen, asked.validation or tuple(code for code in codes if code not in chosen)
 
 

@@ -64,7 +64,7 @@ def _validated(evaluation: Evaluation) -> list[Row]:
         part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
     for row in rows:
         if not row["n_valid"]:
-            logger.warning(f"gauge {row['gauge']} has no observation in the period {row['period']}")
+            logger.warning(f"gauge {row['gauge']} has no observations in the period {row['period']}")
     _write(evaluation, [*rows, *of_events])
     logger.info(f"scores are in {evaluation.folder / 'scores.parquet'}; {page_hint(evaluation.folder)}")
     return rows

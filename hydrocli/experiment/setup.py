@@ -131,7 +131,7 @@ def announce_compilation(part: str = "") -> None:
             logger.info("compiling the code of the simulation (first run on this machine only, about 20 s) ...")
         return
     if asked := replaced_cache():
-        logger.warning(f"compiled code cannot be kept in {asked}: it is in {cache_folder()}")
+        logger.warning(f"compiled code cannot be written to {asked}; using {cache_folder()}")
     if not is_compiled():
         logger.info("compiling the model code (first run on this machine only, about 30 s) ...")
 

@@ -60,8 +60,8 @@ def asked_of(setup: CalibrationSetup) -> OutputRequest:
     )
     needed = asked.bytes(len(basin.times))
     if needed > outputs.max_memory:
-        what = f"{needed / 1e6:.0f} MB would be kept, and outputs.max_memory is {outputs.max_memory / 1e6:.0f} MB"
-        raise ConfigurationError("outputs", what, "Ask for less, or raise the limit.")
+        what = f"needs {needed / 1e6:.0f} MB, and outputs.max_memory is {outputs.max_memory / 1e6:.0f} MB"
+        raise ConfigurationError("outputs", what, "Reduce the outputs, or raise outputs.max_memory.")
     return asked
 
 
@@ -84,8 +84,8 @@ def _steps(setup: CalibrationSetup) -> NDArray[np.intp]:
     wanted = [stamp(time) for time in maps.times]
     outside = [str(time) for time in wanted if time not in times]
     if outside:
-        remedy = "A stamp is the end of a step inside the period."
-        raise ConfigurationError("outputs.maps.times", f"{', '.join(outside)}: no step ends then", remedy)
+        remedy = "Give the end of a time step inside the period."
+        raise ConfigurationError("outputs.maps.times", f"{', '.join(outside)}: no time step ends at this time", remedy)
     chosen = np.isin(times, np.array(wanted, times.dtype))
     if maps.every is not None:
         seconds = (times - np.datetime64(0, "s")).astype(np.int64)
@@ -304,7 +304,7 @@ def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
     folder.update(counts=counts)
     if counts["newton_unsolved"]:
         what = f"Newton's method found no solution in {counts['newton_unsolved']} of {steps} cell-steps"
-        folder.warn(f"{what}: the nearest levels were taken")
+        folder.warn(f"{what}; the closest levels were used")
 
 
 def _count_missing(folder: RunFolder, setup: CalibrationSetup, missing: NDArray[np.int64]) -> None:

@@ -121,8 +121,8 @@ def sub_periods(setup: CalibrationSetup, asked: Batches) -> list[Window]:
     begin = int(np.flatnonzero(setup.inside(window))[0])
     for key, steps, there in (("length", length, end - begin), ("spin_up", length + spin_up, end)):
         if steps > there:
-            what = f"is too long: {steps} steps do not fit into the {there} up to the end of the calibration"
-            raise ConfigurationError(f"optimiser.batches.{key}", what, "Make it shorter.")
+            what = f"is too long: {steps} steps are needed, {there} are available up to the end of the calibration"
+            raise ConfigurationError(f"optimiser.batches.{key}", what, "Choose a shorter duration.")
     scored = [*range(begin, end - length, length), end - length]
     firsts = [max(0, start - spin_up) for start in scored]
     return [Window(first, start, start + length) for first, start in zip(firsts, scored, strict=True)]

@@ -1,1 +1,1 @@
-"""Where parameters come from: a control vector becomes maps of parameters, and gradients come back the same way."""
+"""Mappings (regionalisation): control vector -> parameter maps, and the transpose for gradients."""

@@ -1,10 +1,10 @@
-"""Between parameters and the numbers that an optimiser changes, two ways that keep theta inside [lower, upper].
+"""Two transformations between parameters theta and controls that keep theta inside [lower, upper].
 
-Normalised: z = (theta - lower) / (upper - lower), in [0, 1], so that a millimetre of capacity and a unit of exponent
-weigh alike; the bounds [0, 1] of z are the optimiser's own.
+Normalised: z = (theta - lower) / (upper - lower), in [0, 1], so that capacities and exponents have
+the same scale; the optimiser keeps z in [0, 1].
 
-Scaled sigmoid: S(x) = lower + (upper - lower) / (1 + exp(-x)), for what is computed from descriptors and has no bounds
-(Huynh et al. 2025, 2.2.3).
+Scaled sigmoid: S(x) = lower + (upper - lower) / (1 + exp(-x)), for functions of descriptors, which have
+no bounds (Huynh et al. 2025, 2.2.3).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from hydrocli.arrays import Floats
 
 INSIDE = 1e-3
-"""Distance, as a share of the width between the bounds, to which a first guess at a bound is moved: S has its bounds at
-infinity, and nearer to them it is so flat that no descent would come back."""
+"""Minimum distance of a first guess to its bounds, as a fraction of their distance: S reaches them only at infinity,
+and its gradient vanishes close to them."""
 
 
 def normalise(theta: Floats, lower: Floats, upper: Floats) -> Floats:
@@ -29,12 +29,12 @@ def denormalise(z: Floats, lower: Floats, upper: Floats) -> Floats:
 
 
 def denormalise_transpose(z: Floats, lower: Floats, upper: Floats, theta_bar: Floats) -> Floats:
-    """d cost / d z from d cost / d theta; `denormalise` is linear, so z does not enter."""
+    """d cost / d z from d cost / d theta; `denormalise` is linear, so z is not used."""
     return (upper - lower) * theta_bar
 
 
 def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + exp(-x)), whatever the size of x."""
+    """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(np.where(x.real < 0, x, -x))
     return np.where(x.real < 0, small, 1.0) / (1.0 + small)
 
@@ -56,6 +56,6 @@ def scaled_sigmoid_transpose(x: Floats, lower: Floats, upper: Floats, theta_bar:
 
 
 def scaled_logit(theta: Floats, lower: Floats, upper: Floats) -> Floats:
-    """x of theta, which is moved inside its bounds where it lies at one of them or nearer than `INSIDE`."""
+    """x of theta, which is moved inside its bounds where it is closer to them than `INSIDE`."""
     z = normalise(theta, lower, upper).clip(INSIDE, 1.0 - INSIDE)
     return np.log(z / (1.0 - z))

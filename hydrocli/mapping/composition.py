@@ -35,12 +35,12 @@ class FrozenMapping:
         return self._values
 
     def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
-        """Nothing is owed."""
+        """An empty gradient."""
         return np.zeros(0)
 
 
 class PartiallyFrozenMapping:
-    """The free ones of the controls of a mapping.
+    """A mapping of which only some controls are trained.
 
     Args:
         mapping: of M controls.
@@ -81,7 +81,7 @@ class PartiallyFrozenMapping:
 
 
 class CompositeMapping:
-    """The controls of the parts, one after the other.
+    """Several mappings, each for its own rows; the control vector is the concatenation of theirs.
 
     Args:
         parts: mappings of the same p rows and n cells; each calibrates rows that no other does.
@@ -120,7 +120,7 @@ class CompositeMapping:
         return theta
 
     def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
-        """d cost / d control, [m], from d cost / d theta, [p, n]; a part takes what its own rows owe."""
+        """d cost / d control, [m], from d cost / d theta, [p, n]; each part returns the gradient of its own rows."""
         pairs = zip(self.parts, self._split(control), strict=True)
         return np.concatenate([part.transpose(own, parameters_bar) for part, own in pairs])
 

@@ -1,9 +1,8 @@
-"""Descriptors of the land, scaled to what a mapping reads: D = (value - lowest) / (highest - lowest).
+"""Descriptors (catchment attributes), scaled for a mapping: D = (value - lowest) / (highest - lowest).
 
-The range is that of all cells of the basin that is calibrated, so D lies in [0, 1] there; a mapping that is carried to
-another basin takes its range along, and D may leave [0, 1] there. A calibration sees the cells that drain to its gauges
-only, so a second, narrower range tells what has been seen. Beyond it a mapping says what nothing has taught it, and D
-may be held at the ends of that range.
+The range is that of all cells of the calibrated basin, so D is in [0, 1] there. A mapping that is transferred to
+another basin keeps this range, and D may leave [0, 1] there. A calibration uses only cells that drain to its gauges;
+their range, `lowest_seen` to `highest_seen`, is narrower. Outside it a mapping extrapolates, unless D is clamped to it.
 """
 
 from __future__ import annotations
@@ -38,32 +37,39 @@ class Scaling:
 
     @classmethod
     def over(cls, names: Sequence[str], fields: Mapping[str, Floats], seen: NDArray[np.bool_]) -> Scaling:
-        """The ranges over all n cells of the fields [n], and over those that a calibration sees, [n].
+        """The ranges over all n cells of the fields [n], and over the calibrated cells, [n].
 
         Raises:
-            ConfigurationError: a descriptor is not there.
+            ConfigurationError: a descriptor is missing.
             InputError: a descriptor is constant, or missing somewhere (all of them at once).
         """
         values = _stacked(names, fields)
         constant = [name for name, field in zip(names, values, strict=True) if np.ptp(field) == 0]
-        _raise([InputError(f"descriptor {name}", "is the same in all cells", "Leave it out.") for name in constant])
+        _raise(
+            [
+                InputError(
+                    f"descriptor {name}", "has the same value in all cells", "Remove it from mapping.descriptors."
+                )
+                for name in constant
+            ]
+        )
         ranges = [end for part in (values, values[:, seen]) for end in (part.min(axis=1), part.max(axis=1))]
         return cls(tuple(names), *ranges)
 
-    def scaled(self, fields: Mapping[str, Floats], hold: bool = False) -> Floats:
-        """D [d, n] of fields [n] by name, which may be those of another basin; where asked, held in the range seen.
+    def scaled(self, fields: Mapping[str, Floats], clamp: bool = False) -> Floats:
+        """D [d, n] of fields [n] by name, possibly of another basin; clamped to the calibrated range on request.
 
         Raises:
-            ConfigurationError: a descriptor is not there.
+            ConfigurationError: a descriptor is missing.
             InputError: a descriptor is missing somewhere.
         """
         values, width = _stacked(self.names, fields), (self.highest - self.lowest)[:, np.newaxis]
-        if hold:
+        if clamp:
             values = values.clip(self.lowest_seen[:, np.newaxis], self.highest_seen[:, np.newaxis])
         return (values - self.lowest[:, np.newaxis]) / width
 
     def unseen(self, fields: Mapping[str, Floats]) -> dict[str, NDArray[np.bool_]]:
-        """By name, which of the cells [n] lie outside the range that the calibration saw."""
+        """By name, which of the cells [n] are outside the calibrated range."""
         values = zip(self.names, _stacked(self.names, fields), self.lowest_seen, self.highest_seen, strict=True)
         return {name: (field < lowest) | (field > highest) for name, field, lowest, highest in values}
 
@@ -72,14 +78,14 @@ def _stacked(names: Sequence[str], fields: Mapping[str, Floats]) -> Floats:
     """Fields [d, n] of the names."""
     _raise(
         [
-            ConfigurationError("basin.descriptors", f"{name} is not there, and the mapping needs it", "Name its file.")
+            ConfigurationError("basin.descriptors", f"{name} is missing, and the mapping needs it", "Add its file.")
             for name in names
             if name not in fields
         ]
     )
     values = np.stack([np.asarray(fields[name], np.float64) for name in names])
     missing = np.isnan(values).sum(axis=1)
-    remedy = "Fill its gaps, or leave it out of mapping.descriptors."
+    remedy = "Fill the gaps, or remove it from mapping.descriptors."
     _raise(
         [
             InputError(f"descriptor {name}", f"is missing in {count} of {values.shape[1]} cells", remedy)

@@ -22,8 +22,8 @@ class Uniform:
 
     Args:
         rows: the parameters, p of them.
-        cells: of the n cells, those that the calibration sees. A calibrated row whose value is a field starts from its
-            mean over them.
+        cells: flags of the n cells: those used in the calibration. A calibrated row whose value is a field starts
+            from its mean over them.
 
     Raises:
         ConfigurationError: see `ParameterTable.stack`.

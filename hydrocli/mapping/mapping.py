@@ -1,7 +1,7 @@
-"""What a mapping is: theta = map(control), and its transpose.
+"""The interface of mappings: theta = map(control), and its transpose.
 
-The optimiser sees only the control vector and its bounds; the model sees only theta, one row per parameter and one
-column per cell. Everything between the two is a mapping's own affair.
+The optimiser uses only the control vector and its bounds; the model uses only theta, one row per parameter and one
+column per cell.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from hydrocli.arrays import Floats
 
 
 class Mapping(Protocol):
-    """One kind of mapping with its rows, bounds and cells settled; m controls, p parameters, n cells."""
+    """A mapping with m controls, p parameters and n cells."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each control is called, `cp` or `cp[17]` (cell 17)."""
+        """Name of each control, `cp` or `cp[17]` (cell 17)."""
         ...
 
     @property
@@ -43,7 +43,7 @@ class Mapping(Protocol):
 
 
 class WeightIndex(NamedTuple):
-    """Where a control stands in a mapping by descriptors: `bias`, `weight` or `exponent` of a unit of a layer, from 1.
+    """Position of a control in a mapping of descriptors: `bias`, `weight` or `exponent` of a unit of a layer, from 1.
 
     The last layer gives the calibrated rows. A weight has the input that it belongs to, and in a convolution the
     neighbour, counted row by row from the north-west of its neighbourhood.

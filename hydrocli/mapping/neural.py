@@ -30,7 +30,7 @@ class Mlp:
 
     Args:
         rows: the parameters, p of them.
-        cells: of the n cells, those that the calibration sees.
+        cells: flags of the n cells: those used in the calibration.
         descriptors: scaled, [d, n].
         hidden: units of the hidden layers.
         activation: relu, silu or tanh.
@@ -83,7 +83,7 @@ class Cnn:
 
     Args:
         rows: the parameters, p of them.
-        cells: of the n cells, those that the calibration sees.
+        cells: flags of the n cells: those used in the calibration.
         descriptors: scaled, [d, n].
         place: row and column of every cell in the grid.
         channels: units of the convolutions.

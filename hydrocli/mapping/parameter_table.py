@@ -1,4 +1,4 @@
-"""The rows of theta: which parameters there are, their bounds and values, and which of them are calibrated."""
+"""The table of parameters: bounds, values, and which of them are calibrated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydrocli.errors import ConfigurationError, Errors
 from hydrocli.mapping.bounds import scaled_logit
 
 ROUNDING = 1e-9
-"""How far outside its bounds, in units of their width, a value may lie: what a chain of mappings rounds."""
+"""Tolerance of a value outside its bounds, relative to their distance, for rounding errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class ParameterSpec:
         lower: lower bound, in its unit.
         upper: upper bound, in its unit.
         value: first guess of a calibrated row, the value of a fixed one: one for all cells, or a field [n].
-        calibrated: whether controls stand behind it.
+        calibrated: whether it depends on controls.
     """
 
     symbol: str
@@ -36,7 +36,7 @@ class ParameterSpec:
 
 
 def with_values(rows: Sequence[ParameterSpec], parameters: Floats) -> list[ParameterSpec]:
-    """The same rows with the maps, [p, n], that another mapping ended with: how one stage goes on from another.
+    """The same rows with the maps, [p, n], of the previous stage as values.
 
     A uniform mapping of these rows starts from the means, a distributed one from the maps; cells and rows that it does
     not calibrate keep what the stage before has found.
@@ -71,7 +71,9 @@ class ParameterTable:
         """
         problems = [problem for row in rows if (problem := _bounds_problem(row))]
         if not any(row.calibrated for row in rows):
-            problems.append(ConfigurationError("mapping", "no parameter is calibrated", "Set at least one free."))
+            problems.append(
+                ConfigurationError("mapping", "no parameter is calibrated", "Set `calibrated: true` for at least one.")
+            )
         if problems:
             raise Errors([*problems])
         stacked = cls(
@@ -106,15 +108,15 @@ class ParameterTable:
         return theta
 
     def logit_values(self, cells: NDArray[np.bool_]) -> Floats:
-        """S^-1, [k], of the calibrated rows' values, which are to be the same in all cells that are seen.
+        """S^-1, [k], of the values of calibrated rows, which must be uniform over the calibrated cells.
 
         Raises:
-            ConfigurationError: a map that varies, which no constant stands for.
+            ConfigurationError: a map varies in space.
         """
         seen = self.values[self.calibrated][:, cells]
         varied = np.ptp(seen, axis=1, keepdims=True) > ROUNDING * (self.free_upper - self.free_lower)
-        what = "its first guess varies in space, and a mapping by descriptors starts from one value"
-        remedy = "Start from a uniform run, or one of the same mapping, or put a stage with `mapping: uniform` before."
+        what = "the first guess varies in space, but a mapping of descriptors starts from uniform values"
+        remedy = "Start from a uniform run, from a run with the same mapping, or with a stage `mapping: uniform`."
         problems = [
             ConfigurationError(f"parameter {symbol}", what, remedy)
             for symbol, varies in zip(self.free_symbols, varied[:, 0], strict=True)
@@ -146,6 +148,6 @@ def _bounds_problem(row: ParameterSpec) -> ConfigurationError | None:
         return None
     return ConfigurationError(
         f"parameter {row.symbol}",
-        f"the bounds [{row.lower:g}, {row.upper:g}] leave nothing between them",
-        "Give a finite lower bound below a finite upper bound, or fix the parameter.",
+        f"the bounds [{row.lower:g}, {row.upper:g}] are not an interval",
+        "Set finite bounds, the lower below the upper, or set `calibrated: false`.",
     )

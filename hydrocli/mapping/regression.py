@@ -26,7 +26,7 @@ class Multilinear:
 
     Args:
         rows: the parameters, p of them.
-        cells: of the n cells, those that the calibration sees.
+        cells: flags of the n cells: those used in the calibration.
         descriptors: scaled, [d, n].
         names: of the descriptors.
         used: by symbol, which descriptors it depends on; left out: all.
@@ -90,7 +90,7 @@ class Multipower:
 
     Args:
         rows: the parameters, p of them.
-        cells: of the n cells, those that the calibration sees.
+        cells: flags of the n cells: those used in the calibration.
         descriptors: scaled, [d, n].
         names: of the descriptors.
         used: by symbol, which descriptors it depends on; left out: all.

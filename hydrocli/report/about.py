@@ -1,4 +1,4 @@
-"""What a run is, from its configuration and scores: model, periods, gauges that calibrated, how good each is."""
+"""Summary of a run from its configuration and scores: model, periods, calibration gauges, scores of gauges."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class About:
         name: of the run.
         model: structure and mapping, such as `NODE.MLP`.
         periods: ]from, to] of the calibration and of each validation period, by name.
-        calibrated: codes of the gauges that calibrated; empty where nothing tells.
-        step: seconds of a time step, 0 where nothing tells.
+        calibrated: codes of the calibration gauges; empty if unknown.
+        step: seconds of a time step, 0 if unknown.
         nse: lowest NSE of each gauge over all scored periods; empty before `hydrocli validate`.
     """
 
@@ -59,20 +59,20 @@ def about(run: Run) -> About:
     Raises:
         InputError: its configuration or its scores are broken.
     """
-    told, scores = run.configuration, found(run, "scores")
+    details, scores = run.configuration, found(run, "scores")
     return About(
         name=run.manifest.run,
-        model=model_of(told),
-        periods=_periods(told.get("period") or {}),
-        calibrated=_calibrated(told.get("gauges") or {}, scores),
-        step=_seconds((told.get("period") or {}).get("step")),
+        model=model_of(details),
+        periods=_periods(details.get("period") or {}),
+        calibrated=_calibrated(details.get("gauges") or {}, scores),
+        step=_seconds((details.get("period") or {}).get("step")),
         nse=worst_scores(scores, "nse") if scores else {},
     )
 
 
-def model_of(told: dict[str, Any]) -> str:
+def model_of(details: dict[str, Any]) -> str:
     """`STRUCTURE.MAPPING` of a configuration; its mapping is that of the last stage."""
-    structure, mapping = ((told.get(key) or {}).get("kind") for key in ("structure", "mapping"))
+    structure, mapping = ((details.get(key) or {}).get("kind") for key in ("structure", "mapping"))
     structure, mapping = str(structure or "gr"), str(mapping or "uniform")
     return f"{structure.upper()}.{MAPPINGS.get(mapping, mapping.upper())}"
 
@@ -81,15 +81,15 @@ def _time(value: Any) -> np.datetime64:
     return np.datetime64(str(value).replace("Z", "").replace("+00:00", ""), "s")
 
 
-def _periods(told: dict[str, Any]) -> dict[str, Period]:
-    asked = {"calibration": told["calibration"]} if told.get("calibration") else {}
-    asked |= told.get("validation") or {}
-    return {name: (_time(start), _time(end)) for name, (start, end) in asked.items()}
+def _periods(details: dict[str, Any]) -> dict[str, Period]:
+    requested = {"calibration": details["calibration"]} if details.get("calibration") else {}
+    requested |= details.get("validation") or {}
+    return {name: (_time(start), _time(end)) for name, (start, end) in requested.items()}
 
 
-def _calibrated(told: dict[str, Any], scores: Columns | None) -> tuple[str, ...]:
-    if isinstance(told.get("calibration"), list):
-        return tuple(str(code) for code in told["calibration"])
+def _calibrated(details: dict[str, Any], scores: Columns | None) -> tuple[str, ...]:
+    if isinstance(details.get("calibration"), list):
+        return tuple(str(code) for code in details["calibration"])
     if scores is None:
         return ()
     known = np.isin(scores["scenario"].astype(str), ["calibration", "temporal"])

@@ -1,4 +1,4 @@
-"""Where the water goes: balances by year, between runs, and cumulated with and without the network."""
+"""Water balances: by year, between runs, and cumulative with and without the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLUXES = {
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """Terms of the balance by year [mm]: what comes in counts up, what goes out counts down; they sum to zero."""
+    """Terms of the balance by year [mm]: inflows are positive, outflows negative; the sum is zero."""
 
     years: tuple[int, ...]
     terms: dict[str, Floats]
@@ -89,7 +89,7 @@ def draw_mean_fluxes(
 
 @dataclass(frozen=True, eq=False)
 class Cumulated:
-    """Water since the start [mm] over a catchment: rain, its three ways, and what these leave of the rain.
+    """Cumulative water [mm] over a catchment: rain, its three components, and the residual.
 
     `left` is rain - evapotranspiration - change of storage - runoff: the exchange, and what the network adds.
     """
@@ -110,13 +110,13 @@ def cumulated(times: Times, rain: Floats, fluxes: Columns) -> Cumulated:
 
 
 def _first_change(rain: Floats, fluxes: Columns) -> float:
-    """Change of the storage in the first step, whose start no table holds: what its own fluxes say."""
+    """Change of storage in the first step, from its fluxes: no table has the initial storage."""
     exchange = fluxes["exchange"][0] if "exchange" in fluxes else 0.0
     return float(np.nan_to_num(rain[0]) - fluxes["aet"][0] - fluxes["qt"][0] + exchange)
 
 
 def draw_cumulated(runs: Mapping[str, Cumulated]) -> Figure:
-    """Cumulated fluxes, full lines of the first and broken lines of the second, and beneath them what they leave."""
+    """Cumulative fluxes (solid: first run, dashed: second run), and below them the residual."""
     figure = style.canvas(5.2)
     top, foot = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.6])
     colours = {"rain": style.SKY, "evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage": style.ORANGE}
@@ -126,7 +126,7 @@ def draw_cumulated(runs: Mapping[str, Cumulated]) -> Figure:
                 label = flux if flux == "rain" else f"{flux}, {name}"
                 top.plot(*envelope(found.times, getattr(found, flux)), dashes, color=colour, label=label)
         foot.plot(*envelope(found.times, found.left), dashes, color=style.INK, label=name)
-    top.set_ylabel("since the start [mm]")
+    top.set_ylabel("cumulative [mm]")
     foot.set_ylabel("rain - ET - storage\n- runoff [mm]")
     top.legend(loc="upper left", ncols=2, fontsize=7.5)
     style.legend(foot)

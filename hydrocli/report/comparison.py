@@ -1,7 +1,7 @@
-"""Runs side by side: which model each is, their scores by scenario, errors of floods, local and regional.
+"""Comparison of runs: models, scores by scenario, errors of floods, local and regional calibration.
 
 A model is named as the papers do, structure and mapping. Runs that calibrate one gauge are local, those of several
-regional; where both are compared, local ones say so in their name. Two runs of one model that score the same gauge in
+regional; where both are compared, names of local ones say so. Two runs of one model that score the same gauge in
 the same period would be counted twice: then the run's name is part of the model's.
 """
 
@@ -45,11 +45,11 @@ def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[Run]]:
     """The runs that have scores, in the order of the papers, with their labels; and those that have none."""
     known, without = [], []
     for run in runs:
-        scores, told = found(run, "scores"), about(run)
+        scores, details = found(run, "scores"), about(run)
         if scores is None:
             without.append(run)
         else:
-            known.append(Contender(told.model, told, run, scores, found(run, "signatures")))
+            known.append(Contender(details.model, details, run, scores, found(run, "signatures")))
     known.sort(key=lambda one: (_rank(one.about.model), one.about.name))
     return _labelled(known), without
 
@@ -113,8 +113,8 @@ def summary(scores: Mapping[str, Array]) -> list[Row]:
         for scenario, models in values_of(scores, metric).items():
             for model, values in models.items():
                 quartiles = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
-                told = {"model": model, "scenario": scenario, "metric": metric, "number": len(values)}
-                rows.append(told | dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles, strict=True)))
+                details = {"model": model, "scenario": scenario, "metric": metric, "number": len(values)}
+                rows.append(details | dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles, strict=True)))
     return rows
 
 
@@ -130,7 +130,7 @@ def at_a_glance(rows: Sequence[Row], metric: str) -> list[Row]:
 
 
 def models(known: Sequence[Contender]) -> list[Row]:
-    """Second paper, Table 1, with what a run knows of itself: controls, cells, gauges, cost of the calibration."""
+    """Second paper, Table 1, with controls, cells, gauges and cost of the calibration."""
     rows = []
     for one in known:
         manifest = one.run.manifest
@@ -138,7 +138,7 @@ def models(known: Sequence[Contender]) -> list[Row]:
             {
                 "model": one.label,
                 "run": one.about.name,
-                "gauges that calibrated": len(one.about.calibrated),
+                "calibration gauges": len(one.about.calibrated),
                 "controls": _count(manifest.counts, "controls"),
                 "cells": _count(manifest.counts, "cells"),
                 "evaluations": _count(manifest.counts, "evaluations"),

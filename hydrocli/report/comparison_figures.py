@@ -95,8 +95,8 @@ def draw_distributions(signatures: Mapping[str, Mapping[str, Floats]], words: st
         axis.set_ylim(0, 1.02)
         number = max(len(errors) for errors in models.values())
         axis.set_title(f"{signature} ({number} events, {words})")
-    figure.supxlabel("size of the relative error [-]", fontsize=9)
-    figure.supylabel("share of the events", fontsize=9)
+    figure.supxlabel("absolute relative error [-]", fontsize=9)
+    figure.supylabel("fraction of events", fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 

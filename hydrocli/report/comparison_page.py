@@ -41,7 +41,7 @@ def found_runs(patterns: Sequence[str]) -> list[Run]:
                 runs.setdefault(Path(folder).resolve(), read(folder))
             if not folders:
                 raise InputError(
-                    pattern, "matches no run folder", "Name folders that `hydrocli calibrate` has written."
+                    pattern, "matches no run folder", "Give folders that `hydrocli calibrate` has written."
                 )
         except HydrocliError as error:
             errors.append(error)
@@ -68,8 +68,10 @@ def compare(
     """
     known, without = comparison.contenders(found_runs(patterns))
     if not known:
-        raise InputError(", ".join(patterns), "none of these runs has scores", "Run `hydrocli validate` on them first.")
-    notes = [f"{run.folder} is left out: it has no scores, see `hydrocli validate`" for run in without]
+        raise InputError(
+            ", ".join(patterns), "none of these runs has scores", "Run `hydrocli validate` for them first."
+        )
+    notes = [f"{run.folder} has no scores and is excluded; run `hydrocli validate` first" for run in without]
     scores = comparison.pooled(known)
     rows = comparison.summary(scores)
     if output is not None:
@@ -86,7 +88,7 @@ def compare(
 def comparison_page(
     known: Sequence[Contender], scores: Mapping[str, Array], rows: Sequence[Row], notes: Sequence[str]
 ) -> Page:
-    """Everything that the scores and signatures of several runs have to show."""
+    """All sections of the comparison."""
     metrics = [metric for metric in dict.fromkeys(scores["metric"].tolist()) if metric not in NOT_BOXED]
     of_floods = [metric for metric in metrics if metric.endswith(OF_EVENTS)]
     over_all = [metric for metric in metrics if metric not in of_floods]
@@ -109,12 +111,10 @@ def comparison_page(
 
 def _model_section(known: Sequence[Contender], notes: Sequence[str]) -> Section:
     blocks: list[Block] = [Text(tuple(notes), "warning")] if notes else []
-    blocks.append(sheet("What is compared", comparison.models(known)))
-    words = (
-        "GR: algebraic stores; GRNN: the same, fluxes corrected by a network; ODE: stores as differential equations; "
-    )
-    words += "NODE: these with a network. U: uniform parameters, D: distributed, ML: multilinear, MP: multipower, "
-    words += "MLP and CNN: regionalised by a network of that kind."
+    blocks.append(sheet("Compared runs", comparison.models(known)))
+    words = "GR: algebraic stores; GRNN: GR with fluxes corrected by a network; ODE: stores as differential equations; "
+    words += "NODE: neural ODE. U: uniform parameters, D: distributed, ML: multilinear, MP: multipower, "
+    words += "MLP and CNN: regionalisation by a network of this kind."
     return Section("models", "Models", (*blocks, Text((words,))))
 
 
@@ -134,7 +134,7 @@ def _boxes(scores: Mapping[str, Array], metrics: Sequence[str]) -> list[Block]:
         words = metric_words(metric)
         low = figures.LOWEST.get(metric.removesuffix(OF_EVENTS))
         caption = f"{words} by scenario (in brackets: number of values)"
-        caption += f"; those below {low:g} are drawn at {low:g}." if low is not None else "."
+        caption += f"; clipped at {low:g}." if low is not None else "."
         figure = figures.draw_boxes(comparison.values_of(scores, metric), metric)
         pictures.append(Picture(f"{file_part(metric)}_by_scenario", caption, figure))
     return pictures
@@ -144,12 +144,13 @@ def _gauge_section(known: Sequence[Contender], scores: Mapping[str, Array]) -> S
     blocks: list[Block] = []
     gauges, models = comparison.calibration_scores(scores, MAIN)
     if len(gauges) >= LEAST_GAUGES:
-        caption = "NSE of every gauge in calibration; the further out the better, below 0 in the middle."
+        caption = "NSE of each gauge in calibration (centre: 0 or less)."
         blocks.append(Picture("radar_of_calibration", caption, figures.draw_radar(gauges, models, MAIN)))
     pairs = comparison.local_and_regional(known, MAIN)
     if pairs:
         caption = (
-            "Regional against local calibration at the same gauges and periods: above the line regional is better."
+            "Regional versus local calibration at the same gauges and periods; above the line the "
+            "regional one is better."
         )
         figure = figures.draw_local_and_regional(pairs, MAIN)
         blocks.append(Picture("regional_against_local", caption, figure))
@@ -165,8 +166,11 @@ def _event_section(known: Sequence[Contender]) -> Section:
             if (errors := comparison.event_errors(known, name, calibrated=calibrated))
         }
         if signatures:
-            caption = "Share of the flood events whose relative error is smaller: peak flow (Epf), runoff coefficient "
-            caption += f"(Erc), flood flow (Eff), base flow (Ebf); {words} period, all gauges; the higher the better."
+            caption = (
+                "Cumulative distribution of the absolute relative errors of flood events: peak flow "
+                "(Epf), runoff coefficient "
+            )
+            caption += f"(Erc), flood flow (Eff), base flow (Ebf); {words} period, all gauges."
             figure = figures.draw_distributions(signatures, words)
             blocks.append(Picture(f"event_errors_{words}", caption, figure))
     return Section("events", "Errors of flood events", tuple(blocks))

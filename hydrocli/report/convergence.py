@@ -1,4 +1,4 @@
-"""The way of the optimiser: cost and norm of the gradient by stage."""
+"""Convergence of the optimiser: cost and gradient norm by stage."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def draw_convergence(history: list[Stage]) -> Figure:
     if with_gradient:
         axes[1, 0].set_ylabel("gradient norm [-]")
         style.logarithmic(axes[1, 0], *_range([stage.gradient_norm for stage in history]))
-    axes[-1, 0].set_xlabel("evaluations of the cost")
+    axes[-1, 0].set_xlabel("cost evaluations")
     if len(history) <= 8:
         cost.legend(loc="upper right")
     return figure

@@ -1,8 +1,8 @@
-"""What the network does: factors on the fluxes in time, by catchment and over its inputs.
+"""Effect of the network: factors on the fluxes in time, by catchment, and over its inputs.
 
 A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, or 1 - f^2 for the branch that is delayed in
-GR; 1 leaves the flux as it is. Catchments are told by the factor of their mean correction, which is the mean factor
-but for that square.
+GR; 1 means no correction. Catchments are characterised by the factor of their mean correction, which is the mean
+factor but for that square.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Described = Mapping[str, Mapping[str, str]]
 
 
 def factor(formula: str, values: Floats) -> Floats:
-    """The factor on the flux that a correction stands for."""
+    """The factor on the flux for a correction."""
     return 1 - values**2 if formula == "1 - f^2" else 1 + values
 
 
@@ -70,7 +70,7 @@ def draw_in_time(
     Args:
         panels: times and values by line by panel.
         label: of the y axes.
-        middle: where a horizontal line says that nothing is corrected.
+        middle: position of the line that means no correction.
     """
     figure = style.canvas(1.55 * len(panels) + 0.7)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -182,12 +182,12 @@ def draw_response(found: Sequence[Surface]) -> Figure:
 
 
 def _lines(axis: Axes, surface: Surface) -> None:
-    """The flux over the forcing at a low, a middle and a high level; broken lines are classical."""
+    """The flux over the forcing at a low, a middle and a high level; dashed lines are classical."""
     for share, colour in zip(SHOWN_LEVELS, (style.VERMILION, style.GREEN, style.BLUE), strict=True):
         row = round(share * (len(surface.level) - 1))
         name = f"{surface.level_name} {surface.level[row]:.2f}"
         axis.plot(surface.forcing, surface.corrected[row], color=colour, label=name)
         axis.plot(surface.forcing, surface.classical[row], color=colour, linestyle="--", linewidth=0.9)
     axis.set_xlabel(f"{surface.forcing_name} [mm/step]" if surface.forcing_name else "")
-    axis.set_title("broken: classical", fontsize=8.5)
+    axis.set_title("dashed: without network", fontsize=8.5)
     axis.legend(fontsize=7, loc="best")

@@ -47,7 +47,7 @@ def draw_scores(metrics: Mapping[str, Mapping[str, tuple[list[str], Floats]]]) -
 
 
 def box(axis: Axes, place: float, values: Floats, colour: str, *, width: float = 0.55, alpha: float = 0.45) -> None:
-    """A box of quartiles with the median, whiskers to 1.5 times the box, and what lies outside as points."""
+    """A box of quartiles with the median, whiskers to 1.5 times the box, and outliers as points."""
     axis.boxplot(
         [values], positions=[place], widths=width, patch_artist=True, manage_ticks=False,
         boxprops={"facecolor": colour, "edgecolor": colour, "alpha": alpha},

@@ -1,4 +1,4 @@
-"""Hydrographs with the rain on top: whole run, floods, all gauges at a glance; flow duration; high-pass runoff.
+"""Hydrographs with rain: whole run, floods, overview of all gauges; flow duration curves; high-pass-filtered runoff.
 
 The high-pass filter of the second paper (Figure 10) takes off what is slower than three days: the series minus its
 centred mean over that window.
@@ -23,7 +23,7 @@ CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
 DISCHARGE, RAIN = "discharge [m3/s]", "rain\n[mm/step]"
 SEEN_THROUGH = 0.8
-"""How strong simulations are drawn, so that the observations are seen beneath them over many years."""
+"""Opacity of simulations over many years, so that observations remain visible."""
 
 FREQUENCIES = np.r_[0.0005, 0.001, 0.002, 0.005, np.linspace(0.01, 0.99, 99), 0.995, 0.999]
 
@@ -174,7 +174,7 @@ def draw_flow_duration(curves: Mapping[str, Mapping[str, Floats]]) -> Figure:
             style.logarithmic(axis, *span)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     figure.supylabel(DISCHARGE, fontsize=9)
-    figure.supxlabel("share of the time it is exceeded [%]", fontsize=9)
+    figure.supxlabel("exceedance probability [%]", fontsize=9)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Sections of a run's page about what goes on inside: states, network, solver, and where the water stays."""
+"""Sections of the run report on states, network, solver and water budget."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Lines = dict[str, dict[str, tuple[Times, Floats]]]
 
 
 def state_section(source: Source) -> Section:
-    """Levels of the stores in time and over the cells, beside those of the second run; runoff without its slow part."""
+    """Levels of the stores in time and over the cells, compared with the second run; high-pass-filtered runoff."""
     blocks: list[Block] = []
     levels = _in_time(source, LEVELS)
     if levels:
         figure = corrections.draw_in_time(levels, "level [-]")
-        blocks.append(Picture("states_in_time", "Mean levels of the stores over the catchments.", figure))
+        blocks.append(Picture("states_in_time", "Catchment-mean levels of the stores.", figure))
     blocks += _mean_maps(source, tuple(LEVELS), "states_mean")
     blocks += _final_states(source)
     blocks += _high_pass(source)
@@ -64,8 +64,8 @@ def _mean_maps(source: Source, wanted: Sequence[str], name: str) -> list[Block]:
     if not symbols:
         return []
     figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in symbols}, table.units)
-    told = "; ".join(f"{symbol}: {table.words[symbol]}" for symbol in symbols)
-    return [Picture(name, f"Means over the whole run, ± standard deviation over the cells. {told}.", figure)]
+    details = "; ".join(f"{symbol}: {table.words[symbol]}" for symbol in symbols)
+    return [Picture(name, f"Temporal means; ± standard deviation over the cells. {details}.", figure)]
 
 
 def _final_states(source: Source) -> list[Block]:
@@ -80,7 +80,7 @@ def _final_states(source: Source) -> list[Block]:
     placed = on_cells(place, Columns(theirs.values | there.values, {}, {}), list(LEVELS))
     pairs = {words: (mine[symbol], placed[symbol]) for symbol, words in LEVELS.items()}
     figure = maps.draw_difference(domain, pairs, source.names, dict.fromkeys(pairs, "-"))
-    return [Picture("final_states_difference", "Levels at the end of both runs, and their difference.", figure)]
+    return [Picture("final_states_difference", "Final store levels of both runs, and their difference.", figure)]
 
 
 def _high_pass(source: Source) -> list[Block]:
@@ -94,7 +94,7 @@ def _high_pass(source: Source) -> list[Block]:
     if not lines:
         return []
     figure = hydrographs.draw_high_pass(lines, f"runoff [{FLUXES['qt'].unit}]")
-    caption = f"Runoff of the cells above {source.largest} before routing, without what is slower than three days."
+    caption = f"High-pass-filtered (3 d) runoff upstream of {source.largest}, before routing."
     return [Picture("high_pass_runoff", caption, figure)]
 
 
@@ -110,16 +110,17 @@ def network_section(source: Source) -> Section:
         names = next(iter(found.values()))[1]
         panels = {name: {code: (found[code][0], found[code][1][name]) for code in source.detailed} for name in names}
         figure = corrections.draw_in_time(panels, "factor [-]", 1.0)
-        caption = "Factors by which the network changes the fluxes, means over the catchments; 1 changes nothing."
+        caption = "Catchment-mean factors of the network on the fluxes; 1: no correction."
         blocks.append(Picture("corrections_in_time", caption, figure))
         figure = corrections.draw_heatmap(corrections.heatmap(found))
-        caption = "The same of all catchments, sorted by the first; red makes a flux larger, blue smaller."
+        caption = "The same for all catchments, sorted by the first factor. Red: flux increased; blue: flux reduced."
         blocks.append(Picture("corrections_of_catchments", caption, figure))
     blocks += _correction_maps(source)
     response = source.table("response_surfaces")
     if response is not None:
         figure = corrections.draw_response(corrections.surfaces(response))
-        caption = "Fluxes over a level and a forcing, classical and with the network, the rest at its mean."
+        caption = "Fluxes over a store level and a forcing, without (classical) and with the network, the other inputs "
+        caption += "being at their mean."
         blocks.append(Picture("response_of_fluxes", caption, figure))
     return Section("network", "Network", tuple(blocks))
 
@@ -132,28 +133,28 @@ def _correction_maps(source: Source) -> list[Block]:
     if not fields:
         return []
     figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=1.0)
-    return [Picture("corrections_mean", "Factors of the mean corrections of each cell over the whole run.", figure)]
+    return [Picture("corrections_mean", "Factors of the temporal-mean corrections of each cell.", figure)]
 
 
 def newton_section(source: Source) -> Section:
-    """How many iterations Newton's method needs, when and where."""
+    """Iterations of Newton's method, in time and over the cells."""
     counts = source.run.manifest.counts
     words: dict[str, tuple[str, Callable[[float], float | int]]] = {
-        "newton_iterations_mean": ("iterations of a cell-step, mean", float),
-        "newton_iterations_most": ("iterations of a cell-step, most", int),
+        "newton_iterations_mean": ("iterations per cell and step, mean", float),
+        "newton_iterations_most": ("iterations per cell and step, maximum", int),
         "newton_solved_again": ("cell-steps solved by a bracketed search", int),
-        "newton_unsolved": ("cell-steps without a solution", int),
+        "newton_unsolved": ("cell-steps without solution", int),
     }
     rows = [
         {"Newton's method": text, "number": kind(counts[name])}
         for name, (text, kind) in words.items()
         if name in counts
     ]
-    blocks: list[Block] = [sheet("Over all cells and steps of the last simulation", rows)] if rows else []
+    blocks: list[Block] = [sheet("All cells and steps of the final simulation", rows)] if rows else []
     panels = _in_time(source, {"newton_iterations": "iterations of Newton's method"})
     if panels:
         figure = corrections.draw_in_time(panels, "iterations [-]")
-        blocks.append(Picture("newton_iterations_in_time", "Means over the catchments.", figure))
+        blocks.append(Picture("newton_iterations_in_time", "Catchment means.", figure))
         blocks += _mean_maps(source, ("newton_iterations",), "newton_iterations_mean")
     return Section("newton", "Newton's method", tuple(blocks))
 
@@ -171,9 +172,9 @@ def budget_section(source: Source) -> Section:
         elif source.against and (theirs := source.against.catchments.get(code)) is not None and "storage" in theirs:
             runs[source.names[1]] = balance.cumulated(theirs["time"], theirs["precipitation"], theirs)
         figure = balance.draw_cumulated(runs)
-        caption = f"Water since the start above {code}: rain, where it goes, and what is left: exchange"
+        caption = f"Cumulative water balance upstream of {code}: rain, its components, and the residual (exchange"
         added = any(one["flux"] == "rain" for one in source.corrections.values())
-        caption += ", and rain that the network adds." if added else "."
+        caption += ", and water added by the network)." if added else ")."
         blocks.append(Picture("cumulated_water", caption, figure))
     blocks += _without_network(source)
     blocks += _mean_maps(source, MEANS, "fluxes_mean")
@@ -190,5 +191,5 @@ def _without_network(source: Source) -> list[Block]:
     shown = hydrographs.Hydrograph(series.times, series.observed, lines, series.rain)
     figure = hydrographs.draw_hydrograph(shown, source.about.periods, source.rain_label)
     bias = float(np.nansum(lines["with the network"]) / np.nansum(lines["without"]) - 1)
-    caption = f"Discharge at {code} with the network and, at equal parameters, without: volume {bias:+.1%}."
+    caption = f"Discharge at {code} with and without the network, with the same parameters: volume {bias:+.1%}."
     return [Picture("discharge_without_network", caption, figure)]

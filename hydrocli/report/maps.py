@@ -124,7 +124,7 @@ def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated:
         values = np.array([scores.get(code, np.nan) for code in codes])
         scored = np.isfinite(values)
         where = np.array(cells, np.int64)
-        words = "calibrated" if is_calibrated else "validation only"
+        words = "calibration" if is_calibrated else "validation only"
         common: dict[str, Any] = {
             "marker": marker,
             "s": 58,
@@ -164,7 +164,7 @@ def _ground(axis: Axes, domain: Domain) -> None:
 
 
 def _frame(axis: Axes, domain: Domain) -> None:
-    """No axes, but a bar that tells the scale (metres) or ticks (degrees)."""
+    """A scale bar (metres) or ticks (degrees) instead of axes."""
     axis.grid(False)
     for side in axis.spines.values():
         side.set_visible(False)

@@ -1,4 +1,4 @@
-"""A page that carries everything with it: sections of figures, tables and texts, and the figures as files beside it."""
+"""A self-contained page: sections of figures, tables and texts; the figures also as separate files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Text:
-    """Sentences, each a paragraph; `warning` sets them apart, `code` keeps them as they stand, folded away."""
+    """Sentences, each a paragraph; `warning` sets them apart, `code` shows them verbatim, folded."""
 
     sentences: tuple[str, ...]
     style: str = ""
@@ -63,7 +63,7 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """All of a page: title, what stands under it, a few large numbers, and the sections."""
+    """A page: title, subtitle, key figures, and sections."""
 
     title: str
     subtitle: str
@@ -77,11 +77,11 @@ def sheet(caption: str, rows: Sequence[Mapping[str, Any]], *, folded: bool = Fal
     """A table of rows of the same keys; numbers get three or four digits."""
     heads = tuple(dict.fromkeys(key for row in rows for key in row))
     numeric = tuple(all(isinstance(row.get(head), int | float | np.number | None) for row in rows) for head in heads)
-    cells = tuple(tuple(worded(row.get(head)) for head in heads) for row in rows)
+    cells = tuple(tuple(format_value(row.get(head)) for head in heads) for row in rows)
     return Sheet(caption, heads, cells, numeric, folded)
 
 
-def worded(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the page shows it."""
     if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
         return "-"
@@ -90,11 +90,11 @@ def worded(value: Any) -> str:
     if isinstance(value, np.datetime64):
         return "-" if np.isnat(value) else str(value.astype("datetime64[m]")).replace("T", " ")
     if isinstance(value, float | np.floating):
-        return number(float(value))
+        return format_number(float(value))
     return str(value)
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three or four digits; very large and very small ones with a power of ten."""
     if value == 0:
         return "0"
@@ -113,7 +113,7 @@ def number(value: float) -> str:
 
 
 def file_part(text: str) -> str:
-    """A text of a table, as a gauge's code, as part of the name of a figure: the table may be anybody's."""
+    """A text of a table, such as a gauge code, as a safe part of a file name."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)
 
 

@@ -1,4 +1,4 @@
-"""How parameters go with descriptors, and controls with one another: tables of correlations in colour."""
+"""Correlations of parameters with descriptors, and of controls with one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hydrocli report`: the page of a run, and of a second one beside it."""
+"""`hydrocli report`: the page of a run, optionally compared with a second one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report(
 
     Args:
         folder: the run folder.
-        against: a second run drawn beside it.
+        against: a second run to compare with.
         output: folder to write; None for the run folder itself.
         formats: of the figures, of png, svg and pdf.
 
@@ -41,7 +41,7 @@ def report(
 
 
 def run_page(source: Source) -> Page:
-    """Everything that the tables of a run have to show."""
+    """All sections of the report of a run."""
     parts = (
         summary_section,
         score_section,
@@ -59,5 +59,7 @@ def run_page(source: Source) -> Page:
     )
     sections: list[Section] = [section for part in parts if (section := part(source)).blocks]
     about, found = source.about, status(source.run.folder)
-    subtitle = f"{about.model} · {source.span()}" + (f" · beside {source.against.about.name}" if source.against else "")
+    subtitle = f"{about.model} · {source.span()}" + (
+        f" · compared with {source.against.about.name}" if source.against else ""
+    )
     return Page(about.name, subtitle, source.facts(), tuple(sections), found.state)

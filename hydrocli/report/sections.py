@@ -1,4 +1,4 @@
-"""Sections of a run's page about the run itself: summary, scores, domain, parameters, the way of the optimiser."""
+"""Sections of the run report on the run itself: summary, scores, domain, parameters, convergence."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hydrocli.results.folder import status
 from hydrocli.results.schemas import known_quantities
 
 FEW = 3
-"""Gauges from which on scores are worth a figure; up to as many, a table says it all."""
+"""Minimum number of gauges for a figure of scores; below, the table is enough."""
 
 MANY = 40
 """Rows from which on a table is folded away."""
 
 MAPPED_PERIODS = 3
-"""Periods whose scores the map of the domain shows beside one another at most."""
+"""Maximum number of periods on the map of scores."""
 
 
 def summary_section(source: Source) -> Section:
-    """How the run ended, its warnings, how long it took, and its whole configuration."""
+    """End of the run, warnings, run times, and full configuration."""
     manifest, found = source.run.manifest, status(source.run.folder)
     ending = found.ending or ("being computed" if found.state == "running" else "")
     blocks: list[Block] = [Text((ending,))] if ending else []
@@ -37,22 +37,20 @@ def summary_section(source: Source) -> Section:
             {
                 "part": name,
                 "wall time [s]": manifest.timings[name],
-                "processor time [s]": manifest.timings.get(f"{name}_cpu"),
+                "CPU time [s]": manifest.timings.get(f"{name}_cpu"),
             }
             for name in parts
         ]
-        blocks.append(sheet("Times, summed over all starts of the run", rows))
+        blocks.append(sheet("Run times (sum over all starts)", rows))
     counted = [{"counted": name.replace("_", " "), "number": value} for name, value in manifest.counts.items()]
     if counted:
         blocks.append(sheet("Counts", counted, folded=True))
-    made = {"command": manifest.command, "host": manifest.host, "processor": manifest.cpu, "begun": manifest.created}
+    made = {"command": manifest.command, "host": manifest.host, "processor": manifest.cpu, "created": manifest.created}
     made |= {f"version of {name}": version for name, version in manifest.versions.items()}
-    blocks.append(
-        sheet("With what and where", [{"": name, "value": value} for name, value in made.items()], folded=True)
-    )
+    blocks.append(sheet("Environment", [{"": name, "value": value} for name, value in made.items()], folded=True))
     text = source.run.text("config.yaml")
     if text:
-        blocks.append(Text(tuple(text.splitlines()), "code", "Configuration, everything resolved"))
+        blocks.append(Text(tuple(text.splitlines()), "code", "Full configuration"))
     return Section("summary", "Summary", tuple(blocks))
 
 
@@ -66,12 +64,12 @@ def score_section(source: Source) -> Section:
     if len(set(scores["gauge"].tolist())) > FEW:
         names = [metric for metric in metrics if not metric.endswith(OF_EVENTS)]
         shown = {metric: found for metric in names if (found := floods.by_scenario(scores, metric))}
-        caption = "Scores by scenario; a point is a gauge in a period, boxes show quartiles."
+        caption = "Scores by scenario. One point per gauge and period; boxes (five values or more) show quartiles."
         blocks.append(Picture("scores_by_scenario", caption, floods.draw_scores(shown)))
     of_events = np.char.endswith(scores["metric"].astype(str), OF_EVENTS)
     for rows, words in (
         (~of_events, "Scores of the discharge"),
-        (of_events, "Scores over the steps of flood events only"),
+        (of_events, "Scores over flood events only"),
     ):
         if rows.any():
             table = _score_rows(scores.where(rows))
@@ -104,14 +102,14 @@ def domain_section(source: Source) -> Section:
         periods = list(dict.fromkeys(scores["period"].tolist()))[:MAPPED_PERIODS]
         panels = {period: score_of(scores, "nse", period) for period in periods}
     figure = maps.draw_domain(domain, panels, source.about.calibrated)
-    caption = "Active cells, rivers (as wide as the root of what drains through them) and gauges"
-    caption += ", coloured by their NSE; below 0 as 0." if scores is not None else "."
+    caption = "Active cells, river network (width: square root of upstream area) and gauges"
+    caption += ", coloured by NSE (clipped at 0)." if scores is not None else "."
     blocks: list[Block] = [Picture("domain", caption, figure)]
     names = relations.varying(table, descriptors_of(table))
     if names:
         units = dict.fromkeys(names, "")
         figure = maps.draw_fields(domain, {name: table[name] for name in names}, units, columns=4)
-        caption = "Descriptors, as given; mean ± standard deviation over the cells."
+        caption = "Descriptors; mean ± standard deviation over the cells."
         blocks.append(Picture("descriptors", caption, figure))
     return Section("domain", "Domain", tuple(blocks))
 
@@ -128,8 +126,8 @@ def parameter_section(source: Source) -> Section:
         values = table[symbol]
         mean, deviation = maps.mean_and_deviation(values)
         spread = {"lowest": float(np.nanmin(values)), "mean": mean, "highest": float(np.nanmax(values))}
-        told = {"parameter": symbol, "": table.words[symbol], "unit": table.units[symbol]}
-        rows.append(told | spread | {"standard deviation": deviation if symbol in varying else 0.0})
+        details = {"parameter": symbol, "": table.words[symbol], "unit": table.units[symbol]}
+        rows.append(details | spread | {"standard deviation": deviation if symbol in varying else 0.0})
     blocks: list[Block] = [sheet("Parameters over the cells", rows)]
     if varying:
         figure = maps.draw_fields(domain, {symbol: table[symbol] for symbol in varying}, table.units)
@@ -180,7 +178,7 @@ def _held(source: Source) -> list[Block]:
     if not names:
         return []
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return [Text((f"At a bound: {', '.join(names[:12])}{more}.",), "warning")]
+    return [Text((f"At a bound of the calibration: {', '.join(names[:12])}{more}.",), "warning")]
 
 
 def convergence_section(source: Source) -> Section:
@@ -190,14 +188,14 @@ def convergence_section(source: Source) -> Section:
         return Section("convergence", "Calibration")
     stages = convergence.stages(history)
     figure = convergence.draw_convergence(stages)
-    caption = "Lowest cost of each stage, and the largest component of its gradient that no bound holds."
+    caption = "Best cost and projected gradient norm by stage."
     rows = [
         {
             "stage": stage.name,
             "iterations": len(stage.cost) - 1,
-            "evaluations until its end": int(stage.evaluations[-1]),
-            "cost at its start": float(stage.cost[0]),
-            "cost at its end": float(stage.cost[-1]),
+            "cumulative evaluations": int(stage.evaluations[-1]),
+            "initial cost": float(stage.cost[0]),
+            "final cost": float(stage.cost[-1]),
         }
         for stage in stages
     ]
@@ -206,7 +204,7 @@ def convergence_section(source: Source) -> Section:
 
 
 def _uncertainty(source: Source) -> list[Block]:
-    """Standard errors and intervals of the controls, and how they go together."""
+    """Standard errors, intervals and correlations of the controls."""
     table, pairs = source.table("uncertainty"), source.table("correlations")
     blocks: list[Block] = []
     if table is not None:
@@ -223,6 +221,6 @@ def _uncertainty(source: Source) -> list[Block]:
         blocks.append(sheet("Uncertainty of the calibrated values", rows, folded=len(rows) > 20))
     found = relations.of_pairs(pairs) if pairs is not None else None
     if found is not None:
-        caption = "Correlations of the calibrated values: far from 0 where the data cannot tell them apart."
+        caption = "Correlations of the calibrated values; strong correlations mean that the data cannot separate them."
         blocks.append(Picture("uncertainty_correlations", caption, relations.draw_relations(found)))
     return blocks

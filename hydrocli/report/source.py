@@ -1,4 +1,4 @@
-"""A run as the page draws it: its tables, read once when first asked for, and what several sections need of them."""
+"""Data of a run for the report: tables, read once on first access, and quantities that several sections use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from hydrocli.report.about import About, about
 from hydrocli.report.hydrographs import Hydrograph, hydrograph
 from hydrocli.report.maps import Domain, domain_of
-from hydrocli.report.page import number
+from hydrocli.report.page import format_number
 from hydrocli.report.tables import Columns, by_gauge, found, worst_and_best
 from hydrocli.results import Run
 
@@ -18,7 +18,7 @@ DETAILS = 6
 
 
 class Source:
-    """A run to draw, and perhaps a second one to draw beside it."""
+    """A run to report, and optionally a second one to compare with."""
 
     def __init__(self, run: Run, against: Source | None = None) -> None:
         self.run = run
@@ -84,14 +84,14 @@ class Source:
 
     @cached_property
     def largest(self) -> str:
-        """Code of the gauge with the largest catchment; empty where no domain tells."""
+        """Code of the gauge with the largest catchment; empty without a domain."""
         domain = self.domain
         known = {code: cell for code, cell in domain.gauges.items() if cell >= 0} if domain else {}
         return max(known, key=lambda code: float(domain.upstream_area[known[code]]), default="") if domain else ""
 
     @property
     def rain_label(self) -> str:
-        """What the axis of the rain says."""
+        """Label of the rain axis."""
         return (
             "rain\n[mm/h]"
             if self.about.step == 3600
@@ -104,7 +104,7 @@ class Source:
         """First and last day of the run."""
         discharge = self.table("discharge")
         if discharge is None:
-            return "nothing simulated yet"
+            return "not simulated yet"
         first, last = discharge["time"].min(), discharge["time"].max()
         return f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}"
 
@@ -121,5 +121,5 @@ class Source:
             if name in manifest.counts:
                 facts[name] = f"{int(manifest.counts[name]):,}".replace(",", " ")
         if "calibration" in manifest.timings:
-            facts["calibration"] = f"{number(manifest.timings['calibration'])} s"
+            facts["calibration"] = f"{format_number(manifest.timings['calibration'])} s"
         return facts

@@ -1,4 +1,4 @@
-"""The one look of all figures: colours, fonts, axes, dates, and how a figure becomes a file or part of the page.
+"""Style of all figures: colours, fonts, axes, dates, and conversion to files or parts of the page.
 
 Colours are those of Okabe and Ito (2008), and cividis for fields, since both are read the same with every colour
 vision; red and blue (RdBu, red is more) where zero is in the middle. Only the object interface of matplotlib with its
@@ -90,7 +90,7 @@ _DRAWING = threading.RLock()
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """The look of this module for the block, whatever the user's own settings of matplotlib are."""
+    """The style of this module within the block, independent of the user's settings of matplotlib."""
     settings: Any = mpl.rcParamsDefault | _SETTINGS
     with _DRAWING, mpl.rc_context(settings):
         yield
@@ -120,7 +120,7 @@ def panels(
 
 
 def dates(axis: Axes, *, ticks: int = 9) -> None:
-    """Readable dates along x."""
+    """Readable dates on the x axis."""
     locator = AutoDateLocator(minticks=3 if ticks > 5 else 2, maxticks=ticks)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -143,7 +143,7 @@ def plain_numbers(axis: Axis, steps: Sequence[float] = (1.0,), most: int = 8) ->
 
 
 def legend(axis: Axes, **options: Any) -> None:
-    """A legend above the axis, in one line, where there is something to tell."""
+    """A legend above the axis, in one line, if there are labels."""
     handles, labels = axis.get_legend_handles_labels()
     if labels:
         settings: dict[str, Any] = {

@@ -37,7 +37,7 @@ class Columns:
         return len(next(iter(self.values.values())))
 
     def label(self, name: str, words: str = "") -> str:
-        """What an axis says: words and unit."""
+        """Label of an axis: description and unit."""
         unit = self.units.get(name, "")
         return f"{words or self.words.get(name, name)}" + (f" [{unit}]" if unit else "")
 
@@ -61,9 +61,9 @@ def found(run: Run, name: str) -> Columns | None:
     for field, column in values.items():
         if column.dtype.kind == "M":
             values[field] = column.astype("datetime64[s]")
-    told = {field.name: field.metadata or {} for field in arrow.schema}
+    details = {field.name: field.metadata or {} for field in arrow.schema}
     units, words = (
-        {field: metadata.get(key, b"").decode() for field, metadata in told.items()}
+        {field: metadata.get(key, b"").decode() for field, metadata in details.items()}
         for key in (b"unit", b"description")
     )
     return Columns(values, units, words)

@@ -1,4 +1,4 @@
-"""Sections of a run's page about water: hydrographs, floods, balances."""
+"""Sections of the run report on water: hydrographs, floods, balances."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ def hydrograph_section(source: Source) -> Section:
     blocks: list[Block] = []
     if len(every) > len(source.detailed):
         figure = hydrographs.draw_overview(every, about.nse)
-        caption = "All gauges, with their lowest NSE over the periods; in detail below: the worst and the best."
+        caption = (
+            "All gauges, with their lowest NSE over the periods. Details of the worst and the best gauges follow below."
+        )
         blocks.append(Picture("hydrographs_of_all_gauges", caption, figure))
     for code in source.detailed:
         figure = hydrographs.draw_hydrograph(every[code], about.periods, source.rain_label)
-        kind = "calibrated" if code in about.calibrated else "not calibrated"
-        caption = f"{code} ({kind}): rain over the catchment, discharge, and discharge on a logarithmic axis."
+        kind = "calibration" if code in about.calibrated else "validation"
+        caption = f"{code} ({kind}): catchment rain, discharge, and discharge on a logarithmic axis."
         blocks.append(Picture(f"hydrograph_{file_part(code)}", caption, figure))
     if every:
         curves = {code: hydrographs.flow_duration(series) for code, series in every.items()}
-        caption = "Flow duration: the discharge that is exceeded in a share of the observed steps."
+        caption = "Flow duration curves over the observed steps."
         blocks.append(Picture("flow_duration", caption, hydrographs.draw_flow_duration(curves)))
     return Section("hydrographs", "Hydrographs", tuple(blocks))
 
@@ -43,13 +45,13 @@ def flood_section(source: Source) -> Section:
         blocks += _drawn_floods(source, source.parts("events"))
         without = [code for code in source.hydrographs if code not in set(events["gauge"].tolist())]
         if without:
-            blocks.append(Text((f"No flood event at {', '.join(without)}.",)))
+            blocks.append(Text((f"No flood events at {', '.join(without)}.",)))
     if signatures is not None:
         found = floods.errors(signatures, of_events=True), floods.errors(signatures, of_events=False)
         if any(found):
-            caption = "Relative errors of the signatures; those beyond ±1.5 are drawn at the edge."
+            caption = "Relative errors of the signatures, clipped at ±1.5."
             blocks.append(Picture("signature_errors", caption, floods.draw_errors(*found)))
-            blocks.append(sheet("Median of the relative errors", _medians(found), folded=True))
+            blocks.append(sheet("Median relative errors", _medians(found), folded=True))
     if events is not None:
         blocks.append(_listed(events))
     return Section("floods", "Floods", tuple(blocks))
@@ -77,7 +79,7 @@ def _medians(found: tuple[dict[str, Any], dict[str, Any]]) -> list[dict[str, Any
     rows = []
     for words, errors in zip(("flood events", "whole periods"), found, strict=True):
         for name, values in errors.items():
-            medians = {"median": float(np.median(values)), "median of its size": float(np.median(np.abs(values)))}
+            medians = {"median": float(np.median(values)), "median absolute error": float(np.median(np.abs(values)))}
             rows.append({"signature": name, "of": words, "number": len(values)} | medians)
     return rows
 
@@ -92,17 +94,17 @@ def _listed(events: Columns) -> Block:
 
 
 def balance_section(source: Source) -> Section:
-    """Balances by year, their closure, and beside those of the second run."""
+    """Balances by year, their closure, and the comparison with the second run."""
     parts = source.parts("balance")
     if not parts:
         return Section("balance", "Water balance")
     figure = balance.draw_balance({code: balance.bars(table) for code, table in parts.items()})
-    caption = "Water of each year over the catchments: what comes in above, what leaves or is stored below."
+    caption = "Annual water balance of the catchments: inflow above zero, outflow and storage below."
     blocks: list[Block] = [Picture("water_balance_by_year", caption, figure)]
     if source.against and (theirs := source.against.parts("balance")) and set(theirs) & set(parts):
         fluxes = balance.mean_fluxes(parts), balance.mean_fluxes(theirs)
         figure = balance.draw_mean_fluxes(*fluxes, source.names)
-        caption = "Mean annual fluxes of both runs, catchments from the driest to the wettest."
+        caption = "Mean annual fluxes of both runs; catchments sorted by rain."
         blocks.append(Picture("mean_annual_fluxes", caption, figure))
     names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
     rows = [
@@ -118,9 +120,9 @@ def solver_section(source: Source) -> Section:
     """Schemes in time of one cell, where `hydrocli compare-solvers` has compared them."""
     table, series = source.table("solvers"), source.table("solver_series")
     if table is None or series is None:
-        return Section("solvers", "Schemes in time")
-    caption = f"Cell {table['cell'][0]}: error of the runoff over cost, and the largest runoff of the cell."
+        return Section("solvers", "Numerical schemes")
+    caption = f"Cell {table['cell'][0]}: error of the runoff over cost, and the largest flood."
     names = [name for name in table.values if name not in ("run", "cell")]
     rows = [{name.replace("_", " "): table[name][row] for name in names} for row in range(len(table))]
     picture = Picture("schemes_in_time", caption, solvers.draw_solvers(table, series))
-    return Section("solvers", "Schemes in time", (picture, sheet("Errors beside the reference, and costs", rows)))
+    return Section("solvers", "Numerical schemes", (picture, sheet("Errors relative to the reference, and cost", rows)))

@@ -1,12 +1,12 @@
-"""What a run leaves behind: tables, maps, manifest, log, and the lock of the folder that holds them.
+"""The run folder: tables, maps, manifest, log, and its lock.
 
-`runs` writes through this room and `report` reads through it; nothing else touches the files of a run folder.
+Experiments write and reports read through this package only.
 For Python users:
 
     import hydrocli.results
 
     run = hydrocli.results.read("runs/cance")
-    run.scores, run.discharge                       # pandas, read when first asked for
+    run.scores, run.discharge                       # pandas, read on first access
     run.series("S0001")                             # observed, simulated and forcing of a gauge, by time
     run.raster("cp"), run.dataset()                 # NumPy [rows, columns]; everything as xarray
     run.gauges, run.rivers                          # GeoDataFrames

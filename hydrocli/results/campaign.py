@@ -1,7 +1,7 @@
-"""The folder of a campaign: what its runs are, and in which state each of them is, as their own folders tell.
+"""The folder of a campaign: its runs and their states, as read from the run folders.
 
-`campaign.parquet` is made anew from the manifests of the run folders whenever it is written or shown: it has no
-knowledge of its own but which runs there are.
+`campaign.parquet` is built from the manifests of the run folders whenever it is written or shown. Its own content is
+the list of runs only.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ CAMPAIGN = Table(
         Column("model", "text", "name of the model"),
         Column("item", "text", "code of the catchment"),
         Column("state", "text", "waiting, running, stopped, failed or done"),
-        Column("reason", "text", "how it ended, or who works on it"),
-        Column("seconds", "float", "wall time of all its parts so far", "s", "not started"),
-        Column("cost", "float", "at the end of the calibration", "-", "not calibrated"),
+        Column("reason", "text", "how it ended, or the process that computes it"),
+        Column("seconds", "float", "wall time so far, all parts", "s", "not started"),
+        Column("cost", "float", "cost at the end of the calibration", "-", "not calibrated"),
         Column("nse", "float", "NSE of the calibration, mean of its gauges", "-", "not calibrated"),
-        Column("attempts", "integer", "how often it was started"),
-        Column("cells", "integer", "cells of the basin", "", "not simulated"),
-        Column("steps", "integer", "steps of the run", "", "not simulated"),
-        Column("evaluations", "integer", "evaluations of the cost", "", "not calibrated"),
-        Column("host", "text", "machine that worked on it last", "", "not started"),
+        Column("attempts", "integer", "number of starts"),
+        Column("cells", "integer", "number of cells of the basin", "", "not simulated"),
+        Column("steps", "integer", "number of time steps", "", "not simulated"),
+        Column("evaluations", "integer", "number of evaluations of the cost", "", "not calibrated"),
+        Column("host", "text", "host of the last start", "", "not started"),
         Column("updated", "text", "last change of its manifest (UTC)", "", "not started"),
     ),
     "batch",
@@ -42,14 +42,14 @@ CAMPAIGN = Table(
 Row = dict[str, Any]
 FOLDER_NAME = re.compile(r"\w[\w.\-]*")
 FAILED_STEP = "{step} failed: "
-"""How the warning begins that a run keeps of a step after its calibration."""
+"""Start of the warning in the manifest about a failed command after the calibration."""
 PRODUCTS = {"validate": "scores", "signatures": "signatures"}
-"""Table that a step after the calibration writes."""
+"""Table that a command after the calibration writes."""
 
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where a run of a campaign is."""
+    """Model, catchment and folder of a run of a campaign."""
 
     model: str
     item: str
@@ -60,7 +60,7 @@ def run_locations(campaign: Path) -> list[RunLocation]:
     """The runs of a campaign, as its table has them; those that have begun where the disk was too full for a table.
 
     Raises:
-        InputError: there is neither table nor run, or the table cannot be read or names places elsewhere.
+        InputError: there is neither table nor run, the table cannot be read, or a name in it is not a folder name.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -70,21 +70,27 @@ def run_locations(campaign: Path) -> list[RunLocation]:
     if begun:
         return [RunLocation(file.parent.parent.name, file.parent.name, file.parent) for file in begun]
     if not path.exists():
-        raise InputError(str(campaign), f"holds no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
+        raise InputError(str(campaign), f"has no {CAMPAIGN.file}", "Run `hydrocli batch` first.")
     try:
         with os_errors_as_input_errors(path, "cannot be read"):
             table = pq.ParquetFile(path).read(columns=["model", "item"])
     except pa.ArrowException as error:
-        raise InputError(str(path), f"is broken: {error}", "Remove it and run `hydrocli batch` again.") from error
+        raise InputError(
+            str(path), "is not a readable Parquet file", "Remove it and run `hydrocli batch` again."
+        ) from error
     rows = table.to_pylist()
     odd = [name for row in rows for name in row.values() if not FOLDER_NAME.fullmatch(str(name))]
-    if odd:  # the table may be anybody's, and `collect` makes folders with these names
-        raise InputError(str(path), f"names a run {odd[0]!r}, which is no name of a folder", "Remove the table.")
+    if odd:  # the table may be manipulated, and `collect` creates folders with these names
+        raise InputError(
+            str(path),
+            f"lists a run {odd[0]!r}, which is not a valid folder name",
+            "Remove the file, then run `hydrocli batch` again.",
+        )
     return [RunLocation(row["model"], row["item"], campaign / row["model"] / row["item"]) for row in rows]
 
 
 def rows_of(wanted: Iterable[RunLocation], steps: Sequence[str]) -> list[Row]:
-    """A row for each run, from its folder; `steps` are those that shall follow a calibration."""
+    """A row for each run, from its folder; `steps` are the commands after the calibration."""
     return [_row(place, steps) for place in wanted]
 
 
@@ -100,17 +106,17 @@ def write_campaign(campaign: Path, rows: Sequence[Row], name: str) -> None:
 
 
 def mark(folder: Path, run: str, steps: Sequence[str], sentence: str, *, started: bool = True) -> None:
-    """Record how a run has ended that could not do so itself: its worker was killed, or it was never begun.
+    """Record the failure of a run that could not do so itself: its worker was killed, or it was never started.
 
-    A calibration that is finished stays so: what failed is the first of the `steps` after it that is lacking.
+    A finished calibration remains finished; the failure then concerns the first missing one of the `steps` after it.
 
     Raises:
-        HydrocliError: the folder is another's by now, or cannot be written.
+        HydrocliError: another process holds the folder by now, or it cannot be written.
     """
     with RunFolder.open(folder, run) as owned:
         if owned.manifest.state == "finished":
-            lacking = steps_lacking(folder, steps)
-            owned.warn((FAILED_STEP.format(step=lacking[0]) if lacking else "") + sentence)
+            missing = steps_lacking(folder, steps)
+            owned.warn((FAILED_STEP.format(step=missing[0]) if missing else "") + sentence)
             return
         if not started:
             owned.start()
@@ -119,7 +125,7 @@ def mark(folder: Path, run: str, steps: Sequence[str], sentence: str, *, started
 
 
 def steps_lacking(folder: Path, steps: Sequence[str]) -> list[str]:
-    """The steps whose tables are not there, or older than the discharge that they tell of."""
+    """The steps whose tables are missing, or older than the discharge."""
     discharge = folder / TABLES["discharge"].file
     if not discharge.exists():
         return list(steps)
@@ -161,12 +167,12 @@ def _row(place: RunLocation, steps: Sequence[str]) -> Row:
 def _state(folder: Path, state: State, ending: str, warnings: Sequence[str], steps: Sequence[str]) -> tuple[str, str]:
     if state != "finished":
         return {"created": "waiting"}.get(state, state), ending
-    lacking = steps_lacking(folder, steps)
-    for step in lacking:
-        told = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]
-        if told:
-            return "failed", told[-1]
-    return ("stopped", f"calibrated, but not yet: {', '.join(lacking)}") if lacking else ("done", ending)
+    missing = steps_lacking(folder, steps)
+    for step in missing:
+        details = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]
+        if details:
+            return "failed", details[-1]
+    return ("stopped", f"calibrated; not yet done: {', '.join(missing)}") if missing else ("done", ending)
 
 
 def _whole(value: float | None) -> int | None:
@@ -174,6 +180,6 @@ def _whole(value: float | None) -> int | None:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, int]:
-    """How many runs are in each state."""
+    """Number of runs in each state."""
     states = ("done", "running", "waiting", "stopped", "failed")
     return {state: sum(row["state"] == state for row in rows) for state in states}

@@ -1,12 +1,12 @@
-"""All runs of a campaign as one data set: a folder of Parquet files, partitioned by model, that can be given away.
+"""All runs of a campaign as one data set: a folder of Parquet files, partitioned by model, ready to share.
 
     scores/model=gr_u/data.parquet ...   the tables of all runs, with the code of the catchment in the column `item`
     parameter_means.parquet              mean over the catchment of each parameter, one row per run
     summary.parquet, summary.csv         median, mean and deviation of these over the catchments (P1, Table B1)
     campaign.parquet                     the runs and their states
-    README.md, metadata.json             how to read it, what it was made from and with
+    README.md, metadata.json             how to read it, its sources and versions
 
-It is written beside its place and moved there when it is whole.
+It is written to a temporary folder and renamed when complete.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ import duckdb; duckdb.read_parquet("scores/**/*.parquet", hive_partitioning=True
 ```
 
 `item` is the code of the catchment, `run` the name of the run. Times are UTC and end their steps. Units and
-descriptions stand in the metadata of every column and in `metadata.json`, with the configuration; the coordinate
-system of x and y in the metadata of the file.
+descriptions are in the metadata of every column and in `metadata.json`, with the configuration. The coordinate
+reference system of x and y is in the metadata of the file.
 """
 
 
 @dataclass
 class Collection:
-    """What `collect` has written: rows by table, runs, and the rows of the summary."""
+    """Result of `collect`: number of runs, rows by table, and the summary."""
 
     runs: int = 0
     rows: dict[str, int] = field(default_factory=dict)
@@ -88,21 +88,21 @@ class Collection:
 def collect(
     done: Sequence[RunLocation], rows: Sequence[Row], folder: Path, name: str, metadata: Mapping[str, Any]
 ) -> Collection:
-    """Write the data set of the runs that are done.
+    """Write the data set of the finished runs.
 
     Args:
-        done: these runs.
+        done: the finished runs.
         rows: states of all runs of the campaign.
-        folder: becomes the data set; one that is there already is replaced, anything else is refused.
+        folder: of the data set; an existing data set is replaced, any other folder with content is refused.
         name: of the campaign.
         metadata: for `metadata.json`.
 
     Raises:
-        InputError: a table is broken, the folder holds something else, or cannot be written.
+        InputError: a table cannot be read, the folder has other content, or it cannot be written.
     """
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()) and not _is_collection(folder):
-        raise InputError(str(folder), "is not empty, and no data set of hydrocli", "Name another folder.")
+        raise InputError(str(folder), "is not empty, and not a data set of hydrocli", "Choose another folder.")
     partial = folder.with_name(f".{folder.name}.partial")
     with os_errors_as_input_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
@@ -121,12 +121,12 @@ def collect(
 
 
 def _is_collection(folder: Path) -> bool:
-    """Whether a folder is what `collect` has written: it is removed, and a metadata.json may be anybody's."""
+    """Whether a folder was written by `collect`; only such a folder may be replaced."""
     try:
-        told = json.loads((folder / METADATA).read_bytes())
+        details = json.loads((folder / METADATA).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and {"hydrocli", "campaign", "columns"} <= set(told)
+    return isinstance(details, dict) and {"hydrocli", "campaign", "columns"} <= set(details)
 
 
 def _write(
@@ -159,7 +159,7 @@ def _write(
 
 
 def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
-    """One table of many runs in one file, a row group each; columns that only some have are null in the others."""
+    """One table of many runs in one file, one row group per run; missing columns are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -168,11 +168,11 @@ def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
         schemas = [pq.read_schema(file) for file in files]
         schema = pa.unify_schemas([found.remove_metadata() for found in schemas], promote_options="default")
         crs = {(found.metadata or {}).get(b"crs", b"") for found in schemas}
-        told = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
+        details = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
         if len(crs) == 1 and (wkt := crs.pop()):
-            told["crs"] = wkt.decode()
+            details["crs"] = wkt.decode()
         item = pa.field("item", pa.string(), False, {"unit": "", "description": "code of the catchment", "null": ""})
-        schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], told)
+        schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], details)
         rows = 0
         with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
             for place, file in zip(here, files, strict=True):
@@ -180,7 +180,11 @@ def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
                 rows += table.num_rows
                 writer.write_table(table)
     except pa.ArrowException as error:
-        raise InputError(str(path.parent), f"a table {name} is broken: {error}", "Calibrate that run anew.") from error
+        raise InputError(
+            str(path.parent),
+            f"a table {name} of these runs is not a readable Parquet file",
+            "Repeat the calibration of that run.",
+        ) from error
     return rows
 
 
@@ -292,12 +296,12 @@ def _readme(name: str, done: Sequence[RunLocation], rows: Sequence[Row], made: C
         model_names=", ".join(models),
         version=hydrocli.__version__,
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        missing=f"{len(missing)} runs are not done and not in it: {shown}." if missing else "All runs are in it.",
+        missing=f"{len(missing)} unfinished runs are not included: {shown}." if missing else "All runs are included.",
         listing="\n".join(listing),
     )
 
 
 def metadata_of(place: RunLocation) -> dict[str, Any]:
-    """What the manifest of a run tells of versions and machine."""
+    """Versions and processor of a run."""
     manifest = json.loads((place.folder / "manifest.json").read_text(encoding="utf-8"))
     return {key: manifest[key] for key in ("versions", "cpu")}

@@ -1,7 +1,7 @@
-"""A run for other programs: gauges and rivers as GeoPackage, discharge as CF NetCDF.
+"""A run for other programs: gauges and drainage network as GeoPackage, discharge as CF NetCDF.
 
 GeoPackage (OGC 12-128) has the layers `gauges`, points at the centres of the gauges' cells with their scores as columns
-`<metric>_<period>`, and `network`, a line from each cell to the cell that it drains into. NetCDF follows the CF
+`<metric>_<period>`, and `drainage_network`, a line from each cell to the next cell downstream. NetCDF follows the CF
 conventions 1.11, discrete sampling geometries of the kind `timeSeries` (chapter 9): one station for each gauge.
 """
 
@@ -55,7 +55,7 @@ def _write_geopackage(run: Run, path: Path) -> None:
     # The date of the last change would make two exports of one run differ.
     os.environ.setdefault("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z")
     gauges(run).to_file(path, layer="gauges", driver="GPKG", engine="pyogrio")
-    rivers(run).to_file(path, layer="network", driver="GPKG", engine="pyogrio")
+    rivers(run).to_file(path, layer="drainage_network", driver="GPKG", engine="pyogrio")
 
 
 def _write_netcdf(run: Run, path: Path) -> None:
@@ -85,10 +85,10 @@ def _write_netcdf(run: Run, path: Path) -> None:
         "x": ("station", domain["x"][where], {"long_name": "x of the gauge's cell in the CRS"}),
         "y": ("station", domain["y"][where], {"long_name": "y of the gauge's cell in the CRS"}),
     }
-    told = {"long_name": "end of the time step", "standard_name": "time"}
+    details = {"long_name": "end of the time step", "standard_name": "time"}
     dataset = xr.Dataset(
         series | {"crs": ((), np.int32(0), {"crs_wkt": crs_of(run)})},
-        coords={"time": ("time", times, told), **place},
+        coords={"time": ("time", times, details), **place},
         attrs={
             "Conventions": "CF-1.11",
             "featureType": "timeSeries",

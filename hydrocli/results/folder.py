@@ -1,14 +1,14 @@
-"""The run folder: made, owned, described by its manifest, and never shared.
+"""The run folder: its manifest, and exclusive access to it.
 
-`manifest.json` says with what, where and how the run was done and how it ended:
+`manifest.json` describes versions, host, inputs and result of the run:
 
 | state | meaning |
 |---|---|
-| created | nothing was computed yet |
-| running | a process works on it; if none holds the lock, it was killed |
-| stopped | ended before its time, and the same command continues it |
+| created | nothing computed yet |
+| running | a process works on it; if none holds the lock, that process was killed |
+| stopped | interrupted; the same command continues it |
 | finished | done |
-| failed | ended by an error, which `ending` tells |
+| failed | ended with an error, see `ending` |
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "pyarrow")
 
 def _versions() -> dict[str, str]:
     versions = {"hydrocli": hydrocli.__version__, "python": platform.python_version()}
-    # Asked of the installed packages' records: importing them would cost seconds.
+    # From the metadata of the installed packages: importing them would cost seconds.
     return versions | {library: metadata.version(library) for library in LIBRARIES}
 
 
@@ -72,19 +72,19 @@ class Manifest:
     Attributes:
         run: name of the run, also the column `run` of its tables.
         state: see the module.
-        ending: how it ended, in a sentence.
-        identity: hash of everything that changes the numbers; another hash is another run.
+        ending: how it ended, as a sentence.
+        identity: hash of everything that changes the results; another hash means another run.
         seed: of every random number.
         inputs: fingerprint of each input by name.
         timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
-        counts: what was counted on the way, such as missing forcing.
+        counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
         structure: kind, snow, title and corrections (flux and factor by symbol) of the structure.
-        uncertainty: what the standard errors of the controls rest on.
+        uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
         created, updated: UTC.
-        versions, host, cpu, command: with what and where the last command that computed was run.
+        versions, host, cpu, command: of the last command that computed.
     """
 
     run: str
@@ -111,7 +111,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Status:
-    """State of a run folder as anybody may ask for it."""
+    """State of a run folder, read without a lock."""
 
     run: str
     state: State
@@ -120,10 +120,9 @@ class Status:
 
 
 class RunFolder:
-    """A run folder that this process owns until the end of the `with` block.
+    """A run folder that this process holds until the end of the `with` block.
 
-    Leaving the block by an error while the state is `running` records the ending: `stopped` for `Stopped`, else
-    `failed`.
+    An error that leaves the block while the state is `running` is recorded: `stopped` for `Stopped`, else `failed`.
     """
 
     def __init__(self, path: Path, lock: Lock, manifest: Manifest) -> None:
@@ -133,15 +132,15 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, run: str) -> RunFolder:
-        """Create the folder `path` or open it, and own it.
+        """Create or open the folder `path`, and lock it.
 
         Args:
-            path: the folder; those above it are made too.
-            run: name of a new run; a folder that exists keeps its own.
+            path: the folder; missing parents are created.
+            run: name of a new run; an existing run keeps its name.
 
         Raises:
-            HeldError: another process owns it.
-            InputError: it holds something else than a run, or cannot be written.
+            HeldError: another process holds it.
+            InputError: it has other content than a run, or cannot be written.
         """
         path = Path(path).absolute()
         with os_errors_as_input_errors(path, "cannot be made"):
@@ -170,15 +169,15 @@ class RunFolder:
             self._lock.release()
 
     def assert_held(self) -> None:
-        """Raise HeldError if another process took the folder over; to be asked now and then in a long run."""
+        """Raise HeldError if another process took the folder over; called repeatedly in a long run."""
         self._lock.assert_held()
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the manifest and write it; dictionaries are merged with what they hold.
+        """Change fields of the manifest and write it; dictionaries are merged.
 
         Raises:
             TypeError: no such field.
-            HeldError: the folder is another's by now.
+            HeldError: another process holds the folder by now.
         """
         self.assert_held()
         merged = {
@@ -189,7 +188,7 @@ class RunFolder:
         write_json(self.path / MANIFEST, asdict(self.manifest))
 
     def start(self, **changes: Any) -> None:
-        """Record that this process computes here from now on, with which versions, where and by which command."""
+        """Record that this process starts to compute, with its versions, host and command."""
         fresh = asdict(Manifest(self.manifest.run))
         here = {name: fresh[name] for name in ("versions", "host", "cpu", "command")}
         counts = {"starts": self.manifest.counts.get("starts", 0) + 1}
@@ -200,14 +199,14 @@ class RunFolder:
         self.update(state="finished", ending=sentence)
 
     def warn(self, sentence: str) -> None:
-        """Keep a warning in the manifest, once, and in the log."""
+        """Add a warning to the log and, once, to the manifest."""
         if sentence not in self.manifest.warnings:
             self.update(warnings=(*self.manifest.warnings, sentence))
         self.log("warning", "warning", sentence=sentence)
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Add the times of the block to the timings; a continued run adds to what its first half took."""
+        """Add the times of the block to the timings; a continued run adds to the earlier times."""
         began, began_cpu = time.perf_counter(), time.process_time()
         yield
         spent = {part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu}
@@ -222,10 +221,10 @@ class RunFolder:
         self.log(**fields)
 
     def begin_again(self) -> Path:
-        """Set the folder aside as `<name>.1` (or the next free number) and start an empty one; returns the old path.
+        """Rename the folder to `<name>.1` (or the next free number) and start an empty one; returns the renamed path.
 
         Raises:
-            HeldError: another process was quicker to start in the place that became free.
+            HeldError: another process started in the new folder first.
         """
         self.assert_held()
         number = 1
@@ -247,7 +246,7 @@ class RunFolder:
         sentence = str(error) or type(error).__name__
         if not isinstance(error, HydrocliError):
             sentence = f"{type(error).__name__}: {error}"
-        # The disk may be full, or the folder another's: the error that is on its way out matters more.
+        # The disk may be full, or another process may hold the folder: the original error matters more.
         with suppress(HydrocliError):
             self.assert_held()
             where = {} if isinstance(error, HydrocliError) else {"traceback": traceback.format_exception(error)}
@@ -264,9 +263,15 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise InputError(str(folder), "there is no such run folder", "Run `hydrocli calibrate` first.")
+        raise InputError(
+            str(folder), "does not exist", "Run `hydrocli calibrate` first, or check the path of the run folder."
+        )
     if not path.exists():
-        raise InputError(str(folder), f"is not a run folder: it holds no {MANIFEST}", "Run `hydrocli calibrate` first.")
+        raise InputError(
+            str(folder),
+            f"is not a run folder (no {MANIFEST})",
+            "Run `hydrocli calibrate` first, or check the path of the run folder.",
+        )
     with os_errors_as_input_errors(path, "cannot be read"):
         content = path.read_bytes()
     try:
@@ -277,15 +282,17 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"its format is {found!r}")
         if values["state"] not in get_args(State):
             raise ValueError(f"its state is {values['state']!r}")
-        # What an older version did not tell yet is told by its default.
+        # Fields that an older version did not write get their default.
         known = {item.name: values[item.name] for item in fields(Manifest) if item.name in values}
         return Manifest(**{**known, "warnings": tuple(values["warnings"])})
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(str(path), f"is not the manifest of a run: {error}", "Move the folder away.") from error
+        raise InputError(
+            str(path), f"is not the manifest of a run ({error})", "Move the folder away, or choose another one."
+        ) from error
 
 
 def status(folder: Path) -> Status:
-    """State of a run folder, by looking only: nothing is locked, written or mended.
+    """State of a run folder; read-only, without a lock.
 
     Raises:
         InputError: it is not a run folder.
@@ -298,19 +305,21 @@ def status(folder: Path) -> Status:
 
 
 def page_hint(folder: Path) -> str:
-    """Where the page of a run is, or how to make it, in words."""
+    """Sentence on the report of a run: where it is, or how to create it."""
     page = folder / PAGE
     again = f"`hydrocli report {shlex.quote(str(folder))}`"
-    return f"{page} is older than this: {again} draws it anew" if page.exists() else f"{again} draws it"
+    return f"{page} is out of date; to update it: {again}" if page.exists() else f"to create the report: {again}"
 
 
 def _killed(manifest: Manifest) -> Manifest:
-    sentence = f"Ended without a word after {manifest.updated} on {manifest.host}: killed, or the machine went down."
+    sentence = (
+        f"Ended without an error message after {manifest.updated} on {manifest.host}: killed, or the host went down."
+    )
     return replace(manifest, state="stopped", ending=sentence)
 
 
 def _found_or_new(path: Path, run: str) -> Manifest:
-    """The manifest of an owned folder; one that still says `running` belongs to a process that was killed."""
+    """The manifest of a locked folder; a state `running` means that the earlier process was killed."""
     if not (path / MANIFEST).exists():
         manifest = Manifest(run)
     elif (manifest := read_manifest(path)).state == "running":
@@ -323,7 +332,7 @@ def _found_or_new(path: Path, run: str) -> Manifest:
 
 
 def _refuse_foreign(path: Path) -> None:
-    items = {item.name for item in path.iterdir()}  # looked at once: another process may just be starting here
+    items = {item.name for item in path.iterdir()}  # listed once: another process may be starting here
     if MANIFEST in items:
         read_manifest(path)
         return
@@ -331,6 +340,6 @@ def _refuse_foreign(path: Path) -> None:
     if foreign := sorted(items - ours):
         raise InputError(
             str(path),
-            f"is not a run folder, and not empty: it holds {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",
-            "Name another folder, or move its content away.",
+            f"is not a run folder, and not empty: it contains {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",
+            "Choose another folder, or move its content away.",
         )

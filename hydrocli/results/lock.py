@@ -1,14 +1,13 @@
-"""Who owns a run folder: a lock file that works where flock does not (NFS, Lustre).
+"""Lock of a run folder: a file that works where flock does not (NFS, Lustre).
 
-The file is created with O_EXCL, so one process wins, and it names its owner: host, boot, process id with the time at
-which that process started (an id alone may be given again), job, and a token of its own. A thread of the owner touches
-it every `BEAT` seconds.
+The file is created with O_EXCL, so exactly one process succeeds. It identifies its owner: host, boot, process id with
+its start time (ids are reused), job, and a unique token. A thread of the owner touches the file every `BEAT` seconds.
 
-An owner is gone when its process is, seen from the same host, or when it has not touched the file for `PATIENCE`
-seconds, seen from another host or container. Then the lock is taken over. So that two takers never both win, the file
-is removed only under a second lock beside it, `<name>.takeover`, after looking again; that one is taken by the same
-rule, so a taker that is killed locks nobody out. An owner that stood still for longer than `PATIENCE` finds at its next
-beat that the lock is another's, and says so at the next `assert_held`.
+A lock is stale when its owner's process has ended, as seen from the same host, or when the file was not touched for
+`PATIENCE` seconds, as seen from another host or container. A stale lock is taken over. To prevent two processes from
+taking it over at once, the file is removed only under a second lock, `<name>.takeover`, and after a second check; that
+lock follows the same rule, so a process killed in between blocks nobody. An owner that was suspended for longer than
+`PATIENCE` notices at its next heartbeat that it has lost the lock, and raises at the next `assert_held`.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from hydrocli.results.write import os_errors_as_input_errors
 BEAT = 30.0
 """Seconds between two touches of the lock."""
 PATIENCE = 300.0
-"""Seconds without a touch after which an owner that cannot be looked at is taken for gone."""
+"""Seconds without a touch after which the lock of an owner on another host is stale."""
 MOMENT = 10.0
-"""Seconds after which a lock without a readable owner is what a killed process left."""
+"""Seconds after which a lock without a readable owner is stale."""
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, so described that no other one can be taken for it."""
+    """A uniquely identified process."""
 
     token: str
     host: str
@@ -61,7 +60,7 @@ class Owner:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the process has ended; asked only where it can be seen."""
+        """Whether the process has ended; only valid where it can be seen."""
         return self.boot != _boot() or _started(self.pid) not in (self.started, "hidden")
 
 
@@ -101,17 +100,18 @@ class Lock:
         self._thread.start()
 
     def assert_held(self) -> None:
-        """Raise HeldError if another process took over, which happens only to one that stood still too long."""
+        """Raise HeldError if another process took over, which happens only after a long suspension."""
         if self._lost:
             other = _read(self.path)
             raise HeldError(
                 str(self.path.parent),
-                f"was taken over by {other or 'another process'} because this one gave no sign for {PATIENCE:g} s",
-                "Nothing more is written by this one.",
+                f"was taken over by {other or 'another process'}, because this process did not respond "
+                f"for {PATIENCE:g} s",
+                "This process writes nothing more. Run the command again when the other process has ended.",
             )
 
     def release(self) -> None:
-        """Give the lock back; nothing happens in a child of the owner, or when it is another's already."""
+        """Release the lock; no effect in a child process, or after another process took it over."""
         self.stop_beating()
         if self.owner.pid == os.getpid() and self.path.exists() and _read(self.path) == self.owner:
             self.path.unlink(missing_ok=True)
@@ -146,13 +146,13 @@ def _take(path: Path, owner: Owner) -> None:
         if not _is_stale(path, present, _now(path.parent)):
             raise HeldError(
                 str(path.parent),
-                f"held by another process: {present or 'one that is just starting'}",
-                "Wait for it, stop it, or use another folder.",
+                f"is in use by another process: {present or 'one that is starting'}",
+                "Wait for it, stop it, or choose another folder.",
             )
         guard = path.with_name(path.name + ".takeover")
         _take(guard, owner)
         try:
-            # Looked at again: from here on nobody else can remove it, but somebody may have done so before.
+            # Checked again: from here on no other process can remove it, but one may have done so before.
             if _read(path) == present and _is_stale(path, present, _now(path.parent)):
                 path.unlink(missing_ok=True)
         finally:
@@ -172,7 +172,7 @@ def _create(path: Path, owner: Owner) -> bool:
         raise
     finally:
         os.close(handle)
-    # One that stood still before its name was in the file may have been taken for dead.
+    # A process suspended before its name was written may have lost the lock.
     return _read(path) == owner
 
 
@@ -187,7 +187,7 @@ def _read(path: Path) -> Owner | None:
 
 
 def _wait_for_name(path: Path) -> Owner | None:
-    """The owner, waiting a second for one that is just writing its name."""
+    """The owner, waiting up to a second for its name to be written."""
     for _ in range(20):
         if (owner := _read(path)) or not path.exists():
             return owner
@@ -206,20 +206,20 @@ def _is_stale(path: Path, owner: Owner | None, now: float) -> bool:
 
 
 def _now(folder: Path) -> float:
-    """The time by the clock that stamps the files of this folder, which may be a server's."""
+    """Time of the clock of the file system of this folder, possibly that of a server."""
     with tempfile.TemporaryFile(dir=folder) as probe:
         return os.fstat(probe.fileno()).st_mtime
 
 
 def _boot() -> str:
-    """Which start of the machine this is; "" where the system does not tell."""
+    """Identifier of the current boot; "" where not available."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
 
 
 def _namespace() -> str:
-    """Which numbering of processes this one is in, a container having its own; "" where the system does not tell."""
+    """Namespace of process ids (containers have their own); "" where not available."""
     with contextlib.suppress(OSError):
         return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     return ""

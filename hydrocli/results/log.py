@@ -1,7 +1,7 @@
-"""`log.jsonl`: one JSON object per line, readable while the run goes on and after any kind of end.
+"""`log.jsonl`: one JSON object per line, readable during the run and after any kind of end.
 
-Every line is one call of `write` on a file opened for appending, so lines of several threads never mix and a kill tears
-the last one at most. Readers leave a torn line out.
+Every line is one `write` to a file opened for appending: lines of several threads never mix, and a kill truncates at
+most the last one. Readers skip an incomplete line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hydrocli.results.write import os_errors_as_input_errors, plain
+from hydrocli.formatting import to_jsonable
+from hydrocli.results.write import os_errors_as_input_errors
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -25,7 +26,7 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
         InputError: the file cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps(plain({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
+    line = json.dumps(to_jsonable({"time": now, "level": level, "event": event, **fields}), ensure_ascii=False)
     encoded = line.encode() + b"\n"
     with os_errors_as_input_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -37,7 +38,7 @@ def append(path: Path, event: str, level: Level = "info", **fields: Any) -> None
 
 
 def repair_last_line(path: Path) -> None:
-    """End a torn last line, so that the next one starts on its own."""
+    """Terminate an incomplete last line, so that the next entry starts on a new line."""
     with os_errors_as_input_errors(path):
         if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
             with path.open("ab") as file:
@@ -45,7 +46,7 @@ def repair_last_line(path: Path) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, torn ones left out; empty when there is no log."""
+    """The entries of a log, without incomplete lines; empty when there is no log."""
     if not path.exists():
         return []
     lines = []

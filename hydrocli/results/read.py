@@ -1,7 +1,7 @@
-"""Run folders for Python users: tables as pandas DataFrames, read when first asked for.
+"""Run folders for Python users: tables as pandas DataFrames, read on first access.
 
 `run.scores`, `run.discharge` ... are the tables of the contract; `frame.attrs` has the units and the CRS of their
-columns. The folder may come from anybody: only JSON and Parquet are read, and nothing in them is executed.
+columns. Only JSON and Parquet are read, and nothing in them is executed, so that folders of others are safe to open.
 """
 
 from __future__ import annotations
@@ -161,39 +161,38 @@ class Run:
         """`config.yaml` as plain values, everything resolved; empty where there is none.
 
         Raises:
-            InputError: it cannot be read or is no YAML.
+            InputError: it cannot be read, or is not valid YAML.
         """
         import yaml
 
         try:
             found = yaml.safe_load(self.text(CONFIG))
         except yaml.YAMLError as error:
-            what = f"is no YAML: {str(error).splitlines()[0]}"
-            raise InputError(str(self.folder / CONFIG), what, "Put it back.") from error
+            raise InputError(str(self.folder / CONFIG), "is not valid YAML", "Restore the file.") from error
         return found if isinstance(found, dict) else {}
 
     def text(self, file: str) -> str:
         """A text file of the run, such as `config.yaml`; empty where there is none.
 
         Raises:
-            InputError: it cannot be read or is no text.
+            InputError: it cannot be read, or is not UTF-8.
         """
         path = self.folder / file
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
                 return path.read_text(encoding="utf-8") if path.exists() else ""
         except UnicodeDecodeError as error:
-            raise InputError(str(path), "is no text in UTF-8", "Put it back.") from error
+            raise InputError(str(path), "is not valid UTF-8", "Restore the file.") from error
 
     def has(self, table: str) -> bool:
         """Whether the run has written this table."""
         return (self.folder / TABLES[table].file).exists()
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table as a DataFrame, read anew; missing numbers are NaN.
+        """A table as a DataFrame, read again on every call; missing numbers are NaN.
 
         Raises:
-            InputError: the table is not there, broken, or lacks columns.
+            InputError: the table is missing, not readable, or lacks columns.
         """
         return _frame(self.arrow(name))
 
@@ -221,18 +220,20 @@ class Run:
         path = self.folder / table.file
         command = f"Run `hydrocli {table.command} {self.folder}`."
         if not path.exists():
-            raise InputError(str(path), "is not there", command)
+            raise InputError(str(path), "does not exist", command)
         try:
             with os_errors_as_input_errors(path, "cannot be read"):
                 arrow = pq.ParquetFile(path).read()  # read_table would load pandas
         except pa.ArrowException as error:
-            raise InputError(str(path), f"is broken: {error}", command) from error
+            raise InputError(str(path), "is not a readable Parquet file", command) from error
         found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
         if found.isdecimal() and found != str(RUN_FORMAT):
             raise other_format(path, found)
-        lacking = {column.name for column in table.columns} - set(arrow.column_names)
-        if lacking or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
-            what = f"lacks {', '.join(sorted(lacking)) or 'the units of its columns'}: not written by this version"
+        missing = {column.name for column in table.columns} - set(arrow.column_names)
+        if missing or any(b"unit" not in (field.metadata or {}) for field in arrow.schema):
+            what = (
+                f"lacks {', '.join(sorted(missing)) or 'the units of its columns'}: it was not written by this version"
+            )
             raise InputError(str(path), what, command)
         return arrow
 
@@ -253,13 +254,15 @@ def read(folder: str | Path, *, unfinished: bool = False) -> Run:
         by = f" by {found.holder}" if found.holder else ""
         ending = f": {found.ending}" if found.ending else ""
         raise InputError(
-            str(folder), f"is not finished, but {found.state}{by}{ending}", "Run `hydrocli calibrate` to continue it."
+            str(folder),
+            f"is not finished (state: {found.state}{by}{ending})",
+            "Run `hydrocli calibrate` to continue it.",
         )
     return Run(folder, read_manifest(folder))
 
 
 def read_many(pattern: str, table: str) -> pd.DataFrame:
-    """One table of all finished runs whose folder matches a pattern such as `runs/*`, told apart by the column `run`.
+    """One table of all finished runs that match a pattern such as `runs/*`, distinguished by the column `run`.
 
     Runs that are not finished or lack the table are left out with a warning that names them. Columns that only some
     runs have (parameters, descriptors) are missing in the others.
@@ -276,7 +279,7 @@ def read_many(pattern: str, table: str) -> pd.DataFrame:
         except InputError as error:
             problems.append(f"{error.where} {error.what}")
     if not tables:
-        raise InputError(pattern, "no run with this table: " + ("; ".join(problems) or "nothing matches"))
+        raise InputError(pattern, "matches no run with this table: " + ("; ".join(problems) or "no folder matches"))
     if problems:
         warnings.warn(f"left out: {'; '.join(problems)}", stacklevel=2)
     together = _frame(pa.concat_tables(tables, promote_options="default"))

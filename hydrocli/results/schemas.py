@@ -1,7 +1,7 @@
-"""The tables of a run folder: their columns, kinds, units and what a missing value says.
+"""The tables of a run folder: columns, types, units, and the meaning of missing values.
 
-Plain descriptions, turned into an Arrow schema only where a file is written, so that a command can start without
-loading pyarrow. Tables whose columns depend on the experiment (parameters, domain, catchments) are functions of the
+Plain descriptions, converted to an Arrow schema only where a file is written, so that commands start without loading
+pyarrow. Tables whose columns depend on the experiment (parameters, domain, catchments) are functions of the
 names; all others are constants. Every table has `run` as its first column, so that many runs can be read together.
 """
 
@@ -26,7 +26,7 @@ Kind = Literal["text", "time", "integer", "float", "flag"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `null` says what a missing value means, and is empty where none may be missing."""
+    """One column; `null` is the meaning of a missing value, and empty where none is allowed."""
 
     name: str
     kind: Kind
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One file `<name>.parquet`; `command` is the one that writes it, `is_map` says that x and y are in it."""
+    """One file `<name>.parquet`, written by `command`; with `is_map` it has coordinates x and y."""
 
     name: str
     description: str
@@ -83,7 +83,7 @@ DISCHARGE = Table(
 )
 SCORES = Table(
     "scores",
-    "how good the simulated discharge is",
+    "scores of the simulated discharge",
     (
         RUN,
         GAUGE,
@@ -97,51 +97,51 @@ SCORES = Table(
 )
 CONTROL = Table(
     "control",
-    "the numbers that the optimiser changed",
+    "control vector of the optimiser",
     (
         RUN,
         Column("name", "text", "name of the control"),
-        Column("value", "float", "value at the end", "-"),
+        Column("value", "float", "final value", "-"),
         Column("lower", "float", "lower bound", "-"),
         Column("upper", "float", "upper bound", "-"),
-        Column("gradient", "float", "derivative of the cost at the end", "-", "the optimiser uses no gradient"),
+        Column("gradient", "float", "final derivative of the cost", "-", "the optimiser uses no gradient"),
     ),
 )
 CONVERGENCE = Table(
     "convergence",
-    "the way of the optimiser",
+    "progress of the optimiser",
     (
         RUN,
         Column("stage", "text", "name of the stage, with a number where it consists of several descents"),
         Column("iteration", "integer", "iteration of the stage or descent, 0 = its start"),
-        Column("evaluations", "integer", "evaluations of the cost since the calibration began"),
+        Column("evaluations", "integer", "number of evaluations since the start of the calibration"),
         Column("cost", "float", "lowest cost found in the stage or descent", "-"),
         Column("batch_cost", "float", "cost of the mini-batch of this iteration", "-", "no mini-batch"),
         Column(
             "gradient_norm",
             "float",
-            "largest component of the gradient that the bounds leave free",
+            "largest component of the projected gradient",
             "-",
             "the optimiser uses no gradient",
         ),
-        Column("seconds", "float", "spent in evaluations since the calibration began", "s"),
+        Column("seconds", "float", "time spent in evaluations since the start of the calibration", "s"),
     ),
 )
 UNCERTAINTY = Table(
     "uncertainty",
-    "how well few controls are determined; assumptions and effective numbers of observations stand in the manifest",
+    "standard errors of the parameters or controls; assumptions and effective sample sizes are in the manifest",
     (
         RUN,
-        Column("name", "text", "parameter, where a control is one, else control"),
-        Column("value", "float", "value at the end", "see unit"),
-        Column("standard_error", "float", "of the value (Gauss-Newton)", "see unit", "see state"),
-        Column("lower_95", "float", "of an interval of 95 %, cut at the bound", "see unit", "see state"),
-        Column("upper_95", "float", "of an interval of 95 %, cut at the bound", "see unit", "see state"),
+        Column("name", "text", "parameter, or control where a control is not a parameter"),
+        Column("value", "float", "final value", "see unit"),
+        Column("standard_error", "float", "standard error (Gauss-Newton)", "see unit", "see state"),
+        Column("lower_95", "float", "lower limit of the 95 % interval, clipped at the bound", "see unit", "see state"),
+        Column("upper_95", "float", "upper limit of the 95 % interval, clipped at the bound", "see unit", "see state"),
         Column("unit", "text", "unit of the value"),
         Column(
             "state",
             "text",
-            "determined; at a bound (left out); without effect; not determined (only in combination with others)",
+            "determined; at a bound (excluded); without effect; not determined (only in combination with others)",
         ),
     ),
 )
@@ -152,27 +152,27 @@ CORRELATIONS = Table(
         RUN,
         Column("name", "text", "as in uncertainty.parquet"),
         Column("other", "text", "as in uncertainty.parquet"),
-        Column("correlation", "float", "of their errors", "-", "one of them is not determined"),
+        Column("correlation", "float", "correlation of the errors", "-", "one of the two is not determined"),
     ),
 )
 LCURVE = Table(
     "lcurve",
-    "L-curve: calibrations with several weights of the penalty",
+    "L-curve: calibrations with several weights of the regularisation",
     (
         RUN,
-        Column("weight", "float", "weight of the penalty", "-"),
+        Column("weight", "float", "weight of the regularisation", "-"),
         Column("misfit", "float", "cost of the discharge", "-"),
         Column(
-            "prior", "float", "mean squared distance of the normalised maps to the first guess, 0: not asked for", "-"
+            "prior", "float", "mean squared distance of the normalised maps to the first guess; 0 without prior", "-"
         ),
         Column("smoothing", "float", "mean squared difference of the normalised maps between cells", "-"),
-        Column("penalty", "float", "sum of both in their shares, without the weight", "-"),
-        Column("corner", "flag", "whether this weight was taken"),
+        Column("penalty", "float", "weighted sum of prior and smoothing, without the weight", "-"),
+        Column("corner", "flag", "whether this weight was chosen"),
     ),
 )
 NETWORK = Table(
     "network_weights",
-    "weights of the networks, and scale and range in calibration of their inputs",
+    "weights of the networks; scale and calibrated range of their inputs",
     (
         RUN,
         Column(
@@ -216,26 +216,26 @@ BALANCE = Table(
         Column("rain", "float", "precipitation", "mm"),
         Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
         Column("exchange", "float", "exchange as applied, both branches", "mm"),
-        Column("correction_source", "float", "rain added by the correction of the network", "mm"),
-        Column("clamped", "float", "water lost or added where a store was held inside its limits", "mm"),
+        Column("correction_source", "float", "water added by the correction of the rain", "mm"),
+        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
         Column("runoff", "float", "runoff of the cells before routing", "mm"),
-        Column("routing_floor_volume", "float", "water added by the floor of the routing", "mm"),
-        Column("storage_change", "float", "change of the stores", "mm"),
-        Column("closure_error", "float", "what the other columns leave unexplained", "mm"),
+        Column("routing_floor_volume", "float", "water added by the minimum flow of the routing", "mm"),
+        Column("storage_change", "float", "change of storage", "mm"),
+        Column("closure_error", "float", "residual of the balance", "mm"),
     ),
 )
 RESPONSE_SURFACES = Table(
     "response_surfaces",
-    "what the network makes of a flux, at mean parameters, the other level at its mean",
+    "fluxes with and without correction over a store level and a forcing, at mean parameters",
     (
         RUN,
         Column("flux", "text", "infiltration, evaporation, exchange or outflow"),
-        Column("level", "text", "level that varies: hp or ht"),
+        Column("level", "text", "store level on one axis: hp or ht"),
         Column("level_value", "float", "its value", "-"),
-        Column("forcing", "text", "forcing that varies: pn or en"),
+        Column("forcing", "text", "forcing on the other axis: pn or en"),
         Column("forcing_value", "float", "its value", "mm/step"),
         Column("classical", "float", "flux without correction", "mm/step"),
-        Column("corrected", "float", "flux with the corrections of the network", "mm/step"),
+        Column("corrected", "float", "flux with corrections of the network", "mm/step"),
     ),
 )
 EVENTS = Table(
@@ -252,9 +252,9 @@ EVENTS = Table(
         Column("rain_peak", "time", "time of the largest rain", "UTC", "no rain in the event"),
         Column("discharge_peak", "time", "time of the largest observed discharge", "UTC"),
         Column("observed_peak", "float", "largest observed discharge", "m3/s"),
-        Column("simulated_peak", "float", "largest simulated discharge of the event, at any time in it", "m3/s"),
-        Column("rain", "float", "rain on the catchment in the event", "mm"),
-        Column("peaks", "integer", "peaks merged into the event"),
+        Column("simulated_peak", "float", "largest simulated discharge within the event", "m3/s"),
+        Column("rain", "float", "catchment rain of the event", "mm"),
+        Column("peaks", "integer", "number of peaks merged into the event"),
         Column("multipeak", "flag", "whether the event has several peaks"),
     ),
     "signatures",
@@ -278,26 +278,26 @@ SIGNATURES = Table(
 
 SOLVERS = Table(
     "solvers",
-    "schemes in time beside the reference: a cell of the run, the whole period",
+    "comparison of numerical schemes with a reference, for one cell and the whole period",
     (
         RUN,
         CELL,
-        Column("scheme", "text", "reference (solve_ivp, tight), or another with its substeps"),
+        Column("scheme", "text", "reference (solve_ivp with tight tolerance), or scheme and substeps"),
         Column("evaluations", "float", "evaluations of the equations per step"),
         Column("microseconds", "float", "wall time per step", "us"),
         Column("hp_error", "float", "largest error of the level of the production store", "-", "not finite"),
-        Column("ht_error", "float", "largest error of the level of the transfer store", "-", "not finite"),
+        Column("ht_error", "float", "largest error of the level of the routing store", "-", "not finite"),
         Column("runoff_rmse", "float", "root mean square error of the runoff", "mm/step", "not finite"),
         Column("runoff_error", "float", "largest error of the runoff", "mm/step", "not finite"),
         Column("peak_error", "float", "relative error of the largest runoff", "-", "not finite"),
         Column("volume_error", "float", "relative error of the sum of the runoff", "-", "not finite"),
-        Column("held", "integer", "steps in which a level left its limits and was held there"),
+        Column("clamped_steps", "integer", "steps in which a level was clamped to its limits"),
     ),
     "compare-solvers",
 )
 SOLVER_SERIES = Table(
     "solver_series",
-    "levels and runoff of the cell of solvers.parquet by each scheme",
+    "store levels and runoff of the cell of solvers.parquet, by scheme",
     (
         RUN,
         Column("scheme", "text", "as in solvers.parquet"),
@@ -312,17 +312,19 @@ COMPARISON = Table(
     "scores of several runs by model and scenario",
     (
         RUN,
-        Column("model", "text", "structure and mapping, as NODE.MLP, and what else tells it from the others"),
+        Column(
+            "model", "text", "structure and mapping, for example NODE.MLP, and what distinguishes it from other runs"
+        ),
         Column("scenario", "text", "calibration, temporal, spatial or spatio-temporal"),
         Column("metric", "text", "name of the metric"),
-        Column("number", "integer", "values: gauges times periods"),
-        Column("lower_quartile", "float", "quarter of the values below"),
-        Column("median", "float", "half of the values below"),
-        Column("upper_quartile", "float", "three quarters of the values below"),
+        Column("number", "integer", "number of values (gauges x periods)"),
+        Column("lower_quartile", "float", "first quartile"),
+        Column("median", "float", "median"),
+        Column("upper_quartile", "float", "third quartile"),
     ),
     "compare",
 )
-"""Not of one run: `hydrocli compare` writes it where it is told to, and its `run` is the name of that folder."""
+"""Written by `hydrocli compare`, not part of a run folder; its `run` is the name of the output folder."""
 
 
 def states(symbols: Sequence[str]) -> Table:
@@ -331,7 +333,7 @@ def states(symbols: Sequence[str]) -> Table:
     Args:
         symbols: states of the structure, and those of the river.
     """
-    what = "states of every cell at the end of the run: all a later run needs to start there exactly"
+    what = "states of all cells at the end of the run, sufficient to continue it exactly"
     return Table("states", what, (RUN, CELL, *(of_quantity(state_quantities()[symbol]) for symbol in symbols)))
 
 
@@ -358,8 +360,8 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
         *PLACE,
         Column("area", "float", "area of the cell", "m2"),
         Column("downstream", "integer", "cell that this one drains into, -1 = none in the domain"),
-        Column("level", "integer", "place in the order of routing; a cell drains into the next level"),
-        Column("calibrated", "flag", "whether the cell drains to a gauge of the calibration"),
+        Column("level", "integer", "topological level in the drainage network; a cell drains into a later level"),
+        Column("calibrated", "flag", "whether the cell drains to a calibration gauge"),
         of_quantity(INTERCEPTION_CAPACITY),
         *(Column(f"catchment_{code}", "flag", f"whether the cell drains to gauge {code}") for code in gauges),
     )
@@ -367,7 +369,7 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
     for name in descriptors:
         if name.lower() in taken:
             raise ConfigurationError(
-                f"basin.descriptors.{name}", f"{name!r} names a column of domain.parquet already", "Rename it."
+                f"basin.descriptors.{name}", f"{name!r} is already a column of domain.parquet", "Rename the descriptor."
             )
         taken.add(name.lower())
     described = (Column(name, "float", f"descriptor {name}", "as given", "no data") for name in descriptors)
@@ -375,23 +377,26 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
 
 
 def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
-    """Catchment means in time: rain and potential evapotranspiration, then the states and fluxes asked for."""
+    """Catchment means in time: rain and potential evapotranspiration, then the requested states and fluxes."""
     means = (*FORCINGS.values(), *quantities)
-    columns = tuple(of_quantity(quantity, null="missing in the whole catchment") for quantity in means)
-    return Table("catchment_timeseries", "means over the catchment of each gauge", (RUN, GAUGE, TIME, *columns))
+    columns = tuple(of_quantity(quantity, null="missing in all cells of the catchment") for quantity in means)
+    return Table("catchment_timeseries", "catchment-mean time series of each gauge", (RUN, GAUGE, TIME, *columns))
 
 
 def mean_maps(quantities: Sequence[Quantity]) -> Table:
     """Means in time of states and fluxes, for every cell."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    return Table("mean_maps", "means over the whole run of every cell", (RUN, *PLACE, *columns), is_map=True)
+    return Table("mean_maps", "temporal means of states and fluxes in each cell", (RUN, *PLACE, *columns), is_map=True)
 
 
 def cell_timeseries(quantities: Sequence[Quantity]) -> Table:
-    """States and fluxes in time at the cells that were asked for."""
+    """States and fluxes in time at the requested cells."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
     return Table(
-        "cell_timeseries", "states and fluxes at chosen cells", (RUN, CELL, *PLACE[3:], TIME, *columns), is_map=True
+        "cell_timeseries",
+        "time series of states and fluxes at selected cells",
+        (RUN, CELL, *PLACE[3:], TIME, *columns),
+        is_map=True,
     )
 
 
@@ -399,7 +404,7 @@ def no_correction(quantities: Sequence[Quantity]) -> Table:
     """Catchment means of the same simulation with all corrections zero."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
     simulated = Column("simulated", "float", "discharge simulated without corrections", "m3/s", "not finite")
-    words = "means over the catchment of each gauge, simulated with the same parameters and no corrections"
+    words = "catchment-mean time series, simulated with the same parameters and without corrections"
     return Table("no_correction", words, (RUN, GAUGE, TIME, *columns, simulated))
 
 
@@ -415,7 +420,7 @@ TABLES = {
         CORRELATIONS,
         LCURVE,
         NETWORK,
-        states(list(state_quantities())),
+        states(()),
         domain((), ()),
         catchment_timeseries(()),
         mean_maps(()),
@@ -443,7 +448,7 @@ def arrow_type(kind: Kind) -> pa.DataType:
 def arrow_schema(table: Table, run: str, crs_wkt: str = "") -> pa.Schema:
     """The Arrow schema of a table of one run.
 
-    Unit, description and the meaning of null stand in the metadata of each field. Tools that see only the key-value
+    Unit, description and the meaning of null are in the metadata of each field. Tools that read only the key-value
     metadata of the file (DuckDB) find the units there too, as JSON under `units`.
     """
     import pyarrow as pa

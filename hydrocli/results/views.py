@@ -147,7 +147,7 @@ def dataset(run: Tables) -> xr.Dataset:
 
 
 def outlets(domain: dict[str, NDArray[Any]]) -> dict[str, int]:
-    """The cell of each gauge: that of its catchment which drains out of it."""
+    """The cell of each gauge: the outlet of its catchment."""
     downstream, cells = domain["downstream"], {}
     for name, flags in domain.items():
         if name.startswith(CATCHMENT):

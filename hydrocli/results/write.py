@@ -1,20 +1,18 @@
-"""Files that are whole or not there.
+"""Atomic writing of files.
 
-Each is written under a temporary name in the same folder, flushed to the disk and renamed, so that neither a kill nor
-a full disk leaves half a file under a final name. What a killed writer leaves (`.<name>.<token>.partial`) is removed by
-the next owner of the run folder. Errors of the system come out as a sentence with the path.
+Each file is written under a temporary name in the same folder, flushed to the disk and renamed: neither a kill nor a
+full disk leaves an incomplete file. Temporary files of a killed process (`.<name>.<token>.partial`) are removed by the
+next process that locks the run folder. Errors of the operating system become sentences with the path.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import hydrocli
 from hydrocli.errors import InputError
+from hydrocli.formatting import to_jsonable
 from hydrocli.results.arrow import from_numpy
 from hydrocli.results.schemas import Table, arrow_schema, arrow_type, known_quantities
 
@@ -36,17 +35,17 @@ PARTIAL = ".*.partial"
 
 REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",
-    errno.EDQUOT: "Free some space or ask for a larger quota, and run again.",
-    errno.EFBIG: "The limit of file sizes (ulimit -f) or of the file system is too small.",
-    errno.EACCES: "Check who may write there (ls -ld).",
-    errno.EPERM: "Check who may write there (ls -ld).",
-    errno.EROFS: "Choose a folder on a file system that can be written.",
+    errno.EDQUOT: "Free some space or request a larger quota, and run again.",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f), or use another file system.",
+    errno.EACCES: "Check the permissions of the folder (ls -ld).",
+    errno.EPERM: "Check the permissions of the folder (ls -ld).",
+    errno.EROFS: "Choose a folder on a writable file system.",
 }
 
 
 @contextmanager
 def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
-    """Turn errors of the system into an InputError that names the path."""
+    """Convert errors of the operating system to an InputError with the path."""
     try:
         yield
     except OSError as error:
@@ -56,10 +55,10 @@ def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> It
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that becomes `path` when the block ends well, and nothing when it does not.
+    """A binary file that replaces `path` when the block ends without error.
 
     Raises:
-        InputError: disk full, no permission, limit of file size; `path` is then as it was before.
+        InputError: disk full, no permission, limit of file size; `path` is then unchanged.
     """
     # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
@@ -83,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON; numpy values, paths and times become plain ones, numbers that are not finite become null."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_table(folder: Path, table: Table, columns: Mapping[str, ArrayLike], *, run: str, crs_wkt: str = "") -> None:
@@ -169,26 +168,11 @@ def write_maps(
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed writers left in a run folder; only its owner may."""
+    """Remove temporary files of killed processes from a run folder; its lock must be held."""
     with os_errors_as_input_errors(folder, "cannot be cleaned"):
         for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
             for partial in place.glob(PARTIAL):
                 partial.unlink(missing_ok=True)
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _check_names(table: Table, given: Mapping[str, ArrayLike] | Sequence[str]) -> None:

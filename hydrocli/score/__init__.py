@@ -1,1 +1,1 @@
-"""How good a discharge is: metrics, cost with its derivative, base flow, flood events, signatures."""
+"""Evaluation of discharge: metrics, cost and its derivative, base flow, flood events, signatures."""

@@ -6,9 +6,9 @@ They run forward, backward, forward, and each filters what the pass before left 
 
 b - base flow [m3/s]; y - discharge, then the base flow of the pass before [m3/s];
 a = 0.925 (Nathan and McMahon 1990) [-].
-The starts are those of the R package EcoHydRology: the first pass begins at the first discharge if that lies under the
-lower quartile, else at the mean discharge / 1.5; a later one at the discharge there / 1.2 if that lies under the mean
-base flow of the pass before, else at that mean.
+The starts are those of the R package EcoHydRology: the first pass starts at the first discharge if that is below the
+lower quartile, else at the mean discharge / 1.5; a later one at its first discharge / 1.2 if that is below the mean
+base flow of the previous pass, else at that mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a calibration minimises: a weighted mean of terms over gauges, and its derivative by the discharge.
+"""The cost: a weighted mean of terms over gauges, and its derivative by the discharge.
 
     J = sum over terms of weight * sum over gauges of weight * term          both weights scaled to the sum 1
 
@@ -27,12 +27,12 @@ from hydrocli.score.signatures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measu
 from hydrocli.score.transforms import transformed, transformed_bar
 
 FEW = 0.1
-"""A gauge with observations in a smaller share of the scored steps is worth a warning."""
+"""Fraction of scored steps with observations below which a gauge causes a warning."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term, as it is asked for.
+    """One term of the objective.
 
     Attributes:
         name: of `METRIC_TERMS`, `CONTINUOUS_MEASURES` or `EVENT_MEASURES`.
@@ -49,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Catchments:
-    """What signatures need to know of the catchments of the gauges.
+    """Catchment data for signatures.
 
     Attributes:
         rain: float64[g, t], mean rain, mm per step, NaN = missing.
@@ -215,7 +215,7 @@ class Cost:
         return float(sum(values)), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
-        """NSE [g] of every gauge over its scored steps, whatever the terms are."""
+        """NSE [g] of every gauge over its scored steps, independent of the terms."""
         paired = zip(self.gauges, self._paired(simulated), strict=True)
         return np.array([1 - one_minus_nse(gauge.reference, series) for gauge, series in paired])
 
@@ -252,26 +252,26 @@ def _signature(
 
 
 def _without(name: str, codes: Sequence[str], found: Sequence[Part | None], shares: Floats) -> list[str]:
-    """A sentence on the gauges that a signature says nothing of.
+    """A sentence on the gauges where a signature is not defined.
 
     Raises:
-        InputError: it says nothing of any gauge with a weight.
+        InputError: it is defined at no gauge with a weight.
     """
-    lacking = [code for code, part in zip(codes, found, strict=True) if part is None]
+    missing = [code for code, part in zip(codes, found, strict=True) if part is None]
     if not any(part is not None and share > 0 for part, share in zip(found, shares, strict=True)):
         raise InputError(
             "objective.terms",
-            f"no calibration gauge has a signature {name} in the calibration period",
-            "Look at the observations and at the options of `signatures`, or take the term off.",
+            f"the signature {name} is not defined at any calibration gauge in the calibration period",
+            "Check the observations and the options of `flood_events`, or remove the term.",
         )
-    return [f"{', '.join(lacking)}: no signature {name} in the calibration period, the term goes on without"] * bool(
-        lacking
-    )
+    return [
+        f"{', '.join(missing)}: no signature {name} in the calibration period; these gauges are excluded from the term"
+    ] * bool(missing)
 
 
 def _sparse(codes: Sequence[str], series: Sequence[Floats], steps: int) -> list[str]:
     return [
-        f"gauge {code} has {q.size} observations in the {steps} steps of the calibration period"
+        f"gauge {code} has only {q.size} observations in the {steps} steps of the calibration period"
         for code, q in zip(codes, series, strict=True)
         if q.size < FEW * steps
     ]
@@ -287,7 +287,7 @@ def _refuse_unusable(codes: Sequence[str], series: Sequence[Floats]) -> None:
         raise InputError(
             "gauges.calibration",
             f"discharge in the calibration period: {'; '.join(faults)}",
-            "Leave such gauges out of gauges.calibration, or choose another period.calibration.",
+            "Remove these gauges from gauges.calibration, or choose another period.calibration.",
         )
 
 
@@ -302,6 +302,6 @@ def normalised(codes: Sequence[str], weights: Sequence[float] | None) -> Floats:
         raise ConfigurationError(
             "gauges.weights",
             f"{given.tolist()} for the gauges {', '.join(codes)}",
-            "Give one weight per calibration gauge, none negative and not all 0.",
+            "Set one weight per calibration gauge, not negative and not all 0.",
         )
     return given / np.sum(given)

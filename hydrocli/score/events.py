@@ -1,17 +1,17 @@
 """Flood events in a discharge series and the rain on its catchment: the segmentation of Huynh et al. (2023).
 
-* Peaks are local maxima of the discharge at or above a high quantile of it; of those that lie nearer to one another
-  than a separation, if one is asked for, the highest.
+* Peaks are local maxima of the discharge at or above a high quantile of it; of peaks closer to each other than
+  the separation (optional), only the highest.
 * Start: onsets are local maxima of the gradient of the rain from 72 h to 1 h before the peak, at or above a quantile of
   that gradient. The event starts at the first onset whose rain energy (2-norm of the rain of 24 h, counted from 1 h
   before the onset) exceeds a share of the largest. Without an onset it starts at the steepest increase of the rain.
 * End: between the peak and 240 h after the start, the time with the least quick flow (discharge - base flow) in the
   48 h counted from 1 h before it. The base flow is that of the stretch searched.
 * Events that overlap, or meet in one step, are one event with several peaks: each local maximum counts, small waves on
-  one crest too, unless a separation is asked for.
+  one crest too, unless a separation is set.
 
-An event is told in indices of the series. A value belongs to the step that ends at its stamp, so `times[event.start]`
-with the stamps of the series is the END of the first step of the event.
+An event is given by indices of the series. A value belongs to the step that ends at its time stamp, so
+`times[event.start]` is the END of the first step of the event.
 
 Missing values. Rain: no water, as in the model. Discharge: a peak needs a value on both sides; the 48 h at the end must
 be complete, and where no such 48 h follow (long gaps, the end of the record) the event ends at its peak.

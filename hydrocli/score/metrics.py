@@ -1,4 +1,4 @@
-"""How near a simulated hydrograph is to an observed one: NSE, KGE, RMSE, MAE, PBIAS, ratio of the peaks, and variants.
+"""Metrics of a simulated hydrograph: NSE, KGE, RMSE, MAE, PBIAS, peak ratio, and variants; and their losses.
 
 Sources: Nash and Sutcliffe (1970); Gupta et al. (2009) for KGE, with r, alpha and beta from population moments; Nossent
 and Bauwens (2012) for NNSE; Pushpalatha et al. (2012) for what is added before a logarithm.
@@ -6,8 +6,8 @@ and Bauwens (2012) for NNSE; Pushpalatha et al. (2012) for what is added before 
 Every metric takes `observed[t]` and `simulated[t]` [m3/s] and looks only at the pairs with an observation (not NaN).
 A metric that such pairs leave undefined is NaN, without a warning: all of them without any pair; the efficiencies where
 the observations do not vary (so with a single pair); KGE also where the simulation does not vary or the mean
-observation is 0; PBIAS where the observations sum to 0; the peak ratio where the largest is 0. `n_valid` tells how many
-pairs there were. A NaN in `simulated` is not looked for here and comes out as NaN.
+observation is 0; PBIAS where the observations sum to 0; the peak ratio where the largest is 0. `n_valid` is the number
+of pairs. A NaN in `simulated` is not checked and gives NaN.
 
 Terms of the cost that compare two series: 1 - NSE, 1 - NNSE, 1 - KGE, MSE and RMSE, each 0 where both are the same.
 
@@ -132,7 +132,7 @@ def _pairs(observed: ArrayLike, simulated: ArrayLike) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a series is compared with, and what follows from that alone; made by `Reference.of`.
+    """Reference series and its statistics; created by `Reference.of`.
 
     Attributes:
         observed: float64[m], not all the same.

@@ -1,4 +1,4 @@
-"""What a calibration pays for parameter maps that leave the first guess, or that are rough.
+"""Regularisation: a penalty on parameter maps that deviate from the first guess, or that are rough.
 
     P = weight (a prior + b smoothing)
     prior = mean over maps and cells of (z - z0)^2

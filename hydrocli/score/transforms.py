@@ -4,7 +4,7 @@
 
 q - discharge [m3/s]; e - offset [m3/s], by default a hundredth of the mean observation (Pushpalatha et al. 2012).
 With the offset a dry river has a value and a finite derivative; below 0 (a small negative runoff of `ode` and `node`)
-the tangent goes on, so that such a discharge costs more, not less, and its derivative still points upwards.
+the function continues linearly, so that a negative discharge increases the cost and has the correct derivative.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def write_sample(folder: Path, options: SampleOptions, true_model: str = "gr") -
         raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(TRUE_MODELS)}")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigurationError(str(folder), "is not empty", "Name a new folder.")
+        raise ConfigurationError(str(folder), "is not empty", "Choose a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         whole = Path(scratch) / "sample"

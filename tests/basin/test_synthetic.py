@@ -204,7 +204,7 @@ def test_truth_is_a_multilinear_mapping_of_the_descriptors_inside_all_bounds(ter
     columns = np.column_stack([np.ones(terrain.basin.size), *(field.ravel() for field in descriptors.values())])
     for symbol, field in true_parameters(terrain, OPTIONS).items():
         lower, upper, *_ = TRUTH[symbol]
-        known = names.PARAMETERS[symbol]
+        known = (names.PARAMETERS | names.ROUTING_PARAMETERS)[symbol]
         inside = field[terrain.basin]
         assert max(lower, known.lower) < inside.min() < inside.max() < min(upper, known.upper)
         assert np.ptp(inside) > 0.2 * (upper - lower)

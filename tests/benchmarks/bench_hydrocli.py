@@ -39,10 +39,10 @@ class HydrocliRun:
         self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
         order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(case.net, 0, order.level, order.cell, order.n_headwater, order.low, order.offset, forcing)
+        order_forcing(case.net, 0, order, forcing)
         self.simulator = Simulator(
             order,
-            forcing,
+            (forcing,),
             case.cell_area,
             case.cell_width,
             case.gauges,
@@ -93,7 +93,7 @@ class HydrocliRun:
         order = wavefront_order(case.downstream, case.level, case.steps)
         forcing = np.zeros(order.forcing_size, np.float32)
         shape = (case.cell_area, case.cell_width, case.gauges, case.step)
-        tiny = Simulator(order, forcing, *shape, precision=precision, structure=self.structure)
+        tiny = Simulator(order, (forcing,), *shape, precision=precision, structure=self.structure)
         tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost, self.weights)
 
 

@@ -154,7 +154,7 @@ def _basins(file: str, workers: int, threads: int) -> dict[str, Any]:
     (cost, gradient), wall, cpu = _timed(lambda: problem.value_and_gradient(x), GRADIENTS)
     inside = 0.0
     if workers == threads == 1:
-        group = region._crew._here
+        group = region._pool._here.__self__
         inside = sum(_timed(lambda p=p: p.value_and_gradient(x), GRADIENTS)[2] for p in group._problems)
     region.close()
     return {"cost": cost, "wall": wall, "cpu": cpu, "inside": inside, "bits": _bits(cost, gradient)}

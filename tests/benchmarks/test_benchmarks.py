@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+import run
 from bench_growth import growth, threads
 from bench_hydrocli import HydrocliRun
 from bench_speed import measure
@@ -41,9 +42,14 @@ def test_speed(console: Console) -> None:
     assert "ns per cell and step" in console.file.getvalue()
 
 
+def test_every_table_of_the_benchmarks_is_there() -> None:
+    assert {name for name in run.TABLES if not callable(run.TABLES[name])} == set()
+    assert set(run.TABLES).isdisjoint(run.SLOW)
+
+
 @pytest.mark.parametrize("name", sorted(name for group in GROUPS.values() for name in group))
 def test_structures(name: str) -> None:
     structure = next(group[name] for group in GROUPS.values() if name in group)
-    run = HydrocliRun(structure=structure | {"flux_limits": "as_published"}, cells=CELLS, steps=STEPS)
-    assert run.forward()["value"] == run.gradient()["value"]
-    assert run.newton()["failed"] == 0
+    ours = HydrocliRun(structure=structure | {"flux_limits": "as_published"}, cells=CELLS, steps=STEPS)
+    assert ours.forward()["value"] == ours.gradient()["value"]
+    assert ours.newton()["failed"] == 0

@@ -98,7 +98,7 @@ def test_returns_the_best_of_its_way(path: Path) -> None:
     assert (result.cost, result.x.tobytes()) == best
     np.testing.assert_array_equal(result.gradient, Rosenbrock().value_and_gradient(result.x)[1])
     assert costs == sorted(costs, reverse=True)
-    assert result.reason == f"All 60 iterations are done; that of the lowest cost is {computed.index(best)}."
+    assert result.reason == f"Stopped at the iteration limit (60); best cost at iteration {computed.index(best)}."
 
 
 def test_is_cut_at_the_bounds(path: Path) -> None:
@@ -151,7 +151,7 @@ def test_stopped_before_every_evaluation_again_and_again(tmp_path: Path) -> None
         outcome = calibrate(path, adam, function, should_stop=lambda function=function: function.computed == 1)
         if outcome.results[-1].finished:
             break
-        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Interrupted; run again to continue."
         stops += 1
     assert stops == 17
     assert outcome.bits == whole.bits
@@ -204,7 +204,9 @@ def test_patience_ends_it(path: Path) -> None:
     result = solve(path, Adam(iterations=100, patience=7, ftol=0.01), problem).results[0]
     assert result.iterations == 17
     assert result.finished
-    assert result.reason == ("7 iterations have not lowered the cost by more than 0.01; that of the lowest cost is 17.")
+    assert result.reason == (
+        "Stopped: no decrease of the cost by more than 0.01 in 7 iterations; best cost at iteration 17."
+    )
 
 
 PARTS = 4

@@ -28,7 +28,7 @@ def test_finds_the_minimum_at_a_bound(path: Path) -> None:
     outcome = solve(path, StepByStep(min_step=1e-4), QUADRATIC)
     result, costs = outcome.results[0], [iteration.cost for iteration in outcome.history]
     np.testing.assert_allclose(result.x, [0.3, 1.0, 0.6], atol=1e-4)
-    assert result.reason == "The step has come below 0.0001."
+    assert result.reason == "Converged: step below 0.0001."
     assert costs == sorted(costs, reverse=True)
     assert (costs[0], costs[-1]) == (QUADRATIC.values(QUADRATIC.starts)[0], result.cost)
 
@@ -62,7 +62,7 @@ def test_a_single_control_that_starts_at_its_bound(path: Path) -> None:
     result = solve(path, StepByStep(), one).results[0]
     assert result.x.tolist() == [1.0]
     assert solve(path.with_name("limit"), StepByStep(iterations=3), one).results[0].reason == (
-        "The limit of 3 iterations is reached."
+        "Stopped at the iteration limit (3)."
     )
 
 

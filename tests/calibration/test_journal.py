@@ -85,7 +85,7 @@ def test_another_key_is_refused_and_leaves_the_file_alone(path: Path) -> None:
 
 def test_another_file_is_refused_and_left_alone(path: Path) -> None:
     path.write_text("precious")
-    with pytest.raises(InputError, match="not a journal"):
+    with pytest.raises(InputError, match="not the journal"):
         Journal(path, "key")
     assert path.read_text() == "precious"
 
@@ -93,7 +93,7 @@ def test_another_file_is_refused_and_left_alone(path: Path) -> None:
 def test_another_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path)
     monkeypatch.setattr("hydrocli.calibration.journal.FORMAT", 99)
-    with pytest.raises(ConfigurationError, match="has format 1, and this version of hydrocli writes format 99"):
+    with pytest.raises(ConfigurationError, match="has format 1; this version of hydrocli uses format 99"):
         Journal(path, "key")
 
 

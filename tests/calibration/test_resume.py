@@ -64,7 +64,7 @@ def test_stopped_before_every_evaluation_again_and_again(build: Build, tmp_path:
         outcome = calibrate(path, build, function, should_stop=lambda function=function: function.computed == 1)
         if outcome.results[-1].finished:
             break
-        assert outcome.results[-1].reason == "Stopped from outside; run again to continue."
+        assert outcome.results[-1].reason == "Interrupted; run again to continue."
         assert function.computed == 1
     assert outcome.bits == whole.bits
     assert all(iteration.replayed for iteration in outcome.history[:-1])
@@ -141,7 +141,7 @@ def test_another_path_than_the_recorded_one_is_told(path: Path) -> None:
         return [Stage("cmaes", CMAES(iterations=12), lambda _: function.problem(START + 1e-9))]
 
     calibrate(path, cmaes)
-    with pytest.raises(InputError, match=r"evaluation 1 is off the point recorded by 1\.0e-09: this machine does not"):
+    with pytest.raises(InputError, match=r"evaluation 1 differs from the journal by 1\.0e-09: this machine does not"):
         calibrate(path, elsewhere)
 
 
@@ -150,7 +150,7 @@ def test_another_kind_of_evaluation_and_another_stage_are_told(path: Path) -> No
         return [Stage("cmaes", LBFGSB(), lambda _: function.problem(START))]
 
     calibrate(path, cmaes)
-    with pytest.raises(InputError, match="evaluation 1 is of another kind than the one recorded"):
+    with pytest.raises(InputError, match="evaluation 1 is of another kind than in the journal"):
         calibrate(path, descent)
-    with pytest.raises(InputError, match="the stage 'screening' begins where the journal has something else"):
+    with pytest.raises(InputError, match="the journal does not continue with the stage 'screening'"):
         calibrate(path, screening_then_descents)

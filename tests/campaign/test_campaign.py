@@ -228,7 +228,7 @@ def test_one_with_broken_data_fails_alone(done: Path, store: Path, tmp_path: Pat
 
 def test_another_configuration_is_refused_before_anything_starts(done: Path) -> None:
     error = call("batch", done, "--set", "models.few.optimiser.iterations=4", status=2).stderr
-    assert error.count("holds a calibration that differs in optimiser.0.iterations") == 2
+    assert error.count("is a calibration with different optimiser.0.iterations") == 2
 
 
 def test_two_campaigns_at_once(done: Path) -> None:

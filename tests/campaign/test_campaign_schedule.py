@@ -172,7 +172,7 @@ def test_the_share_of_a_job_of_an_array(
 def test_variables_of_an_array_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
-    with pytest.raises(ConfigurationError, match="no part of an array"):
+    with pytest.raises(ConfigurationError, match="not a shard of a job array"):
         shard_of_environment()
 
 

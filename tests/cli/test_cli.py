@@ -333,7 +333,7 @@ def test_gradcheck_fails_with_its_tests(passed: bool, status: int, stand_in: Sta
 
 def test_schema_and_init(tmp_path: Path) -> None:
     assert json.loads(call("schema").stdout)["title"] == "Experiment"
-    assert call("init").stdout.startswith("# A configuration of hydrocli")
+    assert call("init").stdout.startswith("# Configuration of hydrocli")
     file = str(tmp_path / "new.yaml")
     assert call("init", file).exit_code == 0
     assert Path(file).read_text() == call("init").stdout

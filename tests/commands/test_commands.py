@@ -48,7 +48,7 @@ def sets(*overrides: str) -> list[str]:
     ("changes", "told"),
     [
         ({"gauges.validation": [], "gauges.weights": {"S0001": 2.0}}, "gauges.weights: no weight for S0002, S0003"),
-        ({"gauges.validation": ["S0001", "S0002", "S0003", "S0004"]}, "gauges.validation: names every gauge"),
+        ({"gauges.validation": ["S0001", "S0002", "S0003", "S0004"]}, "gauges.validation: leaves no gauge"),
     ],
 )
 def test_calibration_gauges_left_out(changes: dict[str, Any], told: str, store: Path, tmp_path: Path) -> None:

@@ -148,4 +148,4 @@ def test_a_run_that_has_changed_since_is_told(finished: Path, store: Path, tmp_p
     assert "nothing to do" in call("calibrate", file).stderr
     (run / "parameters.parquet").write_bytes((run / "parameters.parquet").read_bytes() + b" ")
     refused = " ".join(call("calibrate", file, status=2).stderr.split())
-    assert "the run that parameters.from names has changed since this calibration began" in refused
+    assert "the parent run in parameters.from has changed since the start of this calibration" in refused

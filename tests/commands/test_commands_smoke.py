@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from runs_harness import call, configuration, manifest, table
 
+from hydrocli.results import read
+from hydrocli.results.schemas import TABLES
+
 FORTNIGHT = {
     "period.start": "2014-10-01T00:00Z",
     "period.calibration": ["2014-10-04T00:00Z", "2014-10-12T00:00Z"],
@@ -31,3 +34,7 @@ def test_calibrate_validate_signatures(tmp_path: Path) -> None:
     nse = scores["metric"] == "nse"
     assert set(scores["scenario"][nse]) == {"calibration", "temporal", "spatial", "spatio-temporal"}
     assert np.isfinite(scores["value"][nse].astype(float)).all()
+    run = read(folder)
+    written = [name for name in TABLES if run.has(name)]
+    assert {"discharge", "parameters", "states", "domain", "scores", "signatures", "balance"} <= set(written)
+    assert all(len(run.table(name)) for name in written if name not in ("events", "signatures"))

@@ -100,8 +100,8 @@ def test_everything_wrong_with_any_run_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("code,area\nA,1\nA,2\n", "has twice: A"),
-        ("code\n../A\n", "no names of folders: '../A'"),
+        ("code,area\nA,1\nA,2\n", "lists more than once: A"),
+        ("code\n../A\n", "cannot be folder names: '../A'"),
         ("name\nA\n", "has no column code"),
         ("code\n", "has no row"),
     ],

@@ -43,8 +43,8 @@ def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Re
     text = minimal + f"structure: {{kind: {kind}}}\n"
     experiment = read(text)
     network = {"hidden": (16,), "activation": "silu", "input_scaling": "none", "initial_std": 0.01}
-    expected = {"kind": kind} | more | ({"network": network} if optimiser == "adam" else {})
-    assert experiment.structure.model_dump() == expected
+    expected = {"kind": kind, "snow": "none"} | more | ({"network": network} if optimiser == "adam" else {})
+    assert experiment.structure.model_dump(by_alias=True) == expected
     (stage,) = experiment.optimiser
     assert (stage.kind, stage.train) == (optimiser, None)
     if stage.kind == "adam":
@@ -262,9 +262,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "locked.yaml").symlink_to(tmp_path / "locked.yaml")
     for name, words in (
-        ("none.yaml", "there is no such file"),
-        ("latin.yaml", "is no text in UTF-8"),
-        ("folder", "there is no such file"),
+        ("none.yaml", "does not exist"),
+        ("latin.yaml", "is not valid UTF-8\n  save the file as UTF-8"),
+        ("folder", "does not exist"),
         ("locked.yaml", "cannot be read"),
     ):
         with pytest.raises(HydrocliError, match=words):

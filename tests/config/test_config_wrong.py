@@ -80,21 +80,21 @@ WRONG = {
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
         [
             "config.yaml:15: structure.network: is not a known key"
-            "\n  one of: kind, scheme, substeps, flux_limits, tolerance"
+            "\n  one of: kind, snow, scheme, substeps, flux_limits, tolerance"
         ],
     ),
     "batches of basins where there is one": (
         "forcing:",
         "optimiser: {kind: adam, batches: {basins: 2}}\nforcing:",
         [
-            "config.yaml:15: optimiser.batches.basins: there is one basin only\n"
-            "  name others in regional.basins, or leave it out"
+            "config.yaml:15: optimiser.batches.basins: needs several basins\n"
+            "  add basins to regional.basins, or remove the key"
         ],
     ),
     "weights for a structure without": (
         "forcing:",
         "initial_weights: {from: runs/other}\nforcing:",
-        ["config.yaml:15: initial_weights.from: the structure gr has no network\n  take grnn or node, or leave it out"],
+        ["config.yaml:15: initial_weights.from: the structure gr has no network\n  use one of "],
     ),
     "training of a network that is not there": (
         "forcing:",
@@ -105,14 +105,14 @@ WRONG = {
         "forcing:",
         "structure: {kind: node, network: {activation: leaky_relu}}\nforcing:",
         [
-            "config.yaml:15: structure.network.activation: leaky_relu has a kink, which Newton's method does not pass",
-            "\n  take silu, or network_coupling: lagged",
+            "config.yaml:15: structure.network.activation: leaky_relu is not smooth, as Newton's method requires",
+            "\n  use silu, or network_coupling: lagged",
         ],
     ),
     "three hidden layers": (
         "forcing:",
         "structure: {kind: grnn, network: {hidden: [8, 8, 8]}}\nforcing:",
-        ["config.yaml:15: structure.network.hidden: has 3 hidden layers\n  one or two are possible"],
+        ["config.yaml:15: structure.network.hidden: has 3 hidden layers\n  use one or two, for example [16]"],
     ),
     "no hidden layer": (
         "forcing:",
@@ -132,12 +132,12 @@ WRONG = {
     "what cannot be freed": (
         "forcing:",
         "optimiser: {kind: lbfgsb, train: [cp, slope]}\nforcing:",
-        ["config.yaml:15: optimiser.train: 'slope' cannot be freed\n  choose among parameters, network, cp, ct"],
+        ["config.yaml:15: optimiser.train: 'slope' cannot be trained\n  one of: parameters, network, cp, ct"],
     ),
     "all parameters and one": (
         "forcing:",
         "optimiser: {kind: lbfgsb, train: [parameters, cp]}\nforcing:",
-        ["optimiser.train: names all parameters and single ones\n  write `parameters`, or the single ones"],
+        ["optimiser.train: lists `parameters` and single parameters\n  use `parameters`, or the single ones"],
     ),
     "a level that is not calibrated is freed": (
         "forcing:",
@@ -147,14 +147,14 @@ WRONG = {
     "nothing is free": (
         "forcing:",
         "structure: {kind: grnn}\noptimiser: {kind: adam, train: []}\nforcing:",
-        ["config.yaml:16: optimiser.train: holds nothing, or something twice\n  write [parameters], [network] or both"],
+        ["config.yaml:16: optimiser.train: is empty or lists an entry more than once\n  use [parameters]"],
     ),
     "cmaes on weights": (
         "forcing:",
         "structure: {kind: grnn}\noptimiser: {kind: cmaes, train: [network]}\nforcing:",
         [
             "config.yaml:16: optimiser.train: cmaes calibrates parameters only\n"
-            "  let a stage of kind adam train the network"
+            "  train the network with a stage of kind adam"
         ],
     ),
     "mapping of a later version": (
@@ -165,7 +165,7 @@ WRONG = {
     "mapping without descriptors": (
         "forcing:",
         "mapping: {kind: mlp}\nforcing:",
-        ["config.yaml:15: mapping.kind: mlp needs descriptors\n  name files in basin.descriptors"],
+        ["config.yaml:15: mapping.kind: mlp needs descriptors\n  add them to basin.descriptors"],
     ),
     "descriptors that are not there": (
         "{path: flwdir.tif, encoding: smash}\n",
@@ -173,8 +173,8 @@ WRONG = {
         "mapping: {kind: multilinear, uniform_parameters: [cp], descriptors: [wind], "
         "descriptors_by_parameter: {cp: [slope], ct: [sun]}}\n",
         [
-            "mapping.descriptors: wind is not among basin.descriptors",
-            "mapping.descriptors_by_parameter.ct: sun is not among basin.descriptors",
+            "mapping.descriptors: wind is not in basin.descriptors",
+            "mapping.descriptors_by_parameter.ct: sun is not in basin.descriptors",
             "mapping.descriptors_by_parameter.cp: is also in mapping.uniform_parameters",
         ],
     ),
@@ -183,22 +183,22 @@ WRONG = {
         "mapping: {kind: cnn, uniform_parameters: [cp, cp], descriptors: [], "
         "channels: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\nforcing:",
         [
-            "mapping.uniform_parameters: holds something twice",
-            "mapping.descriptors: holds nothing\n  leave it out for all descriptors",
-            "mapping.channels: has 9 layers\n  one to eight are possible, as [96, 48, 16]",
+            "mapping.uniform_parameters: lists an entry more than once",
+            "mapping.descriptors: is empty\n  remove the key to use all descriptors",
+            "mapping.channels: has 9 layers\n  use one to eight, for example [96, 48, 16]",
         ],
     ),
     "mapping of what is not calibrated": (
         "forcing:",
         "mapping: {kind: distributed, uniform_parameters: [akw, hp]}\nparameters: {akw: {calibrated: false}}\nforcing:",
         [
-            "config.yaml:15: mapping.uniform_parameters: not calibrated: akw, hp\n  take it off, or calibrate it",
+            "config.yaml:15: mapping.uniform_parameters: not calibrated: akw, hp\n  remove it, or calibrate",
         ],
     ),
     "stage of another mapping": (
         "forcing:",
         "mapping: {kind: distributed}\noptimiser: [{kind: adam, mapping: mlp}, {kind: lbfgsb}]\nforcing:",
-        ["config.yaml:16: optimiser.0.mapping: a stage calibrates uniform parameters or, as mapping.kind says, distr"],
+        ["config.yaml:16: optimiser.0.mapping: a stage has the mapping uniform or distr"],
     ),
     "metric that is none": (
         "forcing:",
@@ -208,7 +208,7 @@ WRONG = {
     "metric beside terms": (
         "forcing:",
         "objective: {metric: nse, terms: [{metric: kge}]}\nforcing:",
-        ["config.yaml:15: objective.metric: stands beside terms"],
+        ["config.yaml:15: objective.metric: cannot be combined with terms"],
     ),
     "terms that are none": (
         "forcing:",
@@ -221,14 +221,17 @@ WRONG = {
     "terms without or with two": (
         "forcing:",
         "objective: {terms: [{weight: 2}, {metric: nse, signature: Epf}]}\nforcing:",
-        ["objective.terms.0: needs a metric or a signature", "objective.terms.1: needs a metric or a signature"],
+        [
+            "objective.terms.0: needs either a metric or a signature",
+            "objective.terms.1: needs either a metric or a signature",
+        ],
     ),
     "transforms that do not fit": (
         "forcing:",
         "objective: {terms: [{metric: kge, transform: log}, {signature: Epf, transform: sqrt}]}\nforcing:",
         [
-            "objective.terms.0.transform: kge divides by the mean",
-            "objective.terms.1.transform: the signature Epf is of",
+            "objective.terms.0.transform: log is not possible with kge: it divides by the mean",
+            "objective.terms.1.transform: signatures have no transform (Epf)",
         ],
     ),
     "a penalty on nothing": (
@@ -244,22 +247,22 @@ WRONG = {
     "smoothing of uniform parameters": (
         "forcing:",
         "objective: {regularisation: {smoothing: 1}}\nforcing:",
-        ["objective.regularisation.smoothing: uniform parameters are smooth"],
+        ["objective.regularisation.smoothing: uniform parameters have no spatial variation to smooth"],
     ),
     "an L-curve of several basins": (
         "forcing:",
         "objective: {regularisation: {prior: 1, weight: lcurve}}\nregional: {basins: [other.yaml]}\nforcing:",
-        ["objective.regularisation.weight: several basins have no common corner"],
+        ["objective.regularisation.weight: lcurve is not possible for several basins"],
     ),
     "Dask for one basin": (
         "forcing:",
         "execution: {cluster: local}\nforcing:",
-        ["execution.cluster: there is one basin, and Dask shares out those of regional.basins", "hydrocli batch"],
+        ["execution.cluster: Dask distributes the basins of regional.basins, and there are none", "hydrocli batch"],
     ),
     "Dask by SLURM": (
         "forcing:",
         "execution: {cluster: slurm}\nregional: {basins: [other.yaml]}\nforcing:",
-        ["execution.cluster: slurm starts the workers of campaigns only", "(sbatch), and give the address"],
+        ["execution.cluster: slurm is possible for campaigns only", "(sbatch), and give the address"],
     ),
     "words for weights": (
         "  calibration: [A, B]",
@@ -289,7 +292,7 @@ WRONG = {
     "no stage": (
         "forcing:",
         "optimiser: []\nforcing:",
-        ["config.yaml:15: optimiser: holds nothing"],
+        ["config.yaml:15: optimiser: is empty"],
     ),
     "cmaes on maps": (
         "forcing:",
@@ -299,12 +302,12 @@ WRONG = {
     "stages that end elsewhere": (
         "forcing:",
         "mapping: {kind: distributed}\noptimiser: {kind: lbfgsb, mapping: uniform}\nforcing:",
-        ["config.yaml:16: optimiser.mapping: the last stage calibrates uniform parameters, mapping.kind is dist"],
+        ["config.yaml:16: optimiser.mapping: the last stage has the mapping uniform, but mapping.kind is dist"],
     ),
     "stages that lose the maps": (
         "forcing:",
         "optimiser: [{kind: lbfgsb, mapping: distributed}, {kind: lbfgsb}]\nforcing:",
-        ["config.yaml:15: optimiser.1.mapping: uniform after distributed would lose the maps"],
+        ["config.yaml:15: optimiser.1.mapping: uniform after distributed would discard the maps"],
     ),
     "scalar for a section": (
         "forcing:",
@@ -347,12 +350,12 @@ WRONG = {
     "duplicate key": (
         "name: small",
         "name: small\nseed: 1\nseed: 2",
-        ["config.yaml:2: seed: stands there twice, again in line 3"],
+        ["config.yaml:2: seed: duplicate key (first on line 2, again on line 3)"],
     ),
     "duplicate key below": (
         "path: prcp,",
         "path: prcp, path: rain,",
-        ["config.yaml:16: forcing.precipitation.path: stands there twice, again in line 16"],
+        ["config.yaml:16: forcing.precipitation.path: duplicate key (first on line 16, again on line 16)"],
     ),
     "unset variable": (
         "path: prcp",
@@ -362,13 +365,13 @@ WRONG = {
     "no variable": (
         "path: prcp",
         "path: '${1}/prcp'",
-        ["config.yaml:16: forcing.precipitation.path: '${1}/prcp' holds ${"],
+        ["config.yaml:16: forcing.precipitation.path: '${1}/prcp' contains ${"],
     ),
-    "name with a separator": ("name: small", "name: ../x", ["config.yaml:1: name: letters, digits, _, - and ."]),
+    "name with a separator": ("name: small", "name: ../x", ["config.yaml:1: name: only letters, digits, _, - and ."]),
     "descriptor name that leaves": (
         "basin:",
         "basin:\n  descriptors: {../../x: a.tif}",
-        ["config.yaml:9: basin.descriptors.../../x: letters, digits, _, - and ."],
+        ["config.yaml:9: basin.descriptors.../../x: only letters, digits, _, - and ."],
     ),
     "gauge code that leaves": ("[C]", "[../C]", ["config.yaml:14: gauges.validation.0: '../C' is not a gauge code"]),
     "gauge code that was a number": (
@@ -385,22 +388,30 @@ WRONG = {
     "a program in a folder": (
         "name: small",
         "name: small\nfolder: 'runs/{now.__class__}'",
-        ["config.yaml:2: folder: 'runs/{now.__class__}' holds braces"],
+        ["config.yaml:2: folder: 'runs/{now.__class__}' contains braces"],
     ),
     "no path": ("path: prcp", "path: ''", ["config.yaml:16: forcing.precipitation.path: '' is not a path"]),
     "number as a path": ("path: prcp", "path: 12", ["config.yaml:16: forcing.precipitation.path: 12 is not a path"]),
-    "no time": ("2014-09-15T00:00Z", "soon", ["config.yaml:4: period.start: 'soon' is not a time\n  write a time as"]),
+    "no time": (
+        "2014-09-15T00:00Z",
+        "soon",
+        ["config.yaml:4: period.start: 'soon' is not a time\n  use ISO 8601, for example"],
+    ),
     "a number as a time": ("2014-09-15T00:00Z", "2014", ["config.yaml:4: period.start: 2014 is not a time"]),
     "no such day": ("2014-09-15T00:00Z", "2014-02-30", ["config.yaml:4: period.start: '2014-02-30' is not a time"]),
     "fraction of a second": ("2014-09-15T00:00Z", "2014-09-15T00:00:00.5Z", ["period.start", "fractions of a second"]),
     "no step": (
         "step: 1h",
         "step: hourly",
-        ["config.yaml:3: period.step: 'hourly' is not a time step\n  a step is 15min"],
+        ["config.yaml:3: period.step: 'hourly' is not a time step\n  use 15min"],
     ),
-    "step that divides no day": ("step: 1h", "step: 7h", ["config.yaml:3: period.step: a step of '7h' cannot be used"]),
-    "short step": ("step: 1h", "step: 5min", ["config.yaml:3: period.step: a step of '5min' cannot be used"]),
-    "long step": ("step: 1h", "step: 2d", ["config.yaml:3: period.step: a step of '2d' cannot be used"]),
+    "step that divides no day": (
+        "step: 1h",
+        "step: 7h",
+        ["config.yaml:3: period.step: '7h' is not a possible time step"],
+    ),
+    "short step": ("step: 1h", "step: 5min", ["config.yaml:3: period.step: '5min' is not a possible time step"]),
+    "long step": ("step: 1h", "step: 2d", ["config.yaml:3: period.step: '2d' is not a possible time step"]),
     "backwards": ("end: 2015", "end: 2013", ["config.yaml:5: period.end: 2013-01-15T00:00Z is not after start"]),
     "end off the steps": (
         "end: 2015-01-15T00:00Z",
@@ -431,20 +442,20 @@ WRONG = {
     "validation named calibration": (
         "{p2:",
         "{calibration:",
-        ["period.validation.calibration: is the name of the calibration"],
+        ["period.validation.calibration: is reserved for the calibration"],
     ),
     "gauge twice": ("[A, B]", "[A, B, A]", ["config.yaml:13: gauges.calibration: gauge A is listed more than once"]),
     "gauge in both": ("[C]", "[B]", ["config.yaml:14: gauges.validation: gauge B is also in gauges.calibration"]),
     "no calibration gauge": (
         "[A, B]",
         "[]",
-        ["config.yaml:13: gauges.calibration: names no gauge"],
+        ["config.yaml:13: gauges.calibration: is empty"],
     ),
     "weight left out": ("[C]", "[C]\n  weights: {A: 1}", ["config.yaml:15: gauges.weights: gauge B has no weight"]),
     "weight of another": (
         "[C]",
         "[C]\n  weights: {A: 1, B: 1, C: 1}",
-        ["config.yaml:15: gauges.weights.C: is not one of"],
+        ["config.yaml:15: gauges.weights.C: is not in"],
     ),
     "weight of nothing": (
         "[C]",
@@ -491,14 +502,26 @@ WRONG = {
         "execution: {memory: lots}\nforcing:",
         ["execution.memory: 'lots' is not an amount of memory"],
     ),
-    "alias": ("name: small", "name: &a small\nseed: *a", ["config.yaml:1: not YAML: tags, anchors and aliases"]),
-    "python object": ("name: small", "name: !!python/object/apply:os.system [ls]", ["config.yaml:1: not YAML: tags"]),
-    "tab": ("  step: 1h", "\tstep: 1h", ["config.yaml:3: a tab indents the line\n  indent with spaces"]),
-    "indentation": ("  table: gauges.csv", "   table: gauges.csv", ["config.yaml:12: not YAML"]),
-    "open bracket": ("[A, B]", "[A, B", ["config.yaml:14: not YAML"]),
-    "two documents": ("name: small", "name: small\n---\na: 1", ["config.yaml:2: not YAML"]),
+    "alias": ("name: small", "name: &a small\nseed: *a", ["config.yaml:1: invalid YAML: tags, anchors and aliases"]),
+    "python object": (
+        "name: small",
+        "name: !!python/object/apply:os.system [ls]",
+        ["config.yaml:1: invalid YAML: tags"],
+    ),
+    "tab": ("  step: 1h", "\tstep: 1h", ["config.yaml:3: is indented with a tab\n  indent with spaces"]),
+    "indentation": (
+        "  table: gauges.csv",
+        "   table: gauges.csv",
+        ["config.yaml:12: invalid YAML: the indentation does not match"],
+    ),
+    "open bracket": ("[A, B]", "[A, B", ["config.yaml:14: invalid YAML: a bracket or brace is not closed"]),
+    "two documents": (
+        "name: small",
+        "name: small\n---\na: 1",
+        ["config.yaml:2: invalid YAML: a second document begins here"],
+    ),
     "merge key": ("name: small", "name: small\n<<: {seed: 1}", ["config.yaml:2: <<: is not a known key"]),
-    "control character": ("name: small", "name: small\nseed: \0", ["config.yaml:2: holds a character that is no text"]),
+    "control character": ("name: small", "name: small\nseed: \0", ["config.yaml:2: contains a control character"]),
 }
 
 
@@ -538,10 +561,13 @@ def test_all_errors_at_once_in_the_order_of_the_file(minimal: str, complaint: Co
         ("optimser.kind=cmaes", "--set optimser: is not a known key\n  did you mean `optimiser`?"),
         ("execution.thread=2", "--set execution.thread: is not a known key\n  did you mean `threads`?"),
         ("name.first=a", "--set name.first: name is a single value"),
-        ("gauges.calibration.7=Z", "--set gauges.calibration.7: gauges.calibration is a list of 2, counted from 0"),
+        (
+            "gauges.calibration.7=Z",
+            "--set gauges.calibration.7: gauges.calibration is a list of 2 entries, numbered from 0",
+        ),
         ("gauges.calibration.x=Z", "--set gauges.calibration.x: gauges.calibration is a list of 2"),
         ("seed=many", "--set seed: a whole number is expected, found 'many'"),
-        ("seed=[1", "--set seed:1: not YAML"),
+        ("seed=[1", "--set seed:1: invalid YAML: a bracket or brace is not closed"),
         ("gauges.table=${NO_SUCH_VARIABLE}", "the environment variable NO_SUCH_VARIABLE is not set"),
         ("optimiser={kind: lbfgsb, steps: 2}", "--set optimiser.steps: is not a known key"),
     ],
@@ -553,10 +579,10 @@ def test_wrong_overrides(override: str, words: str, minimal: str, complaint: Com
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "config.yaml: is empty\n  `hydrocli init` writes one"),
+        ("", "config.yaml: is empty\n  `hydrocli init` writes a template"),
         ("# only a comment\n", "config.yaml: is empty"),
-        ("[1, 2]", "config.yaml: is not made of `key: value` lines"),
-        ("text", "config.yaml: is not made of `key: value` lines"),
+        ("[1, 2]", "config.yaml: has no `key: value` lines"),
+        ("text", "config.yaml: has no `key: value` lines"),
         ("a: " + "[" * 5000, "config.yaml: is nested too deeply"),
     ],
 )

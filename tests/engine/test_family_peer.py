@@ -56,7 +56,12 @@ def snowy() -> tuple[Cance, np.ndarray, np.ndarray]:
     with quiet():
         smash = pytest.importorskip("smash")
         setup, mesh = smash.factory.load_dataset("cance")
-        setup |= {"snow_module": "ssn", "hydrological_module": "gr4", "routing_module": "kw", "prcp_partitioning": False}
+        setup |= {
+            "snow_module": "ssn",
+            "hydrological_module": "gr4",
+            "routing_module": "kw",
+            "prcp_partitioning": False,
+        }
         setup |= {"read_snow": False, "read_temp": False}
     cance = load("gr4")
     hours = np.arange(len(cance.rain))

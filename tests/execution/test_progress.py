@@ -12,7 +12,7 @@ import pytest
 from hydrocli.errors import Stopped
 from hydrocli.execution import progress
 from hydrocli.execution.log import recorded
-from hydrocli.execution.progress import Console, duration, track, worded
+from hydrocli.execution.progress import Console, duration, format_numbers, track
 
 logger = logging.getLogger("hydrocli.a_test")
 
@@ -206,6 +206,6 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_many_gauges_are_summed_up() -> None:
-    assert worded({"gradient_norm": 1.23456e-5}) == "gradient norm 1.235e-05"
+    assert format_numbers({"gradient_norm": 1.23456e-5}) == "gradient norm 1.235e-05"
     scores = {f"G{n}": n / 10 for n in range(1, 8)}
-    assert worded({"nse": scores}) == "NSE median 0.400 (0.100 to 0.700)"
+    assert format_numbers({"nse": scores}) == "NSE median 0.400 (0.100 to 0.700)"

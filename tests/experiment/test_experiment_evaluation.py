@@ -54,7 +54,7 @@ def test_what_the_run_has_not_simulated_is_simulated(mapping: str, store: Path, 
     more["forcing.precipitation.scale_factor"] = 0.2  # the run has its own
     file = configuration(tmp_path / "run.yaml", store, changes=more)
     result = call("validate", file, "--json")
-    assert "simulating again: gauges S0004 and periods last" in result.stderr
+    assert "repeating the simulation: gauges S0004 and periods last" in result.stderr
     found = {(row["gauge"], row["period"]): row["scenario"] for row in rows(result)}
     assert found[("S0001", "calibration")] == "calibration"
     assert found[("S0001", "last")] == "temporal"
@@ -66,7 +66,7 @@ def test_what_the_run_has_not_simulated_is_simulated(mapping: str, store: Path, 
     assert times[-1] == np.datetime64(LATER.rstrip("Z"))
     np.testing.assert_array_equal(discharge[: len(before[1])], before[1])
     np.testing.assert_array_equal(table(run, "control")["value"], control["value"])
-    assert "simulating again" not in call("signatures", file).stderr
+    assert "repeating the simulation" not in call("signatures", file).stderr
     fewer = configuration(tmp_path / "run.yaml", store, changes=changes | {"gauges.validation": ["S0004"]})
     assert {row["gauge"] for row in rows(call("validate", fewer, "--json"))} == {"S0001", "S0003", "S0004"}
     assert set(table(run, "discharge")["gauge"]) == {"S0001", "S0002", "S0003", "S0004"}

@@ -92,7 +92,7 @@ def test_a_calibration(calibrated: Calibrated, name: str, mapping: str) -> None:
     assert np.isinf(control["lower"][mapped:]).all()
     assert np.isfinite(control["gradient"]).all()
     assert (control["gradient"][mapped:] != 0).all()
-    assert "iterations are done" in manifest(folder)["ending"]
+    assert "iteration limit" in manifest(folder)["ending"]
     assert counts["calibrated_cells"] == 59
     assert manifest(folder)["timings"]["calibration_cpu"] > 0
 
@@ -258,9 +258,9 @@ def test_weights_that_do_not_fit_are_refused(
     grnn, node = (calibrated[name, "uniform"].with_suffix("") for name in ("grnn", "previous"))
     for source, structure, words in (
         (finished.with_suffix(""), STRUCTURES["grnn"], "is a run of the structure gr"),
-        (node, STRUCTURES["grnn"], "The corrections of grnn mean other fluxes"),
-        (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], asked for is [16]"),
-        (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, asked for is silu"),
+        (node, STRUCTURES["grnn"], "The corrections of grnn apply to other fluxes"),
+        (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], and the configuration [16]"),
+        (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, and the configuration silu"),
     ):
         changes = GIVEN | {"structure": structure, "initial_weights.from": str(source)}
         error = call("simulate", configuration(tmp_path / "run.yaml", store, changes=changes), status=3).stderr

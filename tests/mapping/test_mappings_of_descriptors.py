@@ -149,15 +149,15 @@ def test_descriptors_are_scaled_by_the_range_of_the_basin_wherever_they_are() ->
     np.testing.assert_array_equal(scaling.scaled(fields), [[0, 0.5, 1], [0, 0.5, 1]])
     np.testing.assert_array_equal(scaling.scaled({"dd": np.array([3.0]), "slope": np.array([0.0])}), [[2.0], [-0.5]])
     elsewhere = {"dd": np.array([3.0, -0.5]), "slope": np.array([0.0, 5.0])}
-    np.testing.assert_array_equal(scaling.scaled(elsewhere, hold=True), [[0.5, 0.25], [0.0, 0.5]])
+    np.testing.assert_array_equal(scaling.scaled(elsewhere, clamp=True), [[0.5, 0.25], [0.0, 0.5]])
     assert {name: flags.tolist() for name, flags in scaling.unseen(elsewhere).items()} == {
         "dd": [True, False],
         "slope": [True, True],
     }
     every = np.ones(3, bool)
-    with pytest.raises(Errors, match="descriptor flat: is the same in all cells"):
+    with pytest.raises(Errors, match="descriptor flat: has the same value in all cells"):
         Scaling.over(("flat",), fields, every)
-    with pytest.raises(Errors, match=r"basin.descriptors: slope is not there.*\n.*\nbasin.descriptors: dd"):
+    with pytest.raises(Errors, match=r"basin.descriptors: slope is missing.*\n.*\nbasin.descriptors: dd"):
         Scaling(("slope", "dd"), *np.array([[0, 0], [1, 1]] * 2)).scaled({})
     with pytest.raises(Errors, match="descriptor dd: is missing in 2 of 3 cells") as raised:
         Scaling.over(("slope", "dd"), fields | {"dd": np.array([np.nan, 1.0, np.nan])}, every)

@@ -82,6 +82,7 @@ def write_valley(folder: Path, gauges: tuple[str, str] = ("low", "high")) -> Pat
 
 def all_tables() -> list[Table]:
     open_ones = {
+        "states": schemas.states(["hi", "hp", "ht"]),
         "parameters": schemas.parameters(["cp", "ct", "kexc", "akw", "bkw", "hp"]),
         "domain": schemas.domain(["slope", "dd"], ["V3524010", "V3515010"]),
         "catchment_timeseries": schemas.catchment_timeseries([STATES["hp"], STATES["ht"]]),

@@ -31,7 +31,7 @@ def test_geopackage(folder: Path) -> None:
     assert (gauges.loc["low"].geometry.x, gauges.loc["low"].geometry.y) == (803500.0, 6500500.0)
     assert gauges.loc["high", "nse_calibration"] == 0.75
     assert np.isnan(gauges.loc["low", "nse_later"])
-    network = gpd.read_file(path, layer="network").set_index("cell")
+    network = gpd.read_file(path, layer="drainage_network").set_index("cell")
     assert network["downstream"].to_dict() == {0: 1, 1: 2, 2: 3}
     assert network["upstream_km2"].tolist() == [1, 2, 3]
     assert [list(line.coords) for line in network.geometry][2] == [(802500.0, 6500500.0), (803500.0, 6500500.0)]

@@ -121,7 +121,7 @@ def test_second_process_is_refused_until_the_first_ends(tmp_path: Path, spawn: S
     process = spawn(HOLDER, tmp_path / "a")
     assert process.stdout is not None
     assert process.stdout.readline() == "holding\n"
-    says = rf"held by another process: {socket.gethostname()}, process {process.pid}, since "
+    says = rf"is in use by another process: {socket.gethostname()}, process {process.pid}, since "
     with pytest.raises(HeldError, match=says) as caught:
         RunFolder.open(tmp_path / "a", "a")
     assert caught.value.exit_status == 6
@@ -132,7 +132,7 @@ def test_second_process_is_refused_until_the_first_ends(tmp_path: Path, spawn: S
         time.sleep(0.01)
     with RunFolder.open(tmp_path / "a", "a") as folder:
         assert folder.manifest.state == "stopped"
-        assert "Ended without a word" in folder.manifest.ending
+        assert "Ended without an error message" in folder.manifest.ending
         assert read_log(folder.path / "log.jsonl")[-1]["event"] == "taken over"
 
 
@@ -310,7 +310,7 @@ def test_begin_again_sets_the_old_one_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["thesis.tex", "scores.parquet", ".hidden"])
 def test_foreign_folder_is_left_alone(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("precious")
-    with pytest.raises(InputError, match=rf"is not a run folder, and not empty: it holds {name}"):
+    with pytest.raises(InputError, match=rf"is not a run folder, and not empty: it contains {name}"):
         RunFolder.open(tmp_path, "a")
     assert [item.name for item in tmp_path.iterdir()] == [name]
 

@@ -28,11 +28,11 @@ def run(tmp_path: Path) -> Run:
 def test_a_table_that_is_missing_or_broken_is_no_attribute(run: Run) -> None:
     assert not hasattr(run, "lcurve")
     assert hasattr(run, "scores")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         run.lcurve  # noqa: B018
     (run.folder / "events.parquet").write_bytes(b"no parquet")
     assert not hasattr(run, "events")
-    with pytest.raises(AttributeError, match="broken"):
+    with pytest.raises(AttributeError, match="not a readable"):
         run.events  # noqa: B018
 
 

@@ -19,10 +19,11 @@ from results_examples import Spawn, example
 
 from hydrocli.basin.grid import Grid
 from hydrocli.errors import InputError
+from hydrocli.formatting import to_jsonable
 from hydrocli.results import schemas, write
 from hydrocli.results.folder import RunFolder, read_manifest, status
 from hydrocli.results.log import append, read_log, repair_last_line
-from hydrocli.results.write import atomic_write, plain, write_json, write_maps, write_series, write_table, write_text
+from hydrocli.results.write import atomic_write, write_json, write_maps, write_series, write_table, write_text
 
 WRITER = """
     import os, sys
@@ -166,7 +167,7 @@ def test_no_permission_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "mkdir", denied)
-        with pytest.raises(InputError, match=r"cannot be made: Permission denied\n  Check who may write") as caught:
+        with pytest.raises(InputError, match=r"cannot be made: Permission denied\n  Check the permissions") as caught:
             RunFolder.open(tmp_path / "a", "a")
     assert caught.value.exit_status == 3
     with monkeypatch.context() as patched:
@@ -205,7 +206,7 @@ def test_plain_values() -> None:
         "text": "é",
         3: (1, None),
     }
-    assert plain(values) == {
+    assert to_jsonable(values) == {
         "nan": None,
         "inf": None,
         "array": [1.5, None],
@@ -215,7 +216,7 @@ def test_plain_values() -> None:
         "text": "é",
         "3": [1, None],
     }
-    assert json.loads(json.dumps(plain(values), allow_nan=False)) == plain(values)
+    assert json.loads(json.dumps(to_jsonable(values), allow_nan=False)) == to_jsonable(values)
 
 
 def test_log_with_a_torn_line(tmp_path: Path) -> None:

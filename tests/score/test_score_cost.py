@@ -118,7 +118,7 @@ def of_one(catchments, g):
 def test_a_signature_that_no_gauge_has_is_refused(case, catchments):
     observed, scored, _ = case
     quiet = Catchments(catchments.rain, catchments.area, 3600, [Segmentation(peak_discharge=1e9)] * 3)
-    with pytest.raises(InputError, match="no calibration gauge has a signature Epf"):
+    with pytest.raises(InputError, match="the signature Epf is not defined at any calibration gauge"):
         Cost.of(observed, scored, CODES, None, [Term("Epf")], quiet)
 
 
@@ -126,4 +126,4 @@ def test_few_observations_are_told(case):
     observed, scored, _ = case
     observed[1, 9:] = np.nan
     (note,) = Cost.of(observed, scored, CODES).notes
-    assert note == "gauge A2 has 3 observations in the 34 steps of the calibration period"
+    assert note == "gauge A2 has only 3 observations in the 34 steps of the calibration period"
