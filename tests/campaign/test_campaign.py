@@ -254,7 +254,7 @@ def test_a_run_that_another_process_holds_is_left_to_it(store: Path, tmp_path: P
 def test_too_large_for_the_memory(store: Path, tmp_path: Path) -> None:
     file = campaign(tmp_path, store, execution={"memory": "100MB"}, models={"few": MODELS["few"]})
     error = call("batch", file, status=PARTIAL).stderr
-    assert "needs about 0.4 GB of memory, 0.1 GB are available" in error
+    assert "needs about 0.4 GB of memory; 0.1 GB are available" in error
     assert set(states(file).values()) == {"failed"}
 
 

@@ -10,6 +10,7 @@ import importlib
 import json
 import pkgutil
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -276,6 +277,15 @@ def exit_codes() -> str:
     return table(("exit code", "meaning"), [(f"{code}", words) for code, words in errors.EXIT_CODES.items()])
 
 
+def layers() -> str:
+    """The layers of the import contract, the highest first; packages of one line do not import each other."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (found,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return "\n".join("    " + "".join(f"{name:<16}" for name in layer.split(" | ")).rstrip() for layer in found)
+
+
 def packages() -> str:
     """The packages and modules at the top of hydrocli, and what each is for."""
     rows = []
@@ -292,6 +302,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "campaign-configuration": campaign_configuration,
     "commands": commands,
     "exit-codes": exit_codes,
+    "layers": layers,
     "packages": packages,
     "quantities": quantities,
     "run-folder": run_folder,
@@ -301,7 +312,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
 
 def generated(text: str) -> str:
     """A page with its generated parts made anew."""
-    return PART.sub(lambda part: f"{part[1]}{GENERATORS[part[2]]().strip()}\n{part[3]}", text)
+    return PART.sub(lambda part: f"{part[1]}{GENERATORS[part[2]]().strip(chr(10))}\n{part[3]}", text)
 
 
 def main() -> None:
