@@ -76,7 +76,7 @@ def test_every_room_with_compiled_code_is_in_the_key():
     from hydrocli.jit import ROOMS_COMPILED
 
     root = Path(hydrocli.__file__).parent
-    compiling = re.compile(r"^@(?:kernel|loop|reduction|exact)$|\\b(?:bind|unrolled|expression)\\(", re.M)
+    compiling = re.compile(r"^@(?:kernel|loop|reduction|exact)$|\b(?:bind|unrolled|expression)\(", re.M)
     rooms = {p.relative_to(root).parts[0] for p in root.rglob("*.py") if compiling.search(p.read_text())}
     assert rooms - {"jit.py"}
     assert rooms - {"jit.py"} <= set(ROOMS_COMPILED)

@@ -140,10 +140,7 @@ def case_of(
     some = replace(case(cells, steps, kind, seed), structure=structure, step=step)
     rng, model = np.random.default_rng(seed + 1), structure.model
     own = [rng.uniform(*span_of(one), cells) for one in model.parameters]
-    levels = [
-        rng.uniform(0.05, 0.8, cells) if state.capacity else rng.uniform(0.0, min(state.quantity.upper or 20.0, 20.0), cells)
-        for state in model.states
-    ]  # fmt: skip
+    levels = [rng.uniform(*((0.05, 0.8) if state.capacity else (0.0, 20.0)), cells) for state in model.states]
     shape, season = (steps, cells), 10.0 * np.cos(2 * np.pi * np.arange(steps) / steps)[:, np.newaxis]
     rain = np.where(rng.random(shape) < 0.4, rng.exponential(6.0, shape), 0.0)
     weather = (rain, rng.exponential(0.3, shape), season + rng.normal(0.0, 4.0, shape))

@@ -123,7 +123,7 @@ def main() -> None:
             simulator = small.simulator(precision=precision)
             simulator.gradient(small.parameters, small.state, squares, weights_of(structure, 0.01))
         for name, row in rows().items():
-            for signature, dispatcher in (compiled(row).items() - known[name].items()):
+            for signature, dispatcher in compiled(row).items() - known[name].items():
                 found[f"{name} {precision}"] = report(dispatcher.inspect_asm(signature))
     print(json.dumps(found))
 

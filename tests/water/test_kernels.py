@@ -334,7 +334,7 @@ def exams(name: str, count: int, seed: int = 1) -> list[Exam]:
 
 
 def inputs(name: str, count: int) -> list[tuple[Any, ...]]:
-    """Nested arguments for a kernel or its adjoint (bars are normal), of single-precision numbers: both see the same."""
+    """Nested arguments for a kernel or its adjoint (bars are normal): numbers that single precision has too."""
     rng, forward = np.random.default_rng(2), FORWARD_OF.get(name, name)
     found = []
     for one in exams(forward, count):
