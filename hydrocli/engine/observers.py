@@ -118,21 +118,24 @@ class CellBalance(Recorder):
         years: [steps] number of the year of each step, ascending by one from 0.
     """
 
-    TERMS = ("rain", *BALANCE_TERMS, "runoff", "storage_change")
-
     def __init__(self, simulator: Simulator, years: NDArray[np.int64]) -> None:
         self._order, model = simulator.order, simulator.structure.model
+        self.terms = ("rain", *BALANCE_TERMS, "runoff", "storage_change", *model.details)
         names = simulator.structure.quantities
-        of_term = dict(model.balance) | {"runoff": ("qt",), "storage_change": ("storage_change",)}
+        of_term = dict(model.balance) | {
+            "runoff": ("qt",),
+            "storage_change": ("storage_change",),
+            **{detail: (detail,) for detail in model.details},
+        }
         self.has_interception = "precipitation" in names
         if self.has_interception:
             of_term["rain"] = ("precipitation",)
-        pairs = [(names.index(flux), self.TERMS.index(term)) for term, fluxes in of_term.items() for flux in fluxes]
+        pairs = [(names.index(flux), self.terms.index(term)) for term, fluxes in of_term.items() for flux in fluxes]
         rows, terms = np.array(pairs, np.int64).T
         clamped = np.array([names.index(flux) for flux in model.balance.get("clamped", ())], np.int64)
         slots = simulator.order.slots
         self.kept = _BalanceKept(
-            np.zeros((int(years[-1]) + 1, len(self.TERMS), slots)), np.zeros(slots, np.int64), years,
+            np.zeros((int(years[-1]) + 1, len(self.terms), slots)), np.zeros(slots, np.int64), years,
             np.ascontiguousarray(rows), np.ascontiguousarray(terms), clamped,
         )  # fmt: skip
 
@@ -149,7 +152,7 @@ class CellBalance(Recorder):
             ci, hi: [n] interception capacity [mm] and level at the start.
         """
         sums = self.kept.sums[:, :, self._order.slot]
-        terms = {name: sums[:, number] for number, name in enumerate(self.TERMS)}
+        terms = {name: sums[:, number] for number, name in enumerate(self.terms)}
         if not self.has_interception:
             for name, values in interception_by_year(precipitation, pet, ci, hi, self.kept.years).items():
                 terms[name] = terms[name] + values

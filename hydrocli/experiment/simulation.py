@@ -279,8 +279,18 @@ def _described(structure: Structure) -> dict[str, Any]:
         f"f{number}": {"flux": one.flux, "factor": one.factor}
         for number, one in enumerate(structure.model.corrections, start=1)
     }
-    title = structure.model.title
-    return {"kind": structure.kind, "snow": structure.snow, "title": title, "corrections": corrections}
+    states = {
+        one.quantity.symbol: {"long_name": one.quantity.long_name, "unit": one.quantity.unit}
+        for one in structure.model.states
+    }
+    return {
+        "kind": structure.kind,
+        "snow": structure.snow,
+        "title": structure.model.title,
+        "states": states,
+        "fluxes": list(structure.outputs),
+        "corrections": corrections,
+    }
 
 
 def unsolved(folder: RunFolder) -> str:
@@ -375,7 +385,8 @@ def _write_balance(
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
     area, volume = basin.network.cell_area, routed.volume
-    rows: dict[str, list[object]] = {column.name: [] for column in schemas.BALANCE.columns if column.name != "run"}
+    table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
+    rows: dict[str, list[object]] = {column.name: [] for column in table.columns if column.name != "run"}
     for code, catchment in setup.catchments.items():
         share = np.where(catchment, area, 0.0) / area[catchment].sum()
         for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
@@ -387,4 +398,4 @@ def _write_balance(
             }
             for name, value in values.items():
                 rows[name].append(value)
-    write_table(folder.path, schemas.BALANCE, rows, run=folder.manifest.run)  # type: ignore[arg-type]
+    write_table(folder.path, table, rows, run=folder.manifest.run)  # type: ignore[arg-type]

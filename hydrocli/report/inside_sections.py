@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.names import FLUXES
+from hydrocli.names import FLUXES, NEWTON_ITERATIONS
 from hydrocli.report import balance, corrections, hydrographs, maps
 from hydrocli.report.page import Block, Picture, Section, sheet
 from hydrocli.report.sections import on_cells
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns, Times
 
-LEVELS = {"hp": "production store hp", "ht": "transfer store ht"}
-MEANS = ("aet", "exchange", "qt", "storage", "ps", "es", "pr", "perc", "pn", "en", "qr", "qd")
-"""Fluxes whose means are mapped, as far as the run has them."""
+FIRST_MEANS = ("aet", "exchange", "qt", "storage")
+"""Fluxes whose means are mapped first; all others that the run has follow."""
 
 Lines = dict[str, dict[str, tuple[Times, Floats]]]
 
@@ -24,11 +23,15 @@ Lines = dict[str, dict[str, tuple[Times, Floats]]]
 def state_section(source: Source) -> Section:
     """Levels of the stores in time and over the cells, compared with the second run; high-pass-filtered runoff."""
     blocks: list[Block] = []
-    levels = _in_time(source, LEVELS)
-    if levels:
-        figure = corrections.draw_in_time(levels, "level [-]")
-        blocks.append(Picture("states_in_time", "Catchment-mean levels of the stores.", figure))
-    blocks += _mean_maps(source, tuple(LEVELS), "states_mean")
+    for unit in dict.fromkeys(one["unit"] for one in source.states.values()):
+        wanted = {
+            symbol: f"{one['long_name']}, {symbol}" for symbol, one in source.states.items() if one["unit"] == unit
+        }
+        if levels := _in_time(source, wanted):
+            figure = corrections.draw_in_time(levels, "level [-]" if unit == "-" else f"[{unit}]")
+            name = "states_in_time" if unit == "-" else f"states_in_time_{unit}"
+            blocks.append(Picture(name, "Catchment-mean states.", figure))
+    blocks += _mean_maps(source, tuple(source.states), "states_mean")
     blocks += _final_states(source)
     blocks += _high_pass(source)
     return Section("states", "States", tuple(blocks))
@@ -56,6 +59,12 @@ def _in_time(source: Source, wanted: Mapping[str, str]) -> Lines:
     return panels
 
 
+def _others(source: Source) -> list[str]:
+    """Fluxes beside the first ones; states, corrections and iterations have figures of their own."""
+    elsewhere = {*source.states, *source.corrections, NEWTON_ITERATIONS.symbol}
+    return [symbol for symbol in source.fluxes if symbol not in elsewhere]
+
+
 def _mean_maps(source: Source, wanted: Sequence[str], name: str) -> list[Block]:
     table, domain = source.table("mean_maps"), source.domain
     if table is None or domain is None:
@@ -77,9 +86,13 @@ def _final_states(source: Source) -> list[Block]:
     theirs, there = other.table("states"), other.table("domain")
     if theirs is None or there is None:
         return []
-    placed = on_cells(place, Columns(theirs.values | there.values, {}, {}), list(LEVELS))
-    pairs = {words: (mine[symbol], placed[symbol]) for symbol, words in LEVELS.items()}
-    figure = maps.draw_difference(domain, pairs, source.names, dict.fromkeys(pairs, "-"))
+    shared = [symbol for symbol in source.states if symbol in mine and symbol in theirs]
+    if not shared:
+        return []
+    placed = on_cells(place, Columns(theirs.values | there.values, {}, {}), shared)
+    pairs = {symbol: (mine[symbol], placed[symbol]) for symbol in shared}
+    units = {symbol: source.states[symbol]["unit"] for symbol in shared}
+    figure = maps.draw_difference(domain, pairs, source.names, units)
     return [Picture("final_states_difference", "Final store levels of both runs, and their difference.", figure)]
 
 
@@ -177,7 +190,7 @@ def budget_section(source: Source) -> Section:
         caption += ", and water added by the network)." if added else ")."
         blocks.append(Picture("cumulated_water", caption, figure))
     blocks += _without_network(source)
-    blocks += _mean_maps(source, MEANS, "fluxes_mean")
+    blocks += _mean_maps(source, tuple(dict.fromkeys((*FIRST_MEANS, *_others(source)))), "fluxes_mean")
     return Section("budget", "Water budget", tuple(blocks))
 
 

@@ -78,6 +78,16 @@ class Source:
         return worst_and_best(self.about.nse, self.hydrographs, DETAILS)
 
     @property
+    def states(self) -> dict[str, dict[str, str]]:
+        """Long name and unit of each state by its symbol."""
+        return dict(self.run.manifest.structure.get("states", {}))
+
+    @property
+    def fluxes(self) -> tuple[str, ...]:
+        """Symbols of the fluxes that the structure has."""
+        return tuple(self.run.manifest.structure.get("fluxes", ()))
+
+    @property
     def corrections(self) -> dict[str, dict[str, str]]:
         """Flux and factor of each correction of the network by its symbol; empty without a network."""
         return dict(self.run.manifest.structure.get("corrections", {}))

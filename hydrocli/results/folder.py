@@ -80,7 +80,7 @@ class Manifest:
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
-        structure: kind, snow, title and corrections (flux and factor by symbol) of the structure.
+        structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them.
         uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
         created, updated: UTC.

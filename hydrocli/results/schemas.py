@@ -206,24 +206,6 @@ NETWORK = Table(
         Column("value", "float", "its value", "", "never calibrated"),
     ),
 )
-BALANCE = Table(
-    "balance",
-    "water balance of the catchments by year",
-    (
-        RUN,
-        GAUGE,
-        Column("year", "integer", "calendar year (UTC)"),
-        Column("rain", "float", "precipitation", "mm"),
-        Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
-        Column("exchange", "float", "exchange as applied, both branches", "mm"),
-        Column("correction_source", "float", "water added by the correction of the rain", "mm"),
-        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
-        Column("runoff", "float", "runoff of the cells before routing", "mm"),
-        Column("routing_floor_volume", "float", "water added by the minimum flow of the routing", "mm"),
-        Column("storage_change", "float", "change of storage", "mm"),
-        Column("closure_error", "float", "residual of the balance", "mm"),
-    ),
-)
 RESPONSE_SURFACES = Table(
     "response_surfaces",
     "fluxes with and without correction over a store level and a forcing, at mean parameters",
@@ -342,6 +324,31 @@ def known_quantities() -> dict[str, Quantity]:
     return parameter_quantities() | state_quantities() | output_quantities()
 
 
+def balance(details: Sequence[Quantity]) -> Table:
+    """Water balance by year.
+
+    Args:
+        details: fluxes of the structure that are shown beside the terms of the balance.
+    """
+    within = tuple(Column(one.symbol, "float", one.long_name, "mm") for one in details)
+    terms = (
+        RUN,
+        GAUGE,
+        Column("year", "integer", "calendar year (UTC)"),
+        Column("rain", "float", "precipitation", "mm"),
+        Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
+        Column("exchange", "float", "exchange as applied, both branches", "mm"),
+        Column("correction_source", "float", "water added by the correction of the rain", "mm"),
+        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
+        Column("runoff", "float", "runoff of the cells before routing", "mm"),
+        Column("routing_floor_volume", "float", "water added by the minimum flow of the routing", "mm"),
+        Column("storage_change", "float", "change of storage", "mm"),
+        Column("closure_error", "float", "residual of the balance", "mm"),
+        *within,
+    )
+    return Table("balance", "water balance of the catchments by year", terms)
+
+
 def parameters(symbols: Sequence[str]) -> Table:
     """Parameter maps: one column per parameter, initial levels among them where they were calibrated."""
     known = parameter_quantities() | state_quantities()
@@ -427,7 +434,7 @@ TABLES = {
         cell_timeseries(()),
         no_correction(()),
         RESPONSE_SURFACES,
-        BALANCE,
+        balance(()),
         EVENTS,
         SIGNATURES,
         SOLVERS,

@@ -199,6 +199,7 @@ DECLARED: dict[str, Any] = {
     "states": STATES,
     "fluxes": FLUXES,
     "balance": {"evapotranspiration": ("ea",)},
+    "details": ("recharge", "percolation"),
     "prepare": prepare,
     "constants": _days,
     "surfaces": {

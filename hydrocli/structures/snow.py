@@ -149,6 +149,7 @@ def with_snow(behind: CellModel) -> CellModel:
         states=(State(HS, calibrated=False), State(STATES["hi"], "ci", calibrated=False), *behind.states),
         fluxes=(*FRONT, *behind.fluxes),
         balance=behind.balance | {"evapotranspiration": ("ei", *behind.balance["evapotranspiration"])},
+        details=("snowfall", "melt", *behind.details),
         prepare=prepare,
         constants=behind.constants,
         advance=bind(advance_with_snow, name, advance_behind=behind.advance),

@@ -77,6 +77,7 @@ class CellModel:
         states: in the order of the rows of states.
         fluxes: what the step gives beside states and runoff [mm/step], in its order.
         balance: the fluxes whose sum is each of `BALANCE_TERMS`.
+        details: fluxes that the table of the balance shows too; they are inside its other terms.
         corrections: what f1, f2 ... do, in this order; empty without a network.
         prepare: rows by name that the kernels get, from rows of parameters by symbol and the step [s]: computed once
             for a simulation.
@@ -110,6 +111,7 @@ class CellModel:
     advance_adjoint_to_forcing: Any
     diagnose: Any
     workspace: Callable[[Structure, NDArray[np.floating], type], Any]
+    details: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
     forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
     attributes: tuple[Quantity, ...] = ()
@@ -213,7 +215,7 @@ class Structure:
     def usual_outputs(self) -> tuple[str, ...]:
         """What is written where nothing is asked for."""
         corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
-        wanted = (*self.states, "aet", "exchange", "qt", "storage", *corrections)
+        wanted = (*self.states, *self.model.details, "aet", "exchange", "qt", "storage", *corrections)
         return tuple(one for one in wanted if one in self.quantities)
 
     @property

@@ -23,10 +23,19 @@ BOOKED = ("aet", "exchange", "qt", "storage")
 INSIDE = ("hp", "ht", *BOOKED, "f1", "f2", "f3", "f4", "newton_iterations")
 METRICS = ("nse", "kge", "rmse", "mae", "pbias", "peak_ratio")
 
-CORRECTIONS = {
-    f"f{number}": {"flux": flux, "factor": "1 + f"}
-    for number, flux in enumerate(("rain", "evaporation", "exchange", "outflow"), start=1)
+STRUCTURE = {
+    "kind": "node",
+    "states": {
+        "hp": {"long_name": "relative level of the production store", "unit": "-"},
+        "ht": {"long_name": "relative level of the transfer store", "unit": "-"},
+    },
+    "fluxes": ["ps", "es", "pr", "exchange", "qr", "qd", "hp", "ht", "qt", "aet", "storage", "f1", "f2", "f3", "f4"],
+    "corrections": {
+        f"f{number}": {"flux": flux, "factor": "1 + f"}
+        for number, flux in enumerate(("rain", "evaporation", "exchange", "outflow"), start=1)
+    },
 }
+"""What the manifest of a run says of its structure."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def write_run(
     with RunFolder.open(folder, run) as held:
         held.start(identity="x", seed=seed, timings={"calibration": 12.5, "calibration_cpu": 12.0})
         held.update(counts={"cells": size.rows * size.columns, "controls": 5, "evaluations": 30})
-        held.update(structure={"kind": "node", "corrections": CORRECTIONS})
+        held.update(structure=STRUCTURE)
         held.warn("forcing is missing in <2> cell-steps & taken as no water")
         held.finish("Cost 0.1. 1 mlp lbfgsb: The gradient has vanished.")
     write_text(folder / "config.yaml", yaml.safe_dump(configuration(size, structure, mapping)))
@@ -287,5 +296,5 @@ def _write_balance(folder: Path, size: Size, run: str, rain: np.ndarray, random:
             runoff = 0.8 * (fell - gone + exchange)
             stored = fell - gone + exchange - runoff
             rows.append((code, int(year), fell, gone, exchange, 0.0, 0.0, runoff, 0.0, stored, 0.0))
-    columns = [column.name for column in schemas.BALANCE.columns[1:]]
-    write_table(folder, schemas.BALANCE, _columns(columns, rows), run=run)
+    columns = [column.name for column in schemas.balance(()).columns[1:]]
+    write_table(folder, schemas.balance(()), _columns(columns, rows), run=run)
