@@ -60,7 +60,9 @@ def filled(data: Any, symbols: Sequence[str]) -> Any:
     if data is not None and not isinstance(data, dict):
         return data
     complete, quantities = dict(data or {}), LEVELS | parameter_quantities()
-    for symbol in symbols:
+    # Those of other structures too, so that all that is said of them is that the structure does not have them.
+    foreign = [key for key in complete if key in quantities and key not in symbols]
+    for symbol in (*symbols, *foreign):
         quantity = quantities[symbol]
         defaults: dict[str, Any] = {} if complete.get("from") is not None else {"value": quantity.default}
         if symbol not in LEVELS or symbol in CALIBRATED_LEVELS:
