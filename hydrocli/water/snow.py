@@ -13,7 +13,7 @@
 """
 
 from hydrocli.jit import kernel
-from hydrocli.water.vector_math import exp, maximum, minimum, where_positive
+from hydrocli.water.vector_math import exp, maximum, where_positive
 
 
 @kernel
@@ -33,8 +33,8 @@ def liquid_fraction_adjoint(T, fraction_bar):
 def degree_day(snowfall, T, kmlt, hs):
     """New store hs [mm] and melt [mm/step]."""
     filled = hs + snowfall
-    melt = minimum(maximum(kmlt * T, 0.0), filled)  # in this order no NaN is lost
-    return filled - melt, melt
+    left = maximum(filled - maximum(kmlt * T, 0.0), 0.0)  # so that neither a NaN of the store nor of the melt is lost
+    return left, filled - left
 
 
 @kernel
