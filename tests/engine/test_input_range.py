@@ -10,7 +10,7 @@ from hydrocli.engine.observers import Extrapolation, InputRange, Observers
 from hydrocli.structures.structure import Structure
 
 STEPS, CELLS = 80, 40
-BEFORE, AFTER = Structure("grnn", (3,)), Structure("node", (3,))
+BEFORE, AFTER = Structure("grnn", hidden=(3,)), Structure("node", hidden=(3,))
 
 
 def inputs(basin: Case, structure: Structure, weights: np.ndarray) -> np.ndarray:
