@@ -76,10 +76,10 @@ def test_every_room_with_compiled_code_is_in_the_key():
     from hydrocli.jit import ROOMS_COMPILED
 
     root = Path(hydrocli.__file__).parent
-    compiling = re.compile(r"^@(?:kernel|loop|reduction)$", re.M)
+    compiling = re.compile(r"^@(?:kernel|loop|reduction|exact)$|\b(?:bind|unrolled|expression)\(", re.M)
     rooms = {p.relative_to(root).parts[0] for p in root.rglob("*.py") if compiling.search(p.read_text())}
-    assert rooms
-    assert rooms <= set(ROOMS_COMPILED)
+    assert rooms - {"jit.py"}
+    assert rooms - {"jit.py"} <= set(ROOMS_COMPILED)
 
 
 def test_the_second_process_finds_the_first_ones_code(python, tmp_path):
@@ -87,6 +87,32 @@ def test_the_second_process_finds_the_first_ones_code(python, tmp_path):
     files = compiled_files(tmp_path / "cache")
     assert len(files) >= 2
     assert python(SMALL_LOOP) == first
+    assert compiled_files(tmp_path / "cache") == files
+
+
+GRADIENT = """
+import sys; sys.path.insert(0, {folder!r})
+import numpy as np
+from model_harness import case_of, squares
+from hydrocli.engine.observers import CellBalance, Observers
+from hydrocli.structures.structure import Structure
+structure = Structure({kind!r}, hidden=(4,))
+some, weights = case_of(structure, 20, 8), np.full(structure.weights, 0.01)
+simulator = some.simulator()
+balance = Observers(simulator, some.parameters, weights, CellBalance(simulator, np.zeros(8, np.int64)))
+simulator.simulate(some.parameters, some.state, weights, balance)
+print(simulator.gradient(some.parameters, some.state, squares, weights)[0].hex())
+"""
+
+
+@pytest.mark.parametrize("kind", ["gr", "node"])
+def test_the_second_process_compiles_no_loop_of_a_structure(python, tmp_path, kind):
+    """Loops that `bind` made of a template are found again: a simulation, its balance and a gradient."""
+    code = GRADIENT.format(folder=str(Path(__file__).parent / "engine"), kind=kind)
+    first = python(code)
+    files = compiled_files(tmp_path / "cache")
+    assert any(f".reverse_{kind}" in name for name in files)
+    assert python(code) == first
     assert compiled_files(tmp_path / "cache") == files
 
 

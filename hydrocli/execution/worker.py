@@ -40,7 +40,7 @@ def serve(connection: Connection) -> None:
 def _requests(connection: Connection, service: Service) -> Iterator[bytes]:
     """Requests, received in a thread of its own so that their end is seen while one is being answered."""
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    busy = threading.Event()
+    busy, over = threading.Event(), threading.Event()
 
     def listen() -> None:
         with suppress(EOFError, OSError):
@@ -49,17 +49,19 @@ def _requests(connection: Connection, service: Service) -> Iterator[bytes]:
                 busy.set()
                 waiting.put(request)
         waiting.put(b"")
-        if busy.is_set() and service.ignores_signals:
+        if not busy.is_set() or over.is_set():
+            return
+        if service.ignores_signals:
             os._exit(0)
-        if busy.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=listen, daemon=True).start()
-    while request := waiting.get():
-        try:
+    try:
+        while request := waiting.get():
             yield request
-        finally:
             busy.clear()
+    finally:
+        over.set()
 
 
 if __name__ == "__main__":

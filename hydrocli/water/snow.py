@@ -33,7 +33,7 @@ def liquid_fraction_adjoint(T, fraction_bar):
 def degree_day(snowfall, T, kmlt, hs):
     """New store hs [mm] and melt [mm/step]."""
     filled = hs + snowfall
-    melt = minimum(filled, maximum(kmlt * T, 0.0))
+    melt = minimum(maximum(kmlt * T, 0.0), filled)  # in this order no NaN is lost
     return filled - melt, melt
 
 

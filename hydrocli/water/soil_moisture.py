@@ -23,8 +23,9 @@ DRIEST = 1e-6
 
 @kernel
 def recharge_share(sm, beta):
-    """sm^beta [-]."""
-    return exp(beta * log(maximum(sm, DRIEST)))
+    """sm^beta [-]; sm as a factor of its own, for a compiled logarithm turns NaN into a number."""
+    wet = maximum(sm, DRIEST)
+    return wet * exp((beta - 1.0) * log(wet))
 
 
 @kernel
@@ -32,8 +33,8 @@ def recharge_share_adjoint(sm, beta, share_bar):
     """Bars of sm, beta."""
     wet = maximum(sm, DRIEST)
     logarithm = log(wet)
-    exponent_bar = share_bar * exp(beta * logarithm)
-    return where_positive(sm - DRIEST, exponent_bar * beta / wet, 0.0), exponent_bar * logarithm
+    power_bar = share_bar * exp((beta - 1.0) * logarithm)
+    return where_positive(sm - DRIEST, power_bar * beta, 0.0), power_bar * wet * logarithm
 
 
 @kernel

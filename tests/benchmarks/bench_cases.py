@@ -160,9 +160,9 @@ def cance(model: object, seed: int = 0) -> Case:
     )
 
 
-def random_layers(hidden: int = 16, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Matrices [outputs, inputs] and biases [outputs] of a network of four inputs and corrections; Glorot's (2010)."""
-    rng, widths = np.random.default_rng(seed), (4, hidden, 4)
+def random_layers(widths: tuple[int, ...] = (4, 16, 4), seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Matrices [outputs, inputs] and biases [outputs] of a network, by default that of the papers; Glorot's (2010)."""
+    rng = np.random.default_rng(seed)
     layers = []
     for inputs, outputs in pairwise(widths):
         bound = np.sqrt(6.0 / (inputs + outputs))

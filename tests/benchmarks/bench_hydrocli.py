@@ -1,4 +1,4 @@
-"""hydrocli as a contestant: its sweep, and its reading of an archive."""
+"""hydrocli as a contestant: its simulator, and its reading of an archive."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from bench_cases import open_case, random_layers
+from bench_cases import Case, open_case, random_layers
 
 from hydrocli.engine import routing
 from hydrocli.engine import simulator as simulator_module
 from hydrocli.engine.order import order_forcing, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
-from hydrocli.structures.structure import GR, Structure
+from hydrocli.structures.structure import GR, HYDROLOGICAL_FORCINGS, Structure
 
 
 class HydrocliRun:
     """Forward and gradient of one case.
 
     Args:
-        precision, memory, threads: as `Sweep` has them.
+        precision, memory, threads: as `Simulator` has them.
         structure: fields of `Structure`; a network has random weights.
         which: the case, as `open_case` has it.
     """
@@ -36,39 +36,37 @@ class HydrocliRun:
     ) -> None:
         self.case = case = open_case(**which)
         self.structure = Structure(**structure) if structure else GR
-        self.weights = np.concatenate([part.ravel() for layer in random_layers() for part in layer])
-        order = wavefront_order(case.downstream, case.level, case.steps)
-        forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(case.net, 0, order, forcing)
-        self.simulator = Simulator(
-            order,
-            (forcing,),
-            case.cell_area,
-            case.cell_width,
-            case.gauges,
-            case.step,
-            precision=precision,
-            threads=threads,
-            memory=memory,
-            structure=self.structure,
-        )
-        self.state = State(case.levels, np.zeros(case.cells), np.zeros(case.cells))
+        layers = random_layers(tuple(self.structure.widths)) if self.structure.has_network else []
+        self.weights = np.concatenate([np.zeros(0), *(part.ravel() for layer in layers for part in layer)])
         self._compile(precision)
+        self.simulator = self._simulator(case, precision=precision, memory=memory, threads=threads)
+        self.parameters, self.state = parameters_of(self.structure, case), state_of(self.structure, case)
+        order = self.simulator.order
         self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
         self.about |= {"kept": min(self.simulator.segment, order.waves) / order.waves, "chunks": order.chunks}
-        self.about |= {"forcing": forcing.nbytes}
+        self.about |= {"forcing": sum(values.nbytes for values in self.simulator.forcing)}
+
+    def _simulator(self, case: Case, **options: object) -> Simulator:
+        order = wavefront_order(case.downstream, case.level, case.steps)
+        forcing = []
+        for values in forcing_of(self.structure, case):
+            forcing.append(np.zeros(order.forcing_size, np.float32))
+            order_forcing(values, 0, order, forcing[-1])
+        capacity = np.ones((len(self.structure.model.attributes), case.cells))
+        shape = (case.cell_area, case.cell_width, case.gauges, case.step)
+        return Simulator(order, tuple(forcing), *shape, structure=self.structure, attributes=capacity, **options)
 
     def forward(self) -> dict[str, object]:
-        discharge, _ = self.simulator.simulate(self.case.parameters, self.state, self.weights)
+        discharge, _ = self.simulator.simulate(self.parameters, self.state, self.weights)
         return {"value": self.case.cost(discharge)[0]}
 
     def gradient(self) -> dict[str, object]:
-        value, gradient, _ = self.simulator.gradient(self.case.parameters, self.state, self.case.cost, self.weights)
+        value, gradient, _ = self.simulator.gradient(self.parameters, self.state, self.case.cost, self.weights)
         return {"value": value, "bits": float(np.sum(gradient.parameters)).hex()}
 
     def distance(self, path: str) -> dict[str, object]:
         """Largest difference of discharge from that in a file, relative to its peak."""
-        discharge, _ = self.simulator.simulate(self.case.parameters, self.state, self.weights)
+        discharge, _ = self.simulator.simulate(self.parameters, self.state, self.weights)
         other = np.load(path)
         return {"distance": float(np.abs(discharge - other).max() / other.max())}
 
@@ -90,15 +88,36 @@ class HydrocliRun:
     def _compile(self, precision: str) -> None:
         """Load or compile all loops on a basin of a few cells, so that no measurement pays for it."""
         case = open_case(cells=9, steps=5)
-        order = wavefront_order(case.downstream, case.level, case.steps)
-        forcing = np.zeros(order.forcing_size, np.float32)
-        shape = (case.cell_area, case.cell_width, case.gauges, case.step)
-        tiny = Simulator(order, (forcing,), *shape, precision=precision, structure=self.structure)
-        tiny.gradient(case.parameters, State(case.levels, np.zeros(9), np.zeros(9)), case.cost, self.weights)
+        start = parameters_of(self.structure, case), state_of(self.structure, case)
+        self._simulator(case, precision=precision).gradient(*start, case.cost, self.weights)
+
+
+def parameters_of(structure: Structure, case: Case) -> np.ndarray:
+    """Parameters [p, n]: those that the case has, the others at their defaults."""
+    known = dict(zip(("cp", "ct", "kexc", "akw", "bkw"), case.parameters, strict=True))
+    default = {one.symbol: np.full(case.cells, one.default) for one in structure.model.parameters}
+    return np.stack([(default | known)[symbol] for symbol in structure.all_parameters])
+
+
+def state_of(structure: Structure, case: Case) -> State:
+    """The levels that the case has, other states at their defaults; a dry river."""
+    known = dict(zip(("hp", "ht"), case.levels, strict=True))
+    default = {state.quantity.symbol: np.full(case.cells, state.quantity.default) for state in structure.model.states}
+    levels = np.stack([(default | known)[symbol] for symbol in structure.states])
+    return State(levels, np.zeros(case.cells), np.zeros(case.cells))
+
+
+def forcing_of(structure: Structure, case: Case) -> tuple[np.ndarray, ...]:
+    """What the structure asks for [steps, n]; above interception: the parts of the net forcing, half of it in frost."""
+    if structure.model.forcings == HYDROLOGICAL_FORCINGS:
+        return (case.net,)
+    season = 10.0 * np.cos(2.0 * np.pi * np.arange(case.steps) / case.steps)
+    warmth = np.broadcast_to(season[:, np.newaxis], case.net.shape).astype(np.float32)
+    return np.maximum(case.net, 0.0), np.maximum(-case.net, 0.0), warmth
 
 
 class _Parts:
-    """Puts clocks around the tiles and the routing in them; `Sweep._advance` is where rows are computed first."""
+    """Puts clocks around the tiles and the routing in them; `Simulator._advance` is where rows are computed first."""
 
     def __init__(self, whole: bool) -> None:
         self.seconds: Counter[str] = Counter()

@@ -222,7 +222,7 @@ def _watch(objective: Any, parts: dict[str, float]) -> None:
 
     timed(objective.control, "split", "mapping")
     timed(objective.control, "transpose", "mapping")
-    timed(objective.sweep, "gradient", "sweep")
+    timed(objective.simulator, "gradient", "sweep")
     timed(objective.cost, "value_and_derivative", "cost")
     timed(objective.cost, "by_gauge", "cost")
 

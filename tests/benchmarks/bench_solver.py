@@ -61,7 +61,7 @@ def _corners(basin: str, folder: Path) -> dict[str, Figures]:
     network, found = case.basin.network, {}
     steps, gauges = len(case.basin.times), np.arange(len(case.basin.gauges.code))
     base, _, _ = case.simulator(np.arange(len(network)), gauges, steps, "double")
-    place = base.order, base.net, network.cell_area, network.cell_width, case.basin.gauges.cell, case.basin.step
+    place = base.order, base.forcing, network.cell_area, network.cell_width, case.basin.gauges.cell, case.basin.step
     corners = list(product(*((PARAMETERS[s].lower, PARAMETERS[s].upper) for s in ("cp", "ct", "kexc"))))
     for (name, structure), precision in product(STRUCTURES.items(), ("double", "single")):
         counts, largest, finite, runs = np.zeros(4), 0, True, 0

@@ -1,4 +1,4 @@
-"""The four structures on Cance beside the peer's, with random parameters and weights, each on the same single core."""
+"""All structures on Cance beside the peer's, with random parameters and weights, each on the same single core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from bench_worker import Answer, Contestant
 from rich.console import Console
 from rich.table import Column, Table
 
-GROUPS = {
+from hydrocli.structures.structure import kinds
+
+WITH_PEER = {
     "gr4_mlp": {"grnn": {"kind": "grnn"}},
     "gr4_ode": {"ode": {"kind": "ode"}},
     "gr4_ude": {
@@ -33,6 +35,11 @@ GROUPS = {
     },
 }
 """Structures by the module of the peer with the same equations; an implicit network is nobody else's."""
+_BESIDE = {options["kind"] for of_group in WITH_PEER.values() for options in of_group.values()}
+ALONE = {kind: {"kind": kind} for kind in kinds() if kind not in _BESIDE}
+ALONE |= {"gr, snow": {"kind": "gr", "snow": "degree_day"}}
+"""All others that are registered: `gr` has its peers in the table `speed`."""
+GROUPS = WITH_PEER | {"": ALONE}
 BARS = {"grnn": (20.0, 40.0), "ode": (20.0, 40.0), "node lagged": (25.0, 50.0)}
 PRECISIONS = ("double", "single")
 MOST_FORWARDS, MOST_PREVIOUS = 5.0, 2.5
@@ -45,14 +52,15 @@ def structures(console: Console, rounds: int = 3) -> dict[str, object]:
         for module, of_group in GROUPS.items():
             path = Path(folder) / f"{module}.npz"
             with ExitStack() as processes:
-                peer = enter(processes, console, "smash", core, save=path, module=module)
-                case = {"path": path} if peer else {"cells": 383, "steps": 1440}
+                peer = enter(processes, console, "smash", core, save=path, module=module) if module else None
+                stored = path if peer else next(iter(Path(folder).glob("*.npz")), None)
+                case = {"path": stored} if stored else {"cells": 383, "steps": 1440}
                 ours = _ours(processes, core, of_group, case)
                 if peer:
                     peer.ask("discharge", path=path.with_suffix(".npy"))
                 turns |= _turns(ours, {f"smash {module}": peer} if peer else {}, rounds)
                 told |= {name: _told(run, path.with_suffix(".npy") if peer else None) for name, run in ours.items()}
-        large_case = {"path": path, "copies": COPIES} if peer else {"cells": 4979, "steps": 1440}
+        large_case = {"path": stored, "copies": COPIES} if stored else {"cells": 4979, "steps": 1440}
         large_turns, about = _large(core, large_case)
     per_unit = 1e9 / 383 / 1440
     title = "structures: 383 cells, 1440 steps: ns per cell and step, one thread"
@@ -126,7 +134,7 @@ def _large(core: int | None, case: dict[str, object]) -> tuple[Turns, Answer]:
 
 
 def _ratios(turns: Turns) -> Ratios:
-    modules = {name: f"smash {module}" for module, of_group in GROUPS.items() for name in of_group}
+    modules = {name: f"smash {module}" for module, of_group in WITH_PEER.items() for name in of_group}
     asked = [
         ("gradient", f"hydrocli {name} {precision}", modules[name], bar)
         for name, both in BARS.items()

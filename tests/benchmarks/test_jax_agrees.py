@@ -43,7 +43,7 @@ def test_value_and_gradient_are_those_of_jax(
     with np.load(tmp_path / "jax.npz") as stored:
         value, gradient = float(stored["value"]), stored["gradient"]
     run = HydrocliRun(precision, path=case)
-    ours, bars, _ = run.sweep.gradient(run.case.parameters, run.state, run.case.cost)
+    ours, bars, _ = run.simulator.gradient(run.parameters, run.state, run.case.cost)
     assert ours == pytest.approx(value, rel=value_error)
     rows = np.concatenate([bars.parameters, bars.levels])
     scale = np.abs(gradient).max(axis=1)

@@ -334,7 +334,7 @@ def test_a_table_of_somebody_else_names_no_place_outside(done: Path, tmp_path: P
     pq.write_table(
         table.set_column(table.schema.get_field_index("model"), "model", models), tmp_path / "campaign.parquet"
     )
-    with pytest.raises(InputError, match="no name of a folder"):
+    with pytest.raises(InputError, match="not a valid folder name"):
         run_locations(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Small basins for the exams of the sweep, and a reference that walks through time and cells.
+"""Small basins for the exams of the simulator, and a reference that walks through time and cells.
 
 The reference is typed from the papers, in plain Python with powers and hyperbolic tangents. It takes complex numbers: a
 derivative by complex step is exact to rounding.
@@ -6,12 +6,15 @@ derivative by complex step is exact to rounding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hydrocli.engine.order import order_forcing, wavefront_order
-from hydrocli.engine.simulator import Simulator, State
+from hydrocli.engine.simulator import NO_WEIGHTS, Simulator, State
+from hydrocli.names import Quantity
+from hydrocli.structures.structure import GR, HYDROLOGICAL_FORCINGS, Structure
 
 STEP, WIDTH = 3600, 1000.0
 AREA = WIDTH**2
@@ -42,7 +45,11 @@ def forest(cells: int, rng: np.random.Generator, kind: str = "tree") -> tuple[np
 
 @dataclass(frozen=True)
 class Case:
-    """A basin with forcing net[t, n] (pn - en), parameters[5, n], a state and gauges: what a sweep needs."""
+    """A basin with forcing net[t, n] (pn - en), parameters[p, n], a state and gauges: what a simulation needs.
+
+    weather: precipitation, PET and temperature [t, n], and ci: [n], for structures that begin above interception.
+    step: [s].
+    """
 
     downstream: np.ndarray
     level: np.ndarray
@@ -50,26 +57,52 @@ class Case:
     parameters: np.ndarray
     state: State
     gauges: np.ndarray
+    structure: Structure = GR
+    weather: tuple[np.ndarray, ...] = ()
+    ci: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    step: int = STEP
 
-    def simulator(self, **options) -> Simulator:
-        """The engine over this case."""
+    @property
+    def forcing(self) -> tuple[np.ndarray, ...]:
+        """What the structure asks for, [t, n] each."""
+        return (self.net,) if self.structure.model.forcings == HYDROLOGICAL_FORCINGS else self.weather
+
+    @property
+    def maps(self) -> np.ndarray:
+        """Rows of parameters, then of initial levels."""
+        return np.concatenate([self.parameters, self.state.levels])
+
+    def at(self, maps: np.ndarray) -> Case:
+        """The same case with other parameters and initial levels."""
+        count = len(self.parameters)
+        return replace(self, parameters=maps[:count], state=replace(self.state, levels=maps[count:]))
+
+    def simulator(self, structure: Structure | None = None, **options) -> Simulator:
+        """The engine over this case, of the structure of the case or of one with the same parameters and states."""
+        here = self if structure is None else replace(self, structure=structure)
         order = wavefront_order(self.downstream, self.level, len(self.net))
-        forcing = np.zeros(order.forcing_size, np.float32)
-        order_forcing(self.net, 0, order, forcing)
+        ordered = tuple(np.zeros(order.forcing_size, np.float32) for _ in here.forcing)
+        for values, out in zip(here.forcing, ordered, strict=True):
+            order_forcing(values, 0, order, out)
         cells = len(self.level)
-        return Simulator(order, (forcing,), np.full(cells, AREA), np.full(cells, WIDTH), self.gauges, STEP, **options)
+        attributes = {"attributes": self.ci[np.newaxis]} if here.structure.model.attributes else {}
+        return Simulator(
+            order, ordered, np.full(cells, AREA), np.full(cells, WIDTH), self.gauges, self.step,
+            structure=here.structure, **attributes, **options,
+        )  # fmt: skip
 
-    def simulate(self, **options) -> tuple[np.ndarray, State]:
+    def simulate(self, weights: np.ndarray = NO_WEIGHTS, **options) -> tuple[np.ndarray, State]:
         """Discharge and final state by the engine."""
-        return self.simulator(**options).simulate(self.parameters, self.state)
+        return self.simulator(**options).simulate(self.parameters, self.state, weights)
 
     def cut(self, first: int, last: int, state: State) -> Case:
         """The same basin over some of its steps, from another state."""
-        return replace(self, net=self.net[first:last], state=state)
+        weather = tuple(values[first:last] for values in self.weather)
+        return replace(self, net=self.net[first:last], weather=weather, state=state)
 
 
 def case(cells: int = 60, steps: int = 50, kind: str = "tree", seed: int = 0) -> Case:
-    """A random case: floods, droughts, losses and gains by exchange; two gauges in one cell, some in others."""
+    """A random case of `gr`: floods, droughts, losses and gains; two gauges in one cell, some in others."""
     rng = np.random.default_rng(seed)
     downstream, level = forest(cells, rng, kind)
     shape = (steps, cells)
@@ -85,18 +118,57 @@ def case(cells: int = 60, steps: int = 50, kind: str = "tree", seed: int = 0) ->
     return Case(downstream, level, net, parameters, state, gauges)
 
 
+SPANS = {"cp": (1, 16), "ct": (4, 100), "kexc": (-5, 2), "akw": (1, 20), "bkw": (0.3, 1), "kmlt": (0.05, 1.0)}
+"""Of parameters: stores so small that bursts fill them and limits bind. Others are drawn about their defaults."""
+
+
+def span_of(one: Quantity) -> tuple[float, float]:
+    """Where a parameter is drawn from: about its default, within its bounds."""
+    if one.symbol in SPANS:
+        return SPANS[one.symbol]
+    assert one.default is not None
+    assert one.lower is not None
+    assert one.upper is not None
+    reach = 0.5 * abs(one.default) or 0.1 * max(abs(one.lower), abs(one.upper))
+    return max(one.lower, one.default - reach), min(one.upper, one.default + reach)
+
+
+def case_of(
+    structure: Structure, cells: int = 60, steps: int = 50, kind: str = "tree", seed: int = 0, step: int = STEP
+) -> Case:
+    """A random case of any structure, its stores small; the cold season is in the middle."""
+    some = replace(case(cells, steps, kind, seed), structure=structure, step=step)
+    rng, model = np.random.default_rng(seed + 1), structure.model
+    own = [rng.uniform(*span_of(one), cells) for one in model.parameters]
+    levels = [rng.uniform(*((0.05, 0.8) if state.capacity else (0.0, 20.0)), cells) for state in model.states]
+    shape, season = (steps, cells), 10.0 * np.cos(2 * np.pi * np.arange(steps) / steps)[:, np.newaxis]
+    rain = np.where(rng.random(shape) < 0.4, rng.exponential(6.0, shape), 0.0)
+    weather = (rain, rng.exponential(0.3, shape), season + rng.normal(0.0, 4.0, shape))
+    return replace(
+        some,
+        parameters=np.stack([*own, *(rng.uniform(*SPANS[symbol], cells) for symbol in ("akw", "bkw"))]),
+        state=replace(some.state, levels=np.stack(levels)),
+        weather=tuple(values.astype(np.float32) for values in weather),
+        ci=rng.uniform(0.1, 2.9, cells),
+    )
+
+
 def larger(x, y):
     return np.where(np.real(x) >= np.real(y), x, y)
 
 
-def gr_step(pn, en, cp, ct, kexc, hp, ht):
+def inverse_beta(step: int) -> float:
+    """1/beta of the percolation."""
+    return 4 / 9 * (step / 86400) ** 0.25
+
+
+def gr_step(pn, en, cp, ct, kexc, hp, ht, step: int = STEP):
     """New levels and runoff [mm/step] of all cells, arrays [n], by P1 eqs 4-8."""
-    beta = 9 / 4 * (86400 / STEP) ** 0.25
     tp, te = np.tanh(pn / cp), np.tanh(en / cp)
     ps = cp * (1 - hp**2) * tp / (1 + hp * tp)
     es = cp * hp * (2 - hp) * te / (1 + (1 - hp) * te)
     filled = hp + (ps - es) / cp
-    perc = cp * filled * (1 - (1 + (filled / beta) ** 4) ** -0.25)
+    perc = cp * filled * (1 - (1 + (filled * inverse_beta(step)) ** 4) ** -0.25)
     exchange = kexc * ht**3.5
     effective = pn - ps + perc
     raised = larger(ht + (0.9 * effective + exchange) / ct, 1e-6)
@@ -104,27 +176,37 @@ def gr_step(pn, en, cp, ct, kexc, hp, ht):
     return filled - perc / cp, drained, ct * (raised - drained) + larger(0.1 * effective + exchange, 0.0)
 
 
-def reference(case: Case, parameters=None, levels=None, step=gr_step):
-    """Discharge[g, t] and final levels[2, n], discharge[n], lateral inflow[n]; cells from the sources down."""
+Step = Callable[..., tuple[np.ndarray, ...]]
+"""step(*forcing rows, *parameters, *states): the new states, then the runoff [mm/step]; each an array [n]."""
+
+
+def from_net(step: Step) -> Step:
+    """A step that takes pn - en for one that takes pn and en."""
+    return lambda net, *rest: step(np.maximum(net, 0.0), np.maximum(-net, 0.0), *rest)
+
+
+def reference(case: Case, parameters=None, levels=None, step: Step | None = None):
+    """Discharge[g, t] and final levels[s, n], discharge[n], lateral inflow[n]; cells from the sources down."""
     parameters = case.parameters if parameters is None else parameters
-    hp, ht = case.state.levels if levels is None else levels
-    cp, ct, kexc, akw, bkw = parameters
+    states = tuple(case.state.levels if levels is None else levels)
+    step = step or from_net(gr_step)
+    *own, akw, bkw = parameters
     order = np.argsort(case.level, kind="stable")
     upstream = [np.flatnonzero(case.downstream == cell) for cell in range(len(order))]
     flow, lateral, discharge = case.state.discharge, case.state.lateral_inflow, []
-    for net in case.net.astype(np.float64):
+    for rows in zip(*(values.astype(np.float64) for values in case.forcing), strict=True):
         before, lateral_before = flow, lateral
-        hp, ht, runoff = step(np.maximum(net, 0.0), np.maximum(-net, 0.0), cp, ct, kexc, hp, ht)
-        lateral = runoff * 1e-3 * AREA / STEP
+        *states, runoff = step(*rows, *own, *states)
+        lateral = runoff * 1e-3 * AREA / case.step
         flow = lateral.copy()
-        d1, ql = STEP / WIDTH, (larger(lateral_before, 1e-6) + larger(lateral, 1e-6)) / 2
+        d1, ql = case.step / WIDTH, (larger(lateral_before, 1e-6) + larger(lateral, 1e-6)) / 2
         for c in order:
             if len(upstream[c]):
                 u, q = larger(flow[upstream[c]].sum(), 1e-6), larger(before[c], 1e-6)
                 d2 = akw[c] * bkw[c] * ((q + u) / 2) ** (bkw[c] - 1)
                 flow[c] = (d1 * (u + ql[c]) + d2 * q) / (d1 + d2)
         discharge.append(flow[case.gauges])
-    return np.stack(discharge, axis=1), np.stack([hp, ht]), flow, lateral
+    return np.stack(discharge, axis=1), np.stack(states), flow, lateral
 
 
 def squares(discharge: np.ndarray) -> tuple[float, np.ndarray]:

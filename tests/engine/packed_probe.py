@@ -1,4 +1,4 @@
-"""Compiles the sweep in both precisions and prints, as JSON, what each row loop became; run in a process of its own.
+"""Compiles a simulation in both precisions and prints, as JSON, what each row loop became; run in a process of its own.
 
 Code that comes from the cache has no assembly to look at, so the cache folder must be empty.
 """
@@ -9,56 +9,67 @@ import importlib
 import json
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
 
-import numpy as np
-from model_harness import case, squares
+from model_harness import case_of, squares
+from structure_cases import weights_of
 
 import hydrocli.engine
 import hydrocli.structures
-from hydrocli.jit import Compiled
-from hydrocli.structures import structure as structures
-from hydrocli.structures.structure import Structure
+from hydrocli.engine import tiles
+from hydrocli.jit import Compiled, bind
+from hydrocli.structures import network
+from hydrocli.structures.structure import Structure, kinds, variants
 
 ARITHMETIC = r"\bv?(?:mul|div|fn?m(?:add|sub)(?:132|213|231))"
 LIBRARY_CALL = r"\b(?:exp|expm1|exp2|log|log1p|log2|tanh|pow|sqrt|cbrt)f?\b"
 
 
 ROWS = {
-    "structures.gr": ("_row", "_row_adjoint"),
     "engine.routing": ("_route_row", "_route_row_adjoint"),
-    "structures.grnn": ("_row", "_row_adjoint"),
     "structures.network": ("_weighted_sum", "_activate", "_correct", "_through_slope", "_back_one", "_back_four"),
     "structures.implicit_euler": (
         "corrected_terms",
         "corrected_terms_adjoint",
         "_start",
         "_improve",
-        "runoff",
+        "runoff_of",
         "lagged_adjoint",
     ),
-    "structures.ode_explicit": ("_substep", "_substep_adjoint"),
+    "structures.ode": ("_substep", "_substep_adjoint"),
     "structures.node_newton": ("jacobian", "_newton"),
-    "structures.node_implicit": ("_row_adjoint",),
+    "structures.node": ("implicit_adjoint",),
+    "structures.snow": ("run_front", "run_front_adjoint"),
 }
-"""Loops over the cells of a row or a strip."""
+"""Loops over the cells of a row or a strip, beside those that `explicit` binds to a kernel."""
 STRUCTURES = (
-    Structure(),
-    Structure("grnn"),
-    Structure("ode"),
+    *(Structure(kind, hidden=(6,)) for kind in kinds()),
     Structure("ode", scheme="explicit", substeps=2),
     Structure("node", network_coupling="lagged"),
-    Structure("node", (6,)),
+    Structure("gr", snow="degree_day"),
 )
 
 
+def is_bound_to_a_step(loop: Any) -> bool:
+    """Whether a loop is that of `explicit` with the kernel of a structure."""
+    scope = loop.py_func.__globals__
+    return isinstance(scope.get("step"), Compiled) or isinstance(scope.get("step_adjoint"), Compiled)
+
+
+@cache
 def rows() -> dict[str, Compiled]:
-    """Every compiled loop over the cells of a row."""
-    return {
+    """Every compiled loop over the cells of a row; those of structures by the name of the structure."""
+    found = {
         f"{module}.{name}": getattr(importlib.import_module(f"hydrocli.{module}"), name)
         for module, names in ROWS.items()
         for name in names
     }
+    for model in variants():
+        loops = {"advance": model.advance, "advance_adjoint": model.advance_adjoint}
+        found |= {f"{model.name}.{name}": loop for name, loop in loops.items() if is_bound_to_a_step(loop)}
+    return found
 
 
 def report(assembly: str) -> dict[str, object]:
@@ -75,31 +86,45 @@ def report(assembly: str) -> dict[str, object]:
 
 
 def interpret_all_but(kept: Iterable[Compiled]) -> None:
-    """What calls the rows stays Python: it would take a minute to compile, and nothing is read there."""
-    dispatchers = list(kept)
+    """What calls the rows stays Python: it would take minutes to compile, and nothing is read there.
+
+    But for the network, which compiled rows call.
+    """
+    rows_ = [*kept, *(value for value in vars(network).values() if isinstance(value, Compiled))]
+
+    def plain(value: Any) -> Any:
+        is_loop = isinstance(value, Compiled) and not value.flags.get("forceinline")
+        return value.py_func if is_loop and value not in rows_ else value
+
     packages = (hydrocli.engine, hydrocli.structures)
     for info in (i for p in packages for i in pkgutil.walk_packages(p.__path__, p.__name__ + ".")):
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
-            if isinstance(value, Compiled) and not value.flags.get("forceinline") and value not in dispatchers:
-                setattr(module, name, value.py_func)
-    for name, loops in structures.LOOPS.items():
-        structures.LOOPS[name] = tuple(getattr(loop, "py_func", loop) for loop in loops)
+            setattr(module, name, plain(value))
+
+    def bind_plain(template: Callable[..., Any], name: str, **parts: Any) -> Any:
+        return bind(template, name, **{part: plain(value) for part, value in parts.items()}).py_func
+
+    tiles.bind = bind_plain
+
+
+def compiled(row: Compiled) -> dict[Any, Any]:
+    """Dispatchers by the signatures that they have compiled, called from Python or from compiled code."""
+    return {signature: one for one in (row.callee, row.dispatcher) for signature in one.signatures}
 
 
 def main() -> None:
     interpret_all_but(rows().values())
     found: dict[str, dict[str, object]] = {}
     for precision in ("double", "single"):
-        small = case(40, 20)
-        known = {name: set(row.dispatcher.signatures) for name, row in rows().items()}
+        known = {name: compiled(row) for name, row in rows().items()}
         for structure in STRUCTURES:
-            weights = np.full(structure.weights, 0.01)
-            simulator = small.simulator(precision=precision, structure=structure)
-            simulator.gradient(small.parameters, small.state, squares, weights)
+            small = case_of(structure, 40, 20)
+            simulator = small.simulator(precision=precision)
+            simulator.gradient(small.parameters, small.state, squares, weights_of(structure, 0.01))
         for name, row in rows().items():
-            for signature in set(row.dispatcher.signatures) - known[name]:
-                found[f"{name} {precision}"] = report(row.dispatcher.inspect_asm(signature))
+            for signature, dispatcher in compiled(row).items() - known[name].items():
+                found[f"{name} {precision}"] = report(dispatcher.inspect_asm(signature))
     print(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""The structures with a network or a solver, typed from the papers, one step of all cells at once.
+"""Every structure typed from the papers, one step of all cells at once.
 
 They take complex numbers, so a derivative by complex step is exact to rounding; a search for a root goes on until the
 imaginary part is right too.
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from model_harness import STEP, gr_step, larger
+from model_harness import STEP, Step, from_net, gr_step, inverse_beta, larger
 
-from hydrocli.structures.structure import HIGHEST_LEVEL, Structure
+from hydrocli.structures.implicit_euler import HIGHEST_LEVEL
+from hydrocli.structures.structure import Structure
 
 LOWEST = 1e-6
 
@@ -22,8 +23,9 @@ def smaller(x, y):
 
 
 def phi1(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
-    """f[4, n] from hp, ht, pn, en."""
-    values = np.stack([scale * x for scale, x in zip(structure.input_scale, inputs, strict=True)])
+    """Corrections f[c, n] from the states, pn, en."""
+    scales = structure.input_scale or np.ones(len(inputs))
+    values = np.stack([scale * x for scale, x in zip(scales, inputs, strict=True)])
     at = 0
     for layer, (size, units) in enumerate(zip(structure.widths[:-1], structure.widths[1:], strict=True)):
         matrix = weights[at : at + size * units].reshape(units, size)
@@ -36,23 +38,51 @@ def phi1(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
     raise AssertionError
 
 
-def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, hp, ht):
-    """P1 eqs 4-8 with corrections."""
-    beta = 9 / 4 * (86400 / STEP) ** 0.25
-    f1, f2, f3, f4 = phi1(structure, weights, (hp, ht, pn, en))
+def gr_like(structure: Structure, weights: np.ndarray, pn, en, cp, ct, exchange_of: Callable, hp, ht, step: int):
+    """P1 eqs 4-8 with corrections and with any law of exchange, exchange_of(ht) [mm/step]."""
+    f1, f2, f3, f4 = phi1(structure, weights, (hp, ht, pn, en)) if structure.has_network else np.zeros((4, len(pn)))
     tp, te = np.tanh(pn / cp), np.tanh(en / cp)
     ps = smaller((1 + f1) * cp * (1 - hp**2) * tp / (1 + hp * tp), pn)
     es = smaller((1 + f2) * cp * hp * (2 - hp) * te / (1 + (1 - hp) * te), en)
     if structure.flux_limits == "conservative":
         ps, es = smaller(ps, cp * (1 - hp)), smaller(es, cp * hp)
     filled = hp + (ps - es) / cp
-    perc = cp * filled * (1 - (1 + (filled / beta) ** 4) ** -0.25)
-    exchange = (1 + f4) * kexc * ht**3.5
+    perc = cp * filled * (1 - (1 + (filled * inverse_beta(step)) ** 4) ** -0.25)
+    exchange = (1 + f4) * exchange_of(ht)
     effective = pn - ps + perc
     raised = larger(ht + (0.9 * (1 - f3**2) * effective + exchange) / ct, 1e-6)
     drained = raised * (1 + raised**4) ** -0.25
     direct = larger((0.1 + 0.9 * f3**2) * effective + exchange, 0.0)
     return filled - perc / cp, drained, ct * (raised - drained) + direct
+
+
+def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, hp, ht, step: int = STEP):
+    """P1 eqs 4-8 with corrections."""
+    return gr_like(structure, weights, pn, en, cp, ct, lambda level: kexc * level**3.5, hp, ht, step)
+
+
+def gr5_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, aexc, hp, ht, step: int = STEP):
+    """The same with the exchange of Le Moine (2008), which changes its sign at a level."""
+    return gr_like(structure, weights, pn, en, cp, ct, lambda level: kexc * (level - aexc), hp, ht, step)
+
+
+def hbv_step(
+    structure: Structure, weights: np.ndarray, pn, en, fc, beta, lp, perc_max, k0, uzl, k1, k2, sm, suz, slz,
+    step: int = STEP,
+):  # fmt: skip
+    """Soil moisture and two linear stores (Bergstrom 1995), each released at once at the end of the step."""
+    days, inputs = step / 86400, (sm, suz, slz, pn, en)
+    f1, f2, f3, f4 = phi1(structure, weights, inputs) if structure.has_network else np.zeros((4, len(pn)))
+    r0, r1, r2 = (1 - np.exp(-k * days) for k in (k0, k1, k2))
+    recharge = larger(smaller((1 + f1) * pn * larger(sm, 1e-6) ** beta, pn), pn - fc * (1 - sm))
+    evaporation = smaller(smaller((1 + f2) * en * smaller(sm / lp, 1.0), en), fc * sm)
+    upper = suz + recharge
+    down = smaller((1 + f3) * perc_max * days, upper)
+    fast = r0 * larger(upper - down - uzl, 0.0)
+    slow = smaller((1 + f4) * r1, 1.0) * (upper - down - fast)
+    lower = slz + down
+    soil = sm + (pn - recharge - evaporation) / fc
+    return soil, upper - down - fast - slow, lower * (1 - r2), fast + slow + lower * r2
 
 
 def driving(kexc, ht):
@@ -78,7 +108,7 @@ def bisected(function: Callable, low, high) -> np.ndarray:
     return (low + high) / 2
 
 
-def implicit_step(structure: Structure, weights: np.ndarray, *arguments) -> tuple[np.ndarray, ...]:
+def implicit_step(structure: Structure, weights: np.ndarray, *arguments, step: int = STEP) -> tuple[np.ndarray, ...]:
     """P2 eqs 8-14 and 6: implicit Euler, corrections held over the step or at the new levels."""
     implicit = structure.kind == "node" and structure.network_coupling == "implicit"
     highest = HIGHEST_LEVEL[structure.flux_limits]
@@ -118,7 +148,7 @@ def _held_solution(held: np.ndarray, arguments) -> np.ndarray:
     return np.stack([hp, bisected(lambda h: h - ht0 - rates(x, held, hp, h)[1], zero, 1e3 * one)])
 
 
-def explicit_step(structure: Structure, pn, en, cp, ct, kexc, hp, ht):
+def explicit_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, hp, ht, step: int = STEP):
     """Explicit Euler in substeps; the runoff is the mean of that at the levels left."""
     highest, total, nothing = HIGHEST_LEVEL[structure.flux_limits], 0.0, np.zeros((4, len(pn)))
     for _ in range(structure.substeps):
@@ -129,10 +159,53 @@ def explicit_step(structure: Structure, pn, en, cp, ct, kexc, hp, ht):
     return hp, ht, total / structure.substeps
 
 
-def reference_step(structure: Structure, weights: np.ndarray) -> Callable[..., tuple[np.ndarray, ...]]:
-    """The step of a structure, for `model_harness.reference`."""
-    if structure.kind == "gr":
-        return gr_step
-    if structure.scheme == "explicit":
-        return partial(explicit_step, structure)
-    return partial(grnn_step if structure.kind == "grnn" else implicit_step, structure, weights)
+def ode_step(structure: Structure, weights: np.ndarray, *arguments, step: int = STEP):
+    """By either scheme."""
+    chosen = explicit_step if structure.scheme == "explicit" else implicit_step
+    return chosen(structure, weights, *arguments, step=step)
+
+
+def gr_reference(structure: Structure, weights: np.ndarray, *arguments, step: int = STEP):
+    """See `gr_step`."""
+    return gr_step(*arguments, step=step)
+
+
+def snow_step(behind: Callable, P, E, T, ci, kmlt, *rest):
+    """Degree-day snow and interception in front of a step; rest: parameters of that, then hs, hi and its states."""
+    count = behind.parameters
+    own, (hs, hi, *states) = rest[:count], rest[count:]
+    rain = P * (1 - 1 / (1 + np.exp(10 / 4 * T - 1)))
+    filled = hs + P - rain
+    melt = smaller(filled, larger(0.0, kmlt * T))
+    ei = smaller(E, rain + melt + hi * ci)
+    pn = larger(0.0, rain + melt - ci * (1 - hi) - ei)
+    return filled - melt, hi + (rain + melt - ei - pn) / ci, *behind.step(pn, E - ei, *own, *states)
+
+
+STEPS = {
+    "gr": gr_reference,
+    "gr5": gr5_step,
+    "gr5nn": gr5_step,
+    "grnn": grnn_step,
+    "hbv": hbv_step,
+    "hbvnn": hbv_step,
+    "node": implicit_step,
+    "ode": ode_step,
+}
+"""One for every kind: step(structure, weights, pn, en, *parameters, *states, step) gives new states and runoff."""
+
+
+class Behind:
+    """A step behind snow: step(pn, en, ...), and how many parameters it has."""
+
+    def __init__(self, structure: Structure, weights: np.ndarray, step: int) -> None:
+        self.step = partial(STEPS[structure.kind], structure, weights, step=step)
+        self.parameters = len(structure.core.parameters)
+
+
+def reference_step(structure: Structure, weights: np.ndarray, step: int = STEP, ci: np.ndarray | None = None) -> Step:
+    """The step of a structure, for `model_harness.reference`; ci: where snow is in front."""
+    behind = Behind(structure, weights, step)
+    if structure.snow == "none":
+        return from_net(behind.step)
+    return lambda P, E, T, *rest: snow_step(behind, P, E, T, ci, *rest)

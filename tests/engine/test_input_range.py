@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_harness import Case, case
 
-from hydrocli.engine.input_range import Extrapolation, InputRange
+from hydrocli.engine.observers import Extrapolation, InputRange, Observers
 from hydrocli.structures.structure import Structure
 
 STEPS, CELLS = 80, 40
@@ -31,14 +31,16 @@ def test_ranges_and_what_leaves_them(structure: Structure) -> None:
     weights = rng.normal(0.0, 0.3, structure.weights)
     expected = inputs(basin, structure, weights)
     simulator, steps = basin.simulator(structure=structure), np.arange(STEPS) >= 50
-    observe = InputRange(simulator, steps)
+    ranges = InputRange(simulator, steps)
+    observe = Observers(simulator, basin.parameters, weights, ranges)
     simulator.simulate(basin.parameters, basin.state, weights, observe)
-    np.testing.assert_array_equal(observe.lowest, expected[:, steps].min(axis=(1, 2)))
-    np.testing.assert_array_equal(observe.highest, expected[:, steps].max(axis=(1, 2)))
+    np.testing.assert_array_equal(ranges.lowest, expected[:, steps].min(axis=(1, 2)))
+    np.testing.assert_array_equal(ranges.highest, expected[:, steps].max(axis=(1, 2)))
     catchments = rng.random((3, CELLS)) < 0.5
-    outside = Extrapolation(simulator, observe.lowest, observe.highest, catchments)
-    simulator.simulate(basin.parameters, basin.state, weights, outside)
-    low, high = (bound[:, np.newaxis, np.newaxis] for bound in (observe.lowest, observe.highest))
+    outside = Extrapolation(simulator, (ranges.lowest, ranges.highest), catchments)
+    observe = Observers(simulator, basin.parameters, weights, outside)
+    simulator.simulate(basin.parameters, basin.state, weights, observe)
+    low, high = (bound[:, np.newaxis, np.newaxis] for bound in (ranges.lowest, ranges.highest))
     leaves = ((expected < low) | (expected > high)).any(axis=0)
     assert leaves.any()
     np.testing.assert_array_equal(outside.cells, (leaves.astype(int) @ catchments.T).T)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from model_harness import STEP, case
 
-from hydrocli.engine.balance import CellBalance, RoutingAdded, interception_balance
-from hydrocli.engine.net_forcing import capacities, flux_matching, intercept
+from hydrocli.engine.net_forcing import capacities, flux_matching, net_forcing
+from hydrocli.engine.observers import CellBalance, Observers, RoutingFloor
+from hydrocli.engine.simulator import NO_WEIGHTS
 
 STEPS, CELLS = 600, 25
 
@@ -40,7 +41,7 @@ def test_neutralised_forcing_is_the_papers_step_by_step(weather, basin):
     rng = np.random.default_rng(0)
     ci, hi = rng.uniform(0.1, 2.9, CELLS), rng.uniform(0, 1, CELLS)
     order = basin.simulator().order
-    ordered, final, missing = intercept(order, *weather, ci, hi, np.arange(CELLS))
+    ordered, final, missing = net_forcing(order, *weather, ci, hi, np.arange(CELLS))
     h, expected = hi.copy(), np.empty((STEPS, CELLS))
     for t, (p, e) in enumerate(zip(*filled(weather), strict=True)):
         ei = np.minimum(e, p + h * ci)
@@ -83,8 +84,10 @@ def test_balance_closes_and_is_that_of_the_sweep(weather, basin):
     ci, hi = rng.uniform(0.1, 2.9, CELLS), rng.uniform(0, 1, CELLS)
     years = np.repeat([0, 1, 2], STEPS // 3)
     simulator = basin.simulator()
-    simulator.net, final, _ = intercept(simulator.order, *weather, ci, hi, np.arange(CELLS))
-    observe = CellBalance(simulator, basin.parameters, years)
+    net, final, _ = net_forcing(simulator.order, *weather, ci, hi, np.arange(CELLS))
+    simulator.forcing = (net,)
+    recorder = CellBalance(simulator, years)
+    observe = Observers(simulator, basin.parameters, NO_WEIGHTS, recorder)
     lateral, n_headwater = np.zeros(CELLS), simulator.order.slot < simulator.order.n_headwater
 
     def gather(rows, start, count):
@@ -97,7 +100,7 @@ def test_balance_closes_and_is_that_of_the_sweep(weather, basin):
             lateral[inside] += flow[inside]
 
     _, state = simulator.simulate(basin.parameters, basin.state, observe=gather)
-    balance = observe.balance(interception_balance(*weather, ci, hi, years))
+    balance = recorder.balance(*weather, ci, hi)
     assert np.abs(balance.closure_error).max() < 1e-9
     rain, demand = filled(weather)
     for year in range(3):
@@ -114,11 +117,11 @@ def test_a_dry_river_is_fed_by_its_lowest_flow(basin):
     """No rain, empty stores, all lost: every routed cell is raised to 1e-6 m3/s each step, and the watch counts it."""
     dry = case(CELLS, STEPS, seed=9)
     simulator = dry.simulator()
-    simulator.net = np.full_like(simulator.net, -1.0)
+    simulator.forcing = (np.full_like(simulator.forcing[0], -1.0),)
     parameters = dry.parameters.copy()
     parameters[2] = -50.0
     state = type(dry.state)(np.full((2, CELLS), 1e-6), np.zeros(CELLS), np.zeros(CELLS))
-    observe = RoutingAdded(simulator.order, np.repeat([0, 1], STEPS // 2), STEP)
+    observe = RoutingFloor(simulator, np.repeat([0, 1], STEPS // 2))
     simulator.simulate(parameters, state, observe=observe)
     routed = np.isin(np.arange(CELLS), dry.downstream)
     assert (observe.volume[:, ~routed] == 0).all()

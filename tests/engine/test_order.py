@@ -98,7 +98,7 @@ def test_ragged_forcing_has_one_place_for_every_slot_and_step(order):
     out = np.zeros(order.forcing_size, np.float32)
     half = order.steps // 2
     for first, part in ((0, net[:half]), (half, net[half:])):
-        order_forcing(part, first, order.level, order.cell, order.n_headwater, order.low, order.offset, out)
+        order_forcing(part, first, order, out)
     for s in range(order.slots):
         block, waves = int(s >= order.n_headwater), order.level[s] + np.arange(order.steps)
         found = out[order.offset[block, waves] + s - order.low[block, waves]]

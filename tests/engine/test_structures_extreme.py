@@ -11,7 +11,8 @@ from structure_reference import phi1, rates
 
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.names import PARAMETERS
-from hydrocli.structures.structure import HIGHEST_LEVEL, Structure
+from hydrocli.structures.implicit_euler import HIGHEST_LEVEL
+from hydrocli.structures.structure import Structure
 
 STEPS = 150
 EPS = np.finfo(np.float64).eps
@@ -25,7 +26,7 @@ STRUCTURES = {
     "implicit": Structure("node"),
     "implicit, papers": Structure("node", flux_limits="as_published"),
 }
-SOLVERS = [name for name, structure in STRUCTURES.items() if structure.has_solver]
+SOLVERS = [name for name, structure in STRUCTURES.items() if structure.model.iterates]
 DEVIATIONS = (0.01, 0.3, 1.0, 3.0)
 """Of the weights: from a network at its start to one that is 1 or -1 nearly everywhere."""
 
@@ -64,7 +65,7 @@ def test_discharge_and_gradient_are_finite(corners, name, precision):
         discharge, state = simulator.simulate(corners.parameters, corners.state, weights)
         assert np.isfinite(discharge).all()
         assert (state.levels > 0).all()
-        if structure.has_solver:
+        if structure.model.iterates:
             iterations, most, again, without = simulator.newton[:, simulator.order.slot]
             assert 1 <= iterations.mean() / STEPS < 8
             assert most.max() <= 20

@@ -59,7 +59,7 @@ def test_discharge_and_levels(pair, precision):
     np.testing.assert_allclose(discharge, expected, rtol=0, atol=1e-5 * expected.max())
     final = np.stack([cance.model.get_rr_final_states(name)[cance.row, cance.column] for name in ("hp", "ht")])
     np.testing.assert_allclose(state.levels, final, rtol=0, atol=3e-5)
-    if pair.structure.has_solver:
+    if pair.structure.model.iterates:
         iterations, most, again, without = simulator.newton[:, simulator.order.slot]
         assert iterations.mean() / len(cance.rain) < 3
         assert most.max() < 8

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from water_harness import results, rounding
 
-from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, STATES
-from hydrocli.structures.gr import gr, gr_adjoint
+from hydrocli.names import INTERCEPTION_CAPACITY, PARAMETERS, ROUTING_PARAMETERS, STATES
+from hydrocli.structures import gr
 from hydrocli.water.exchange import exchange
 from hydrocli.water.interception import interception, interception_adjoint
 from hydrocli.water.kinematic_wave import LOWEST_FLOW, kinematic_wave, kinematic_wave_adjoint
@@ -25,12 +25,17 @@ REALS = (np.float64, np.float32)
 
 def corners(symbol: str) -> tuple[float, float, float]:
     """Lower bound, default and upper bound of a parameter or level."""
-    row = PARAMETERS.get(symbol) or STATES[symbol]
+    row = (PARAMETERS | ROUTING_PARAMETERS | STATES)[symbol]
     return row.lower, row.default, row.upper
 
 
+def arguments_of(corner: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
+    """Arguments of `gr.step` from pn, en, cp, 1/cp, ct, 1/ct, kexc, hp, ht, 1/beta."""
+    return tuple(corner[:2]), (*corner[2:7], corner[9]), tuple(corner[7:9])
+
+
 def step_corners() -> list[tuple[float, ...]]:
-    """Arguments of `gr` at all corners: no rain or huge, empty store or full, tiny capacity or huge."""
+    """Numbers of `gr.step` at all corners: no rain or huge, empty store or full, tiny capacity or huge."""
     nets = [(pn, 0.0) for pn in RAIN] + [(0.0, en) for en in DEMAND if en]
     cells = product(nets, *map(corners, ("cp", "ct", "kexc", "hp", "ht")))
     return [(*net, cp, 1 / cp, ct, 1 / ct, kexc, hp, ht, INVERSE_BETA) for net, cp, ct, kexc, hp, ht in cells]
@@ -120,14 +125,15 @@ def test_step_is_finite_and_inside_its_stores_at_the_corners(real):
     """But for the rounding of a full store (four operations), levels stay in [0, 1] and no runoff is negative."""
     slack = 4 * np.finfo(real).eps
     for corner in step_corners():
-        arguments = np.array(corner, real)
-        hp, ht, qt = gr(*arguments)
+        numbers = np.array(corner, real)
+        (hp, ht), qt, _ = gr.step(*arguments_of(numbers))
         assert np.isfinite([hp, ht, qt]).all(), corner
         assert -slack <= hp <= 1 + slack, corner
         assert 0 < ht <= 1 + slack, corner
-        water = arguments[2] + arguments[4] + arguments[0] + abs(arguments[6])
+        water = numbers[2] + numbers[4] + numbers[0] + abs(numbers[6])
         assert qt >= -slack * water, corner
-        assert np.isfinite(results(gr_adjoint, (*arguments, *np.ones(3, real)))).all(), corner
+        bars = ((real(1), real(1)), real(1))
+        assert np.isfinite(results(gr.step_adjoint, (*arguments_of(numbers), *bars))).all(), corner
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -138,7 +144,7 @@ def test_many_extreme_steps_stay_inside(real):
         hp = ht = real(0.01)
         for n in rng.choice([1000.0, 30.0, 0.0, -0.3, -40.0], 60):
             fixed = np.array([max(n, 0.0), max(-n, 0.0), cp, 1 / cp, ct, 1 / ct, kexc], real)
-            hp, ht, qt = map(real, gr(*fixed, hp, ht, real(INVERSE_BETA)))
+            (hp, ht), qt, _ = gr.step(*arguments_of((*fixed, real(hp), real(ht), real(INVERSE_BETA))))
             assert np.isfinite(qt)
             assert -1e-6 <= hp <= 1 + 1e-6
             assert 0 < ht <= 1 + 1e-6
@@ -152,13 +158,13 @@ def test_step_balance_with_exchange_and_floors_counted():
     both_floors = 0
     for corner in step_corners():
         pn, en, cp, inverse_cp, ct, _, kexc, hp, ht, _ = corner
-        after_hp, after_ht, qt = gr(*corner)
+        (after_hp, after_ht), qt, _ = gr.step(*arguments_of(corner))
         ps, es = production(pn, en, cp, inverse_cp, hp)
         F = exchange(kexc, ht)
         effective = pn - ps + percolation(cp, hp + (ps - es) * inverse_cp, INVERSE_BETA)[1]
         raised = max(0.0, ct * LOWEST_LEVEL - (ct * ht + 0.9 * effective + F)) + max(0.0, -0.1 * effective - F)
         both_floors += raised > 0
         change = cp * (after_hp - hp) + ct * (after_ht - ht)
-        slack = rounding(gr, corner) @ np.array([cp, ct, 1.0]) + 4 * (pn + en + cp + ct + abs(F))
+        slack = rounding(gr.step, arguments_of(corner))[:3] @ np.array([cp, ct, 1.0]) + 4 * (pn + en + cp + ct + abs(F))
         assert pn - es + 2 * F + raised == pytest.approx(qt + change, abs=2 * EPS * slack), corner
     assert both_floors > 100

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from water_harness import interpreted, results, rounding
 
-from hydrocli.structures.gr import gr
-from hydrocli.structures.grnn import UNLIMITED, grnn, grnn_adjoint
+from hydrocli.structures import gr, grnn
+from hydrocli.structures.grnn import UNLIMITED
 from hydrocli.structures.implicit_euler import first_level
-from hydrocli.structures.node_implicit import transposed_solve
+from hydrocli.structures.node import transposed_solve
 from hydrocli.structures.node_newton import newton_step
 from hydrocli.water.flux_correction import (
     LEAK,
@@ -74,6 +74,22 @@ def test_a_corrected_flux_keeps_its_limits():
         assert sum(corrected_flux_adjoint(1.0, 0.0, supply, room, 1.0)[i] for i in (0, 2, 3)) == 1.0
 
 
+def arguments_of(numbers) -> tuple[tuple[float, ...], ...]:
+    """Arguments of `grnn.step` from pn, en, cp, 1/cp, ct, 1/ct, kexc, hp, ht, 1/beta, f1..f4, flux_floor."""
+    return tuple(numbers[:2]), (*numbers[2:7], numbers[9], numbers[14]), tuple(numbers[7:9]), tuple(numbers[10:14])
+
+
+def step(*numbers: float) -> tuple[float, float, float]:
+    """New levels and runoff of `grnn.step`."""
+    (hp, ht), qt, _ = grnn.step(*arguments_of(numbers))
+    return hp, ht, qt
+
+
+def step_bars(numbers, real: type) -> np.ndarray:
+    """All bars of `grnn.step_adjoint`, each bar of an output being 1."""
+    return results(grnn.step_adjoint, (*arguments_of(numbers), (real(1), real(1)), real(1)))
+
+
 def step_corners(room: float) -> list[tuple[float, ...]]:
     cells = product(NETS, (1e-6, 200.0, 1000.0), (1e-6, 500.0), (-50.0, 0.0, 50.0), LEVELS, (1e-6, 0.5, 0.999999), SETS)
     return [
@@ -85,8 +101,11 @@ def step_corners(room: float) -> list[tuple[float, ...]]:
 def test_grnn_without_corrections_is_gr_to_rounding():
     for corner in step_corners(0.0):
         if corner[10:14] == (0.0, 0.0, 0.0, 0.0):
-            error = np.abs(results(grnn, corner) - results(gr, corner[:10]))
-            assert (error <= 2 * EPS * rounding(gr, corner[:10])).all(), corner
+            forcing, (*rows, flux_floor), states, _ = arguments_of(corner)
+            classical = forcing, tuple(rows), states
+            assert flux_floor == 0.0
+            error = np.abs(results(grnn.step, arguments_of(corner)) - results(gr.step, classical))
+            assert (error <= 2 * EPS * rounding(gr.step, classical)).all(), corner
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -95,11 +114,11 @@ def test_grnn_is_finite_and_inside_its_stores_at_the_corners(real):
     slack = 4 * np.finfo(real).eps
     for corner in step_corners(0.0)[::3]:
         arguments = np.array(corner, real)
-        hp, ht, qt = grnn(*arguments)
+        hp, ht, qt = step(*arguments)
         assert -slack <= hp <= 1 + slack, corner
         assert 0 < ht <= 1 + slack, corner
         assert -2 * slack * (corner[0] + corner[2] + corner[4] + abs(corner[6])) <= qt < np.inf, corner
-        assert np.isfinite(results(grnn_adjoint, (*arguments, *np.ones(3, real)))).all(), corner
+        assert np.isfinite(step_bars(arguments, real)).all(), corner
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -109,12 +128,14 @@ def test_grnn_without_limits_stays_finite_beyond_full_and_empty(real):
     for (pn, en), cp, f in product(NETS, CAPACITIES, (-0.5, 1.0)):
         hp = ht = real(0.5)
         for _ in range(20):
-            step = np.array([pn, en, cp, 1 / cp, 100.0, 0.01, 0.0, hp, ht, INVERSE_BETA, f, f, 0, 0, UNLIMITED], real)
-            hp, ht, qt = map(real, grnn(*step))
+            numbers = np.array(
+                [pn, en, cp, 1 / cp, 100.0, 0.01, 0.0, hp, ht, INVERSE_BETA, f, f, 0, 0, UNLIMITED], real
+            )
+            hp, ht, qt = map(real, step(*numbers))
             beyond |= not 0 <= hp <= 1
             assert abs(hp) < 3
             assert abs(qt) <= 3 * (pn + en + cp + 100)
-            assert np.isfinite(results(grnn_adjoint, (*step, *np.ones(3, real)))).all()
+            assert np.isfinite(step_bars(numbers, real)).all()
     assert beyond
 
 
@@ -122,7 +143,7 @@ def test_grnn_moves_what_the_corrections_ask_within_the_limits():
     """Storage change and evaporation against fluxes typed from P1 eqs 4, 5; F = 0, so nothing else moves hp and qt."""
     for (pn, en), cp, hp, f in product(NETS, (5.0, 200.0), LEVELS, CORRECTIONS):
         for room in (0.0, UNLIMITED):
-            after, ht, qt = grnn(pn, en, cp, 1 / cp, 300.0, 1 / 300, 0.0, hp, 0.3, INVERSE_BETA, f, f, f, f, room)
+            after, ht, qt = step(pn, en, cp, 1 / cp, 300.0, 1 / 300, 0.0, hp, 0.3, INVERSE_BETA, f, f, f, f, room)
             ps, es = production(pn, en, cp, 1 / cp, hp)
             ps, es = min((1 + f) * ps, pn), min((1 + f) * es, en)
             if room == 0.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -15,22 +15,54 @@ import hydrocli.engine
 import hydrocli.structures
 import hydrocli.water
 from hydrocli.jit import FLAGS, Compiled, kernel
+from hydrocli.structures.structure import CellModel, variants
 from hydrocli.water import vector_math
 
 SELECTS = ("maximum", "minimum", "where_positive")
 
 
 def all_kernels() -> dict[str, Any]:
-    """Every function under `@kernel` in water, structures and engine, `module.name`: those that are always inlined."""
+    """Every kernel of water, structures and engine by `module.name`: functions that are always inlined.
+
+    The copies that a structure binds are kernels of their own, named by the module of their template.
+    """
     kernels = {}
-    for room in (hydrocli.water, hydrocli.structures, hydrocli.engine):
-        for info in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-            module = importlib.import_module(info.name)
-            for name, value in vars(module).items():
-                inlined = isinstance(value, Compiled) and value.flags.get("forceinline")
-                if inlined and value.py_func.__module__ == info.name:
-                    kernels[f"{info.name.rsplit('.', 1)[-1]}.{name}"] = value
+    for package in (hydrocli.water, hydrocli.structures, hydrocli.engine):
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            for value in vars(importlib.import_module(info.name)).values():
+                if isinstance(value, Compiled) and value.flags.get("forceinline"):
+                    kernels[f"{value.py_func.__module__.rsplit('.', 1)[-1]}.{value.py_func.__name__}"] = value
     return kernels
+
+
+def steps_of() -> dict[str, CellModel]:
+    """The declarations of structures whose step is one kernel, by the name of that kernel."""
+    names = {id(value): name for name, value in all_kernels().items()}
+    declared = {}
+    for model in variants():
+        step = getattr(model.advance, "py_func", model.advance).__globals__.get("step")
+        if isinstance(step, Compiled):
+            declared[names[id(step)]] = model
+    return declared
+
+
+def flatten(value: Any) -> Iterator[Any]:
+    """Numbers of nested tuples, one after the other."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from flatten(part)
+    else:
+        yield value
+
+
+def nested(template: Any, numbers: Any) -> Any:
+    """The numbers in the nesting of a template."""
+    rest = iter(numbers)
+
+    def fill(part: Any) -> Any:
+        return tuple(fill(one) for one in part) if isinstance(part, tuple) else next(rest)
+
+    return fill(template)
 
 
 def interpreted(function: Any, swaps: dict[str, Any] | None = None) -> Any:
@@ -56,8 +88,8 @@ def interpreted(function: Any, swaps: dict[str, Any] | None = None) -> Any:
 
 
 def results(function: Any, arguments: Any) -> np.ndarray:
-    """Outputs of a kernel as one vector."""
-    return np.atleast_1d(np.array(function(*arguments)))
+    """Outputs of a kernel, nested or not, as one vector."""
+    return np.array(list(flatten(function(*arguments))))
 
 
 def kinks(function: Any, arguments: Any) -> list[bool]:
@@ -78,10 +110,10 @@ def kinks(function: Any, arguments: Any) -> list[bool]:
     return ways
 
 
-def jacobian(function: Any, arguments: np.ndarray) -> np.ndarray:
-    """d outputs / d arguments of a kernel by complex step on its interpreted twin: exact to rounding."""
-    twin, tiny = interpreted(function), 1e-40
-    columns = [results(twin, arguments + 1j * tiny * unit).imag / tiny for unit in np.eye(len(arguments))]
+def jacobian(function: Any, at: np.ndarray) -> np.ndarray:
+    """d outputs / d inputs of an interpreted function of numbers, by complex step: exact to rounding."""
+    tiny = 1e-40
+    columns = [results(function, at + 1j * tiny * unit).imag / tiny for unit in np.eye(len(at))]
     return np.stack(columns, axis=1)
 
 
@@ -171,5 +203,5 @@ BOUNDED = {
 
 def rounding(function: Any, arguments: Any) -> np.ndarray:
     """Bounds of the rounding errors of a kernel's outputs, arguments exact, in units of rounding of the arithmetic."""
-    outputs = interpreted(function, BOUNDED)(*(Bounded(x) for x in arguments))
-    return np.array([o.error for o in (outputs if isinstance(outputs, tuple) else (outputs,))])
+    bounded = nested(tuple(arguments), (Bounded(x) for x in flatten(tuple(arguments))))
+    return np.array([Bounded.of(one).error for one in flatten(interpreted(function, BOUNDED)(*bounded))])

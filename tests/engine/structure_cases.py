@@ -1,0 +1,65 @@
+"""Every structure with every option that it declares, found in the registry: a new one is examined without an edit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hydrocli.structures.structure import CellModel, Structure, kinds, variants
+
+FRONTS = ("degree_day",)
+"""Values of the option `snow` with a store."""
+ALTERNATIVES: dict[str, dict[str, object]] = {
+    "network": {"hidden": (10, 6), "activation": "leaky_relu"},
+    "flux_limits": {"flux_limits": "as_published"},
+    "network_coupling": {"network_coupling": "lagged"},
+    "scheme": {"scheme": "explicit", "substeps": 8},
+}
+"""Another value of every option that changes the equations; `tolerance` and `substeps` do not."""
+CLASSICAL = {"grnn": "gr", "node": "ode"}
+"""Without corrections; of other structures the name ends with nn."""
+
+
+def _scaled(structure: Structure) -> Structure:
+    """With a factor of its own for every input of the network."""
+    return replace(
+        structure, input_scale=tuple(np.resize([2.0, 1.0, 0.1, 3.0], len(structure.network_inputs)).tolist())
+    )
+
+
+def enumerated() -> dict[str, Structure]:
+    """Structures by a name: every kind, each option of it alone, all options together, snow in front of each core."""
+    found: dict[str, Structure] = {}
+    for kind in kinds():
+        plain = Structure(kind)
+        options = [name for name in plain.model.options if name in ALTERNATIVES]
+        found[kind] = plain
+        for name in options:
+            other = replace(plain, **ALTERNATIVES[name])
+            found[f"{kind}, {name}"] = _scaled(other) if name == "network" else other
+        if len(options) > 1:
+            together = {key: value for name in options for key, value in ALTERNATIVES[name].items()}
+            found[f"{kind}, all options"] = replace(plain, **together)
+    cores: set[str] = set()
+    for name, structure in list(found.items()):
+        if structure.core.name not in cores:
+            cores.add(structure.core.name)
+            found |= {f"{name}, {front}": replace(structure, snow=front) for front in FRONTS}
+    return found
+
+
+STRUCTURES = enumerated()
+NETWORKS = {name: structure for name, structure in STRUCTURES.items() if structure.has_network}
+SOLVERS = {name: structure for name, structure in STRUCTURES.items() if structure.model.iterates}
+DECLARATIONS: dict[str, CellModel] = {model.name: model for model in variants()}
+
+
+def classical_of(structure: Structure) -> Structure:
+    """The structure without its network."""
+    return replace(structure, kind=CLASSICAL.get(structure.kind) or structure.kind.removesuffix("nn"))
+
+
+def weights_of(structure: Structure, deviation: float = 0.2) -> np.ndarray:
+    """Random weights and biases, none for a structure without a network."""
+    return np.random.default_rng(7).normal(0, deviation, structure.weights)
