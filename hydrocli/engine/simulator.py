@@ -142,7 +142,14 @@ class Simulator:
         return other
 
     def cells(self, parameters: NDArray[np.float64]) -> Cells:
-        """What the kernels get of parameters [p, n]; idle slots have the defaults."""
+        """What the kernels get of parameters [p, n]; idle slots have the defaults.
+
+        Raises:
+            ValueError: there are not as many rows as the structure and the routing have parameters.
+        """
+        if len(parameters) != len(self.structure.all_parameters):
+            what = f"{len(parameters)} rows of parameters for {', '.join(self.structure.all_parameters)}"
+            raise ValueError(what)
         model, here = self.structure.model, slice(None, len(self.structure.parameters))
         by_symbol = {
             one.symbol: self.order.spread(values, one.default or 0.0)
@@ -154,7 +161,13 @@ class Simulator:
         return Cells(rows, constants, self.to_discharge)
 
     def workspace(self, weights: NDArray[np.float64]) -> Any:
-        """Rows to work in for one thread, with the weights of the network."""
+        """Rows to work in for one thread, with the weights of the network.
+
+        Raises:
+            ValueError: the number of weights is not that of the structure.
+        """
+        if len(weights) != self.structure.weights:
+            raise ValueError(f"{len(weights)} weights for a network of {self.structure.weights}")
         scaled = self.structure.scaled(weights).astype(self.real) if self.structure.has_network else weights
         return self.structure.model.workspace(self.structure, scaled, self.real)
 

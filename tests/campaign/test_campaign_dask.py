@@ -49,7 +49,7 @@ def test_the_same_bits_and_a_scheduler_that_dies(dask: Dask, store: Path, tmp_pa
         running.send_signal(signal.SIGKILL)
         told = batch.communicate()[1]
     assert batch.returncode == 75, told
-    assert "the scheduler of Dask does not answer any more" in told
+    assert "the Dask scheduler does not respond any more" in told
     while json.loads(call("status", many, "--json").stdout)["state"] == "running":
         time.sleep(0.1)
     call("batch", many, "-q")

@@ -33,7 +33,6 @@ from hydrocli.engine import order
 from hydrocli.errors import InputError
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.summary import calibrated_parameters
-from hydrocli.names import PARAMETERS
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
 DISTRIBUTED = QUICK | {"mapping": {"kind": "distributed"}}
@@ -225,7 +224,7 @@ def test_a_noise_free_sample_is_its_truth(noise_free: Path) -> None:
     experiment = load(noise_free / "config.yaml")
     case = CalibrationSetup(experiment, ingested(experiment))
     network, maps = case.basin.network, []
-    for symbol in PARAMETERS:
+    for symbol in case.structure.all_parameters:
         with rasterio.open(noise_free / "truth" / f"{symbol}.tif") as raster:
             maps.append([value[0] for value in raster.sample(zip(network.x, network.y, strict=True))])
     gauges = np.arange(len(case.basin.gauges.code))
@@ -346,11 +345,9 @@ def test_without_a_terminal(store: Path, tmp_path: Path) -> None:
     file = configuration(tmp_path / "run.yaml", store, changes=QUICK)
     calibrated = process("calibrate", file)
     assert calibrated.returncode == 0
-    assert [line.split()[0] for line in calibrated.stdout.splitlines() if line[0].isalnum()] == [
-        "gauge",
-        "S0001",
-        "S0003",
-    ]
+    scores, _, parameters = calibrated.stdout.partition("\n\n")
+    assert [line.split()[0] for line in scores.splitlines() if line[0].isalnum()] == ["gauge", "S0001", "S0003"]
+    assert [symbol for symbol in ("cp", "ct", "kexc", "akw", "bkw") if f"{symbol} [" not in parameters] == []
     again = process("calibrate", file)
     assert (again.returncode, again.stdout) == (0, "")
     scored = process("validate", file, "--json")

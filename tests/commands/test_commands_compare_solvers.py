@@ -38,7 +38,10 @@ def test_errors_follow_the_order_of_a_scheme(kind: str, store: Path, tmp_path: P
     engine = series["scheme"] == "implicit Euler"
     error = np.abs(series["ht"][engine] - series["ht"][truth]).max()
     assert error == pytest.approx(found["implicit Euler"]["ht_error"], rel=1e-12)
-    for option, value, words in (("--cell", "9999", "is not one of 0 to"), ("--gauge", "X", "unknown gauge X S0001")):
+    for option, value, words in (
+        ("--cell", "9999", "is not one of 0 to"),
+        ("--gauge", "X", "unknown gauge X (available: S0001"),
+    ):
         assert words in call("compare-solvers", tmp_path / "run", option, value, status=2).stderr
     section = solver_section(Source(read(tmp_path / "run")))
     figure = section.blocks[0].figure

@@ -119,7 +119,7 @@ def test_a_run_of_another_basin_is_refused(finished: Path, store: Path, tmp_path
     np.testing.assert_array_equal(series(tmp_path / "in", "S0003")[1], series(finished.with_suffix(""), "S0003")[1])
     unfinished = {"initial": None, "initial.from": str(tmp_path / "nowhere")}
     assert (
-        "no such run"
+        "does not exist"
         in call("simulate", configuration(tmp_path / "x.yaml", store, changes=unfinished), status=3).stderr
     )
 

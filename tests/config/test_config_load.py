@@ -385,10 +385,10 @@ def test_schema_agrees_with_what_is_read(read: Read, minimal: str) -> None:
 
 
 def test_imports_stay_light() -> None:
-    """The door stays fast: numbers and maps are imported by the commands that need them."""
+    """Numba and libraries of maps and tables are imported by the commands that need them; declarations need NumPy."""
     code = "import sys, hydrocli.config; print(*sorted(m for m in sys.modules if '.' not in m))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numpy", "numba", "scipy", "pandas", "rasterio", "pyarrow", "rich", "typer"} & set(modules)
+    assert not {"numba", "llvmlite", "scipy", "pandas", "rasterio", "pyarrow", "rich", "typer"} & set(modules)
 
 
 def test_a_validation_must_not_overlap_the_calibration(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_period_before_the_run_is_refused(finished: Path, store: Path) -> None
 def test_nothing_to_validate(store: Path, tmp_path: Path) -> None:
     file = configuration(tmp_path / "run.yaml", store, changes=QUICK)
     for name in ("validate", "signatures"):
-        assert "no such run folder" in call(name, file, status=3).stderr
+        assert "does not exist" in call(name, file, status=3).stderr
     call("simulate", configuration(tmp_path / "run.yaml", store, changes={"period.calibration": None}))
     assert "simulation" in call("validate", file, status=3).stderr
 

@@ -191,7 +191,8 @@ def test_another_run_is_gone_on_from(calibrated: Calibrated, store: Path, tmp_pa
     other = on | {"mapping": MAPPINGS["mlp"], "first_guess": None}
     refused = call("calibrate", configuration(tmp_path / "other.yaml", store, changes=other), status=2).stderr
     assert (
-        "parameter cp: its first guess varies in space, and a mapping by descriptors starts from one value" in refused
+        "parameter cp: the first guess varies in space, but a mapping of descriptors starts from uniform values"
+        in refused
     )
     uniform = {"optimiser": [{"kind": "adam", "iterations": 1, "mapping": "uniform"}, PAPERS[1]]}
     call("calibrate", configuration(tmp_path / "means.yaml", store, changes=other | uniform))
@@ -243,7 +244,7 @@ def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) 
         raster.write(values)
     with rasterio.open(tmp_path / "slope.tif", "w", **profile) as raster:
         raster.write(np.ones_like(values))
-    for name, words in (("forest", "is missing in 4 of 59 cells"), ("slope", "is the same in all cells")):
+    for name, words in (("forest", "is missing in 4 of 59 cells"), ("slope", "has the same value in all cells")):
         change = {f"basin.descriptors.{name}": str(tmp_path / f"{name}.tif")}
         file = configuration(tmp_path / f"{name}.yaml", store, changes=changes | change)
         assert f"descriptor {name}: {words}" in call("calibrate", file, status=3).stderr

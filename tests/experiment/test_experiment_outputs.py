@@ -165,7 +165,7 @@ def test_nothing_asked_nothing_written(finished: Path, store: Path, tmp_path: Pa
     [
         ({"series": ["f1"]}, "the structure gr has no f1"),
         ({"series": ["newton_iterations"]}, "the structure gr has no newton_iterations"),
-        ({"maps": {"quantities": ["hp"]}}, "names no time"),
+        ({"maps": {"quantities": ["hp"]}}, "is empty, and every is not set"),
         ({"cells": [[0.0, 0.0]]}, "no active cell at x 0, y 0"),
         ({"maps": {"quantities": ["hp"], "times": ["2013-01-01T00:00Z"]}}, "no time step ends at this time"),
         ({"max_memory": "16MB", "maps": {"quantities": FLUXES, "every": 1}}, "outputs.max_memory is 16 MB"),

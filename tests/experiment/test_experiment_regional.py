@@ -189,7 +189,7 @@ def test_what_basins_cannot_have_in_common_is_refused(store: Path, tmp_path: Pat
     )
     file = written(tmp_path, store, "run", {"name": "run", "mapping": {"kind": "distributed"}})
     told = call("calibrate", file, status=2).stderr
-    for words in ("two basins have the name run", "step of 86400 s", "nothing in common"):
+    for words in ("two basins have the name run", "step of 86400 s", "shares no control"):
         assert words in told
     configuration(tmp_path / "b2.yaml", store, changes=OTHERS["b2"] | {"name": "b2"})
     told = call("calibrate", written(tmp_path, store, "run"), status=2).stderr

@@ -257,7 +257,7 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     grnn, node = (calibrated[name, "uniform"].with_suffix("") for name in ("grnn", "previous"))
     for source, structure, words in (
-        (finished.with_suffix(""), STRUCTURES["grnn"], "is a run of the structure gr"),
+        (finished.with_suffix(""), STRUCTURES["grnn"], "is a run with the structure gr"),
         (node, STRUCTURES["grnn"], "The corrections of grnn apply to other fluxes"),
         (grnn, {"kind": "grnn"}, "structure.network.hidden [5, 4], and the configuration [16]"),
         (grnn, {"kind": "grnn", "network": {"hidden": [5, 4]}}, "activation leaky_relu, and the configuration silu"),

@@ -164,7 +164,7 @@ def test_runs_without_scores(nine: Path, tmp_path: Path) -> None:
     bare = write_run(tmp_path / "bare", Size(gauges=1, steps=100, rows=2, columns=2))
     (bare / "scores.parquet").unlink()
     _, notes = compare([str(nine / "gr-mlp"), str(bare)])
-    assert notes == [f"{bare} is left out: it has no scores, see `hydrocli validate`"]
+    assert notes == [f"{bare} has no scores and is excluded; run `hydrocli validate` first"]
     with pytest.raises(InputError, match="none of these runs has scores"):
         compare([str(bare)])
     with pytest.raises(Errors, match="is not a run folder"):

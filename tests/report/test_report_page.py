@@ -58,8 +58,8 @@ def test_tables_have_rows_and_texts_are_escaped(page: Path) -> None:
     assert len(seen.tables) >= 8
     assert min(seen.tables) > 0
     assert "forcing is missing in <2> cell-steps & taken as no water" in seen.text
-    assert "No flood event at G00." in seen.text
-    assert "At a bound: cp, akw." in seen.text
+    assert "No flood events at G00." in seen.text
+    assert "At a bound of the calibration: cp, akw." in seen.text
     assert "finished" in seen.text
 
 
