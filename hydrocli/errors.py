@@ -1,6 +1,6 @@
 """The one family of errors that end a command: where, what, what to do.
 
-Everything a user can cause or mend is raised as one of these and printed without a traceback; anything else is a bug.
+What a user can cause or correct is raised as one of these and printed without a traceback; all else is a bug.
 `exit_status` is what cron and job schedulers see:
 
 | status | class | meaning |

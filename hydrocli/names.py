@@ -79,5 +79,5 @@ FORCINGS = _table(
 )
 
 EXTRAPOLATED = Quantity(
-    "extrapolated", "share of the cells with an input of phi1 outside its range in calibration", "-"
+    "extrapolated", "share of the cells with an input of the flux network outside its range in calibration", "-"
 )

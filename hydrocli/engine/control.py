@@ -1,4 +1,4 @@
-"""The control vector: what the mapping has, then the weights of phi1 where they are trained."""
+"""The control vector: what the mapping has, then the weights of the flux network where they are trained."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ControlMap(Protocol):
         ...
 
     def parameters(self, control: Floats) -> Floats:
-        """Maps [7, n] of a control [m]."""
+        """Maps [rows, n] of a control [m]."""
         ...
 
     def transpose(self, control: Floats, parameters_bar: Floats) -> Floats:
-        """d cost / d control [m] from d cost / d maps [7, n]."""
+        """d cost / d control [m] from d cost / d maps [rows, n]."""
         ...
 
 
@@ -45,7 +45,7 @@ class Control:
 
     Args:
         mapping: has the first part of the vector.
-        weights: of phi1, empty without; the first guess where they are trained, else what they stay at.
+        weights: of the flux network, empty without; the first guess where they are trained, else what they stay at.
         trained: whether they are the second part of the vector. They have no bounds.
 
     Attributes:
@@ -74,11 +74,11 @@ class Control:
         return control[: self._mapped]
 
     def split(self, control: Floats) -> tuple[Floats, Floats]:
-        """Maps [7, n] and weights [w] of a control [m]."""
+        """Maps [rows, n] and weights [w] of a control [m]."""
         weights = control[self._mapped :] if len(self._trained) else self._weights
         return self._mapping.parameters(control[: self._mapped]), weights
 
     def transpose(self, control: Floats, maps_bar: Floats, weights_bar: Floats) -> Floats:
-        """d cost / d control [m] from d cost / d maps [7, n] and d cost / d weights [w]."""
+        """d cost / d control [m] from d cost / d maps [rows, n] and d cost / d weights [w]."""
         mapped = self._mapping.transpose(control[: self._mapped], maps_bar)
         return np.concatenate([mapped, weights_bar[: len(self._trained)]])

@@ -1,4 +1,4 @@
-"""Control vector to cost and back: mapping, sweep, score, and the transposes in reverse order.
+"""Control vector to cost and back: mapping, simulation, score, and the transposes in reverse order.
 
 Anything that is not a finite number stops here, with the place where it arose.
 """
@@ -43,11 +43,11 @@ class MapPenalty(Protocol):
     """What the objective needs of a penalty."""
 
     def value(self, maps: Floats) -> float:
-        """Penalty of maps [7, n]."""
+        """Penalty of maps [rows, n]."""
         ...
 
     def derivative(self, maps: Floats) -> Floats:
-        """Its derivative [7, n] by the maps."""
+        """Its derivative [rows, n] by the maps."""
         ...
 
 
@@ -55,17 +55,17 @@ class Objective:
     """Cost of a control vector and its gradient.
 
     Args:
-        sweep: over the calibration, reading the gauges of the cost.
-        cells: which of the n cells of the maps the sweep has: those that can move the cost.
-        control: control vector to maps [7, n], cp, ct, kexc, akw, bkw, hp, ht, and to the weights of phi1.
+        simulator: over the calibration, with the gauges of the cost.
+        cells: which of the n cells of the maps the simulator has: those that can move the cost.
+        control: control vector to maps [rows, n], `Structure.maps`, and to the weights of the network.
         cost: of the discharge.
         state: of all n cells at the start; its levels are replaced by the maps' last two rows.
         place: names a cell (of n) and a step in error messages.
         penalty: on the maps, added to the cost of the discharge; None: none.
-        helpers: twins of the sweep; with them costs without gradients are computed on as many threads more.
+        helpers: clones of the simulator; with them costs without gradients are computed on as many threads more.
 
     Attributes:
-        scores: score of every gauge at the last evaluation, for those who watch.
+        scores: score of every gauge at the last evaluation, for progress.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class Objective:
         first: int = 0,
         share: float = 1.0,
     ) -> tuple[float, Floats]:
-        """Cost and its gradient [m] at a control [m], on a sweep over the same cells that may be a part of the whole.
+        """Cost and its gradient [m] at a control [m], by a simulator of the same cells that may run a part.
 
         Args:
             control: where.
             seed: cost and its derivative [g, t] of a discharge [g, t].
-            sweep: of the cells.
+            simulator: of the cells.
             state: at its start; left out: what the maps and the objective have.
-            first: step of the whole at which the sweep starts.
+            first: step of the whole at which the simulator starts.
             share: of the whole that the part is [-]; it has as much of the derivative of the penalty.
 
         Raises:
@@ -178,7 +178,7 @@ class Objective:
         return cost, self.cost.by_gauge(discharge)
 
     def simulate(self, control: Floats, observe: Observer | None = None) -> Floats:
-        """Discharge [g, t] of a control [m]; `watch` is shown the rows (see `Sweep.simulate`)."""
+        """Discharge [g, t] of a control [m]; for `observe` see `simulator.Observer`."""
         maps, weights = self.control.split(control)
         return self.simulator.simulate(*self._here(maps), weights, observe)[0]
 
@@ -189,7 +189,7 @@ class Objective:
         return self.control.transpose(control, self._spread(gradient, maps), gradient.weights)
 
     def _spread(self, gradient: Gradient, maps: Floats) -> Floats:
-        """The gradient of the cells of the sweep as one of all maps [7, n]."""
+        """The gradient of the cells of the simulator as one of all maps [rows, n]."""
         bars = np.zeros_like(maps)
         structure = self.simulator.structure
         levels = [gradient.levels[structure.states.index(symbol)] for symbol in structure.calibrated_states]
@@ -197,7 +197,7 @@ class Objective:
         return bars
 
     def _here(self, maps: Floats) -> tuple[Floats, State]:
-        """Parameters and state of the cells of the sweep."""
+        """Parameters and state of the cells of the simulator."""
         return split_maps(self.simulator.structure, maps[:, self.cells], self.state)
 
 

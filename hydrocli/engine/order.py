@@ -1,4 +1,4 @@
-"""The time-skewed order of computation: at wave w, the cell of level l computes its own step w - l.
+"""The wavefront order of computation: at wave w, the cell of level l computes its own step w - l.
 
 `level(downstream) = level + 1` on every edge, so what a cell needs from upstream was computed in the wave before, and
 a wave is a row of independent cells. Cells get slots: first the headwaters, which are not routed, then the routed
@@ -110,7 +110,7 @@ class WavefrontOrder(NamedTuple):
 
 
 def wavefront_order(downstream: NDArray[np.integer], level: NDArray[np.integer], steps: int) -> WavefrontOrder:
-    """Order the cells of a basin for the sweep.
+    """Order the cells of a basin.
 
     Args:
         downstream: [n] cell downstream of each, -1 at an outlet.

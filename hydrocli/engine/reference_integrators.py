@@ -42,11 +42,11 @@ class Cell:
     """A cell with its weather.
 
     Attributes:
-        net: float32[t] neutralised rain less evapotranspiration [mm/step].
+        net: float32[t] net rain less net evapotranspiration [mm/step].
         parameters: [5] cp, ct, kexc, akw, bkw.
         levels: [2] hp, ht at the start.
         structure: `ode` or `node`.
-        weights: of phi1.
+        weights: of the network.
         step: [s].
     """
 
@@ -94,19 +94,19 @@ def explicit(cell: Cell, tableau: tuple[Floats, Floats], substeps: int) -> Path:
     levels, runoff = np.empty((cell.net.size + 1, 2)), np.empty(cell.net.size)
     levels[0] = cell.levels
     limits = LOWEST_LEVEL, float(HIGHEST_LEVEL[cell.structure.flux_limits])
-    room = np.empty((tableau[1].size, 3)), np.empty(3)
-    arguments = cell.parameters, _network_of(cell), *tableau, substeps, limits, *room
+    scratch = np.empty((tableau[1].size, 3)), np.empty(3)
+    arguments = cell.parameters, _network_of(cell), *tableau, substeps, limits, *scratch
     held, seconds = _timed(lambda: _walk(cell.net, *arguments, levels, runoff))
     return Path(levels[1:], runoff, float(tableau[1].size * substeps), seconds, int(held))
 
 
-def reference(cell: Cell, told: Callable[[int], None] = lambda step: None) -> Path:
-    """SciPy's solve_ivp, step by step, so tight that its errors do not count; `told` hears of each step."""
+def reference(cell: Cell, report: Callable[[int], None] = lambda step: None) -> Path:
+    """SciPy's solve_ivp, step by step, so tight that its errors do not count; `report` is called before each step."""
     network_of, slope = _network_of(cell), np.empty(3)
     levels, runoff = np.empty((cell.net.size, 2)), np.empty(cell.net.size)
     state, evaluations, began = np.array([*cell.levels, 0.0]), 0, time.perf_counter()
     for t, net in enumerate(cell.net):
-        told(t)
+        report(t)
         state[2] = 0.0
         _corrections(net, network_of, state, True)
 

@@ -1,4 +1,4 @@
-"""The sweep over waves and its reverse, in blocks of rows, with checkpoints chosen from a memory budget.
+"""Simulation in wavefront order and its adjoint, in blocks of rows, with checkpoints chosen from a memory budget.
 
 Forward, rows of states are computed block by block. For a gradient the rows must be there when the reverse comes by:
 all of them where the budget allows, else only one row in every `segment`, from which the segment is computed again
@@ -82,7 +82,7 @@ class Simulator:
     """One basin, one forcing, one structure: runs it forward and in reverse.
 
     Args:
-        skew: order of computation.
+        order: order of computation.
         forcing: float32[steps * slots] each, in that order, as the structure asks for them.
         cell_area, cell_width: [n] of each cell [m2], [m].
         gauges: [g] cells whose discharge is wanted.
@@ -134,7 +134,7 @@ class Simulator:
         self._tape: StateBuffer | None = None
 
     def clone(self) -> Simulator:
-        """The same sweep on one thread with buffers of its own, for another thread to run at the same time."""
+        """The same simulator on one thread with buffers of its own, for another thread to run at the same time."""
         other = copy(self)
         other.threads, other._pool, other._tape = 1, None, None
         other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
@@ -182,10 +182,10 @@ class Simulator:
         """Discharge[g, steps] at the gauges [m3/s] and the state after the last step.
 
         Args:
-            parameters: [5, n] cp, ct, kexc, akw, bkw.
+            parameters: [p, n], `Structure.all_parameters`.
             state: at the start.
-            weights: of phi1, where the structure has it.
-            watch: is shown the rows of every piece: watch(rows, first wave, number of waves).
+            weights: of the network, where the structure has one.
+            observe: is shown the rows of every piece, see `Observer`.
             at_once: at most so many waves make a piece.
         """
         forward = _Forward(self, parameters, weights)

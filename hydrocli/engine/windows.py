@@ -35,12 +35,12 @@ class Windows:
 
     Args:
         objective: the whole.
-        sweep: over the same cells and gauges, of as many steps as a window runs; its forcing is filled in.
+        simulator: over the same cells and gauges, of as many steps as a window runs; its forcing is filled in.
         windows: the parts.
     """
 
     def __init__(self, objective: Objective, simulator: Simulator, windows: Sequence[Window]) -> None:
-        self._objective, self._sweep, self._windows = objective, simulator, windows
+        self._objective, self._simulator, self._windows = objective, simulator, windows
         self._anchor: Floats | None = None
         self._discharge, self._states = np.zeros((0, 0)), list[State]()
 
@@ -70,10 +70,10 @@ class Windows:
             part_bar[gauges, here] = mixture_bar[whole]
             return value, part_bar
 
-        self._sweep.forcing = forcing_of(window, self._sweep.order, objective.simulator)
+        self._simulator.forcing = forcing_of(window, self._simulator.order, objective.simulator)
         state = self._states[number] if window.first else None
         share = gauges.size / (len(self._windows) * len(self._discharge))
-        return objective.evaluate(control, seed, self._sweep, state, window.first, share)
+        return objective.evaluate(control, seed, self._simulator, state, window.first, share)
 
     def _lean_on(self, anchor: Floats) -> None:
         """Run the whole with another control than before, and keep its discharge and states."""
@@ -99,7 +99,7 @@ def forcing_of(window: Window, order: WavefrontOrder, whole: Simulator) -> tuple
 
 
 class Snapshots:
-    """Watches a run of the sweep and keeps its states before some steps.
+    """Observes a simulation and keeps its states before some steps.
 
     Args:
         order: of that run.

@@ -49,7 +49,7 @@ def seconds_of(experiment: Experiment) -> tuple[float, float]:
 
 
 def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]) -> Estimate:
-    """Cost of a calibration at the gauges wanted; its sweep ends with the calibration, over their catchments only."""
+    """Cost of a calibration at the gauges wanted; only its steps and their catchments count."""
     period, guess, structure = experiment.period, experiment.first_guess, experiment.structure.declared
     assert period.calibration is not None
     here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]

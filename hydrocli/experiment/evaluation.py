@@ -221,7 +221,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
 
 
 def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
-    """Maps [7, n] of a run on the cells of a setup; on cells that the run does not have, see `maps_from`.
+    """Maps [rows, n] of a run on the cells of a setup; on cells that the run does not have, see `maps_from`.
 
     Raises:
         InputError: cells outside the run's domain, and maps that vary and follow no descriptors.

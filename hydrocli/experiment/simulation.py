@@ -115,7 +115,7 @@ class OutputWriter:
 
     @property
     def at_once(self) -> int | None:
-        """Waves to be shown at once: one where iterations, which the sweep only sums, are told step by step."""
+        """Waves to be shown at once: one where iterations are wanted, which the simulator only sums."""
         return 1 if NEWTON_ITERATIONS.symbol in self.recorder.request.quantities else None
 
     def finish(self) -> dict[str, Floats]:

@@ -1,7 +1,7 @@
 """What a calibration knows of its controls when it has ended: standard errors and correlations, or gradient norms.
 
 For few controls without weights of a network: central differences of the discharge by each control in double precision
-(two runs each; the reverse of the sweep would need one per observation), the curvature of the cost by the discharge
+(two runs each; the adjoint would need one per observation), the curvature of the cost by the discharge
 along each of them (differences of its derivative), and from both the covariance (`calibration.covariance`, where the
 assumptions stand). Controls at a bound stay there and are left out. For many controls: the norm of the gradient of each
 group, which says what has not come to rest.

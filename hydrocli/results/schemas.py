@@ -178,7 +178,7 @@ NETWORK = Table(
         Column(
             "network",
             "text",
-            "phi1: corrects fluxes from hp, ht, pn, en; phi2: gives parameters from descriptors, "
+            "phi1: corrects fluxes from states and net forcing; phi2: gives parameters from descriptors, "
             "(value - lowest) / (highest - lowest)",
         ),
         Column(

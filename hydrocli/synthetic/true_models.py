@@ -6,7 +6,7 @@
 | infiltration | gr (P1 eqs 4-8) | hard rain infiltrates less: ps (1 - 0.7 tanh(pn / 4)) |
 | exchange | ode (P2 eqs 5, 6) | a leakier store: F = kexc ht^2; radar loses hard rain: p (1 + 0.6 tanh(p / 4)) fell |
 
-Depths are mm/h. Written apart from the sweep, one step and one cell after the other, and the differential equations are
+Depths are mm/h. Written apart from the engine, one step and one cell after the other; the differential equations are
 integrated by the classical Runge-Kutta method in short substeps: what a calibration uses has no part in its truth.
 """
 

@@ -1,7 +1,7 @@
-"""phi1, the network that corrects fluxes: its activations, and what a correction does to a flux (P1 2.2.3, P2 2.3).
+"""The flux network phi1: its activations, and what a correction does to a flux (P1 2.2.3, P2 2.3).
 
     SiLU(z) = z / (1 + e^-z)        LeakyReLU(z) = z where z > 0, else 0.01 z        f = tanh(z)
-    flux~ = min(supply, (1 + f) flux, room)
+    flux~ = min(supply, (1 + f) flux, limit)
 
 | symbol | meaning | unit |
 |---|---|---|
@@ -9,9 +9,9 @@
 | f | correction, in ]-1, 1[ | - |
 | flux | flux of the classical structure | mm/step |
 | supply | what there is to move: pn or en | mm/step |
-| room | what the store can take or give; without limit in the papers | mm/step |
+| limit | what the store can take or give; without limit in the papers | mm/step |
 
-The layers, which are loops over units, stand in `model.network`.
+The layers, which are loops over units, are in `structures.network`.
 """
 
 from hydrocli.jit import kernel
@@ -61,18 +61,18 @@ def correction_adjoint(z, f_bar):
 
 
 @kernel
-def corrected_flux(flux, f, supply, room):
-    """min(supply, (1 + f) flux, room)."""
-    return minimum(minimum((1.0 + f) * flux, supply), room)
+def corrected_flux(flux, f, supply, limit):
+    """min(supply, (1 + f) flux, limit)."""
+    return minimum(minimum((1.0 + f) * flux, supply), limit)
 
 
 @kernel
-def corrected_flux_adjoint(flux, f, supply, room, corrected_bar):
-    """Bars of flux, f, supply, room; where two are equal the flux counts before the supply, and it before the room."""
+def corrected_flux_adjoint(flux, f, supply, limit, corrected_bar):
+    """Bars of flux, f, supply, limit; of two that are equal the flux counts first, then the supply."""
     asked = (1.0 + f) * flux
     had = minimum(asked, supply)
-    room_bar = where_positive(had - room, corrected_bar, 0.0)
-    had_bar = corrected_bar - room_bar
+    limit_bar = where_positive(had - limit, corrected_bar, 0.0)
+    had_bar = corrected_bar - limit_bar
     supply_bar = where_positive(asked - supply, had_bar, 0.0)
     asked_bar = had_bar - supply_bar
-    return asked_bar * (1.0 + f), asked_bar * flux, supply_bar, room_bar
+    return asked_bar * (1.0 + f), asked_bar * flux, supply_bar, limit_bar

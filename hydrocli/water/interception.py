@@ -10,7 +10,7 @@
 | ci | interception capacity | mm |
 | hi | relative level of the interception store | - |
 | ei | evaporation from the interception store | mm/step |
-| pn, en | neutralised rain and evapotranspiration, never both positive | mm/step |
+| pn, en | net rain and net evapotranspiration, never both positive | mm/step |
 
 pn > 0 needs p + hi ci > ci + ei, so that ei = e and en = 0: one signed number, pn - en, carries both.
 """

@@ -8,8 +8,8 @@
 
 | symbol | meaning | unit |
 |---|---|---|
-| pn, en | neutralised rain and evapotranspiration, never both positive | mm/step |
-| cp | production capacity; inverse_cp is 1/cp, divided once a sweep | mm |
+| pn, en | net rain and net evapotranspiration, never both positive | mm/step |
+| cp | production capacity; inverse_cp is 1/cp, divided once a simulation | mm |
 | hp | relative level of the production store | - |
 | ps, es | infiltration into, evaporation from the store | mm/step |
 | perc | percolation | mm/step |
@@ -39,16 +39,16 @@ def production_adjoint(pn, en, cp, inverse_cp, hp, ps_bar, es_bar):
     """Bars of pn, en, cp, inverse_cp, hp."""
     m = expm1(2.0 * (pn + en) * inverse_cp)
     u = where_positive(pn, hp, 1.0 - hp)
-    room = 1.0 - u * u
+    free = 1.0 - u * u
     inverse = 1.0 / (m + 2.0 + u * m)
     share = m * inverse
     # ps or es = moved
     moved_bar = where_positive(pn, ps_bar, es_bar)
     # moved = cp (1 - u^2) m / (m + 2 + u m)
-    cp_bar = moved_bar * room * share
+    cp_bar = moved_bar * free * share
     scaled = moved_bar * cp
-    u_bar = -scaled * share * (2.0 * u + room * share)
-    m_bar = scaled * room * 2.0 * inverse * inverse
+    u_bar = -scaled * share * (2.0 * u + free * share)
+    m_bar = scaled * free * 2.0 * inverse * inverse
     # u = hp or 1 - hp
     hp_bar = where_positive(pn, u_bar, -u_bar)
     # m = exp(2 (pn + en) / cp) - 1

@@ -7,7 +7,7 @@
 | symbol | meaning | unit |
 |---|---|---|
 | prr, prd | what enters the transfer store (exchange included) and the direct branch | mm/step |
-| ct | transfer capacity; inverse_ct is 1/ct, divided once a sweep | mm |
+| ct | transfer capacity; inverse_ct is 1/ct, divided once a simulation | mm |
 | ht | relative level of the transfer store | - |
 | F | exchange | mm/step |
 | qr, qd | delayed and direct runoff | mm/step |
