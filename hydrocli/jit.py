@@ -28,8 +28,9 @@ import importlib
 import os
 import platform
 import tempfile
+import threading
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
@@ -211,6 +212,10 @@ def _kernel_compiler():
     return KernelCompiler
 
 
+_LOCK = threading.RLock()
+"""Threads that call a function for the first time make one object of Numba between them, so that it compiles once."""
+
+
 class Compiled:
     """A function that is compiled when it is first called, so that importing a module never loads Numba.
 
@@ -227,19 +232,28 @@ class Compiled:
         self.py_func, self.cached, self.flags = function, cached, FLAGS | flags
         self.targetoptions = {key: flags[key] for key in flags if key == "inline"}  # where Numba looks for it
         self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
+        self._dispatcher: Any = None
+        self._callee: Any = None
 
-    @cached_property
+    @property
     def dispatcher(self) -> Any:
         """Numba's own object, for calls from Python."""
-        compiled = self._compile()
-        if self.cached:
-            compiled._cache = _forgiving_cache()(self.py_func)
-        return compiled
+        if self._dispatcher is None:
+            with _LOCK:
+                if self._dispatcher is None:
+                    compiled = self._compile()
+                    if self.cached:
+                        compiled._cache = _forgiving_cache()(self.py_func)
+                    self._dispatcher = compiled
+        return self._dispatcher
 
-    @cached_property
+    @property
     def callee(self) -> Any:
         """Numba's own object, for calls from compiled code: without what Python needs, which takes long to compile."""
-        return self._compile(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+        if self._callee is None:
+            with _LOCK:
+                self._callee = self._callee or self._compile(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+        return self._callee
 
     def _compile(self, **more: Any) -> Any:
         flags = self.flags | more
