@@ -105,8 +105,9 @@ def _section_of(kind: str) -> type[StructureOptions]:
     names = ["flux_network" if name == "network" else name for name in model.options]
     fields |= {name: OPTIONS[name] for name in OPTIONS if name in names}
     section: type[StructureOptions] = create_model(
-        kind.capitalize(), __base__=StructureOptions, __doc__=model.title, **fields
+        kind.capitalize(), __base__=StructureOptions, __module__=__name__, __doc__=model.title, **fields
     )
+    globals()[section.__name__] = section  # where a worker that is sent a configuration looks for it
     return section
 
 

@@ -253,7 +253,7 @@ def test_descriptors_that_cannot_be_used_are_named(store: Path, tmp_path: Path) 
     ).stderr.replace("\n", " ")
     few = configuration(tmp_path / "few.yaml", store, changes={"basin.descriptors": {"slope": "descriptor/slope.tif"}})
     refused = call("simulate", few, "--parameters-from", tmp_path / "run", status=2).stderr
-    assert "basin.descriptors: forest not there" in refused
+    assert "basin.descriptors: forest missing" in refused
 
 
 # A structure meets a mapping only where maps meet cells, so each is examined with one or two of the others.

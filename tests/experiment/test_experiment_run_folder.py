@@ -23,8 +23,11 @@ from runs_harness import (
     table,
 )
 
-from hydrocli.names import PARAMETERS, STATES
+from hydrocli import names
+from hydrocli.names import STATES
 from hydrocli.results import read
+
+PARAMETERS = names.PARAMETERS | names.ROUTING_PARAMETERS
 
 CALIBRATION = (BASE["period"]["calibration"][0], CALIBRATED)
 PERIODS = {"calibration": CALIBRATION, "later": (CALIBRATED, END)}

@@ -23,10 +23,11 @@ from runs_harness import (
 )
 from test_experiment_resume import KILLED, disturbed
 
-from hydrocli.names import PARAMETERS
+from hydrocli import names
 from hydrocli.results import read
 
 VALUES = {"cp": 200.0, "ct": 120.0, "kexc": -0.5, "akw": 4.0, "bkw": 0.7}
+ALL_PARAMETERS = names.PARAMETERS | names.ROUTING_PARAMETERS
 GIVEN: dict[str, Any] = {f"parameters.{symbol}.value": value for symbol, value in VALUES.items()} | {
     "first_guess": {"kind": "given"},
     "parameters.cp.bounds": [50, 800],
@@ -202,7 +203,7 @@ def test_a_network_of_zeros_is_the_classical_structure(
 def test_a_hybrid_goes_on_from_another(calibrated: Calibrated, hybrid: str, store: Path, tmp_path: Path) -> None:
     """The first cost is the last of the other run: its maps, weights and scale are taken."""
     run = calibrated[hybrid, "distributed"].with_suffix("")
-    names = (f"parameters.{symbol}.value" for symbol in PARAMETERS)
+    names = (f"parameters.{symbol}.value" for symbol in ALL_PARAMETERS)
     changes = GIVEN | dict.fromkeys(names) | {"parameters.from": str(run), "initial_weights.from": str(run)}
     changes |= {"structure": STRUCTURES[hybrid], "mapping.kind": "distributed", "optimiser": ADAM | {"iterations": 1}}
     call("calibrate", configuration(tmp_path / "on.yaml", store, changes=changes))
@@ -245,7 +246,7 @@ def test_stages_that_change_one_part_only(store: Path, tmp_path: Path) -> None:
     assert any((both[symbol] != value).all() for symbol, value in VALUES.items())
     np.testing.assert_array_equal(weights(tmp_path / "one"), weights(tmp_path / "both"))
     assert list(table(tmp_path / "one", "control")["name"]) == [f"phi1[{n}]" for n in range(WEIGHTS["grnn"])]
-    assert list(table(tmp_path / "both", "control")["name"]) == list(PARAMETERS)
+    assert list(table(tmp_path / "both", "control")["name"]) == list(ALL_PARAMETERS)
     assert list(dict.fromkeys(table(tmp_path / "both", "convergence")["stage"])) == [
         "1 network adam",
         "2 uniform lbfgsb",
