@@ -223,10 +223,12 @@ def test_dot_product(name):
 
 @every_structure
 def test_taylor_remainder_has_slope_two(name):
-    """Parameters, states and weights at once, along a direction short enough to meet no kink.
+    """Parameters, states and weights at once, along a direction: the remainder falls with the square of the step.
 
-    The cost is that of the whole chain with random weights. Where a step is solved by iteration, what Newton's method
-    leaves, the square of its tolerance, must stay far below the smallest remainder: there the steps are longer.
+    The cost is that of the whole chain with random weights. Three halvings in a row must show the slope, at steps so
+    short that a wrong gradient would leave a slope of 1; which ones depends on the kinks (limits of fluxes) along the
+    direction. Where a step is solved by iteration, what Newton's method leaves, the square of its tolerance, must stay
+    far below the smallest remainder: there the steps are longer.
     """
     structure, rng = STRUCTURES[name], np.random.default_rng(0)
     some, weights = case_of(structure, 30, 30, seed=2), weights_of(structure)
@@ -234,13 +236,14 @@ def test_taylor_remainder_has_slope_two(name):
     direction, along = some.maps * rng.uniform(-1, 1, some.maps.shape), weights * rng.uniform(-1, 1, len(weights))
     value, gradient, _ = simulator.gradient(some.parameters, some.state, squares, weights)
     slope = (bars_of(gradient) * direction).sum() + gradient.weights @ along
-    sizes, remainders = 2.0 ** -(np.arange(5) + (11 if structure.model.iterates else 14)), []
+    sizes, remainders = 2.0 ** -(np.arange(5) + 11 if structure.model.iterates else np.arange(9) + 14), []
     for h in sizes:
         moved = some.at(some.maps + h * direction)
         changed = squares(simulator.simulate(moved.parameters, moved.state, weights + h * along)[0])[0]
         remainders.append(abs(changed - value - h * slope))
     orders = np.diff(np.log(remainders)) / np.diff(np.log(sizes))
-    assert (np.abs(orders - 2) < 0.1).all(), orders
+    holds = np.abs(orders - 2) < 0.1
+    assert (holds[:-2] & holds[1:-1] & holds[2:]).any(), orders
 
 
 @either_precision

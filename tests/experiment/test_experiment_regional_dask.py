@@ -57,7 +57,7 @@ def test_the_same_bits_whatever_dies_on_the_way(dask: Dask, store: Path, tmp_pat
     killing.start()
     told = call("calibrate", file, "--set", f"execution.cluster={dask.address}", status=75)
     killing.join()
-    assert "the worker that computes disturbed, b2, b3 ended without an error message" in told.stderr
+    assert "the worker that computes short, b2, b3 ended without an error message" in told.stderr
     local = ["--set", "execution.cluster=local", "--set", "execution.workers=2"]
     with subprocess.Popen(command("calibrate", file, *local), stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
         victim_of(journal, running, signal.SIGTERM)
