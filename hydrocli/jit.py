@@ -47,17 +47,43 @@ FLAGS: dict[str, Any] = {
 }
 
 
+INSTRUCTION_SETS = {"avx2": ("znver3", ""), "sse2": ("x86-64", "")}
+"""CPU and features for which `HYDROCLI_ISA` compiles: its features alone, where LLVM has those of the CPU."""
+
+
 @cache
-def _cpu_features() -> str:
+def cpu() -> tuple[str | None, str | None]:
+    """CPU and features that Numba compiles for; None where that is Numba's own choice.
+
+    `HYDROCLI_ISA` names an older instruction set than that of the machine; Numba's own variables, where set, are kept.
+
+    Raises:
+        ValueError: `HYDROCLI_ISA` names no known one.
+    """
     import llvmlite.binding as llvm
 
-    return llvm.get_host_cpu_features().flatten()
+    if asked := os.environ.get("HYDROCLI_ISA"):
+        if asked not in INSTRUCTION_SETS:
+            raise ValueError(f"HYDROCLI_ISA={asked}: known are {', '.join(INSTRUCTION_SETS)}")
+        return INSTRUCTION_SETS[asked]
+    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    if name is None and features is None:
+        host = llvm.get_host_cpu_features().flatten()
+        if "+avx512f" in host:
+            return llvm.get_host_cpu_name(), host + ",-prefer-256-bit"  # LLVM would use half of the registers' width
+    return name, features
+
+
+def _cpu_parts() -> list[str]:
+    import llvmlite.binding as llvm
+
+    return [*map(str, cpu()), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
 
 
 def _fingerprint() -> str:
     package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for part in (platform.python_version(), version("numba"), version("llvmlite"), version("numpy"), _cpu_features()):
+    digest = hashlib.sha256(os.environ.get("HYDRO_LLVM", "").encode())
+    for part in (platform.python_version(), version("numba"), version("llvmlite"), version("numpy"), *_cpu_parts()):
         digest.update(part.encode())
     for source in (Path(__file__), *sorted(s for room in ROOMS_COMPILED for s in (package / room).rglob("*.py"))):
         digest.update(source.name.encode() + source.read_bytes())
@@ -136,10 +162,9 @@ def _numba():
     config.CACHE_DIR = str(cache_folder())
     for threshold in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"--{threshold}=2000")
-    llvm.set_option("", "--prefer-predicate-over-epilogue=predicate-else-scalar-epilogue")
-    if not os.environ.get("NUMBA_CPU_FEATURES") and "+avx512f" in _cpu_features():
-        config.CPU_NAME = llvm.get_host_cpu_name()
-        config.CPU_FEATURES = _cpu_features() + ",-prefer-256-bit"  # LLVM would use half of the registers' width
+    for option in os.environ.get("HYDRO_LLVM", "").split():
+        llvm.set_option("", option)
+    config.CPU_NAME, config.CPU_FEATURES = cpu()
     _take_features(config.CPU_FEATURES)
 
     from numba.core import types

@@ -189,7 +189,7 @@ class RoutingFloor:
 def _add_raised(order, start, count, buffer, years, inflow, sums):
     shift, flow, lateral = order.n_headwater, buffer.flow, buffer.lateral
     for k in range(count):
-        a, b = order.low[1, start + k] - shift, order.high[1, start + k] - shift
+        a, b = order.active_low[1, start + k] - shift, order.active_high[1, start + k] - shift
         gather_upstream(flow[k], order.upstream, inflow, a, b)
         for r in range(a, b):
             raised = max(LOWEST_FLOW - inflow[r], 0.0)
@@ -244,8 +244,8 @@ class _OutputKept(NamedTuple):
     sums: Floats
     at_cells: Floats
     maps: Floats
-    iterations: NDArray[np.int64]
-    seen: NDArray[np.int64]
+    iterations: Floats
+    seen: Floats
     work: Floats
 
 
@@ -302,7 +302,7 @@ class OutputRecorder(Recorder):
             zone.ravel().astype(np.int64), request.area, followed, page,
             np.zeros((patterns.shape[1], order.steps, q)), np.zeros((q, n)),
             np.zeros((len(request.cells), order.steps, q)), np.zeros((len(request.steps), len(request.mapped), n)),
-            simulator.newton[0], np.zeros(order.slots, np.int64), np.empty((q, STRIP)),
+            simulator.newton[0], np.zeros(order.slots), np.empty((q, STRIP)),
         )  # fmt: skip
 
     def add_interception(

@@ -5,6 +5,10 @@ a wave is a row of independent cells. Cells get slots: first the headwaters, whi
 cells, both by level; so at each wave the cells inside their period are one contiguous range of slots in each of the
 two blocks. Both blocks are padded to whole vectors with idle slots (no rain, any parameter).
 
+The loops compute whole vectors: the ranges are rounded outward, over cells that have not started or have ended, whose
+results are put right afterwards (`hydrocli.engine.tiles`). So no row has a tail of single cells, which costs time and
+would round otherwise than the vectors, and a warm start, whose ranges begin elsewhere, has the same bits.
+
 Chunks are ranges of slots in both blocks, whose borders depend on the basin alone, never on the number of threads: a
 cell lies in the same chunk as its downstream cell or in an earlier one. Threads take the chunks one block of waves
 apart.
@@ -51,8 +55,9 @@ class WavefrontOrder(NamedTuple):
     heads: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
     owed_by: uint64[slots], `downstream` counted from the first routed slot.
     upstream: the slots that drain into each routed slot.
-    low, high: int64[2, waves], range of active slots of both blocks at each wave.
-    offset: int64[2, waves], where that range starts in the ragged forcing, which holds active slots only.
+    low, high: int64[2, waves], range of slots that is computed in both blocks at each wave, in whole vectors.
+    active_low, active_high: int64[2, waves], the active slots in it, which are inside their period.
+    offset: int64[2, waves], where the computed range starts in the ragged forcing, which is zero at inactive slots.
     borders: int64[2, chunks + 1], chunks of slots in both blocks.
     """
 
@@ -66,6 +71,8 @@ class WavefrontOrder(NamedTuple):
     upstream: Upstream
     low: NDArray[np.int64]
     high: NDArray[np.int64]
+    active_low: NDArray[np.int64]
+    active_high: NDArray[np.int64]
     offset: NDArray[np.int64]
     borders: NDArray[np.int64]
 
@@ -82,7 +89,7 @@ class WavefrontOrder(NamedTuple):
     @property
     def forcing_size(self) -> int:
         """Number of values of the ragged forcing."""
-        return self.steps * self.slots
+        return int((self.high - self.low).sum())
 
     @property
     def chunks(self) -> int:
@@ -129,13 +136,15 @@ def wavefront_order(downstream: NDArray[np.integer], level: NDArray[np.integer],
     flows_to = np.full(slots, slots, np.int64)
     inside = np.flatnonzero(downstream >= 0)
     flows_to[slot[inside]] = slot[downstream[inside]]
-    low, high = _windows(slot_level, n_headwater, steps)
+    active_low, active_high = _windows(slot_level, n_headwater, steps)
+    low = active_low // VECTOR * VECTOR
+    high = np.where(active_low < active_high, -(-active_high // VECTOR) * VECTOR, low)
     width = (high - low).sum(axis=0)
     first = np.concatenate([[0], np.cumsum(width)[:-1]])
     offset = np.stack([first, first + high[0] - low[0]])
     return WavefrontOrder(
         steps, slot, cell, slot_level, n_headwater, flows_to, np.maximum(flows_to - n_headwater, 0).astype(np.uint64),
-        _upstream(flows_to, n_headwater), low, high, offset, _borders(slot_level, n_headwater),
+        _upstream(flows_to, n_headwater), low, high, active_low, active_high, offset, _borders(slot_level, n_headwater),
     )  # fmt: skip
 
 
@@ -184,7 +193,7 @@ def _borders(level: NDArray[np.int64], n_headwater: int) -> NDArray[np.int64]:
 
 @loop
 def order_forcing(values, first_step, order, out):
-    """Put values[some steps, n], from step `first_step` on, where the loops read them in out[steps * slots]."""
+    """Put values[some steps, n], from step `first_step` on, where the loops read them in out[forcing_size]."""
     for t in range(values.shape[0]):
         for s in range(order.level.size):
             if order.cell[s] >= 0:
@@ -194,6 +203,6 @@ def order_forcing(values, first_step, order, out):
 
 @loop
 def window(low, high, block, wave, first, last):
-    """Active slots a..b of a chunk's slots first..last in one block at a wave; a == b where none is."""
+    """Slots a..b of low..high in a chunk's slots first..last, in one block at a wave; a == b where none is."""
     a = min(max(low[block, wave], first), last)
     return a, max(min(high[block, wave], last), a)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.engine.order import window
-from hydrocli.engine.tiles import carry
+from hydrocli.engine.tiles import settle_slots, start_slots
 from hydrocli.jit import loop
 from hydrocli.water.kinematic_wave import kinematic_wave, kinematic_wave_adjoint
 
@@ -67,13 +67,14 @@ def route(order, tile, river, buffer, inflow):
     for k in range(tile.begin, tile.end):
         wave = tile.wave + k
         a, b = window(order.low, order.high, 1, wave, first, last)
-        carry(flow, tile, k, window(order.low, order.high, 1, max(wave - 1, 0), first, last), (a, b), first, last)
+        start_slots(flow, order, 1, tile, k, 0)
         i, j = a - order.n_headwater, b - order.n_headwater
         gather_upstream(flow[k], order.upstream, inflow, i, j)
         _route_row(
             river.akw[i:j], river.bkw[i:j], river.d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j],
             lateral[k + 1, i:j], flow[k + 1, a:b],
         )  # fmt: skip
+    settle_slots(flow, order, 1, tile, 0)
 
 
 @loop
@@ -96,15 +97,30 @@ def _route_row_adjoint(river, inflow, flow_before, lateral_before, lateral, bars
 
 
 @loop
-def _gather_downstream(order, wave, inflow_bar, bars, out, a, b):
-    """out[slot - a]: the bar of the discharge of slots a..b, by the cell downstream and by a gauge in the slot."""
+def _gather_downstream(order, block, tile, wave, inflow_bar, bars, out, a, b):
+    """out[slot - a]: the bar of the discharge of slots a..b, by the cell downstream and by a gauge; zero if inactive."""
     downstream = order.downstream_index[a:b]
     for c in range(out.size):
         out[c] = inflow_bar[downstream[c]]
+    first, last = window(order.active_low, order.active_high, block, wave, tile.first[block], tile.last[block])
+    out[: first - a] = 0
+    out[last - a :] = 0
     for g in range(bars.seed_slot.size):
         s = bars.seed_slot[g]
-        if a <= s < b:
+        if first <= s < last:
             out[s - a] += bars.seed[g, wave - order.level[s]]
+
+
+@loop
+def _finish_slots(order, tile, k, bars):
+    """No bar is carried on by slots that start after row k."""
+    wave, shift = tile.wave + k, order.n_headwater
+    if wave + 1 < order.active_high.shape[1]:
+        for s in range(
+            max(order.active_high[1, wave], tile.first[1]) - shift,
+            min(order.active_high[1, wave + 1], tile.last[1]) - shift,
+        ):
+            bars.flow[s] = bars.lateral[s] = 0
 
 
 @loop
@@ -116,11 +132,12 @@ def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
         w = tile.wave + k
         inflow_bar_next, inflow_bar_now = bars.inflow[(w + 1) % ring], bars.inflow[w % ring]
         result = lateral_bar[k - tile.begin]
+        _finish_slots(order, tile, k, bars)
         a, b = window(order.low, order.high, 0, w, tile.first[0], tile.last[0])
-        _gather_downstream(order, w, inflow_bar_next, bars, result[a:b], a, b)
+        _gather_downstream(order, 0, tile, w, inflow_bar_next, bars, result[a:b], a, b)
         a, b = window(order.low, order.high, 1, w, tile.first[1], tile.last[1])
         i, j = a - order.n_headwater, b - order.n_headwater
-        _gather_downstream(order, w, inflow_bar_next, bars, bars.received[i:j], a, b)
+        _gather_downstream(order, 1, tile, w, inflow_bar_next, bars, bars.received[i:j], a, b)
         gather_upstream(flow[k], order.upstream, inflow, i, j)
         here = River(river.akw[i:j], river.bkw[i:j], river.d1[i:j])
         bars_here = RiverBars(

@@ -94,7 +94,7 @@ class Simulator:
         attributes: [a, n] of the cells, as the structure asks for them.
 
     Attributes:
-        newton: int64[4, slots] of the last run: iterations, most in a step, steps solved again, steps without solution.
+        newton: [4, slots] of the last run: iterations, most in a step, steps solved again, steps without solution.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Simulator:
         self.threads = min(threads, order.chunks)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.set_memory(memory)
-        self.newton = np.zeros((4, order.slots), np.int64)
+        self.newton = np.zeros((4, order.slots), self.real)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
         self._moving = empty_buffer(self.block * (1 if order.chunks == 1 else 8), order, structure, self.real)
 
@@ -333,6 +333,7 @@ class _Reverse:
         structure, routed = simulator.structure, order.slots - order.n_headwater
         self.bars = Bars(
             np.zeros((len(structure.states), order.slots), real),
+            np.zeros((len(structure.states), order.slots), real),
             np.zeros((len(structure.parameters), order.slots), real),
             np.empty((simulator.block, order.slots), real),
         )
@@ -362,7 +363,7 @@ class _Reverse:
         wave = np.concatenate([np.zeros((2, order.n_headwater)), self.wave], axis=1)
         return Gradient(
             np.concatenate([self.bars.parameters, wave])[:, order.slot].astype(np.float64),
-            self.bars.levels[:, order.slot].astype(np.float64),
+            (self.bars.first_levels + self.bars.levels)[:, order.slot].astype(np.float64),
             self._weights(),
         )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hydrocli.engine.order import window
 from hydrocli.jit import bind, expression, loop, unrolled
-from hydrocli.structures.rows import STRIP, cut, cut_row, rows_of, set_at, values_at
+from hydrocli.structures.rows import STRIP, SolverCounts, cut, cut_row, rows_of, set_at, values_at
 from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, CellModel, Structure
 
 Array = NDArray[np.floating]
@@ -63,9 +63,14 @@ class Cells(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """Sums and carries of a reverse: levels[states, slots], parameters[declared, slots], lateral[block, slots]."""
+    """Sums and carries of a reverse.
+
+    levels: [states, slots], carried, zero at inactive slots. first_levels: [states, slots], of slots whose first step is
+    done. parameters: [declared, slots]. lateral: [block, slots], zero at inactive slots.
+    """
 
     levels: Array
+    first_levels: Array
     parameters: Array
     lateral: Array
 
@@ -81,57 +86,82 @@ class Tile(NamedTuple):
 
 
 @loop
-def _copy(buffer, source, target, a, b):
-    for s in range(a, b):
-        buffer[target, s] = buffer[source, s]
+def start_slots(buffer, order, block, tile, k, shift):
+    """Give the slots of a chunk that start at row k > `tile.begin`, and those computed beside them, their first state.
 
-
-@loop
-def carry(buffer, tile, k, before, now, first, last):
-    """Keep the states of slots first..last complete that are not active (now) at row k: not yet started, or ended.
-
-    Only rows `tile.begin` and `tile.end` are read as a whole. Between them a state is copied when its slot becomes
-    active, from the first of them, and when it ceases to be, to the last. before: the active slots at row k - 1.
+    buffer: [rows, slots - shift] of one state. Until then, what stands there has no meaning.
     """
-    (a, b), (left, entered) = now, before
     if k == tile.begin:
-        left, entered = first, b
-    _copy(buffer, k, tile.end, left, a)
-    _copy(buffer, tile.begin, k, entered, b)
-    if k == tile.end - 1:
-        _copy(buffer, tile.begin, tile.end, b, last)
+        return
+    wave, first, last = tile.wave + k, tile.first[block], tile.last[block]
+    ended, started = window(order.active_low, order.active_high, block, wave - 1, first, last)
+    a, b = window(order.low, order.high, block, wave, first, last)
+    if min(max(order.active_high[block, wave], first), last) > started:
+        for s in range(started if ended < started else a, b):  # no row before, where no slot was active
+            buffer[k, s - shift] = buffer[tile.begin, s - shift]
 
 
 @loop
-def carry_idle_cells(order, tile, k, buffer):
-    """See `carry`: levels and runoff of the slots of a chunk that are not active at row k."""
-    wave, shift = tile.wave + k, order.n_headwater
+def settle_slots(buffer, order, block, tile, shift):
+    """Complete row `tile.end`: slots that have ended have their last state there, those that have not started the first.
+
+    Only rows `tile.begin` and `tile.end` are read as a whole.
+    """
+    wave, first, last = tile.wave + tile.end - 1, tile.first[block], tile.last[block]
+    a, b = window(order.active_low, order.active_high, block, wave, first, last)
+    for s in range(first, a):
+        row = max(tile.begin, order.level[s] + order.steps - tile.wave)
+        buffer[tile.end, s - shift] = buffer[row, s - shift]
+    for s in range(b, last):
+        buffer[tile.end, s - shift] = buffer[tile.begin, s - shift]
+
+
+@loop
+def _start_cells(order, tile, k, buffer):
+    for block in range(2):
+        for state in range(buffer.levels.shape[0]):
+            start_slots(buffer.levels[state], order, block, tile, k, 0)
+    start_slots(buffer.flow, order, 0, tile, k, 0)
+    start_slots(buffer.lateral, order, 1, tile, k, order.n_headwater)
+
+
+@loop
+def _settle_cells(order, tile, buffer):
+    for block in range(2):
+        for state in range(buffer.levels.shape[0]):
+            settle_slots(buffer.levels[state], order, block, tile, 0)
+    settle_slots(buffer.flow, order, 0, tile, 0)
+    settle_slots(buffer.lateral, order, 1, tile, order.n_headwater)
+
+
+@loop
+def _finish_cells(order, tile, k, bars):
+    """In reverse: keep the bars of the first levels of slots that start after row k, and let the others be zero."""
+    wave = tile.wave + k
+    if wave + 1 == order.active_high.shape[1]:
+        return
     for block in range(2):
         first, last = tile.first[block], tile.last[block]
-        now, before = (
-            window(order.low, order.high, block, wave, first, last),
-            window(order.low, order.high, block, max(wave - 1, 0), first, last),
-        )
-        for state in range(buffer.levels.shape[0]):
-            carry(buffer.levels[state], tile, k, before, now, first, last)
-        if block == 0:
-            carry(buffer.flow, tile, k, before, now, first, last)
-        else:
-            (a, b), (left, entered) = now, before
-            lateral_before, lateral_now = (left - shift, entered - shift), (a - shift, b - shift)
-            carry(buffer.lateral, tile, k, lateral_before, lateral_now, first - shift, last - shift)
+        a = min(max(order.active_high[block, wave], first), last)
+        b = min(max(order.active_high[block, wave + 1], first), last)
+        for state in range(bars.levels.shape[0]):
+            for s in range(a, b):
+                bars.first_levels[state, s] = bars.levels[state, s]
+                bars.levels[state, s] = 0
 
 
 def forward(order, tile, forcing, cells, buffer, counts, workspace):
     """Cells of a tile. The lateral inflow goes to `flow` in headwaters, else to `lateral`.
 
-    forcing: ragged arrays, see `WavefrontOrder.offset`. counts: int64[4, slots] of the solver.
+    forcing: ragged arrays, see `WavefrontOrder.offset`. counts: [4, slots] of the solver.
     """
     for k in range(tile.begin, tile.end):
-        carry_idle_cells(order, tile, k, buffer)
+        _start_cells(order, tile, k, buffer)
         wave = tile.wave + k
         for block in range(2):
-            a, b = window(order.low, order.high, block, wave, tile.first[block], tile.last[block])
+            first, last = tile.first[block], tile.last[block]
+            a, b = window(order.low, order.high, block, wave, first, last)
+            active_a, active_b = window(order.active_low, order.active_high, block, wave, first, last)
             f = order.offset[block, wave] - order.low[block, wave]
             out, shift = (buffer.lateral, order.n_headwater) if block else (buffer.flow, 0)
             for s in range(a, b, WIDTH):
@@ -139,14 +169,17 @@ def forward(order, tile, forcing, cells, buffer, counts, workspace):
                 advance(
                     cut_forcing(forcing, f + s, f + e), cut_parameters(cells.parameters, s, e), cells.constants,
                     cut_states(buffer.levels, k, s, e), cut_states(buffer.levels, k + 1, s, e),
-                    cells.to_discharge[s:e], out[k + 1, s - shift : e - shift], counts[:, s:e], workspace,
+                    cells.to_discharge[s:e], out[k + 1, s - shift : e - shift],
+                    SolverCounts(counts[:, s:e], max(active_a - s, 0), min(active_b - s, e - s)), workspace,
                 )  # fmt: skip
+    _settle_cells(order, tile, buffer)
 
 
 def reverse(order, tile, forcing, cells, buffer, bars, workspace, weights_bar):
     """Transpose of `forward`: takes bars.lateral, carries bars.levels, sums bars.parameters and weights_bar."""
     for k in range(tile.end - 1, tile.begin - 1, -1):
         wave, lateral_bar = tile.wave + k, bars.lateral[k - tile.begin]
+        _finish_cells(order, tile, k, bars)
         for block in range(2):
             a, b = window(order.low, order.high, block, wave, tile.first[block], tile.last[block])
             f = order.offset[block, wave] - order.low[block, wave]
@@ -164,12 +197,13 @@ def observe(order, wave, count, forcing, cells, buffer, workspace, values, obser
     """Show `count` waves from `wave`, which are rows 1 to `count` of a buffer, to an observer, strip after strip.
 
     values: [rows, STRIP], filled with `Structure.quantities`. observer: what `record` keeps; it gets it, the
-    order, the buffer, the row k + 1 after the step, the wave, the slots s..e and the values.
+    order, the buffer, the row k + 1 after the step, the wave, active slots s..e and their values.
     """
     for k in range(count):
         for block in range(2):
             a, b = order.low[block, wave + k], order.high[block, wave + k]
             f = order.offset[block, wave + k] - a
+            active_a, active_b = order.active_low[block, wave + k], order.active_high[block, wave + k]
             out, shift = (buffer.lateral, order.n_headwater) if block else (buffer.flow, 0)
             for s in range(a, b, STRIP):
                 e = min(s + STRIP, b)
@@ -178,7 +212,9 @@ def observe(order, wave, count, forcing, cells, buffer, workspace, values, obser
                 diagnose(rows, p, cells.constants, states, new_states, workspace, values)
                 runoff, to_discharge = out[k + 1, s - shift : e - shift], cells.to_discharge[s:e]
                 complete_values(rows, p, states, new_states, runoff, to_discharge, values)
-                record(observer, order, buffer, k, wave + k, s, e, values)
+                first, last = max(s, active_a), min(e, active_b)
+                if first < last:
+                    record(observer, order, buffer, k, wave + k, first, last, values[:, first - s :])
 
 
 def complete(forcing, p, states, new_states, runoff, to_discharge, values):

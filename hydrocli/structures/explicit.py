@@ -59,7 +59,7 @@ def advance(forcing, p, constants, states, new_states, to_discharge, runoff, cou
         p: rows that the declaration prepares [n]. constants: its numbers.
         states, new_states: rows [n] before and after the step.
         to_discharge: [n], m3/s per mm/step. runoff: [n], filled with the lateral inflow [m3/s].
-        counts: int64[4, n] of the solver, see `implicit_euler`.
+        counts: `SolverCounts`.
         workspace: of the structure.
     """
     net, real = forcing[0], runoff.dtype.type

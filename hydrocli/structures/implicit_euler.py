@@ -9,7 +9,7 @@ method inside a bracket, and counted: the residual changes sign between the limi
 the very equation that the transpose takes. Substeps would solve another equation, and leave the transpose a chain of
 them. `limits`: lowest and highest level; a level that is held there passes no derivative on.
 
-`counts[4, slots]`: sum of the iterations, largest number of them, steps solved again, steps without a solution.
+Iterations, and steps that are solved again, are counted (`rows.SolverCounts`).
 """
 
 from __future__ import annotations
@@ -164,6 +164,7 @@ def solve_lagged(terms, p, states, new_states, scratch, counts, limits):
     n = ht.size
     inflow, going = scratch[0], scratch[1]
     _start(terms, p, states, new_states, scratch, limits)
+    leave_out(going, counts)
     for _ in range(ITERATIONS):
         _improve(terms, inverse_ct, ht0, ht, scratch, limits)
         if total(going, n) == 0:
@@ -172,18 +173,25 @@ def solve_lagged(terms, p, states, new_states, scratch, counts, limits):
         for c in range(n):
             if going[c] > 0:
                 ht[c], found = _bracketed(inflow[c], terms[2, c], terms[3, c], inverse_ct[c], ht0[c], limits)
-                counts[2, c] += 1
-                counts[3, c] += not found
+                counts.numbers[2, c] += 1
+                counts.numbers[3, c] += not found
     count_iterations(scratch[2, :n], counts)
+
+
+@loop
+def leave_out(going, counts):
+    """Cells beside first..last of the counts are not iterated: they have no step to do."""
+    going[: counts.first] = 0
+    going[counts.last :] = 0
 
 
 @loop
 def count_iterations(iterations, counts):
     """Add the iterations of a step to the counts of its cells."""
+    summed, most = counts.numbers[0], counts.numbers[1]
     for c in range(iterations.size):
-        done = int(iterations[c])
-        counts[0, c] += done
-        counts[1, c] = max(counts[1, c], done)
+        summed[c] += iterations[c]
+        most[c] = maximum(most[c], iterations[c])
 
 
 @loop

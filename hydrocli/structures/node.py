@@ -27,7 +27,7 @@ from hydrocli.structures.implicit_euler import (
 from hydrocli.structures.network import network, network_adjoint, network_of
 from hydrocli.structures.node_newton import NodeWorkspace, evaluate, jacobian, solve_implicit
 from hydrocli.structures.ode import fluxes_at
-from hydrocli.structures.rows import STRIP, ZERO_F32, split_net
+from hydrocli.structures.rows import STRIP, ZERO_F32, SolverCounts, split_net
 from hydrocli.structures.structure import CellModel, Correction, Structure, register
 from hydrocli.water.state_space import state_space_runoff_adjoint, transfer_residual_adjoint
 from hydrocli.water.vector_math import minimum
@@ -38,7 +38,7 @@ def _workspace(structure: Structure, weights: NDArray[np.floating], real: type) 
     rows: NDArray[np.floating] = np.zeros((2, 4, STRIP), real)
     system: NDArray[np.floating] = np.zeros((6, STRIP), real)
     guess: NDArray[np.floating] = np.zeros((2, STRIP), real)
-    counts = np.zeros((4, STRIP), np.int64)
+    counts: NDArray[np.floating] = np.zeros((4, STRIP), real)
     limits = limits_of(structure.tolerance, structure.flux_limits, real)
     return NodeWorkspace(net, rows[0], rows[1], system, guess, counts, limits)
 
@@ -107,7 +107,7 @@ def advance_implicit(forcing, p, constants, states, new_states, to_discharge, ru
     """See `explicit.advance`."""
     net = forcing[0]
     lagged_terms(net, states, p[4], workspace)
-    first = workspace.first_counts[:, : net.size]
+    first = SolverCounts(workspace.first_counts[:, : net.size], counts.first, counts.last)
     solve_lagged(workspace.terms, p, states, new_states, workspace.scratch, first, workspace.limits)
     solve_implicit(workspace, p, states, new_states, counts)
     runoff_of(workspace.terms, p[2], new_states, to_discharge, runoff)

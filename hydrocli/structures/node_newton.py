@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.jit import kernel, loop
-from hydrocli.structures.implicit_euler import Limits, count_iterations, total
+from hydrocli.structures.implicit_euler import Limits, count_iterations, leave_out, total
 from hydrocli.structures.network import Network, network, network_tangent
 from hydrocli.water.exchange import driving_level, exchange
 from hydrocli.water.state_space import coupling, transfer_residual
@@ -29,7 +29,7 @@ class NodeWorkspace(NamedTuple):
 
     network: with tangents by hp and ht. terms: [4, STRIP] a, b, k, o (see `implicit_euler`). scratch: [4, STRIP].
     system: [6, STRIP] residuals of both stores, Jacobian by rows. guess: [2, STRIP], levels of a cell that is solved
-    alone. first_counts: int64[4, STRIP], of the first guess, which are no result.
+    alone. first_counts: [4, STRIP], of the first guess, which are no result.
     """
 
     network: Network
@@ -37,7 +37,7 @@ class NodeWorkspace(NamedTuple):
     scratch: NDArray[np.floating]
     system: NDArray[np.floating]
     guess: NDArray[np.floating]
-    first_counts: NDArray[np.int64]
+    first_counts: NDArray[np.floating]
     limits: Limits
 
 
@@ -145,6 +145,7 @@ def solve_implicit(workspace, p, states, new_states, counts):
     going, iterations = scratch[1, :n], scratch[2, :n]
     for c in range(n):
         going[c], iterations[c] = 1, 0
+    leave_out(going, counts)
     for _ in range(ITERATIONS):
         evaluate(net, hp, ht, n)
         jacobian(net, p, states, hp, ht, system, n)
@@ -153,8 +154,8 @@ def solve_implicit(workspace, p, states, new_states, counts):
             break
     for c in range(n):
         if going[c] > 0:
-            counts[2, c] += 1
-            counts[3, c] += not _solve_alone(workspace, c, p, states, new_states)
+            counts.numbers[2, c] += 1
+            counts.numbers[3, c] += not _solve_alone(workspace, c, p, states, new_states)
     count_iterations(iterations, counts)
 
 

@@ -6,9 +6,10 @@ contiguous by type (`levels[0, k, a:b]`, but not `levels[:, k, a:b]`): otherwise
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.jit import loop, unrolled
 
@@ -18,6 +19,18 @@ WHOLE_ROW = 1 << 40
 """A strip as long as any row, for structures without a workspace."""
 ZERO_F32 = np.float32(0.0)
 """Zero in the precision of the forcing: a double would widen the whole row."""
+
+
+class SolverCounts(NamedTuple):
+    """What a solver counts in the cells of a strip; other cells than first..last are computed along and not counted.
+
+    numbers: [4, n] sum of the iterations, largest number of them, steps solved again, steps without a solution. They are
+    of the precision of the rows, for AVX2 cannot convert 64-bit integers.
+    """
+
+    numbers: NDArray[np.floating]
+    first: int
+    last: int
 
 
 def values_at(count: int) -> Any:

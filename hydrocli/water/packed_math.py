@@ -34,8 +34,9 @@ def _bitcast(source, target, llvm_type):
     return cast
 
 
-_bits64 = _bitcast(types.float64, types.int64, ir.IntType(64))
-_real64 = _bitcast(types.int64, types.float64, ir.DoubleType())
+# AVX2 has neither arithmetic shifts to the right of 64-bit integers nor their conversion to double: bits are unsigned.
+_bits64 = _bitcast(types.float64, types.uint64, ir.IntType(64))
+_real64 = _bitcast(types.uint64, types.float64, ir.DoubleType())
 _bits32 = _bitcast(types.float32, types.int32, ir.IntType(32))
 _real32 = _bitcast(types.int32, types.float32, ir.FloatType())
 
@@ -55,7 +56,7 @@ def _exp_parts64(x):
     mid = 0.0013888888917213717 + r * 0.00019841269863053618
     mid = mid + r2 * (2.4801521295954376e-05 + r * 2.7557268459997064e-06)
     high = 2.7620088445409746e-07 + r * 2.510038549551032e-08
-    power = _real64((_bits64(z) + np.int64(1023)) << np.int64(52))
+    power = _real64((_bits64(z) + np.uint64(1023)) << np.uint64(52))
     return r + r2 * (low + r4 * (mid + r4 * high)), power
 
 
@@ -95,8 +96,9 @@ def _expm1_32(x):
 
 def _log64(x):
     bits = _bits64(x)
-    exponent = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
-    m = _real64(bits - (exponent << np.int64(52)))
+    biased = (bits + np.uint64(0x0009_5F61_9980_C433)) >> np.uint64(52)  # exponent + 1023, of m >= sqrt(1/2)
+    m = _real64(bits - (biased << np.uint64(52)) + np.uint64(0x3FF0_0000_0000_0000))
+    exponent = _real64(biased | np.uint64(0x4330_0000_0000_0000)) - 4503599627371519.0  # 2^52 + 1023
     f = (m - 1.0) / (m + 1.0)
     s = f * f
     s2 = s * s
@@ -117,7 +119,7 @@ def _log32(x):
 
 
 def _inverse_sqrt64(x):
-    y = _real64(np.int64(0x5FE6EC8B43958000) - (_bits64(x) >> np.int64(1)))
+    y = _real64(np.uint64(0x5FE6EC8B43958000) - (_bits64(x) >> np.uint64(1)))
     r = 1.0 - x * y * y
     y = y + y * r * (0.5 + r * (0.375 + r * 0.3125))
     r = 1.0 - x * (y * y)
@@ -133,7 +135,7 @@ def _inverse_sqrt32(x):
 
 
 def _inverse_fourth_root64(x):
-    y = _real64(np.int64(0x4FEB0C154C985C00) - (_bits64(x) >> np.int64(2)))
+    y = _real64(np.uint64(0x4FEB0C154C985C00) - (_bits64(x) >> np.uint64(2)))
     y2 = y * y
     r = 1.0 - x * (y2 * y2)
     y = y + y * r * (0.25 + r * (0.15625 + r * 0.1171875))

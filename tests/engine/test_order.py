@@ -73,7 +73,12 @@ def test_windows_compute_every_step_of_every_slot_once_and_upstream_the_wave_bef
     computed = np.full((order.slots, order.steps), -1)
     for wave in range(order.waves):
         for block in range(2):
-            for s in range(order.low[block, wave], order.high[block, wave]):
+            low, high = order.low[block, wave], order.high[block, wave]
+            first, last = order.active_low[block, wave], order.active_high[block, wave]
+            assert low % VECTOR == high % VECTOR == 0
+            assert (low <= first < last <= high) if low < high else first == last
+            assert (low > first - VECTOR and high < last + VECTOR) or low == high
+            for s in range(first, last):
                 t = wave - order.level[s]
                 assert 0 <= t < order.steps
                 assert computed[s, t] == -1
@@ -97,12 +102,16 @@ def test_ragged_forcing_has_one_place_for_every_slot_and_step(order):
     net = np.random.default_rng(0).normal(size=(order.steps, len(level))).astype(np.float32)
     out = np.zeros(order.forcing_size, np.float32)
     half = order.steps // 2
+    assert order.forcing_size >= order.steps * order.slots
     for first, part in ((0, net[:half]), (half, net[half:])):
         order_forcing(part, first, order, out)
     for s in range(order.slots):
         block, waves = int(s >= order.n_headwater), order.level[s] + np.arange(order.steps)
-        found = out[order.offset[block, waves] + s - order.low[block, waves]]
+        place = order.offset[block, waves] + s - order.low[block, waves]
+        found = out[place]
+        out[place] = 0
         np.testing.assert_array_equal(found, net[:, order.cell[s]] if order.cell[s] >= 0 else np.zeros(order.steps))
+    assert not out.any()
 
 
 def test_chunks_cover_all_slots_in_whole_vectors_and_follow_the_water(order):

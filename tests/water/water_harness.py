@@ -124,7 +124,7 @@ def over_arrays(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.nda
     def one(x):
         return function(x)
 
-    @njit(**FLAGS)
+    @reduction
     def fill(x, out):
         for i in range(x.size):
             out[i] = one(x[i])
