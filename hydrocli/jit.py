@@ -198,6 +198,23 @@ def _has(wanted: Any, given: Any) -> bool:
 
 
 @cache
+def _loop_compiler():
+    """Numba's compiler with arguments that share no memory (C's `restrict`), an option that its decorators lack.
+
+    Without it, LLVM compares the addresses of all pairs of rows each time a loop starts, hundreds of them, which takes
+    as long as a short row.
+    """
+    from numba.core.compiler import Compiler
+
+    class LoopCompiler(Compiler):
+        def define_pipelines(self):
+            self.state.flags.noalias = True
+            return super().define_pipelines()
+
+    return LoopCompiler
+
+
+@cache
 def _kernel_compiler():
     """Numba's compiler with one more pass: float literals become float32 where an argument is float32."""
     import numpy as np
@@ -282,8 +299,7 @@ class Compiled:
 
     def _compile(self, **more: Any) -> Any:
         flags = self.flags | more
-        if flags.get("forceinline"):
-            flags["pipeline_class"] = _kernel_compiler()
+        flags["pipeline_class"] = _kernel_compiler() if flags.get("forceinline") else _loop_compiler()
         return _numba().njit(self.py_func, **flags)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -297,7 +313,10 @@ def kernel(function: Function) -> Function:
 
 
 def loop(function: Function) -> Function:
-    """Compile a function of arrays; compiled code is kept between processes, a damaged cache is compiled again."""
+    """Compile a function of arrays; compiled code is kept between processes, a damaged cache is compiled again.
+
+    No two array arguments may share memory that the function writes: the compiler takes it for granted.
+    """
     return Compiled(function, cached=True)  # type: ignore[return-value]
 
 

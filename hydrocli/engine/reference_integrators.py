@@ -165,7 +165,7 @@ def _corrections(net, network_of, levels, begins):
     if has_network and (begins or not is_held):
         x[0, 0], x[1, 0] = levels[0], levels[1]
         x[2, 0], x[3, 0] = max(net, 0.0), max(-net, 0.0)
-        network(network_, 1)
+        network(network_, 1, False)
 
 
 @loop

@@ -118,7 +118,7 @@ def advance_corrected(forcing, p, constants, states, new_states, to_discharge, r
     """As `advance`, with a network."""
     net, n, x = forcing[0], runoff.size, workspace.values[0]
     fill(net, states, x)
-    network(workspace, n)
+    network(workspace, n, False)
     pn, en, f = x[STATES], x[STATES + 1], correction_rows(workspace.values[-1])
     before = state_rows(x)
     for c in range(n):
@@ -136,7 +136,7 @@ def advance_corrected_adjoint(
     """Transpose of `advance_corrected`."""
     net, n, x = forcing[0], runoff_bar.size, workspace.values[0]
     fill(net, states, x)
-    network(workspace, n)
+    network(workspace, n, True)
     pn, en, f = x[STATES], x[STATES + 1], correction_rows(workspace.values[-1])
     before, f_bar = state_rows(x), correction_rows(workspace.bars[-1])
     for c in range(n):
@@ -164,7 +164,7 @@ def diagnose_corrected(forcing, p, constants, states, new_states, workspace, flu
     net, x, out = forcing[0], workspace.values[0], flux_rows(fluxes)
     n = net.size
     fill(net, states, x)
-    network(workspace, n)
+    network(workspace, n, False)
     pn, en, f = x[STATES], x[STATES + 1], correction_rows(workspace.values[-1])
     before = state_rows(x)
     for c in range(n):

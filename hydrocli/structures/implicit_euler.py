@@ -32,6 +32,9 @@ from hydrocli.water.vector_math import inverse_fourth_root, maximum, minimum
 
 ITERATIONS = 12
 BRACKETED = 200
+MARGIN = 0.01
+"""A Newton step whose square is below `MARGIN` times the tolerance is the last: the error that it leaves is about its
+square, twice that for a fourth power (all relative), so the next step would only confirm it."""
 LEAST_OUTFLOW = 1e-6
 """For the first guess alone: 1 + f4 may vanish."""
 HIGHEST_LEVEL = {"conservative": 1e6, "as_published": 1.0 - 1e-6}
@@ -40,16 +43,21 @@ outflow a network has closed to the last bit, before its powers overflow in sing
 
 
 class Limits(NamedTuple):
-    """Of the solver: relative step at which it has converged, lowest and highest level; numbers of one precision."""
+    """Of the solver, numbers of one precision.
+
+    tolerance: largest relative error of a level. squared_step: square of the relative step after which Newton's method has
+    converged. lowest, highest: level.
+    """
 
     tolerance: np.floating
+    squared_step: np.floating
     lowest: np.floating
     highest: np.floating
 
 
 def limits_of(tolerance: float, flux_limits: str, real: type) -> Limits:
     """The limits of the levels of a structure."""
-    return Limits(real(tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
+    return Limits(real(tolerance), real(tolerance * MARGIN), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
 
 
 @loop
@@ -103,17 +111,18 @@ def _start(terms, p, states, new_states, scratch, limits):
 @loop
 def _improve(terms, inverse_ct, ht0, ht, scratch, limits):
     k, o, inflow, going, iterations = terms[2], terms[3], scratch[0], scratch[1], scratch[2]
-    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
+    squared_step, lowest, highest = limits.squared_step, limits.lowest, limits.highest
     zero, one = inflow.dtype.type(0), inflow.dtype.type(1)
     for c in range(ht.size):
-        residual, slope = transfer_residual(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], ht[c])
-        better = minimum(maximum(ht[c] - residual / slope, lowest), highest)
-        moves = abs(better - ht[c]) > tolerance * better
+        level, active = ht[c], going[c]  # read once, as in `lagged_adjoint`
+        residual, slope = transfer_residual(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], level)
+        better = minimum(maximum(level - residual / slope, lowest), highest)
+        moves = (better - level) * (better - level) > squared_step * better * better
         # at a limit, only where the residual asks for a level beyond it
         moves |= ((better <= lowest) & (residual < zero)) | ((better >= highest) & (residual > zero))
-        still = going[c] > zero
-        iterations[c] += going[c]
-        ht[c] = better if still else ht[c]
+        still = active > zero
+        iterations[c] += active
+        ht[c] = better if still else level
         going[c] = one if still & moves else zero
 
 
@@ -215,6 +224,7 @@ def lagged_adjoint(
     real = hp.dtype.type
     zero, nine_tenths = real(0), real(0.9)
     for c in range(hp.size):
+        ht_after = ht_bar[c]  # read once: LLVM would take a second read, on one way of a branch, for another row
         # qt = state_space_runoff(a, k, o, ct, hp, ht)
         a_more, k_more, o_more, ct_more, hp_more, ht_more = state_space_runoff_adjoint(
             a[c], k[c], o[c], ct[c], hp[c], ht[c], runoff_bar[c] * to_discharge[c]
@@ -223,7 +233,7 @@ def lagged_adjoint(
         inflow = nine_tenths * hp[c] * hp[c] * a[c]
         _, slope = transfer_residual(inflow, k[c], o[c], inverse_ct[c], ht0[c], ht[c])
         free = lowest < ht[c] < highest
-        residual_bar = -(ht_bar[c] + ht_more) / slope if free else zero
+        residual_bar = -(ht_after + ht_more) / slope if free else zero
         inflow_bar, k_root, o_root, inverse_ct_bar, ht_bar[c], _ = transfer_residual_adjoint(
             inflow, k[c], o[c], inverse_ct[c], ht0[c], ht[c], residual_bar, zero
         )

@@ -31,8 +31,9 @@ class Network(NamedTuple):
 
     weights: [w], the scale of the inputs included. widths: int64[layers + 1], units from the inputs to the outputs.
     activation: SILU or LEAKY_RELU. values, slopes, bars: [layers + 1, widest, STRIP], what each layer gives (the first
-    are the inputs), derivatives of its activations, bars. tangents: [2, layers + 1, widest, STRIP], derivatives by two
-    inputs.
+    are the inputs), derivatives of its activations, bars. tangents: [2, layers + 1, widest, STRIP], derivatives by the
+    first two inputs. products: [2, units of the second layer, of the first], weights of both layers multiplied, for these
+    derivatives.
     """
 
     weights: NDArray[np.floating]
@@ -42,6 +43,7 @@ class Network(NamedTuple):
     slopes: NDArray[np.floating]
     bars: NDArray[np.floating]
     tangents: NDArray[np.floating]
+    products: NDArray[np.floating]
 
 
 def network_of(
@@ -51,7 +53,11 @@ def network_of(
     shape = (len(widths), int(widths.max()), STRIP)
     rows: NDArray[np.floating] = np.zeros((3, *shape), real)
     by_inputs: NDArray[np.floating] = np.zeros((2, *shape) if tangents else (0, 0, 0, 0), real)
-    return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs)
+    inputs, hidden, above = (int(width) for width in widths[:3])
+    first = weights[: hidden * inputs].reshape(hidden, inputs)[:, :2]
+    second = weights[hidden * (inputs + 1) :][: above * hidden].reshape(above, hidden)
+    products = np.ascontiguousarray(second * first.T[:, np.newaxis], real)
+    return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs, products)
 
 
 @loop
@@ -76,7 +82,17 @@ def _weighted_sum(values, weights, bias, inputs, out, n):
 
 
 @loop
-def _activate(z, slope, activation, n):
+def _activate(z, activation, n):
+    if activation == SILU:
+        for c in range(n):
+            z[c] = silu(z[c])
+    else:
+        for c in range(n):
+            z[c] = leaky_relu(z[c])
+
+
+@loop
+def _activate_with_slopes(z, slope, activation, n):
     one = z.dtype.type(1)
     if activation == SILU:
         for c in range(n):
@@ -87,15 +103,21 @@ def _activate(z, slope, activation, n):
 
 
 @loop
-def _correct(z, slope, n):
+def _correct(z, n):
+    for c in range(n):
+        z[c] = correction(z[c])
+
+
+@loop
+def _correct_with_slopes(z, slope, n):
     one = z.dtype.type(1)
     for c in range(n):
         slope[c], z[c] = correction_adjoint(z[c], one), correction(z[c])
 
 
 @loop
-def network(net, n):
-    """Fill values[1:] and slopes[1:] of a `Network` from the inputs values[0] of n cells."""
+def network(net, n, with_slopes):
+    """Fill values[1:] of a `Network` from the inputs values[0] of n cells; with_slopes, for its transpose, slopes[1:]."""
     weights, widths, values, slopes = net.weights, net.widths, net.values, net.slopes
     at = 0
     last = widths.size - 1
@@ -106,9 +128,14 @@ def network(net, n):
             z, slope = values[layer + 1, j], slopes[layer + 1, j]
             _weighted_sum(values[layer], weights[row : row + inputs], weights[at + outputs * inputs + j], inputs, z, n)
             if layer + 1 < last:
-                _activate(z, slope, net.activation, n)
+                if with_slopes:
+                    _activate_with_slopes(z, slope, net.activation, n)
+                else:
+                    _activate(z, net.activation, n)
+            elif with_slopes:
+                _correct_with_slopes(z, slope, n)
             else:
-                _correct(z, slope, n)
+                _correct(z, n)
         at += outputs * (inputs + 1)
 
 
@@ -148,7 +175,7 @@ def _back_four(value, b0, b1, b2, b3, w0, w1, w2, w3, bar, n):
 
 @loop
 def network_adjoint(net, weights_bar, n):
-    """Transpose of `network`: from bars[-1] (of f) to bars[0] (of the inputs); weights_bar is summed."""
+    """Transpose of `network` with slopes: from bars[-1] (of f) to bars[0] (of the inputs); weights_bar is summed."""
     weights, widths, values, slopes, bars = net.weights, net.widths, net.values, net.slopes, net.bars
     at = weights.size
     for layer in range(widths.size - 2, -1, -1):
@@ -183,17 +210,25 @@ def _back(weights, weights_bar, first, inputs, outputs, value, bars, bar, n):
 
 
 @loop
+def _scale(factor, row, n):
+    for c in range(n):
+        row[c] *= factor[c]
+
+
+@loop
 def network_tangent(net, direction, n):
-    """Derivative of f by one input: tangents[direction, 0] is its unit vector, tangents[direction, -1] is filled."""
+    """Derivative of f by input `direction`, 0 or 1, in tangents[direction, -1], from the slopes of `network`."""
     weights, widths, slopes, tangents = net.weights, net.widths, net.slopes, net.tangents[direction]
-    at = 0
+    at = widths[1] * (widths[0] + 1)
     zero = slopes.dtype.type(0)
-    for layer in range(widths.size - 1):
+    for layer in range(1, widths.size - 1):
         inputs, outputs = widths[layer], widths[layer + 1]
         for j in range(outputs):
             row = at + j * inputs
-            t, slope = tangents[layer + 1, j], slopes[layer + 1, j]
-            _weighted_sum(tangents[layer], weights[row : row + inputs], zero, inputs, t, n)
-            for c in range(n):
-                t[c] *= slope[c]
+            t = tangents[layer + 1, j]
+            if layer == 1:
+                _weighted_sum(slopes[1], net.products[direction, j], zero, inputs, t, n)
+            else:
+                _weighted_sum(tangents[layer], weights[row : row + inputs], zero, inputs, t, n)
+            _scale(slopes[layer + 1, j], t, n)
         at += outputs * (inputs + 1)

@@ -25,7 +25,7 @@ from hydrocli.structures.implicit_euler import (
     solve_lagged,
 )
 from hydrocli.structures.network import network, network_adjoint, network_of
-from hydrocli.structures.node_newton import NodeWorkspace, evaluate, jacobian, solve_implicit
+from hydrocli.structures.node_newton import GUESS_TOLERANCE, NodeWorkspace, evaluate, jacobian, solve_implicit
 from hydrocli.structures.ode import fluxes_at
 from hydrocli.structures.rows import STRIP, ZERO_F32, SolverCounts, split_net
 from hydrocli.structures.structure import CellModel, Correction, Structure, register
@@ -40,7 +40,8 @@ def _workspace(structure: Structure, weights: NDArray[np.floating], real: type) 
     guess: NDArray[np.floating] = np.zeros((2, STRIP), real)
     counts: NDArray[np.floating] = np.zeros((4, STRIP), real)
     limits = limits_of(structure.tolerance, structure.flux_limits, real)
-    return NodeWorkspace(net, rows[0], rows[1], system, guess, counts, limits)
+    guess_limits = limits_of(max(GUESS_TOLERANCE, structure.tolerance), structure.flux_limits, real)
+    return NodeWorkspace(net, rows[0], rows[1], system, guess, counts, limits, guess_limits)
 
 
 @loop
@@ -53,19 +54,19 @@ def fill_inputs(net, states, x):
 
 
 @loop
-def lagged_terms(net, states, kexc, workspace):
-    """Corrections at given levels, and the terms that they make."""
+def lagged_terms(net, states, kexc, workspace, with_slopes):
+    """Corrections at given levels, and the terms that they make; with_slopes: as in `network`."""
     network_ = workspace.network
     x = network_.values[0]
     fill_inputs(net, states, x)
-    network(network_, net.size)
+    network(network_, net.size, with_slopes)
     corrected_terms(x, network_.values[-1], kexc, workspace.terms)
 
 
 @loop
 def advance_lagged(forcing, p, constants, states, new_states, to_discharge, runoff, counts, workspace):
     """See `explicit.advance`."""
-    lagged_terms(forcing[0], states, p[4], workspace)
+    lagged_terms(forcing[0], states, p[4], workspace, False)
     solve_lagged(workspace.terms, p, states, new_states, workspace.scratch, counts, workspace.limits)
     runoff_of(workspace.terms, p[2], new_states, to_discharge, runoff)
 
@@ -78,7 +79,7 @@ def advance_lagged_adjoint(
     """See `explicit.advance_adjoint`."""
     net, terms, terms_bar, network_ = forcing[0], workspace.terms, workspace.scratch, workspace.network
     n, x, f, hp_bar, ht_bar = net.size, network_.values[0], network_.values[-1], states_bar[0], states_bar[1]
-    lagged_terms(net, states, p[4], workspace)
+    lagged_terms(net, states, p[4], workspace, True)
     lagged_adjoint(
         terms, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar, workspace.limits
     )
@@ -106,9 +107,9 @@ def _terms_to_net(net, terms_bar, network_, net_bar):
 def advance_implicit(forcing, p, constants, states, new_states, to_discharge, runoff, counts, workspace):
     """See `explicit.advance`."""
     net = forcing[0]
-    lagged_terms(net, states, p[4], workspace)
+    lagged_terms(net, states, p[4], workspace, False)
     first = SolverCounts(workspace.first_counts[:, : net.size], counts.first, counts.last)
-    solve_lagged(workspace.terms, p, states, new_states, workspace.scratch, first, workspace.limits)
+    solve_lagged(workspace.terms, p, states, new_states, workspace.scratch, first, workspace.guess_limits)
     solve_implicit(workspace, p, states, new_states, counts)
     runoff_of(workspace.terms, p[2], new_states, to_discharge, runoff)
 
@@ -210,14 +211,14 @@ def _fluxes(net, p, states, new_states, workspace, fluxes):
 @loop
 def diagnose_lagged(forcing, p, constants, states, new_states, workspace, fluxes):
     """See `explicit.diagnose`."""
-    lagged_terms(forcing[0], states, p[4], workspace)
+    lagged_terms(forcing[0], states, p[4], workspace, False)
     _fluxes(forcing[0], p, states, new_states, workspace, fluxes)
 
 
 @loop
 def diagnose_implicit(forcing, p, constants, states, new_states, workspace, fluxes):
     """See `explicit.diagnose`."""
-    lagged_terms(forcing[0], new_states, p[4], workspace)
+    lagged_terms(forcing[0], new_states, p[4], workspace, False)
     _fluxes(forcing[0], p, states, new_states, workspace, fluxes)
 
 

@@ -20,6 +20,8 @@ from hydrocli.water.vector_math import maximum, minimum
 
 ITERATIONS = 20
 BRACKETED = 200
+GUESS_TOLERANCE = 1e-2
+"""Of the lagged solution, from which Newton's method starts."""
 HALVED = 3
 """Every so many guesses the bracket is halved, once both its ends were met: rounding can make Newton's method crawl."""
 
@@ -29,7 +31,8 @@ class NodeWorkspace(NamedTuple):
 
     network: with tangents by hp and ht. terms: [4, STRIP] a, b, k, o (see `implicit_euler`). scratch: [4, STRIP].
     system: [6, STRIP] residuals of both stores, Jacobian by rows. guess: [2, STRIP], levels of a cell that is solved
-    alone. first_counts: [4, STRIP], of the first guess, which are no result.
+    alone. first_counts: [4, STRIP], of the first guess, which are no result. limits, guess_limits: of the solution and of
+    the first guess.
     """
 
     network: Network
@@ -39,6 +42,7 @@ class NodeWorkspace(NamedTuple):
     guess: NDArray[np.floating]
     first_counts: NDArray[np.floating]
     limits: Limits
+    guess_limits: Limits
 
 
 @loop
@@ -47,11 +51,8 @@ def evaluate(net, hp, ht, n):
     v0, v1 = net.values[0, 0], net.values[0, 1]
     for c in range(n):
         v0[c], v1[c] = hp[c], ht[c]
-    network(net, n)
+    network(net, n, True)
     for level in range(2):
-        tangents = net.tangents[level]
-        for i in range(net.widths[0]):
-            tangents[0, i, :n] = 1 if i == level else 0
         network_tangent(net, level, n)
 
 
@@ -105,12 +106,13 @@ def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
     """One Newton step of the cells that have not converged, and the terms a, b, k, o at the levels it leads to.
 
     The terms follow from the corrections by their derivatives along the step: where it is the last one, that is exact
-    to the square of the tolerance, and a converged cell keeps terms that do not depend on what its neighbours still
+    to the square of that step, and a converged cell keeps terms that do not depend on what its neighbours still
     do. A level that a limit holds has converged only if its residual asks for a level beyond it.
     """
     x, f, df_dhp, df_dht = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1]
     going, iterations = scratch[1], scratch[2]
-    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
+    tolerance, squared_step = limits.tolerance, limits.squared_step
+    lowest, highest = limits.lowest, limits.highest
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
     p1, p2, p3, p4 = df_dhp[0], df_dhp[1], df_dhp[2], df_dhp[3]
     t1, t2, t3, t4 = df_dht[0], df_dht[1], df_dht[2], df_dht[3]
@@ -120,19 +122,21 @@ def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
     zero, one = real(0), real(1)
     highest_hp = minimum(highest, one)
     for c in range(hp.size):
-        new_hp, new_ht = newton_step(r1[c], r2[c], j11[c], j12[c], j21[c], j22[c], hp[c], ht[c], lowest, highest)
-        d, e = new_hp - hp[c], new_ht - ht[c]
-        moves = (abs(d) > tolerance * new_hp) | (abs(e) > tolerance * new_ht)
-        moves |= ((new_hp <= lowest) & (r1[c] < zero)) | ((new_hp >= highest_hp) & (r1[c] > tolerance))
-        moves |= ((new_ht <= lowest) & (r2[c] < zero)) | ((new_ht >= highest) & (r2[c] > zero))
-        still = going[c] > zero
-        iterations[c] += going[c]
-        a[c] = pn[c] * (one + f1[c] + p1[c] * d + t1[c] * e) if still else a[c]
-        b[c] = en[c] * (one + f2[c] + p2[c] * d + t2[c] * e) if still else b[c]
-        k[c] = kexc[c] * (one + f3[c] + p3[c] * d + t3[c] * e) if still else k[c]
-        o[c] = one + f4[c] + p4[c] * d + t4[c] * e if still else o[c]
-        hp[c] = new_hp if still else hp[c]
-        ht[c] = new_ht if still else ht[c]
+        # every row is read once, and not under a condition: such reads would be masked
+        old_hp, old_ht, old_a, old_b, old_k, old_o = hp[c], ht[c], a[c], b[c], k[c], o[c]
+        first, second, active = r1[c], r2[c], going[c]
+        new_hp, new_ht = newton_step(first, second, j11[c], j12[c], j21[c], j22[c], old_hp, old_ht, lowest, highest)
+        d, e = new_hp - old_hp, new_ht - old_ht
+        new_a, new_b = pn[c] * (one + f1[c] + p1[c] * d + t1[c] * e), en[c] * (one + f2[c] + p2[c] * d + t2[c] * e)
+        new_k, new_o = kexc[c] * (one + f3[c] + p3[c] * d + t3[c] * e), one + f4[c] + p4[c] * d + t4[c] * e
+        moves = (d * d > squared_step * new_hp * new_hp) | (e * e > squared_step * new_ht * new_ht)
+        moves |= ((new_hp <= lowest) & (first < zero)) | ((new_hp >= highest_hp) & (first > tolerance))
+        moves |= ((new_ht <= lowest) & (second < zero)) | ((new_ht >= highest) & (second > zero))
+        still = active > zero
+        iterations[c] += active
+        a[c], b[c] = new_a if still else old_a, new_b if still else old_b
+        k[c], o[c] = new_k if still else old_k, new_o if still else old_o
+        hp[c], ht[c] = new_hp if still else old_hp, new_ht if still else old_ht
         going[c] = one if still & moves else zero
 
 

@@ -166,8 +166,9 @@ def _substep_adjoint(terms, p, before, after, runoff_bar, to_discharge, share, l
     highest_hp = minimum(limits.highest, real(1))
     for c in range(runoff_bar.size):
         # hp = hp0 + share dhp/dt, ht = ht0 + share dht/dt, where no limit holds them
-        hp_free = hp_bar[c] if limits.lowest < hp[c] < highest_hp else real(0)
-        ht_free = ht_bar[c] if limits.lowest < ht[c] < limits.highest else real(0)
+        hp_after, ht_after = hp_bar[c], ht_bar[c]  # read once, as in `lagged_adjoint`
+        hp_free = hp_after if limits.lowest < hp[c] < highest_hp else real(0)
+        ht_free = ht_after if limits.lowest < ht[c] < limits.highest else real(0)
         a_rate, b_rate, k_rate, _, inverse_cp_bar, inverse_ct_bar, hp_rate, ht_rate = state_space_rates_adjoint(
             a[c], b[c], k[c], o[c], inverse_cp[c], inverse_ct[c], hp0[c], ht0[c], share * hp_free, share * ht_free
         )
@@ -232,7 +233,7 @@ def diagnose_explicit(forcing, p, constants, states, new_states, workspace, flux
     highest_hp = minimum(limits.highest, terms.dtype.type(1))
     cp, inverse_cp, ct, inverse_ct = p[0], p[1], p[2], p[3]
     terms_of(net, p[4], terms)
-    _walk(workspace, p, states, workspace.scratch[0, :n], workspace.scratch[0, :n])
+    _walk(workspace, p, states, workspace.scratch[0, :n], workspace.scratch[1, :n])
     fluxes[: len(FLUX_NAMES), :n] = 0
     for j in range(workspace.path.shape[1] - 1):
         for c in range(n):

@@ -21,15 +21,21 @@ LEAK = 0.01
 
 
 @kernel
+def sigmoid(z):
+    """Logistic function."""
+    return 1.0 / (1.0 + exp(-z))
+
+
+@kernel
 def silu(z):
-    """SiLU activation."""
-    return z / (1.0 + exp(-z))
+    """SiLU activation; with its derivative in one loop, there is one division."""
+    return z * sigmoid(z)
 
 
 @kernel
 def silu_adjoint(z, h_bar):
-    """Bar of z; the derivative is s (1 + z (1 - s)) with s = 1 / (1 + e^-z)."""
-    s = 1.0 / (1.0 + exp(-z))
+    """Bar of z; the derivative is s (1 + z (1 - s)) with s the sigmoid."""
+    s = sigmoid(z)
     return h_bar * s * (1.0 + z * (1.0 - s))
 
 

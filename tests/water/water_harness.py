@@ -9,12 +9,11 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 import hydrocli.engine
 import hydrocli.structures
 import hydrocli.water
-from hydrocli.jit import FLAGS, Compiled, kernel
+from hydrocli.jit import Compiled, kernel, reduction
 from hydrocli.structures.structure import CellModel, variants
 from hydrocli.water import vector_math
 
