@@ -10,8 +10,9 @@ Why these flags (each was measured):
 * fastmath contract, nsz, arcp: enough to vectorise. nnan and ninf would void the guards against NaN, reassoc breaks the
   rounding trick in `exp`.
 * ...-memory-check-threshold: rows touch a dozen arrays or two; LLVM gives up on alias checks at 8 pointers, 128 pairs.
-* prefer-predicate-over-epilogue: the last cells of a row run through the same (masked) instructions as the others. A
-  scalar remainder contracts other products, and a warm start, whose rows begin elsewhere, would differ in the last bit.
+* no masks (LLVM's prefer-predicate-over-epilogue): rows are whole vectors (`hydrocli.engine.order`), and masked stores
+  are slow without AVX-512.
+* arguments share no memory (`_loop_compiler`): no addresses are compared before a loop.
 * _nrt off: no reference counting, whose atomic instructions cost as much as a short row for every slice; a compiled
   function so cannot allocate, and works in arrays that it is given.
 * nogil: threads inside a basin are Python threads that call compiled tiles.
@@ -36,6 +37,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
+from hydrocli.errors import ConfigurationError
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 ROOMS_COMPILED = ("water", "structures", "engine", "synthetic", "score", "basin")
@@ -48,23 +51,26 @@ FLAGS: dict[str, Any] = {
 
 
 INSTRUCTION_SETS = {"avx2": ("znver3", ""), "sse2": ("x86-64", "")}
-"""CPU and features for which `HYDROCLI_ISA` compiles: its features alone, where LLVM has those of the CPU."""
+"""For x86-64: CPU and features for which `HYDROCLI_ISA` compiles; where no features stand, LLVM takes the CPU's."""
 
 
 @cache
 def cpu() -> tuple[str | None, str | None]:
     """CPU and features that Numba compiles for; None where that is Numba's own choice.
 
-    `HYDROCLI_ISA` names an older instruction set than that of the machine; Numba's own variables, where set, are kept.
+    `HYDROCLI_ISA` names an instruction set that the machine has, but would not choose; Numba's own variables are kept.
 
     Raises:
-        ValueError: `HYDROCLI_ISA` names no known one.
+        ConfigurationError: `HYDROCLI_ISA` names no known one.
     """
     import llvmlite.binding as llvm
 
     if asked := os.environ.get("HYDROCLI_ISA"):
         if asked not in INSTRUCTION_SETS:
-            raise ValueError(f"HYDROCLI_ISA={asked}: known are {', '.join(INSTRUCTION_SETS)}")
+            known = " or ".join(INSTRUCTION_SETS)
+            raise ConfigurationError(
+                "HYDROCLI_ISA", f"{asked} is no known instruction set", f"Use {known}, or unset it."
+            )
         return INSTRUCTION_SETS[asked]
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
     if name is None and features is None:
@@ -82,7 +88,7 @@ def _cpu_parts() -> list[str]:
 
 def _fingerprint() -> str:
     package = Path(__file__).parent
-    digest = hashlib.sha256(os.environ.get("HYDRO_LLVM", "").encode())
+    digest = hashlib.sha256()
     for part in (platform.python_version(), version("numba"), version("llvmlite"), version("numpy"), *_cpu_parts()):
         digest.update(part.encode())
     for source in (Path(__file__), *sorted(s for room in ROOMS_COMPILED for s in (package / room).rglob("*.py"))):
@@ -162,8 +168,6 @@ def _numba():
     config.CACHE_DIR = str(cache_folder())
     for threshold in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"--{threshold}=2000")
-    for option in os.environ.get("HYDRO_LLVM", "").split():
-        llvm.set_option("", option)
     config.CPU_NAME, config.CPU_FEATURES = cpu()
     _take_features(config.CPU_FEATURES)
 

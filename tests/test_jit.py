@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -17,6 +18,18 @@ import hydrocli
 SMALL_LOOP = (
     "import numpy as np; from hydrocli.engine.order import window\n"
     "print(window(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64), 0, 0, 0, 9), np.__name__)\n"
+)
+SMALL_CALIBRATION = (
+    "import numpy as np; from hydrocli.engine.order import wavefront_order, order_forcing\n"
+    "from hydrocli.engine.simulator import Simulator, State\n"
+    "order = wavefront_order(np.array([1, 2, -1]), np.array([0, 1, 2]), 40)\n"
+    "net = np.zeros(order.forcing_size, np.float32)\n"
+    "order_forcing(np.sin(np.arange(120.0)).reshape(40, 3).astype(np.float32), 0, order, net)\n"
+    "simulator = Simulator(order, (net,), np.full(3, 1e6), np.full(3, 1e3), np.array([2]), 3600)\n"
+    "state = State(np.full((2, 3), 0.3), np.zeros(3), np.zeros(3))\n"
+    "maps = np.array([[200.0], [90.0], [-0.5], [5.0], [0.6]]) * np.ones(3)\n"
+    "value, gradient, _ = simulator.gradient(maps, state, lambda q: (float((q * q).sum()), 2.0 * q))\n"
+    "print(value, *gradient.parameters.ravel())\n"
 )
 FOLDER = "from hydrocli.jit import cache_folder; print(cache_folder())"
 
@@ -68,8 +81,25 @@ def test_an_edit_of_any_compiled_source_is_another_folder(python, package):
 
 
 def test_another_cpu_is_another_folder(python):
-    pretend = "import hydrocli.jit as j; j._cpu_features = lambda: '+other'\n"
-    assert python(pretend + FOLDER) != python(FOLDER)
+    folders = {
+        python(FOLDER, **environment) for environment in ({}, {"HYDROCLI_ISA": "sse2"}, {"HYDROCLI_ISA": "avx2"})
+    }
+    assert len(folders) == 3
+    assert python(FOLDER, NUMBA_CPU_NAME="x86-64") not in folders
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instruction sets of x86-64")
+def test_code_for_an_older_instruction_set_runs(python):
+    """The narrowest one that LLVM has for this kind of machine gives the numbers of the widest."""
+    expected, found = python(SMALL_CALIBRATION), python(SMALL_CALIBRATION, HYDROCLI_ISA="sse2")
+    np.testing.assert_allclose([*map(float, found.split())], [*map(float, expected.split())], rtol=1e-9)
+
+
+def test_an_unknown_instruction_set_is_refused_with_the_known_ones(python):
+    code = "from hydrocli.errors import ConfigurationError\ntry:\n    import hydrocli.jit as j; j.cpu()\n"
+    told = python(code + "except ConfigurationError as error:\n    print(error)\n", HYDROCLI_ISA="mmx")
+    assert "HYDROCLI_ISA: mmx" in told
+    assert "avx2 or sse2" in told
 
 
 def test_every_room_with_compiled_code_is_in_the_key():

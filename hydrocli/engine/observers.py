@@ -477,7 +477,7 @@ NOTHING: dict[type, Any] = {
     _BalanceKept: _BalanceKept(np.zeros((0, 0, 0)), *[_NO_ROWS] * 5),
     _OutputKept: _OutputKept(
         _NO_ROWS, _NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS, _NO_ROWS, np.zeros((0, 0, 0)), np.zeros((0, 0)),
-        np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), _NO_ROWS, _NO_ROWS, np.zeros((0, 0)),
+        np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), np.zeros(0), np.zeros(0), np.zeros((0, 0)),
     ),
     _RangeKept: _RangeKept(np.zeros(0, np.bool_), _NO_ROWS, np.zeros(0), np.zeros(0)),
     _ExtrapolationKept: _ExtrapolationKept(

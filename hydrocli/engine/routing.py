@@ -98,7 +98,7 @@ def _route_row_adjoint(river, inflow, flow_before, lateral_before, lateral, bars
 
 @loop
 def _gather_downstream(order, block, tile, wave, inflow_bar, bars, out, a, b):
-    """out[slot - a]: the bar of the discharge of slots a..b, by the cell downstream and by a gauge; zero if inactive."""
+    """out[slot - a]: bar of the discharge of slots a..b, by the cell downstream and by a gauge; zero if inactive."""
     downstream = order.downstream_index[a:b]
     for c in range(out.size):
         out[c] = inflow_bar[downstream[c]]

@@ -5,17 +5,19 @@ all of them where the budget allows, else only one row in every `segment`, from 
 before it is reversed. Both ways run the same compiled code over the same ranges, so the gradient has the same bits.
 
 Threads take tiles, a chunk of cells by a block of waves: chunk j may run block b once chunk j - 1 has (its cells
-upstream) and it has itself run block b - 1, so the tiles of one diagonal are independent. Every sum belongs to one
-cell and runs in time order: results do not depend on the number of threads.
+upstream) and it has itself run block b - 1. A free thread takes the first tile whose turn it is. Every sum belongs to
+one cell and runs in time order: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -124,7 +126,7 @@ class Simulator:
         self.threads = min(threads, order.chunks)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.set_memory(memory)
-        self.newton = np.zeros((4, order.slots), self.real)
+        self.newton: Array = np.zeros((4, order.slots), self.real)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
         self._moving = empty_buffer(self.block * (1 if order.chunks == 1 else 8), order, structure, self.real)
 
@@ -265,22 +267,24 @@ class Simulator:
     def _run_tiles(
         self, tile: _Forward | _Reverse, rows: StateBuffer, start: int, count: int, backwards: bool = False
     ) -> None:
-        """Run all tiles of waves start..start + count, those of one diagonal (chunk + block) at once."""
+        """Run all tiles of waves start..start + count, downstream and onwards in time, or backwards."""
         chunks, blocks = self.order.chunks, -(-count // self.block)
-        for diagonal in range(chunks + blocks - 1)[:: -1 if backwards else 1]:
-            tiles = [(c, diagonal - c) for c in range(max(0, diagonal - blocks + 1), min(chunks, diagonal + 1))]
 
-            def run(item: tuple[int, int]) -> None:
-                first, last = self.order.borders[:, item[0]], self.order.borders[:, item[0] + 1]
-                begin, end = item[1] * self.block, min((item[1] + 1) * self.block, count)
-                slots = (int(first[0]), int(first[1])), (int(last[0]), int(last[1]))
-                tile(item[0], rows, Tile(start, begin, end, *slots))
+        def run(place: int, turn: int) -> None:
+            chunk, block = (chunks - 1 - place, blocks - 1 - turn) if backwards else (place, turn)
+            first, last = self.order.borders[:, chunk], self.order.borders[:, chunk + 1]
+            begin, end = block * self.block, min((block + 1) * self.block, count)
+            slots = (int(first[0]), int(first[1])), (int(last[0]), int(last[1]))
+            tile(chunk, rows, Tile(start, begin, end, *slots))
 
-            if self._pool is None or len(tiles) == 1:
-                for item in tiles:
-                    run(item)
-            else:
-                list(self._pool.map(run, tiles))
+        if self._pool is None:
+            for turn in range(blocks):
+                for place in range(chunks):
+                    run(place, turn)
+            return
+        turns = _Turns(chunks, blocks)
+        for worker in [self._pool.submit(turns.work, run) for _ in range(self.threads)]:
+            worker.result()
 
     def _read(self, rows: StateBuffer, start: int, count: int, discharge: NDArray[np.float64]) -> None:
         """Take the discharge at the gauges out of rows of waves start..start + count."""
@@ -301,6 +305,51 @@ class Simulator:
         lateral = np.concatenate([rows.flow[0, : order.n_headwater], rows.lateral[0]])
         levels, flow, lateral = (values.astype(np.float64) for values in (rows.levels[:, 0], rows.flow[0], lateral))
         return State(levels[:, order.slot], flow[order.slot], lateral[order.slot])
+
+
+class _Turns:
+    """Whose turn it is among `places` in a row that each do `turns` pieces of work, for any number of threads.
+
+    A place does its next piece when the place before it has done that piece, and while it is at most one piece ahead of
+    the place after it: so far do the rows reach that a reverse keeps (`_Reverse`).
+    """
+
+    def __init__(self, places: int, turns: int) -> None:
+        self._turns, self._done, self._taken = turns, [0] * places, [False] * places
+        self._left, self._failed, self._changed = places * turns, False, threading.Condition()
+        self._ready: list[tuple[int, int]] = []
+        self._take(0)
+
+    def work(self, run: Callable[[int, int], None]) -> None:
+        """Run pieces, run(place, turn), until all are done or one has failed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ready or self._failed or not self._left)
+                if self._failed or not self._ready:
+                    return
+                turn, place = heappop(self._ready)
+            try:
+                run(place, turn)
+            except BaseException:
+                with self._changed:
+                    self._failed = True
+                    self._changed.notify_all()
+                raise
+            with self._changed:
+                self._left -= 1
+                self._done[place], self._taken[place] = turn + 1, False
+                for other in (place - 1, place, place + 1):
+                    self._take(other)
+                self._changed.notify_all()
+
+    def _take(self, place: int) -> None:
+        """Put a place among the ready ones, if its turn has come."""
+        done, last = self._done, len(self._done) - 1
+        if not 0 <= place <= last or self._taken[place] or done[place] == self._turns:
+            return
+        if (place == 0 or done[place - 1] > done[place]) and (place == last or done[place + 1] >= done[place] - 1):
+            self._taken[place] = True
+            heappush(self._ready, (done[place], place))
 
 
 class _Forward:

@@ -65,8 +65,8 @@ class Cells(NamedTuple):
 class Bars(NamedTuple):
     """Sums and carries of a reverse.
 
-    levels: [states, slots], carried, zero at inactive slots. first_levels: [states, slots], of slots whose first step is
-    done. parameters: [declared, slots]. lateral: [block, slots], zero at inactive slots.
+    levels: [states, slots], carried, zero at inactive slots. first_levels: [states, slots], of slots whose first step
+    is done. parameters: [declared, slots]. lateral: [block, slots], zero at inactive slots.
     """
 
     levels: Array
@@ -103,7 +103,7 @@ def start_slots(buffer, order, block, tile, k, shift):
 
 @loop
 def settle_slots(buffer, order, block, tile, shift):
-    """Complete row `tile.end`: slots that have ended have their last state there, those that have not started the first.
+    """Complete row `tile.end`: slots that have ended get their last state, those that have not started their first.
 
     Only rows `tile.begin` and `tile.end` are read as a whole.
     """

@@ -45,8 +45,8 @@ outflow a network has closed to the last bit, before its powers overflow in sing
 class Limits(NamedTuple):
     """Of the solver, numbers of one precision.
 
-    tolerance: largest relative error of a level. squared_step: square of the relative step after which Newton's method has
-    converged. lowest, highest: level.
+    tolerance: largest relative error of a level. squared_step: square of the relative step after which Newton's method
+    has converged. lowest, highest: level.
     """
 
     tolerance: np.floating

@@ -32,8 +32,8 @@ class Network(NamedTuple):
     weights: [w], the scale of the inputs included. widths: int64[layers + 1], units from the inputs to the outputs.
     activation: SILU or LEAKY_RELU. values, slopes, bars: [layers + 1, widest, STRIP], what each layer gives (the first
     are the inputs), derivatives of its activations, bars. tangents: [2, layers + 1, widest, STRIP], derivatives by the
-    first two inputs. products: [2, units of the second layer, of the first], weights of both layers multiplied, for these
-    derivatives.
+    first two inputs. products: [2, units of the second layer, of the first], weights of both layers multiplied, for
+    these derivatives.
     """
 
     weights: NDArray[np.floating]
@@ -56,7 +56,7 @@ def network_of(
     inputs, hidden, above = (int(width) for width in widths[:3])
     first = weights[: hidden * inputs].reshape(hidden, inputs)[:, :2]
     second = weights[hidden * (inputs + 1) :][: above * hidden].reshape(above, hidden)
-    products = np.ascontiguousarray(second * first.T[:, np.newaxis], real)
+    products: NDArray[np.floating] = np.ascontiguousarray(second * first.T[:, np.newaxis], real)
     return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs, products)
 
 
@@ -117,7 +117,7 @@ def _correct_with_slopes(z, slope, n):
 
 @loop
 def network(net, n, with_slopes):
-    """Fill values[1:] of a `Network` from the inputs values[0] of n cells; with_slopes, for its transpose, slopes[1:]."""
+    """Fill values[1:] of a `Network` from the inputs values[0] of n cells; with_slopes: slopes[1:] too."""
     weights, widths, values, slopes = net.weights, net.widths, net.values, net.slopes
     at = 0
     last = widths.size - 1

@@ -31,7 +31,7 @@ class NodeWorkspace(NamedTuple):
 
     network: with tangents by hp and ht. terms: [4, STRIP] a, b, k, o (see `implicit_euler`). scratch: [4, STRIP].
     system: [6, STRIP] residuals of both stores, Jacobian by rows. guess: [2, STRIP], levels of a cell that is solved
-    alone. first_counts: [4, STRIP], of the first guess, which are no result. limits, guess_limits: of the solution and of
+    alone. first_counts: [4, STRIP], of the first guess, which are no result. limits, guess_limits: of the solution, of
     the first guess.
     """
 

@@ -24,8 +24,8 @@ ZERO_F32 = np.float32(0.0)
 class SolverCounts(NamedTuple):
     """What a solver counts in the cells of a strip; other cells than first..last are computed along and not counted.
 
-    numbers: [4, n] sum of the iterations, largest number of them, steps solved again, steps without a solution. They are
-    of the precision of the rows, for AVX2 cannot convert 64-bit integers.
+    numbers: [4, n] sum of the iterations, largest number of them, steps solved again, steps without a solution. They
+    are of the precision of the rows, for AVX2 cannot convert 64-bit integers.
     """
 
     numbers: NDArray[np.floating]

@@ -40,9 +40,9 @@ ALONE = {kind: {"kind": kind} for kind in kinds() if kind not in _BESIDE}
 ALONE |= {"gr, snow": {"kind": "gr", "snow": "degree_day"}}
 """All others that are registered: `gr` has its peers in the table `speed`."""
 GROUPS = WITH_PEER | {"": ALONE}
-BARS = {"grnn": (20.0, 40.0), "ode": (20.0, 40.0), "node lagged": (25.0, 50.0)}
+BARS = {"grnn": (30.0, 60.0), "ode": (30.0, 50.0), "node lagged": (40.0, 70.0)}
 PRECISIONS = ("double", "single")
-MOST_FORWARDS, MOST_PREVIOUS = 5.0, 2.5
+MOST_FORWARDS, MOST_PREVIOUS = {"": 3.0}, 2.0
 
 
 def structures(console: Console, rounds: int = 3) -> dict[str, object]:

@@ -35,7 +35,9 @@ class JaxModel:
     """One case (as `open_case` has it), compiled for one precision, "double" or "single"."""
 
     def __init__(self, precision: str, **which: object) -> None:
-        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        limit = {"avx2": " --xla_cpu_max_isa=AVX2", "sse2": " --xla_cpu_max_isa=SSE4_2"}
+        here = limit.get(os.environ.get("HYDROCLI_ISA", ""), "")
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" + here
         os.environ["JAX_PLATFORMS"] = "cpu"
         import jax
         import jax.numpy as jnp

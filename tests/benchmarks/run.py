@@ -8,6 +8,7 @@ Peers that are not installed are left out with a sentence. Nothing passes or fai
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -32,6 +33,13 @@ TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads":
 SLOW = ("calibration", "models", "mappings", "solver", "campaign", "twins", "regional", "aude")
 
 
+def cpu_model() -> str:
+    """What the machine calls its processor."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return platform.processor() or platform.machine()
+
+
 def main() -> None:
     """Print the tables asked for."""
     parser = argparse.ArgumentParser(description="Benchmarks of hydrocli against its peers.")
@@ -41,6 +49,9 @@ def main() -> None:
         action="append",
         help=f"may be given several times; left out: all but {', '.join(SLOW)}",
     )
+    parser.add_argument(
+        "--isa", choices=["avx2", "sse2"], help="compile for this older instruction set; JAX is limited to it too"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave all figures there")
     parser.add_argument(
         "--distributed-peer", action="store_true", help="in calibration smash fits every cell too: 4 minutes"
@@ -48,6 +59,8 @@ def main() -> None:
     parser.add_argument("--catchments", type=int, default=24, help="of the campaign; 235 take some hours of two cores")
     parser.add_argument("--sample", type=Path, metavar="FOLDER", help="regional, aude: a sample that is there already")
     arguments = parser.parse_args()
+    if arguments.isa:
+        os.environ["HYDROCLI_ISA"] = arguments.isa  # for the contestants, which are processes of their own
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
     tables |= {"models": models, "mappings": mappings, "twins": twins, "solver": solver}
     tables |= {"regional": partial(regional, sample=arguments.sample), "aude": partial(aude, sample=arguments.sample)}
@@ -55,7 +68,8 @@ def main() -> None:
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before the start"
+        f"{cpu_model()}, {os.cpu_count()} cores, load {load:.1f} before the start"
+        + (f"; compiled for {arguments.isa}" if arguments.isa else "")
     )
     figures: dict[str, object] = {}
     for name in arguments.only or TABLES:

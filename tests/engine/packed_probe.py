@@ -1,5 +1,6 @@
 """Compiles a simulation in both precisions and prints, as JSON, what each row loop became; run in a process of its own.
 
+With HYDROCLI_ISA it reads the code for another instruction set than that of the machine.
 Code that comes from the cache has no assembly to look at, so the cache folder must be empty.
 """
 
@@ -9,6 +10,7 @@ import importlib
 import json
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -19,7 +21,7 @@ from structure_cases import weights_of
 import hydrocli.engine
 import hydrocli.structures
 from hydrocli.engine import tiles
-from hydrocli.jit import Compiled, bind
+from hydrocli.jit import Compiled, bind, cpu
 from hydrocli.structures import network
 from hydrocli.structures.structure import Structure, kinds, variants
 
@@ -29,7 +31,17 @@ LIBRARY_CALL = r"\b(?:exp|expm1|exp2|log|log1p|log2|tanh|pow|sqrt|cbrt)f?\b"
 
 ROWS = {
     "engine.routing": ("_route_row", "_route_row_adjoint"),
-    "structures.network": ("_weighted_sum", "_activate", "_correct", "_through_slope", "_back_one", "_back_four"),
+    "structures.network": (
+        "_weighted_sum",
+        "_activate",
+        "_activate_with_slopes",
+        "_correct",
+        "_correct_with_slopes",
+        "_through_slope",
+        "_back_one",
+        "_back_four",
+        "_scale",
+    ),
     "structures.implicit_euler": (
         "corrected_terms",
         "corrected_terms_adjoint",
@@ -72,6 +84,8 @@ def rows() -> dict[str, Compiled]:
     return found
 
 
+WIDEST = "zmm" if "+avx512f" in (cpu()[1] or "") else "ymm"
+"""Registers of the full width, on a machine that has AVX2 at least."""
 SELF_CONFLICT = r"= or i1 %[\w.]+, %bound\d+"
 """A row that is compared with itself: LLVM took two reads of it for two rows, and the packed loop never runs."""
 
@@ -81,10 +95,9 @@ def report(assembly: str, optimised: str) -> dict[str, object]:
     bodies = re.split(r"^(?=[_a-zA-Z][\w.$]*:$)", assembly, flags=re.M)
     assembly = "".join(body for body in bodies if not body.startswith(("_ZN7cpython", "cfunc.")))
     return {
-        "packed": len(re.findall(ARITHMETIC + r"p[sd]\b", assembly)),
+        "packed": len(re.findall(ARITHMETIC + rf"p[sd]\b.*%{WIDEST}\d", assembly)),
         "scalar": len(re.findall(ARITHMETIC + r"s[sd]\b", assembly)),
         "double": len(re.findall(ARITHMETIC + r"[ps]d\b|\bv?cvt[ps]s2[ps]d\b", assembly)),
-        "wide": len(re.findall(r"[yz]mm\d", assembly)),
         "checks": len(re.findall(r"%(?:bound0\d*|diff\.check\d*) =", optimised)),
         "never": len(re.findall(SELF_CONFLICT, optimised)),
         "masked": len(re.findall(r"\bvp?maskmov", assembly)),
@@ -120,20 +133,23 @@ def compiled(row: Compiled) -> dict[Any, Any]:
     return {signature: one for one in (row.callee, row.dispatcher) for signature in one.signatures}
 
 
-def main() -> None:
+def main(asked: list[str]) -> None:
+    """Of the structures asked for, of all where none is."""
     interpret_all_but(rows().values())
     found: dict[str, dict[str, object]] = {}
     for precision in ("double", "single"):
         known = {name: compiled(row) for name, row in rows().items()}
-        for structure in STRUCTURES:
+        for structure in [one for one in STRUCTURES if not asked or one.kind in asked]:
             small = case_of(structure, 40, 20)
             simulator = small.simulator(precision=precision)
             simulator.gradient(small.parameters, small.state, squares, weights_of(structure, 0.01))
         for name, row in rows().items():
             for signature, dispatcher in compiled(row).items() - known[name].items():
-                found[f"{name} {precision}"] = report(dispatcher.inspect_asm(signature), dispatcher.inspect_llvm(signature))
+                found[f"{name} {precision}"] = report(
+                    dispatcher.inspect_asm(signature), dispatcher.inspect_llvm(signature)
+                )
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
