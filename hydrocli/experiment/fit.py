@@ -55,7 +55,7 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         members = regional_members(experiment)
         setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
         for setup in setups:
-            schemas.domain(list(setup.basin.descriptors), setup.basin.gauges.code)  # refuses names early
+            schemas.domain(list(setup.basin.descriptors))  # refuses names early
             asked_of(setup)  # and outputs that cannot be
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     _same_inputs(folder, fingerprint)
