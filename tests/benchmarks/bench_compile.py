@@ -1,4 +1,4 @@
-"""What a first run compiles, and how long each function takes: `python tests/benchmarks/bench_compile.py [ARGUMENT ...]`.
+"""What a first run compiles, and how long it takes: `python tests/benchmarks/bench_compile.py [ARGUMENT ...]`.
 
 The arguments are those of `hydrocli`; left out: a calibration of a small synthetic basin. The cache of compiled code is
 empty at the start, and the process is one of its own.
