@@ -45,6 +45,8 @@ def simulate(
         InputError: cells that the run does not have, and maps that follow no descriptors.
     """
     experiment, run = load(target, overrides), parameters_from or _run_of(target)
+    if run and not parameters_from:
+        read(run).require_whole(later=False)
     if parameters_from:
         experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
@@ -54,8 +56,8 @@ def simulate(
         )
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
-        write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
+        write_text(folder.path / CONFIG, resolved(experiment))
         with folder.timed("ingestion"):
             setup = CalibrationSetup(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": setup.basin.fingerprint})
@@ -86,7 +88,7 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
     Raises:
         ConfigurationError: the basin lacks descriptors that the mapping sees.
     """
-    read(of)  # says what is wrong with it
+    read(of).require_whole(later=False)  # says what is wrong with it
     theirs = load(of / CONFIG)
     absent = [
         name

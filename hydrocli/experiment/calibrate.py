@@ -13,6 +13,7 @@ from hydrocli.config import Experiment, differing_keys, load, numbers_hash, reso
 from hydrocli.errors import ConfigurationError, HydrocliError
 from hydrocli.execution.log import recorded
 from hydrocli.execution.signals import stop_flag
+from hydrocli.results import Run
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder
 from hydrocli.results.write import write_text
 
@@ -62,11 +63,12 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool) -> bool:
         what = f"the parent run in {' and '.join(changed)} has changed since the start of this calibration"
         raise ConfigurationError(str(folder.path), what, "Restore it, or start again with --force.")
     elif finished:
+        Run(folder.path, found).require_whole(later=False)
         return False
     elif begun:
         logger.info(f"resuming {folder.path} where it was left")
-    write_text(folder.path / CONFIG, resolved(experiment))
     folder.start(identity=identity, seed=experiment.seed, inputs=sources)
+    write_text(folder.path / CONFIG, resolved(experiment))
     return True
 
 

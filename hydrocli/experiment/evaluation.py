@@ -67,7 +67,7 @@ class Evaluation:
 
     def __init__(self, now: Experiment) -> None:
         self.folder = Path(now.folder)
-        self.run: Run = read(self.folder)
+        self.run: Run = read(self.folder).require_whole(later=False)
         stored = load(self.folder / CONFIG)
         others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
         self.others = sorted(others) if stored.regional.basins else []
@@ -138,7 +138,7 @@ class Evaluation:
         experiment = experiment.model_copy(update={"gauges": gauges})
         setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
         maps = maps_of_run(self.folder, setup)
-        with RunFolder.open(self.folder, self.experiment.name) as folder:
+        with RunFolder.open(self.folder, self.experiment.name) as folder, folder.rewriting():
             final_simulation(
                 folder, setup, maps, setup.flux_network, read_regionalisation(self.folder), self._require_same
             )

@@ -201,9 +201,10 @@ def unseen(model: RegionalisationModel, experiment: Experiment, basin: Basin) ->
 
 def read_regionalisation(folder: Path) -> RegionalisationModel | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
+    run = read(folder)
+    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not run.has("network_weights"):
         return None
-    table = read(folder).arrays("network_weights")
+    table = run.arrays("network_weights")
     here = table["network"] == PHI2
     if not here.any():
         return None

@@ -309,8 +309,8 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
     for setup, found in calibration.others(results):
         member = setup.experiment
         with RunFolder.open(Path(member.folder), member.name) as folder:
-            write_text(folder.path / CONFIG, resolved(member))
             folder.start(identity=numbers_hash(member), seed=member.seed, inputs={"basin": setup.basin.fingerprint})
+            write_text(folder.path / CONFIG, resolved(member))
             own = final_simulation(folder, setup, *found)
             with_whom = calibration.setup.experiment.name
             folder.finish(
