@@ -11,9 +11,9 @@ from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
+from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.roles import roles_of, stamp
-from hydrocli.experiment.setup import source_of
 from hydrocli.results import read
 
 

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
-from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, inputs_read_once
+from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
-from hydrocli.config.forcing import ForcingFiles
 from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import ProgressTask, track
+from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -46,38 +45,6 @@ logger = logging.getLogger(__name__)
 Cells = NDArray[np.intp]
 BLOCK = 512
 """Steps of forcing that are averaged at once."""
-
-
-def source_of(experiment: Experiment) -> BasinSource:
-    """The files and options that the basin of an experiment is read from."""
-    gauges, forcing = experiment.gauges, experiment.forcing
-    pet = forcing.pet
-    return BasinSource(
-        start=stamp(experiment.period.start),
-        end=stamp(experiment.period.end),
-        step=experiment.period.step,
-        flow_directions=Path(experiment.basin.flow_directions.path),
-        encoding=experiment.basin.flow_directions.encoding,
-        gauges=Path(gauges.table),
-        precipitation=_forcing_source(forcing.precipitation),
-        pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else _forcing_source(pet),
-        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
-        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
-        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
-        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
-        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
-        gauges_crs=gauges.crs,
-        area_tolerance=gauges.area_tolerance,
-        crs=experiment.basin.crs,
-        unreadable_as_missing=forcing.unreadable_as_missing,
-    )
-
-
-def _forcing_source(files: ForcingFiles) -> ForcingSource:
-    return ForcingSource(
-        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
-    )
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
