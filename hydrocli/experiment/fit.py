@@ -63,6 +63,9 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
     _same_inputs(folder, {"basin": fingerprint} | inputs)
     _note_fresh_weights(setups[0])
+    for note in dict.fromkeys(note for setup in setups for note in setup.notes):
+        folder.warn(note)
+        logger.warning(note)
     with ExitStack() as stack:
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))

@@ -31,6 +31,8 @@ from hydrocli.experiment.networks import (
     continued_regionalisation,
     maps_from,
     read_flux_network,
+    step_notes,
+    step_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
@@ -217,9 +219,16 @@ class CalibrationSetup:
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
         if self.experiment.initial.source:
-            return ParentRunFields(self.experiment.initial.source, "domain", self.basin).whole("ci")
+            maps = ParentRunFields(self.experiment.initial.source, "domain", self.basin)
+            if step_of(self.experiment.initial.source) == self.basin.step:
+                return maps.whole("ci")
         source = self.run or self.experiment.parameters.source
-        if source and not (maps := ParentRunFields(source, "domain", self.basin)).lacking:
+        # The capacity makes up for the length of the step: at another step it is another one.
+        if (
+            source
+            and step_of(source) == self.basin.step
+            and not (maps := ParentRunFields(source, "domain", self.basin)).lacking
+        ):
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         rain = basin.precipitation[:steps]
@@ -265,6 +274,13 @@ class CalibrationSetup:
         """The mapping by descriptors that a calibration continues: that of `parameters.from`, if it is the same."""
         source = self.experiment.parameters.source
         return continued_regionalisation(Path(source), self.experiment) if source else None
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is taken from runs of another time step."""
+        asked = self.experiment
+        sources = asked.parameters.source, asked.initial.source, asked.initial_weights.source, self.run, self.trained
+        return step_notes(asked, sources)
 
     @cached_property
     def scaling(self) -> Scaling | None:

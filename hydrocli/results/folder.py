@@ -81,7 +81,8 @@ class Manifest:
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
-        structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them.
+        structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them, and the
+            time step [s] that its values per step belong to.
         uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
         files: of a finished run, size and SHA-256 of each file (see `run_format`).
