@@ -11,9 +11,10 @@ from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECONDS_OF_PROCESS, estimate
+from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import descriptors_of
+from hydrocli.experiment.networks import step_notes
 from hydrocli.experiment.roles import roles_of, stamp
-from hydrocli.experiment.setup import source_of
 from hydrocli.results import read
 
 
@@ -50,7 +51,7 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
         report["gauges"] = _gauges(coverage, roles)
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["assumptions"] = [_assumption(forcing) for forcing in coverage.forcings]
-    report["warnings"] = list(coverage.notes)
+    report["warnings"] = [*coverage.notes, *_steps(experiment)]
     report["problems"] = [
         *map(str, coverage.errors),
         *problems,
@@ -68,6 +69,15 @@ def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
     return [
         f"descriptor {name}: is missing in {missing[name]:.1%} of the cells, and {kind} needs it" for name in needed
     ]
+
+
+def _steps(experiment: Experiment) -> list[str]:
+    """Sentences on runs of another time step; what is wrong with a run is said by `_sources`."""
+    try:
+        sources = [getattr(experiment, section).source for section in ("parameters", "initial", "initial_weights")]
+        return step_notes(experiment, sources)
+    except HydrocliError:
+        return []
 
 
 def _sources(experiment: Experiment) -> list[str]:
