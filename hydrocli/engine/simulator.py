@@ -36,6 +36,9 @@ Observer = Callable[[StateBuffer, int, int], None]
 
 NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
+HELD_BLOCKS = 8
+"""Blocks that a simulation keeps at most: so many threads find tiles. With one block it is 3 % slower."""
+
 BLOCK_VALUES = 40_000
 """About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
 
@@ -91,7 +94,7 @@ class Simulator:
         step: time step [s].
         precision: "double" or "single".
         threads: at most so many chunks run at once.
-        memory: budget for rows of states in a gradient [bytes].
+        memory: budget for the forcing and for rows of states, see `bytes_needed` [bytes].
         structure: equations of a cell.
         attributes: [a, n] of the cells, as the structure asks for them.
 
@@ -125,22 +128,41 @@ class Simulator:
         self.block = max(16, min(512, BLOCK_VALUES * order.chunks // order.slots))
         self.threads = min(threads, order.chunks)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        self.set_memory(memory)
         self.newton: Array = np.zeros((4, order.slots), self.real)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
-        self._moving = empty_buffer(self.block * (1 if order.chunks == 1 else 8), order, structure, self.real)
+        self.set_memory(memory)
 
     def set_memory(self, memory: float) -> None:
-        """Choose anew how many rows a gradient keeps, for a budget in bytes; what is kept now is freed."""
-        self.segment = self._segment(memory)
-        self._tape: StateBuffer | None = None
+        """Choose anew how many rows are kept, for a budget in bytes; what is kept now is freed."""
+        self.held, self.segment = self._held(memory), self._segment(memory)
+        self.release()
+
+    def release(self) -> None:
+        """Free the rows of states, which the next run allocates again."""
+        self._rows: StateBuffer | None = None
+
+    def _buffer(self, rows: int) -> StateBuffer:
+        """At least so many rows; simulations and gradients share them, since each begins with its own state."""
+        if self._rows is None or len(self._rows.flow) <= rows:
+            self._rows = empty_buffer(rows, self.order, self.structure, self.real)
+        return self._rows
+
+    def bytes_needed(self, gradient: bool) -> int:
+        """Memory of a simulation or of a gradient: forcing, rows of states and, for a gradient, what is summed.
+
+        It may be more than the budget, where the forcing and the fewest rows are.
+        """
+        rows = self.held + 1
+        if gradient:
+            segments = -(-self.order.waves // self.segment)
+            rows = max(self.held, min(self.segment, self.order.waves)) + 1 + segments
+        return self._fixed_bytes(gradient) + rows * bytes_per_row(self.order, self.structure, self.real)
 
     def clone(self) -> Simulator:
         """The same simulator on one thread with buffers of its own, for another thread to run at the same time."""
         other = copy(self)
-        other.threads, other._pool, other._tape = 1, None, None
+        other.threads, other._pool, other._rows = 1, None, None
         other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
-        other._moving = empty_buffer(len(self._moving.flow) - 1, self.order, self.structure, self.real)
         return other
 
     def cells(self, parameters: NDArray[np.float64]) -> Cells:
@@ -192,9 +214,10 @@ class Simulator:
         """
         forward = _Forward(self, parameters, weights)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
-        self._set_row(self._moving, state)
-        self._advance(forward, 0, self.order.waves, discharge, observe, at_once)
-        return discharge, self._state(self._moving)
+        rows = self._buffer(self.held)
+        self._set_row(rows, state)
+        self._advance(forward, rows, 0, self.order.waves, discharge, observe, at_once)
+        return discharge, self._state(rows)
 
     def gradient(
         self,
@@ -213,49 +236,73 @@ class Simulator:
         starts = range(0, waves, self.segment)
         checkpoints = empty_buffer(len(starts) - 1, self.order, self.structure, self.real)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
+        tape = self._buffer(max(self.held, min(self.segment, waves)))
         self._set_row(checkpoints, state)
         for number, start in enumerate(starts[:-1]):
-            copy_row(self._moving, 0, checkpoints, number)
-            self._advance(forward, start, self.segment, discharge)
-            copy_row(checkpoints, number + 1, self._moving, 0)
-        if self._tape is None:
-            self._tape = empty_buffer(min(self.segment, waves), self.order, self.structure, self.real)
+            copy_row(tape, 0, checkpoints, number)
+            self._advance(forward, tape, start, self.segment, discharge)
+            copy_row(checkpoints, number + 1, tape, 0)
         reverse: _Reverse | None = None
         for number, start in reversed(list(enumerate(starts))):
             rows = min(self.segment, waves - start)
-            copy_row(self._tape, 0, checkpoints, number)
-            self._run_tiles(forward, self._tape, start, rows)
+            copy_row(tape, 0, checkpoints, number)
+            self._run_tiles(forward, tape, start, rows)
             if reverse is None:
-                self._read(self._tape, start, rows, discharge)
+                self._read(tape, start, rows, discharge)
                 value, derivative = seed(discharge)
                 reverse, counted = _Reverse(self, forward, derivative), self.newton.copy()
-            self._run_tiles(reverse, self._tape, start, rows, backwards=True)
+            self._run_tiles(reverse, tape, start, rows, backwards=True)
         assert reverse is not None  # there is at least one segment
         self.newton[:] = counted  # without the segments that were computed again
         return value, reverse.gradient(), discharge
+
+    def _fixed_bytes(self, gradient: bool) -> int:
+        """Memory of the forcing and, for a gradient, of its sums and of the ring of the routing."""
+        forcing = sum(values.nbytes for values in self.forcing)
+        if not gradient:
+            return forcing
+        order, structure = self.order, self.structure
+        routed = order.slots - order.n_headwater
+        sums = (2 * len(structure.states) + len(structure.parameters) + self.block) * order.slots
+        return forcing + np.dtype(self.real).itemsize * (sums + self._ring_rows * routed)
+
+    @property
+    def _ring_rows(self) -> int:
+        """Rows of inflow that a reverse keeps.
+
+        A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
+        """
+        return (self.order.max_chunk_lag + 2) * self.block
+
+    def _held(self, memory: float) -> int:
+        """Rows of a simulation: one block, or more in half of what the forcing leaves of the budget."""
+        row = bytes_per_row(self.order, self.structure, self.real)
+        wanted = 1 if self.order.chunks == 1 else HELD_BLOCKS
+        fitting = int((memory - self._fixed_bytes(gradient=False)) / (2 * row) - 1) // self.block
+        return self.block * max(1, min(wanted, fitting))
 
     def _segment(self, memory: float) -> int:
         """Rows of a segment in whole blocks: all waves where the budget allows, else as few as there are checkpoints.
 
         What lies between costs memory and gains nothing: a short segment stays in cache until it is reversed.
         """
-        waves = self.order.waves
-        all_fit = (waves + 2) * bytes_per_row(self.order, self.structure, self.real) <= memory
+        waves, row = self.order.waves, bytes_per_row(self.order, self.structure, self.real)
+        all_fit = (waves + 2) * row + self._fixed_bytes(gradient=True) <= memory
         rows = waves if all_fit else math.isqrt(waves) + 1
         return -(-rows // self.block) * self.block
 
     def _advance(
         self,
         forward: _Forward,
+        moving: StateBuffer,
         start: int,
         waves: int,
         discharge: NDArray[np.float64],
         observe: Observer | None = None,
         at_once: int | None = None,
     ) -> None:
-        """Run `waves` waves in the moving rows, whose row 0 is the state before and then after them."""
-        moving = self._moving
-        held = min(len(moving.flow) - 1, at_once or waves)
+        """Run `waves` waves in the rows `moving`, whose row 0 is the state before and then after them."""
+        held = min(self.held, at_once or waves)
         for piece in range(start, start + waves, held):
             rows = min(held, start + waves - piece)
             self._run_tiles(forward, moving, piece, rows)
@@ -389,8 +436,7 @@ class _Reverse:
         self.weights = np.zeros((order.chunks, structure.weights), real)
         self.wave = np.zeros((2, routed), real)
         carried = np.zeros((2, routed), real)
-        # A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
-        ring = np.zeros(((order.max_chunk_lag + 2) * simulator.block, routed + 1), real)
+        ring = np.zeros((simulator._ring_rows, routed + 1), real)
         self.river_bars = routing.RiverBars(
             np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],
             np.empty(routed, real), ring,

@@ -21,6 +21,7 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
+from hydrocli.experiment.inputs import fingerprints
 from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
 from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
@@ -55,11 +56,16 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         members = regional_members(experiment)
         setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
         for setup in setups:
-            schemas.domain(list(setup.basin.descriptors), setup.basin.gauges.code)  # refuses names early
+            schemas.domain(list(setup.basin.descriptors))  # refuses names early
             asked_of(setup)  # and outputs that cannot be
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
-    _same_inputs(folder, fingerprint)
+    with folder.timed("ingestion"):
+        inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
+    _same_inputs(folder, {"basin": fingerprint} | inputs)
     _note_fresh_weights(setups[0])
+    for note in dict.fromkeys(note for setup in setups for note in setup.notes):
+        folder.warn(note)
+        logger.warning(note)
     with ExitStack() as stack:
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))
@@ -87,12 +93,15 @@ def _calibrated(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
+        found = calibration.found(results)
+        if isinstance(calibration, BasinCalibration):
+            calibration.release()  # the final simulation needs rows of its own
         with track("final simulation"):
-            scores = final_simulation(folder, calibration.setup, *calibration.found(results))
+            scores = final_simulation(folder, calibration.setup, *found)
         if isinstance(calibration, RegionalCalibration):
             scores |= write_others(calibration, results)
-        found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
-        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
+        numbers = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
+        folder.update(counts={name: value for name, value in numbers.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
     folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)
@@ -116,16 +125,18 @@ def _note_fresh_weights(setup: CalibrationSetup) -> None:
         )
 
 
-def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
+def _same_inputs(folder: RunFolder, inputs: dict[str, str]) -> None:
     """Refuse to continue on other data than those it began with."""
-    before = folder.manifest.inputs.get("basin")
-    if before != fingerprint and (folder.path / JOURNAL).exists():
+    before = folder.manifest.inputs
+    if before.get("basin") != inputs["basin"] and (folder.path / JOURNAL).exists():
+        changed = [key for key, digest in inputs.items() if key != "basin" and before.get(key, digest) != digest]
+        named = f": {', '.join(changed)}" if changed else ""
         raise InputError(
             str(folder.path),
-            "the input data, gauges or period.end have changed since the start of this calibration",
+            f"the input data, gauges or period.end have changed since the start of this calibration{named}",
             "Restore them, or start again with --force.",
         )
-    folder.update(inputs={"basin": fingerprint})
+    folder.update(inputs=inputs)
 
 
 def _optimised(

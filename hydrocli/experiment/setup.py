@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
-from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, inputs_read_once
+from hydrocli.basin.network import DrainageNetwork
+from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
-from hydrocli.config.forcing import ForcingFiles
 from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import ProgressTask, track
+from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -32,6 +33,8 @@ from hydrocli.experiment.networks import (
     continued_regionalisation,
     maps_from,
     read_flux_network,
+    step_notes,
+    step_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
@@ -44,40 +47,8 @@ from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
 logger = logging.getLogger(__name__)
 
 Cells = NDArray[np.intp]
-BLOCK = 512
-"""Steps of forcing that are averaged at once."""
-
-
-def source_of(experiment: Experiment) -> BasinSource:
-    """The files and options that the basin of an experiment is read from."""
-    gauges, forcing = experiment.gauges, experiment.forcing
-    pet = forcing.pet
-    return BasinSource(
-        start=stamp(experiment.period.start),
-        end=stamp(experiment.period.end),
-        step=experiment.period.step,
-        flow_directions=Path(experiment.basin.flow_directions.path),
-        encoding=experiment.basin.flow_directions.encoding,
-        gauges=Path(gauges.table),
-        precipitation=_forcing_source(forcing.precipitation),
-        pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else _forcing_source(pet),
-        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
-        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
-        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
-        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
-        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
-        gauges_crs=gauges.crs,
-        area_tolerance=gauges.area_tolerance,
-        crs=experiment.basin.crs,
-        unreadable_as_missing=forcing.unreadable_as_missing,
-    )
-
-
-def _forcing_source(files: ForcingFiles) -> ForcingSource:
-    return ForcingSource(
-        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
-    )
+BLOCK_VALUES = 1_000_000
+"""Cell-steps of forcing that are averaged at once."""
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
@@ -186,7 +157,7 @@ class CalibrationSetup:
         unknown = [code for code in asked.validation if code not in gauges.code]
         if unknown:
             raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
-        return roles_of(asked, gauges.code, lambda: np.stack([self.basin.network.catchment(c) for c in gauges.cell]))
+        return roles_of(asked, gauges.code, lambda: self.gauge_tree)
 
     @property
     def validation(self) -> tuple[str, ...]:
@@ -205,7 +176,8 @@ class CalibrationSetup:
 
     def gauges(self, codes: Sequence[str]) -> Cells:
         """Index of gauges by code."""
-        return np.array([self.basin.gauges.code.index(code) for code in codes], np.intp)
+        number = {code: place for place, code in enumerate(self.basin.gauges.code)}
+        return np.array([number[code] for code in codes], np.intp)
 
     def inside(self, window: tuple[object, object]) -> NDArray[np.bool_]:
         """Steps [t] of a period ]from, to]."""
@@ -226,13 +198,12 @@ class CalibrationSetup:
     @cached_property
     def calibrated_cells(self) -> NDArray[np.bool_]:
         """Cells [n] that drain to a gauge of the calibration."""
-        return np.any([self.catchments[code] for code in self.calibration], axis=0)
+        return self.gauge_tree.draining_to(self.gauges(self.calibration))
 
     @cached_property
-    def catchments(self) -> dict[str, NDArray[np.bool_]]:
-        """Cells [n] of the catchment of each gauge."""
-        network, gauges = self.basin.network, self.basin.gauges
-        return {code: network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True)}
+    def gauge_tree(self) -> GaugeTree:
+        """Which cells drain to which gauges."""
+        return GaugeTree.of(self.basin.network.downstream, self.basin.gauges.cell)
 
     @property
     def place_columns(self) -> dict[str, NDArray[np.generic]]:
@@ -250,9 +221,16 @@ class CalibrationSetup:
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
         if self.experiment.initial.source:
-            return ParentRunFields(self.experiment.initial.source, "domain", self.basin).whole("ci")
+            maps = ParentRunFields(self.experiment.initial.source, "domain", self.basin)
+            if step_of(self.experiment.initial.source) == self.basin.step:
+                return maps.whole("ci")
         source = self.run or self.experiment.parameters.source
-        if source and not (maps := ParentRunFields(source, "domain", self.basin)).lacking:
+        # The capacity makes up for the length of the step: at another step it is another one.
+        if (
+            source
+            and step_of(source) == self.basin.step
+            and not (maps := ParentRunFields(source, "domain", self.basin)).lacking
+        ):
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         rain = basin.precipitation[:steps]
@@ -299,6 +277,13 @@ class CalibrationSetup:
         source = self.experiment.parameters.source
         return continued_regionalisation(Path(source), self.experiment) if source else None
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is taken from runs of another time step."""
+        asked = self.experiment
+        sources = asked.parameters.source, asked.initial.source, asked.initial_weights.source, self.run, self.trained
+        return step_notes(asked, sources)
+
     @cached_property
     def scaling(self) -> Scaling | None:
         """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
@@ -328,7 +313,9 @@ class CalibrationSetup:
         fresh = FluxNetwork.untrained(structure)
         if asked.network.input_scaling == "max":
             cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
-            net = net_forcing(self._order(cells, steps), *self._water, self.ci[cells], self.hi[cells], cells)[0]
+            net = net_forcing(
+                order_of(self.basin.network, cells, steps), *self._water, self.ci[cells], self.hi[cells], cells
+            )[0]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
             unscaled = np.ones(len(structure.network_inputs) - len(largest))
             scale = np.concatenate([unscaled, [1.0 / value if value else 1.0 for value in largest]])
@@ -342,14 +329,6 @@ class CalibrationSetup:
         return (
             replace(declared, input_scale=tuple(self.flux_network.scale.tolist())) if declared.has_network else declared
         )
-
-    def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
-        """Wavefront order of some cells."""
-        network = self.basin.network
-        number = np.full(len(network) + 1, -1)
-        number[cells] = np.arange(len(cells))
-        level = network.level[cells]
-        return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
     @property
     def _water(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -370,7 +349,7 @@ class CalibrationSetup:
             The simulator, the levels of the interception store at its end [n] (of no length where they are a state of
             the structure), the steps without forcing [n].
         """
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
             net, hi_end, missing = net_forcing(order, *self._water, self.ci[cells], self.hi[cells], cells)
             return self._simulator(order, (net,), cells, gauges, precision), hi_end, missing
@@ -380,7 +359,7 @@ class CalibrationSetup:
 
     def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
         """A simulator for fewer steps that may begin anywhere; its forcing is still to be filled in."""
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         forcing = tuple(np.zeros(order.forcing_size, np.float32) for _ in self.structure.model.forcings)
         return self._simulator(order, forcing, cells, gauges)
 
@@ -428,18 +407,26 @@ class CalibrationSetup:
         return np.full(len(self.basin.network), value, np.float64)
 
 
+def order_of(network: DrainageNetwork, cells: Cells, steps: int) -> WavefrontOrder:
+    """Wavefront order of some cells of a network."""
+    number = np.full(len(network) + 1, -1)
+    number[cells] = np.arange(len(cells))
+    level = network.level[cells]
+    return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
+
+
 def catchment_means(setup: CalibrationSetup) -> dict[str, Floats]:
     """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
-    member = np.stack(list(setup.catchments.values())).T.astype(np.float64)
-    means = {}
+    tree, cells = setup.gauge_tree, len(setup.basin.network)
+    block, means = max(1, BLOCK_VALUES // cells), {}
     for name in FORCINGS:
         forcing = getattr(setup.basin, name)
-        mean = np.full((member.shape[1], len(forcing)), np.nan)
-        for first in range(0, len(forcing), BLOCK):
-            values = np.array(forcing[first : first + BLOCK], np.float64)
+        mean = np.full((len(tree.of_gauge), len(forcing)), np.nan)
+        for first in range(0, len(forcing), block):
+            values = np.array(forcing[first : first + block], np.float64)
             known = np.isfinite(values)
-            count = known.astype(np.float64) @ member
-            total = np.where(known, values, 0.0) @ member
-            mean[:, first : first + BLOCK] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
+            total = tree.sums(np.where(known, values, 0.0))
+            count = np.broadcast_to(tree.cells, total.shape) if known.all() else tree.sums(known.astype(np.float64))
+            mean[:, first : first + block] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
         means[name] = mean
     return means

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.engine.objective import broken_run, split_maps
 from hydrocli.engine.observers import (
+    INTERCEPTED,
     CellBalance,
     Extrapolation,
     Observers,
@@ -52,11 +53,12 @@ def asked_of(setup: CalibrationSetup) -> OutputRequest:
     mapped = outputs.maps.quantities if outputs.maps else ()
     asked = OutputRequest(
         tuple(dict.fromkeys((*outputs.symbols(setup.structure), *mapped))),
-        np.stack(list(setup.catchments.values())),
+        setup.gauge_tree,
         basin.network.cell_area,
         np.array([_cell(setup, x, y) for x, y in outputs.cells], np.intp),
         _steps(setup),
         tuple(dict.fromkeys(mapped)),
+        setup.inside(window) if (window := setup.experiment.period.calibration) else None,
     )
     needed = asked.bytes(len(basin.times))
     if needed > outputs.max_memory:
@@ -151,7 +153,7 @@ class OutputWriter:
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
         basin, parameters, none = self.setup.basin, self.parameters, np.zeros_like(self.weights)
         wanted = tuple(one for one in BALANCE_FLUXES if one in self.simulator.structure.quantities)
-        asked = OutputRequest(wanted, self.recorder.request.catchments, self.recorder.request.area)
+        asked = OutputRequest(wanted, self.recorder.request.tree, self.recorder.request.area)
         recorder = OutputRecorder(self.simulator, asked)
         observers = Observers(self.simulator, parameters, none, recorder)
         simulated, _ = self.simulator.simulate(parameters, start, none, observers)
@@ -210,11 +212,10 @@ def final_simulation(
     exact = simulator if simulator.real is np.float64 else setup.simulator(cells, gauges, steps, "double")[0]
     outside = None
     if network.is_calibrated:
-        ranges, catchments = (network.lowest, network.highest), np.stack(list(setup.catchments.values()))
-        outside = Extrapolation(exact, ranges, catchments)
-    years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
-    routed = RoutingFloor(exact, years - years[0])
-    in_cells = CellBalance(exact, years - years[0])
+        outside = Extrapolation(exact, (network.lowest, network.highest), setup.gauge_tree)
+    balanced = BalancePeriods.of(setup)
+    routed = RoutingFloor(exact, balanced.number)
+    in_cells = CellBalance(exact, balanced.number)
     outputs = OutputWriter(setup, exact, maps, network.weights)
     recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
     observe = _all([routed, Observers(exact, parameters, network.weights, *recorders)])
@@ -227,7 +228,7 @@ def final_simulation(
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
     mark_warm(compiled)
     accept(basin.gauges.code, simulated)
-    folder.update(structure=_described(simulator.structure))
+    folder.update(structure=_described(simulator.structure) | {"step": basin.step})
     _count_newton(folder, simulator)
     _write_maps(folder, setup, maps)
     _write_networks(folder, simulator, network, model)
@@ -239,16 +240,16 @@ def final_simulation(
             logger.warning(sentence)
     _write_states(folder, setup, hi_end, end)
     _write_domain(folder, setup)
+    _write_catchments(folder, setup)
     means = catchment_means(setup)
     if outside is not None:
-        number = np.array([catchment.sum() for catchment in setup.catchments.values()])
-        means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
+        means[EXTRAPOLATED.symbol] = outside.cells / setup.gauge_tree.cells[:, np.newaxis]
     means |= outputs.finish()
     known = {EXTRAPOLATED.symbol: EXTRAPOLATED, **output_quantities()}
     quantities = [quantity for symbol, quantity in known.items() if symbol in means]
     outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
-    _write_balance(folder, setup, years, routed, in_cells)
+    _write_balance(folder, setup, balanced, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: `validate` reads from it what has been simulated.
@@ -314,7 +315,7 @@ def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
     folder.update(counts=counts)
     if counts["newton_unsolved"]:
         what = f"Newton's method found no solution in {counts['newton_unsolved']} of {steps} cell-steps"
-        folder.warn(f"{what}; the closest levels were used")
+        folder.warn(f"{what}, nor did the search in a bracket; its last levels were used")
 
 
 def _count_missing(folder: RunFolder, setup: CalibrationSetup, missing: NDArray[np.int64]) -> None:
@@ -370,32 +371,75 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
         "level": network.level,
         "calibrated": setup.calibrated_cells,
         INTERCEPTION_CAPACITY.symbol: setup.ci,
-        **{f"catchment_{code}": catchment for code, catchment in setup.catchments.items()},
+        "gauge": _codes_of_zones(setup)[setup.gauge_tree.zone],
         **basin.descriptors,
     }
-    table = schemas.domain(list(basin.descriptors), basin.gauges.code)
+    table = schemas.domain(list(basin.descriptors))
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 
+def _write_catchments(folder: RunFolder, setup: CalibrationSetup) -> None:
+    network, gauges, tree = setup.basin.network, setup.basin.gauges, setup.gauge_tree
+    columns: dict[str, Any] = {
+        "gauge": list(gauges.code),
+        "cell": gauges.cell,
+        "x": network.x[gauges.cell],
+        "y": network.y[gauges.cell],
+        "cells": tree.cells,
+        "area": tree.sums(network.cell_area),
+        "downstream_gauge": _codes_of_zones(setup)[tree.below[tree.of_gauge]],
+    }
+    crs = network.grid.crs_wkt
+    write_table(folder.path, schemas.CATCHMENTS, columns, run=folder.manifest.run, crs_wkt=crs)
+
+
+def _codes_of_zones(setup: CalibrationSetup) -> NDArray[np.object_]:
+    """Code of the first gauge of each zone [zones + 1], None for the cells that drain to no gauge."""
+    codes = np.full(setup.gauge_tree.zones + 1, None, object)
+    codes[setup.gauge_tree.of_gauge[::-1]] = setup.basin.gauges.code[::-1]
+    return codes
+
+
+class BalancePeriods(NamedTuple):
+    """What the balance sums apart: calendar years, the warm-up apart from what follows.
+
+    number: [steps], ascending by one from 0. year, warm_up, days: of each of the periods.
+    """
+
+    number: NDArray[np.int64]
+    year: NDArray[np.int64]
+    warm_up: NDArray[np.bool_]
+    days: Floats
+
+    @classmethod
+    def of(cls, setup: CalibrationSetup) -> BalancePeriods:
+        """Those of an experiment; the warm-up ends where the first period of calibration or validation begins."""
+        times, period = setup.basin.times, setup.experiment.period
+        windows = [*([period.calibration] if period.calibration else []), *period.validation.values()]
+        begins = min((stamp(start) for start, _ in windows), default=times[0] - np.timedelta64(setup.basin.step, "s"))
+        year = (times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64) + 1970
+        keys = np.stack([year, times > begins])
+        number = np.cumsum(np.r_[0, np.any(keys[:, 1:] != keys[:, :-1], axis=0)])
+        first = np.searchsorted(number, np.arange(number[-1] + 1))
+        days = np.bincount(number) * setup.basin.step / 86400.0
+        return cls(number, year[first], times[first] <= begins, days)
+
+
 def _write_balance(
-    folder: RunFolder, setup: CalibrationSetup, years: NDArray[np.int64], routed: RoutingFloor, in_cells: CellBalance
+    folder: RunFolder, setup: CalibrationSetup, periods: BalancePeriods, routed: RoutingFloor, in_cells: CellBalance
 ) -> None:
     basin = setup.basin
     balance = in_cells.balance(basin.precipitation, basin.pet, setup.ci, setup.hi)
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
-    area, volume = basin.network.cell_area, routed.volume
+    tree, cell_area, codes = setup.gauge_tree, basin.network.cell_area, basin.gauges.code
+    area = tree.sums(cell_area)
     table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
-    rows: dict[str, list[object]] = {column.name: [] for column in table.columns if column.name != "run"}
-    for code, catchment in setup.catchments.items():
-        share = np.where(catchment, area, 0.0) / area[catchment].sum()
-        for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
-            values = {name: term[place] @ share for name, term in balance.terms.items()} | {
-                "gauge": code,
-                "year": 1970 + year,
-                "routing_floor_volume": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
-                "closure_error": balance.closure_error[place] @ share,
-            }
-            for name, value in values.items():
-                rows[name].append(value)
-    write_table(folder.path, table, rows, run=folder.manifest.run)  # type: ignore[arg-type]
+    terms = balance.terms | {"closure_error": balance.closure_error}
+    # Of each gauge all periods, [periods, g] before.
+    columns: dict[str, Any] = {name: (tree.sums(term * cell_area) / area).T.ravel() for name, term in terms.items()}
+    columns["routing_floor_volume"] = (1e3 * tree.sums(routed.volume) / area).T.ravel()
+    columns["soil_evaporation"] = columns["evapotranspiration"] - columns[INTERCEPTED]
+    columns |= {name: np.tile(getattr(periods, name), len(codes)) for name in ("year", "warm_up", "days")}
+    columns["gauge"] = np.repeat(codes, len(periods.year))
+    write_table(folder.path, table, columns, run=folder.manifest.run)

@@ -208,7 +208,8 @@ NETWORK = Table(
 )
 RESPONSE_SURFACES = Table(
     "response_surfaces",
-    "fluxes with and without correction over a store level and a forcing, at mean parameters",
+    "fluxes with and without corrections over a store level and a forcing; at mean parameters and levels, the other "
+    "forcing zero",
     (
         RUN,
         Column("flux", "text", "infiltration, evaporation, exchange or outflow"),
@@ -308,6 +309,22 @@ COMPARISON = Table(
 )
 """Written by `hydrocli compare`, not part of a run folder; its `run` is the name of the output folder."""
 
+CATCHMENTS = Table(
+    "catchments",
+    "the gauges, their catchments and the next gauge downstream of each",
+    (
+        RUN,
+        GAUGE,
+        Column("cell", "integer", "number of the cell of the gauge"),
+        Column("x", "float", "x of the centre of this cell", "unit of the CRS"),
+        Column("y", "float", "y of the centre of this cell", "unit of the CRS"),
+        Column("cells", "integer", "number of cells of the catchment"),
+        Column("area", "float", "area of the catchment", "m2"),
+        Column("downstream_gauge", "text", "code of the next gauge downstream, on another cell", "", "none"),
+    ),
+    is_map=True,
+)
+
 
 def states(symbols: Sequence[str]) -> Table:
     """Table of the states of cells.
@@ -335,8 +352,12 @@ def balance(details: Sequence[Quantity]) -> Table:
         RUN,
         GAUGE,
         Column("year", "integer", "calendar year (UTC)"),
+        Column("warm_up", "flag", "whether this part of the year is before the first period that is scored"),
+        Column("days", "float", "days of the year that are in this row", "d"),
         Column("rain", "float", "precipitation", "mm"),
         Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
+        Column("soil_evaporation", "float", "the part of it from the soil", "mm"),
+        Column("interception_evaporation", "float", "the part of it from interception", "mm"),
         Column("exchange", "float", "exchange as applied, both branches", "mm"),
         Column("correction_source", "float", "water added by the correction of the rain", "mm"),
         Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
@@ -346,7 +367,7 @@ def balance(details: Sequence[Quantity]) -> Table:
         Column("closure_error", "float", "residual of the balance", "mm"),
         *within,
     )
-    return Table("balance", "water balance of the catchments by year", terms)
+    return Table("balance", "water balance of the catchments by year, the warm-up apart", terms)
 
 
 def parameters(symbols: Sequence[str]) -> Table:
@@ -356,8 +377,8 @@ def parameters(symbols: Sequence[str]) -> Table:
     return Table("parameters", "parameters of every cell", (RUN, *PLACE, *mapped), is_map=True)
 
 
-def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
-    """The cells: place, network, `catchment_<code>` of each gauge, `ci` and the descriptors.
+def domain(descriptors: Sequence[str]) -> Table:
+    """The cells: place, network, nearest gauge, `ci` and the descriptors.
 
     Raises:
         ConfigurationError: a descriptor has the name of another column (upper and lower case are the same to SQL).
@@ -370,7 +391,7 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
         Column("level", "integer", "topological level in the drainage network; a cell drains into a later level"),
         Column("calibrated", "flag", "whether the cell drains to a calibration gauge"),
         of_quantity(INTERCEPTION_CAPACITY),
-        *(Column(f"catchment_{code}", "flag", f"whether the cell drains to gauge {code}") for code in gauges),
+        Column("gauge", "text", "code of the nearest gauge that the cell drains to", "", "no gauge"),
     )
     taken = {column.name.lower() for column in columns}
     for name in descriptors:
@@ -393,7 +414,8 @@ def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
 def mean_maps(quantities: Sequence[Quantity]) -> Table:
     """Means in time of states and fluxes, for every cell."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    return Table("mean_maps", "temporal means of states and fluxes in each cell", (RUN, *PLACE, *columns), is_map=True)
+    what = "temporal means of states and fluxes in each cell; of factors of corrections, over the calibration period"
+    return Table("mean_maps", what, (RUN, *PLACE, *columns), is_map=True)
 
 
 def cell_timeseries(quantities: Sequence[Quantity]) -> Table:
@@ -428,7 +450,8 @@ TABLES = {
         LCURVE,
         NETWORK,
         states(()),
-        domain((), ()),
+        domain(()),
+        CATCHMENTS,
         catchment_timeseries(()),
         mean_maps(()),
         cell_timeseries(()),
