@@ -97,7 +97,7 @@ def _route_row_adjoint(river, inflow, flow_before, lateral_before, lateral, bars
 
 
 @loop
-def _gather_downstream(order, block, tile, wave, inflow_bar, bars, out, a, b):
+def _gather_downstream(order, block, tile, wave, inflow_bar, seeds, out, a, b):
     """out[slot - a]: bar of the discharge of slots a..b, by the cell downstream and by a gauge; zero if inactive."""
     downstream = order.downstream_index[a:b]
     for c in range(out.size):
@@ -105,10 +105,11 @@ def _gather_downstream(order, block, tile, wave, inflow_bar, bars, out, a, b):
     first, last = window(order.active_low, order.active_high, block, wave, tile.first[block], tile.last[block])
     out[: first - a] = 0
     out[last - a :] = 0
-    for g in range(bars.seed_slot.size):
-        s = bars.seed_slot[g]
+    seed, seed_slot = seeds
+    for g in range(seed_slot.size):
+        s = seed_slot[g]
         if first <= s < last:
-            out[s - a] += bars.seed[g, wave - order.level[s]]
+            out[s - a] += seed[g, wave - order.level[s]]
 
 
 @loop
@@ -126,7 +127,7 @@ def _finish_slots(order, tile, k, bars):
 @loop
 def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
     """Transpose of `route` and of the headwaters' pass-through; lateral_bar[rows, slots] is the result."""
-    ring = bars.inflow.shape[0]
+    ring, seeds = bars.inflow.shape[0], (bars.seed, bars.seed_slot)
     lateral, flow = buffer.lateral, buffer.flow
     for k in range(tile.end - 1, tile.begin - 1, -1):
         w = tile.wave + k
@@ -134,15 +135,15 @@ def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
         result = lateral_bar[k - tile.begin]
         _finish_slots(order, tile, k, bars)
         a, b = window(order.low, order.high, 0, w, tile.first[0], tile.last[0])
-        _gather_downstream(order, 0, tile, w, inflow_bar_next, bars, result[a:b], a, b)
+        _gather_downstream(order, 0, tile, w, inflow_bar_next, seeds, result[a:b], a, b)
         a, b = window(order.low, order.high, 1, w, tile.first[1], tile.last[1])
         i, j = a - order.n_headwater, b - order.n_headwater
-        _gather_downstream(order, 1, tile, w, inflow_bar_next, bars, bars.received[i:j], a, b)
+        _gather_downstream(order, 1, tile, w, inflow_bar_next, seeds, bars.received[i:j], a, b)
         gather_upstream(flow[k], order.upstream, inflow, i, j)
         here = River(river.akw[i:j], river.bkw[i:j], river.d1[i:j])
         bars_here = RiverBars(
             bars.seed, bars.seed_slot, bars.akw[i:j], bars.bkw[i:j], bars.flow[i:j], bars.lateral[i:j],
-            bars.received[i:j], bars.inflow,
+            bars.received[i:j], bars.inflow[:0],
         )  # fmt: skip
         _route_row_adjoint(
             here, inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j], bars_here, inflow_bar_now[i:j],

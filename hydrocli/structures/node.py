@@ -124,12 +124,13 @@ def transposed_solve(j11, j12, j21, j22, hp_bar, ht_bar, hp_free, ht_free):
 
 
 @loop
-def implicit_adjoint(workspace, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar):
+def implicit_adjoint(
+    net, system, limits, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar
+):
     """From the bars of the new levels and of the runoff to those of all that the step depends on.
 
     The rows of `terms_bar` become the bars of a and b, those of the network the bars of the corrections.
     """
-    net, system = workspace.network, workspace.system
     x, f, df_dhp, df_dht, f_bar = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1], net.bars[-1]
     inverse_cp, ct, inverse_ct, kexc = p[1:]
     hp, ht, ht0 = new_states[0], new_states[1], states[1]
@@ -140,7 +141,7 @@ def implicit_adjoint(workspace, p, states, new_states, to_discharge, runoff_bar,
     f1_bar, f2_bar, f3_bar, f4_bar = f_bar[0], f_bar[1], f_bar[2], f_bar[3]
     a_out, b_out = terms_bar[0], terms_bar[1]
     j11, j12, j21, j22 = system[2], system[3], system[4], system[5]
-    lowest, highest = workspace.limits.lowest, workspace.limits.highest
+    lowest, highest = limits.lowest, limits.highest
     real = hp.dtype.type
     zero, one, two, share = real(0), real(1), real(2), real(0.9)
     for c in range(hp.size):
@@ -188,7 +189,10 @@ def advance_implicit_adjoint(
     fill_inputs(net, new_states, network_.values[0])
     evaluate(network_, hp, ht, n)
     jacobian(network_, p, states, hp, ht, workspace.system, n)
-    implicit_adjoint(workspace, p, states, new_states, to_discharge, runoff_bar, states_bar, p_bar, terms_bar)
+    implicit_adjoint(
+        network_, workspace.system, workspace.limits, p, states, new_states, to_discharge, runoff_bar, states_bar,
+        p_bar, terms_bar,
+    )  # fmt: skip
     network_adjoint(network_, weights_bar, n)
     _terms_to_net(net, terms_bar, network_, net_bar)
 

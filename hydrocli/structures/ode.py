@@ -185,23 +185,24 @@ def _substep_adjoint(terms, p, before, after, runoff_bar, to_discharge, share, l
 
 
 @loop
-def _walk(workspace, p, states, runoff, to_discharge):
+def _walk(terms, path, share, limits, p, states, runoff, to_discharge):
     """Levels before each substep and after the last in the path, runoff of the step."""
-    path, n = workspace.path, runoff.size
+    n = runoff.size
     for c in range(n):
         path[0, 0, c], path[1, 0, c], runoff[c] = states[0][c], states[1][c], 0
     for j in range(path.shape[1] - 1):
         before, after = (path[0, j, :n], path[1, j, :n]), (path[0, j + 1, :n], path[1, j + 1, :n])
-        _substep(workspace.terms, p, before, after, runoff, to_discharge, workspace.share, workspace.limits)
+        _substep(terms, p, before, after, runoff, to_discharge, share, limits)
 
 
 @loop
 def advance_explicit(forcing, p, constants, states, new_states, to_discharge, runoff, counts, workspace):
     """See `explicit.advance`."""
-    terms_of(forcing[0], p[4], workspace.terms)
-    _walk(workspace, p, states, runoff, to_discharge)
+    terms, path = workspace.terms, workspace.path
+    terms_of(forcing[0], p[4], terms)
+    _walk(terms, path, workspace.share, workspace.limits, p, states, runoff, to_discharge)
     for c in range(runoff.size):
-        new_states[0][c], new_states[1][c] = workspace.path[0, -1, c], workspace.path[1, -1, c]
+        new_states[0][c], new_states[1][c] = path[0, -1, c], path[1, -1, c]
 
 
 @loop
@@ -211,15 +212,14 @@ def advance_explicit_adjoint(
 ):  # fmt: skip
     """See `explicit.advance_adjoint`."""
     net, terms, path, n = forcing[0], workspace.terms, workspace.path, runoff_bar.size
-    terms_bar = workspace.scratch[1:]
+    terms_bar, share, limits = workspace.scratch[1:], workspace.share, workspace.limits
     terms_of(net, p[4], terms)
-    _walk(workspace, p, states, workspace.scratch[0, :n], to_discharge)
+    _walk(terms, path, share, limits, p, states, workspace.scratch[0, :n], to_discharge)
     terms_bar[:, :n] = 0
     for j in range(path.shape[1] - 2, -1, -1):
         before, after = (path[0, j, :n], path[1, j, :n]), (path[0, j + 1, :n], path[1, j + 1, :n])
         _substep_adjoint(
-            terms, p, before, after, runoff_bar, to_discharge, workspace.share, workspace.limits, states_bar, p_bar,
-            terms_bar,
+            terms, p, before, after, runoff_bar, to_discharge, share, limits, states_bar, p_bar, terms_bar,
         )  # fmt: skip
     for c in range(net_bar.size):
         net_bar[c] = terms_bar[0, c] if net[c] > ZERO_F32 else -terms_bar[1, c]
@@ -228,17 +228,17 @@ def advance_explicit_adjoint(
 @loop
 def diagnose_explicit(forcing, p, constants, states, new_states, workspace, fluxes):
     """See `explicit.diagnose`: means over the substeps."""
-    net, terms, limits, share = forcing[0], workspace.terms, workspace.limits, workspace.share
+    net, terms, path, limits, share = forcing[0], workspace.terms, workspace.path, workspace.limits, workspace.share
     n = net.size
     highest_hp = minimum(limits.highest, terms.dtype.type(1))
     cp, inverse_cp, ct, inverse_ct = p[0], p[1], p[2], p[3]
     terms_of(net, p[4], terms)
-    _walk(workspace, p, states, workspace.scratch[0, :n], workspace.scratch[1, :n])
+    _walk(terms, path, share, limits, p, states, workspace.scratch[0, :n], workspace.scratch[1, :n])
     fluxes[: len(FLUX_NAMES), :n] = 0
-    for j in range(workspace.path.shape[1] - 1):
+    for j in range(path.shape[1] - 1):
         for c in range(n):
             a, b, k, o = terms[0, c], terms[1, c], terms[2, c], terms[3, c]
-            hp, ht = workspace.path[0, j, c], workspace.path[1, j, c]
+            hp, ht = path[0, j, c], path[1, j, c]
             ps, es, pr, F, qr = state_space_fluxes(a, b, k, o, ct[c], hp, ht)
             fluxes[0, c] += share * ps
             fluxes[1, c] += share * es

@@ -39,10 +39,16 @@ diagnose_behind: Any = None
 
 
 class SnowWorkspace(NamedTuple):
-    """net, net_bar: [STRIP], the forcing of the structure behind, and its bar. behind: workspace of that structure."""
+    """Rows for a strip, and what the structure behind needs.
+
+    net, net_bar: [STRIP], the forcing of that structure, and its bar. hs, hi: [STRIP], states that are computed again
+    and not needed. behind: its workspace.
+    """
 
     net: NDArray[np.floating]
     net_bar: NDArray[np.floating]
+    hs: NDArray[np.floating]
+    hi: NDArray[np.floating]
     behind: Any
 
 
@@ -109,7 +115,7 @@ def advance_with_snow_adjoint(
     """See `explicit.advance_adjoint`."""
     n = runoff_bar.size
     net, behind_bar = workspace.net[:n], workspace.net_bar[:n]
-    run_front(forcing, p, states, (workspace.net_bar, workspace.net_bar), net)  # its new states are not needed again
+    run_front(forcing, p, states, (workspace.hs, workspace.hi), net)
     advance_behind_adjoint(
         (net,), p[2:], constants, states[2:], new_states[2:], to_discharge, runoff_bar, states_bar[2:], p_bar[1:],
         behind_bar, workspace.behind, weights_bar,
@@ -138,8 +144,8 @@ def with_snow(behind: CellModel) -> CellModel:
         return {"kmlt": p["kmlt"], **behind.prepare(rest, step)}
 
     def workspace(structure: Structure, weights: NDArray[np.floating], real: type) -> SnowWorkspace:
-        rows: NDArray[np.floating] = np.zeros((2, STRIP), real)
-        return SnowWorkspace(rows[0], rows[1], behind.workspace(structure, weights, real))
+        rows: NDArray[np.floating] = np.zeros((4, STRIP), real)
+        return SnowWorkspace(rows[0], rows[1], rows[2], rows[3], behind.workspace(structure, weights, real))
 
     adjoint = bind(advance_with_snow_adjoint, name, advance_behind_adjoint=behind.advance_adjoint_to_forcing)
     return CellModel(
