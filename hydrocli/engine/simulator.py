@@ -270,7 +270,8 @@ class Simulator:
     def _ring_rows(self) -> int:
         """Rows of inflow that a reverse keeps.
 
-        A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
+        A chunk is at most `max_chunk_lag` blocks ahead of one upstream that drains into it, which still reads the row
+        after its own.
         """
         return (self.order.max_chunk_lag + 2) * self.block
 
@@ -329,7 +330,7 @@ class Simulator:
                 for place in range(chunks):
                     run(place, turn)
             return
-        turns = _Turns(chunks, blocks)
+        turns = _Turns(chunks, blocks, self.order.max_chunk_lag)
         for worker in [self._pool.submit(turns.work, run) for _ in range(self.threads)]:
             worker.result()
 
@@ -357,12 +358,12 @@ class Simulator:
 class _Turns:
     """Whose turn it is among `places` in a row that each do `turns` pieces of work, for any number of threads.
 
-    A place does its next piece when the place before it has done that piece, and while it is at most one piece ahead of
-    the place after it: so far do the rows reach that a reverse keeps (`_Reverse`).
+    A place does its next piece when the place before it has done that piece, and while it is at most `lead` pieces ahead
+    of the place that is `lead` after it: so far do the rows reach that a reverse keeps (`Simulator._ring_rows`).
     """
 
-    def __init__(self, places: int, turns: int) -> None:
-        self._turns, self._done, self._taken = turns, [0] * places, [False] * places
+    def __init__(self, places: int, turns: int, lead: int) -> None:
+        self._turns, self._done, self._taken, self._lead = turns, [0] * places, [False] * places, max(lead, 1)
         self._left, self._failed, self._changed = places * turns, False, threading.Condition()
         self._ready: list[tuple[int, int]] = []
         self._take(0)
@@ -385,16 +386,17 @@ class _Turns:
             with self._changed:
                 self._left -= 1
                 self._done[place], self._taken[place] = turn + 1, False
-                for other in (place - 1, place, place + 1):
+                for other in range(max(place - self._lead, 0), min(place + 2, len(self._done))):
                     self._take(other)
                 self._changed.notify_all()
 
     def _take(self, place: int) -> None:
         """Put a place among the ready ones, if its turn has come."""
-        done, last = self._done, len(self._done) - 1
-        if not 0 <= place <= last or self._taken[place] or done[place] == self._turns:
+        done = self._done
+        if self._taken[place] or done[place] == self._turns:
             return
-        if (place == 0 or done[place - 1] > done[place]) and (place == last or done[place + 1] >= done[place] - 1):
+        behind = done[min(place + self._lead, len(done) - 1)]
+        if (place == 0 or done[place - 1] > done[place]) and behind >= done[place] - self._lead:
             self._taken[place] = True
             heappush(self._ready, (done[place], place))
 

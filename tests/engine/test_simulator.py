@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -236,3 +239,39 @@ def test_cells_that_no_gauge_sees_have_no_gradient():
     assert (gradient.parameters[:, ~seen] == 0).all()
     assert (gradient.levels[:, ~seen] == 0).all()
     assert (gradient.parameters[0, seen] != 0).all()
+
+
+@pytest.mark.parametrize("lead", [0, 1, 3])
+def test_threads_keep_the_order_of_the_tiles(lead):
+    """Every place after the one before it, and never further ahead than the rows of a reverse reach, on each path."""
+    places, turns = 7, 9
+    schedule, running = simulator_module._Turns(places, turns, lead), threading.Lock()
+    done, rng, reach = [0] * places, np.random.default_rng(lead), max(lead, 1)
+
+    def run(place: int, turn: int) -> None:
+        with running:
+            assert turn == done[place]
+            assert place == 0 or done[place - 1] > turn
+            assert all(done[later] >= turn - reach for later in range(place, min(place + reach + 1, places)))
+            pause = rng.exponential(2e-4)
+        time.sleep(pause)
+        with running:
+            done[place] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for worker in [pool.submit(schedule.work, run) for _ in range(4)]:
+            worker.result(timeout=60)
+    assert done == [turns] * places
+
+
+def test_a_tile_that_fails_ends_all_threads():
+    schedule = simulator_module._Turns(5, 5, 1)
+
+    def run(place: int, turn: int) -> None:
+        if (place, turn) == (2, 1):
+            raise FloatingPointError("here")
+
+    with ThreadPoolExecutor(3) as pool:
+        workers = [pool.submit(schedule.work, run) for _ in range(3)]
+        failed = [worker.exception(timeout=60) for worker in workers]
+    assert sum(isinstance(one, FloatingPointError) for one in failed) == 1
