@@ -358,7 +358,7 @@ class Simulator:
 class _Turns:
     """Whose turn it is among `places` in a row that each do `turns` pieces of work, for any number of threads.
 
-    A place does its next piece when the place before it has done that piece, and while it is at most `lead` pieces ahead
+    A place does its next piece when the place before it has done it, and while it is at most `lead` pieces ahead
     of the place that is `lead` after it: so far do the rows reach that a reverse keeps (`Simulator._ring_rows`).
     """
 
