@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
@@ -35,6 +34,7 @@ from hydrocli.basin.pet import extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.readers import Archive, Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion
 from hydrocli.errors import InputError
+from hydrocli.processes import ignore_stop_signals, signals_held_back
 
 BATCH = 256
 """Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
@@ -260,6 +260,7 @@ def _run(
     if processes < 2:
         yield from map(task, batches)
         return
+    _start_server()
     # Not fork: a parallel kernel may have run in this process before, and its threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("forkserver"), initializer=_end_with_parent) as pool:
         try:
@@ -269,9 +270,17 @@ def _run(
             raise
 
 
+def _start_server() -> None:
+    """Start what multiprocessing starts processes with; signals that come to all processes are for this one alone."""
+    with signals_held_back():
+        resource_tracker.ensure_running()  # which lets them through again
+    with signals_held_back():
+        forkserver.ensure_running()
+
+
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it does: a killed one cannot end its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the parent, and end when it does: a killed one cannot end its workers."""
+    ignore_stop_signals()
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -44,6 +44,7 @@ from hydrocli.basin.source import (
 )
 from hydrocli.basin.units import conversion_of
 from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.files import remove_leftovers
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being read, how much is done, and of how much."""
@@ -74,6 +75,7 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
         Errors: everything wrong with names, grids and gauges, together.
         InputError: for a broken file.
     """
+    remove_leftovers(store_folder)
     plan = make_plan(source)
     fingerprint = fingerprint_of(source, plan)
     stored = store.load(store_folder, fingerprint)
@@ -294,6 +296,7 @@ def ingest_batch(
     found: list[str | HydrocliError] = []
     groups: dict[tuple[str, ...], dict[str, Draft]] = {}
     failures: Failures = {}
+    remove_leftovers(store_folder)
     with inputs_read_once():
         for source in sources:
             group = groups.setdefault(tuple(map(str, options_of(source, (*OF_DRAINAGE, *OF_FORCING)))), {})

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from hydrocli.basin.basin import Basin, Gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
+from hydrocli.files import atomic_folder, is_partial
 
 FORMAT = 2
 """Of the files below; a change makes all older stores be built anew."""
@@ -34,7 +34,7 @@ GAUGES = ("cell", "x", "y", "area_asked", "area_found")
 FORCINGS = ("precipitation", "pet", "temperature")
 """Arrays of a basin; the last one only where its configuration gives temperatures."""
 _META = "meta.json"
-_NAME = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.partial)?")
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 logger = logging.getLogger(__name__)
 
@@ -80,18 +80,12 @@ def building(folder: Path, fingerprint: str) -> Iterator[Path]:
     Raises:
         InputError: when the disk refuses.
     """
-    partial = folder / f"{fingerprint}.{uuid.uuid4().hex}.partial"
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        for file in partial.iterdir():
-            _sync(file)
-        _install(partial, folder / fingerprint)
+        with atomic_folder(folder / fingerprint) as partial:
+            yield partial
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"
         raise InputError(str(folder), what, "Free space there, or set `forcing.store` to another folder.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
@@ -140,18 +134,23 @@ def list_stores(folder: Path) -> list[StoreEntry]:
         return []
     entries = []
     for path in folder.iterdir():
-        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+        if _is_store(path):
             size = sum(file.stat().st_size for file in path.iterdir())
             created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            entries.append(StoreEntry(path, size, created, path.name.endswith(".partial")))
+            entries.append(StoreEntry(path, size, created, is_partial(path.name)))
     return sorted(entries, key=lambda entry: entry.created)
 
 
 def remove_store(path: Path) -> None:
     """Remove a store that `list_stores` found; a process that has it open keeps its data until it ends."""
-    if not _NAME.fullmatch(path.name) or path.is_symlink():
+    if not _is_store(path):
         raise InputError(str(path), "is not a store of hydrocli")
     shutil.rmtree(path)
+
+
+def _is_store(path: Path) -> bool:
+    known = _NAME.fullmatch(path.name) or (is_partial(path.name) and _NAME.search(path.name))
+    return bool(known) and path.is_dir() and not path.is_symlink()
 
 
 def _basin(path: Path, meta: dict[str, Any]) -> Basin:
@@ -178,25 +177,3 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         fingerprint=meta["fingerprint"],
         **forcings,
     )
-
-
-def _install(partial: Path, final: Path) -> None:
-    """Put a whole store in its place, in that of a broken or an equal one if there is any."""
-    while True:
-        try:
-            partial.rename(final)
-            return
-        except OSError:
-            if not final.exists():
-                raise
-            aside = partial.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
-            try:
-                final.rename(aside)
-            except FileNotFoundError:
-                continue
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

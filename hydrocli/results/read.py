@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.results.write import os_errors_as_input_errors
 from hydrocli.run_format import RUN_FORMAT, other_format
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from hydrocli.basin import store
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.source import BasinSource
 from hydrocli.errors import InputError
+from hydrocli.files import partial_of
 
 
 def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,12 +87,14 @@ def test_a_broken_store_is_built_anew(
 def test_what_a_killed_process_left_is_no_store(source: BasinSource, tmp_path: Path) -> None:
     first = open_basin(source, tmp_path / "store")
     whole = tmp_path / "store" / first.fingerprint
-    left = whole.with_name(f"{first.fingerprint}.{'0' * 32}.partial")
-    shutil.copytree(whole, left)
+    with partial_of(whole) as name:
+        living, dead = name, name.with_name(name.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
+    for left in (living, dead):
+        shutil.copytree(whole, left)
     shutil.rmtree(whole)
     open_basin(source, tmp_path / "store")
     entries = store.list_stores(tmp_path / "store")
-    assert sorted((entry.path, entry.is_partial) for entry in entries) == [(whole, False), (left, True)]
+    assert {(entry.path, entry.is_partial) for entry in entries} == {(whole, False), (living, True)}
 
 
 def test_a_failure_leaves_nothing(source: BasinSource, tmp_path: Path) -> None:

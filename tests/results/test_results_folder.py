@@ -19,6 +19,7 @@ import pytest
 from results_examples import Spawn
 
 from hydrocli.errors import HeldError, InputError, Stopped
+from hydrocli.execution.signals import Terminated
 from hydrocli.results import lock, read
 from hydrocli.results.folder import RunFolder, read_manifest, status
 from hydrocli.results.log import read_log
@@ -85,7 +86,8 @@ def test_life_of_a_run(tmp_path: Path) -> None:
         (Stopped("runs/a", "stopped by SIGTERM", "Run again."), "stopped", "runs/a: stopped by SIGTERM\n  Run again."),
         (InputError("rain.tif", "is broken"), "failed", "rain.tif: is broken"),
         (ZeroDivisionError("division"), "failed", "ZeroDivisionError: division"),
-        (KeyboardInterrupt(), "failed", "KeyboardInterrupt: "),
+        (KeyboardInterrupt(), "stopped", "stopped by KeyboardInterrupt"),
+        (Terminated("SIGTERM"), "stopped", "stopped by SIGTERM"),
         (SystemExit(3), "failed", "SystemExit: 3"),
     ],
 )
@@ -292,14 +294,15 @@ def test_begin_again_sets_the_old_one_aside(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path / "a", "cance") as folder:
         folder.start()
         (folder.path / "scores.parquet").write_bytes(b"old")
-        assert folder.begin_again() == tmp_path / "a.1"
-        assert folder.manifest.state == "created"
+        assert folder.begin_again("name: cance\n", identity="b") == tmp_path / "a.1"
+        assert (folder.manifest.state, folder.manifest.identity) == ("running", "b")
+        assert folder.manifest == read_manifest(folder.path)
         assert folder.manifest.run == "cance"
+        assert (folder.path / "config.yaml").read_text() == "name: cance\n"
         with pytest.raises(HeldError):
             RunFolder.open(tmp_path / "a", "a")
         (folder.path / "scores.parquet").write_bytes(b"newer")
-        assert folder.begin_again() == tmp_path / "a.2"
-        folder.start()
+        assert folder.begin_again("") == tmp_path / "a.2"
         folder.finish("Done.")
     assert (tmp_path / "a.1" / "scores.parquet").read_bytes() == b"old"
     assert (tmp_path / "a.2" / "scores.parquet").read_bytes() == b"newer"
