@@ -54,15 +54,15 @@ FLUXES = _table(
     Quantity("pn", "rain that interception leaves", "mm/step", source="P1 2.2.1"),
     Quantity("en", "potential evapotranspiration that interception leaves", "mm/step", source="P1 2.2.1"),
     Quantity("ps", "infiltration into the production store", "mm/step", source="P1 eq. 4, P2 eq. 5"),
-    Quantity("es", "evaporation from the production store", "mm/step", source="P1 eq. 4, P2 eq. 5"),
-    Quantity("pr", "rain that passes the production store", "mm/step", source="P1 eq. 5, P2 eq. 5"),
-    Quantity("perc", "percolation from the production store", "mm/step", source="P1 eq. 5"),
-    Quantity("exchange", "exchange as applied, both branches", "mm/step", source="P1 eqs 6-8, P2 eqs 5-6"),
+    Quantity("es", "evaporation from the production store", "mm/step", source="P1 eq. 5, P2 eq. 5"),
+    Quantity("pr", "rain that passes the production store", "mm/step", source="P1 eq. 6, P2 eqs 5-6"),
+    Quantity("perc", "percolation from the production store", "mm/step", source="Perrin et al. 2003"),
+    Quantity("exchange", "exchange as applied, both branches", "mm/step", source="P1 eq. 7, P2 eqs 5-6"),
     Quantity("qr", "runoff of the transfer store", "mm/step", source="P1 eq. 8, P2 eq. 6"),
-    Quantity("qd", "runoff of the direct branch, exchange included", "mm/step", source="P1 eq. 8, P2 eq. 6"),
-    Quantity("source", "rain that the corrections add", "mm/step", source="P2 eq. 14"),
+    Quantity("qd", "runoff of the direct branch, exchange included", "mm/step", source="P1 2.2.1, P2 eq. 6"),
+    Quantity("source", "rain that the corrections add", "mm/step", source="P2 eqs 5-6"),
     Quantity("clamped", "water that holding a level inside its limits adds", "mm/step"),
-    Quantity("qt", "runoff of the cell before routing", "mm/step", source="P1 eq. 8, P2 eq. 6"),
+    Quantity("qt", "runoff of the cell before routing", "mm/step", source="P1 2.2.1, P2 eq. 6"),
     Quantity("aet", "actual evapotranspiration, from interception and soil", "mm/step", source="P1 2.2.1"),
     Quantity("storage", "water in the stores of interception, production and transfer", "mm", source="P1 2.2.1"),
 )
@@ -71,6 +71,13 @@ FLUXES = _table(
 CORRECTIONS = _table(
     *(Quantity(f"f{k}", f"correction f{k} by the network", "-", 0.0, -1.0, 1.0, "P1 2.2.3") for k in range(1, 5))
 )
+FACTORS = _table(
+    *(
+        Quantity(f"g{k}", f"factor of the correction f{k} on its flux", "-", 1.0, 0.0, 2.0, "P1 4.2.1")
+        for k in range(1, 5)
+    )
+)
+"""g(f) = 1 + f or 1 - f^2, as a structure declares; averages of corrections are means of these."""
 NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")
 
 FORCINGS = _table(

@@ -2,7 +2,8 @@
 
 The interception capacity comes from flux matching (Ficchi et al. 2019) and is not calibrated, so neither is its
 outcome: every evaluation of a calibration starts from the same pn - en. Steps without rain or evapotranspiration data
-feed no water.
+feed no water. With a daily step there is no interception store: pn = max(0, p - e), en = max(0, e - p), and the level
+hi keeps its initial value.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hydrocli.water.snow import liquid_fraction
 
 DAY = 86400
 DAILY_CAPACITY = 1e-6
-"""Where a step is a day, flux matching says nothing: no interception [mm]."""
+"""Where a step is a day, flux matching says nothing: up to this capacity [mm] there is no interception store."""
 _BLOCK = 256
 _WRITTEN = 512
 
@@ -174,15 +175,25 @@ def _intercept(precipitation, evapotranspiration, ci, hi, missing, net):
 
 @loop
 def intercept_row(precipitation, evapotranspiration, ci, hi, missing, net):
-    """One step of all cells: net = pn - en; hi goes on, missing counts what is not known."""
+    """One step of all cells: net = pn - en; hi goes on, missing counts what is not known.
+
+    Without a store (`DAILY_CAPACITY`) rain meets evapotranspiration within the step, net = p - e, and hi stays.
+    """
     for c in range(net.size):
         known = (precipitation[c] >= 0.0) and (evapotranspiration[c] >= 0.0)
         p = np.float64(precipitation[c]) if known else 0.0
         e = np.float64(evapotranspiration[c]) if known else 0.0
         pn, en, _ = interception(p, e, ci[c], hi[c])
-        net[c] = pn - en
-        hi[c] += (p - e - net[c]) / ci[c]  # what rounding pn - en to single precision takes stays in the store
+        net[c] = pn - en if ci[c] > DAILY_CAPACITY else p - e
+        if ci[c] > DAILY_CAPACITY:
+            hi[c] += (p - e - net[c]) / ci[c]  # what rounding pn - en to single precision takes stays in the store
         missing[c] += not known
+
+
+@loop
+def _evaporated(p, e, ci, net):
+    """What evaporates from interception; without a store what rain leaves behind, rounding of the net rain included."""
+    return e - max(-np.float64(net), 0.0) if ci > DAILY_CAPACITY else p - max(np.float64(net), 0.0)
 
 
 def interception_by_year(
@@ -215,10 +226,10 @@ def _sum_interception(precipitation, pet, ci, hi, net, missing, sums):
     for t in range(precipitation.shape[0]):
         intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
         for c in range(ci.size):
-            if precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0:
-                sums[0, c] += precipitation[t, c]
-                sums[1, c] += pet[t, c]
-            sums[1, c] -= max(-net[c], 0.0)
+            known = precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0
+            p, e = (precipitation[t, c], pet[t, c]) if known else (np.float32(0.0), np.float32(0.0))
+            sums[0, c] += p
+            sums[1, c] += _evaporated(p, e, ci[c], net[c])
 
 
 def interception_steps(
@@ -245,7 +256,7 @@ def _follow_interception(precipitation, pet, ci, hi, net, missing, evaporated, s
     for t in range(precipitation.shape[0]):
         intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
         for c in range(ci.size):
-            if precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0:
-                evaporated[t, c] = pet[t, c]
-            evaporated[t, c] -= max(-net[c], 0.0)
+            known = precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0
+            p, e = (precipitation[t, c], pet[t, c]) if known else (np.float32(0.0), np.float32(0.0))
+            evaporated[t, c] = _evaporated(p, e, ci[c], net[c])
             stored[t, c] = ci[c] * hi[c]

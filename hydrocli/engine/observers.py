@@ -65,6 +65,9 @@ class Observers:
 
 # Water balance
 
+INTERCEPTED = "interception_evaporation"
+"""The part of the evapotranspiration that is not of the soil."""
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -75,6 +78,8 @@ class Balance:
     * exchange: as applied, in both branches.
     * correction_source: rain that the network adds (`node`); the corrections of other structures only move water.
     * clamped: what holding a level inside its limits adds.
+
+    `interception_evaporation` is inside `evapotranspiration`.
     """
 
     terms: dict[str, Floats]
@@ -120,7 +125,7 @@ class CellBalance(Recorder):
 
     def __init__(self, simulator: Simulator, years: NDArray[np.int64]) -> None:
         self._order, model = simulator.order, simulator.structure.model
-        self.terms = ("rain", *BALANCE_TERMS, "runoff", "storage_change", *model.details)
+        self.terms = ("rain", *BALANCE_TERMS, "runoff", "storage_change", INTERCEPTED, *model.details)
         names = simulator.structure.quantities
         of_term = dict(model.balance) | {
             "runoff": ("qt",),
@@ -129,7 +134,7 @@ class CellBalance(Recorder):
         }
         self.has_interception = "precipitation" in names
         if self.has_interception:
-            of_term["rain"] = ("precipitation",)
+            of_term |= {"rain": ("precipitation",), INTERCEPTED: ("ei",)}
         pairs = [(names.index(flux), self.terms.index(term)) for term, fluxes in of_term.items() for flux in fluxes]
         rows, terms = np.array(pairs, np.int64).T
         clamped = np.array([names.index(flux) for flux in model.balance.get("clamped", ())], np.int64)
@@ -156,6 +161,8 @@ class CellBalance(Recorder):
         if not self.has_interception:
             for name, values in interception_by_year(precipitation, pet, ci, hi, self.kept.years).items():
                 terms[name] = terms[name] + values
+                if name == "evapotranspiration":
+                    terms[INTERCEPTED] = values
         return Balance(terms)
 
 
@@ -211,6 +218,7 @@ class OutputRequest:
         cells: cells that are followed one by one.
         steps: ascending steps of which maps are kept.
         mapped: those of `quantities` of which maps are kept.
+        calibration: bool[steps], over which factors of corrections are averaged; None: all steps.
     """
 
     quantities: tuple[str, ...]
@@ -219,6 +227,7 @@ class OutputRequest:
     cells: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     steps: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     mapped: tuple[str, ...] = ()
+    calibration: NDArray[np.bool_] | None = None
 
     def bytes(self, steps: int) -> int:
         """Memory of everything that is kept over so many steps."""
@@ -229,12 +238,16 @@ class OutputRequest:
 class _OutputKept(NamedTuple):
     """Where the values of a strip go.
 
-    rows: [q] rows of the values, -1 for the iterations of Newton's method. mapped: [m] which of these q. zone, area,
-    followed, page: of cells [n] and steps, -1 where nothing is kept. zones: [zones, steps, q], sums: [q, n], at_cells:
+    rows: [q] rows of the values, -1 for the iterations of Newton's method. forms: [q] what becomes of them, `FORMS`.
+    factors: bool[q], averaged over the steps `calibration` only. mapped: [m] which of these q. zone, area, followed,
+    page: of cells [n] and steps, -1 where nothing is kept. zones: [zones, steps, q], sums: [q, n], at_cells:
     [cells, steps, q], maps: [pages, m, n]. iterations, seen: [slots].
     """
 
     rows: NDArray[np.int64]
+    forms: NDArray[np.int64]
+    factors: NDArray[np.bool_]
+    calibration: NDArray[np.bool_]
     mapped: NDArray[np.int64]
     zone: NDArray[np.int64]
     area: Floats
@@ -249,6 +262,10 @@ class _OutputKept(NamedTuple):
     work: Floats
 
 
+FORMS = {"": 0, "1 + f": 1, "1 - f^2": 2}
+"""What is kept of a value: itself, or the factor of a correction on its flux."""
+
+
 @loop
 def _record_output(kept, order, wave, s, e, values):
     if kept.rows.size == 0:
@@ -260,6 +277,10 @@ def _record_output(kept, order, wave, s, e, values):
                 kept.work[q, c] = values[row, c]
             else:
                 kept.work[q, c] = kept.iterations[s + c] - kept.seen[s + c]
+            if kept.forms[q] == 1:
+                kept.work[q, c] += 1.0
+            elif kept.forms[q] == 2:
+                kept.work[q, c] = 1.0 - kept.work[q, c] * kept.work[q, c]
     for c in range(s, e):
         kept.seen[c] = kept.iterations[c]
     for c in range(e - s):
@@ -269,7 +290,8 @@ def _record_output(kept, order, wave, s, e, values):
         followed, page, zone, area = kept.followed[number], kept.page[t], kept.zone[number], kept.area[number]
         for q in range(kept.rows.size):
             value = kept.work[q, c]
-            kept.sums[q, number] += value
+            if kept.calibration[t] or not kept.factors[q]:
+                kept.sums[q, number] += value
             kept.zones[zone, t, q] += value * area
             if followed >= 0:
                 kept.at_cells[followed, t, q] = value
@@ -293,12 +315,19 @@ class OutputRecorder(Recorder):
         # Cells of the same catchments are summed together: nested catchments cost no more than one.
         patterns, zone = np.unique(request.catchments, axis=1, return_inverse=True)
         self._patterns = patterns.astype(np.float64)
-        rows = [-1 if one == NEWTON_ITERATIONS.symbol else names.index(one) for one in request.quantities]
+        factors = dict(zip(simulator.structure.factors, simulator.structure.model.corrections, strict=True))
+        forms = [FORMS[factors[one].factor if one in factors else ""] for one in request.quantities]
+        sources = [one.replace("g", "f") if one in factors else one for one in request.quantities]
+        rows = [-1 if one == NEWTON_ITERATIONS.symbol else names.index(one) for one in sources]
+        every = np.ones(order.steps, np.bool_)
+        self._factors = np.array([one in factors for one in request.quantities], np.bool_)
+        self._calibration = every if request.calibration is None else request.calibration
         followed, page = np.full(n, -1), np.full(order.steps, -1)
         followed[request.cells] = np.arange(len(request.cells))
         page[request.steps] = np.arange(len(request.steps))
         self.kept = _OutputKept(
-            np.array(rows, np.int64), np.array([request.quantities.index(one) for one in request.mapped], np.int64),
+            np.array(rows, np.int64), np.array(forms, np.int64), self._factors, self._calibration,
+            np.array([request.quantities.index(one) for one in request.mapped], np.int64),
             zone.ravel().astype(np.int64), request.area, followed, page,
             np.zeros((patterns.shape[1], order.steps, q)), np.zeros((q, n)),
             np.zeros((len(request.cells), order.steps, q)), np.zeros((len(request.steps), len(request.mapped), n)),
@@ -339,8 +368,9 @@ class OutputRecorder(Recorder):
 
     @property
     def means(self) -> dict[str, Floats]:
-        """Means in time [n]."""
-        return dict(zip(self.request.quantities, self.kept.sums / self._steps, strict=True))
+        """Means in time [n]; those of factors over the calibration only."""
+        steps = np.where(self._factors, self._calibration.sum(), self._steps)
+        return dict(zip(self.request.quantities, self.kept.sums / steps[:, np.newaxis], strict=True))
 
     @property
     def at_cells(self) -> dict[str, Floats]:
@@ -476,7 +506,8 @@ _NO_ROWS = np.zeros(0, np.int64)
 NOTHING: dict[type, Any] = {
     _BalanceKept: _BalanceKept(np.zeros((0, 0, 0)), *[_NO_ROWS] * 5),
     _OutputKept: _OutputKept(
-        _NO_ROWS, _NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS, _NO_ROWS, np.zeros((0, 0, 0)), np.zeros((0, 0)),
+        _NO_ROWS, _NO_ROWS, np.zeros(0, np.bool_), np.zeros(0, np.bool_), _NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS,
+        _NO_ROWS, np.zeros((0, 0, 0)), np.zeros((0, 0)),
         np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), _NO_ROWS, _NO_ROWS, np.zeros((0, 0)),
     ),
     _RangeKept: _RangeKept(np.zeros(0, np.bool_), _NO_ROWS, np.zeros(0), np.zeros(0)),

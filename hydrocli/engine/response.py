@@ -1,4 +1,4 @@
-"""Response surfaces: a flux over a level and a forcing, with and without the corrections of the network (P2 Fig. 10).
+"""Response surfaces: a flux over a level and a forcing, with and without the corrections of the network (P1 Fig. 12).
 
 Of a cell with given parameters, in one step; the other levels are at their means, the other forcing is zero. In
 structures whose network sees the new levels, the level is the new one.

@@ -34,6 +34,9 @@ Observer = Callable[[StateBuffer, int, int], None]
 
 NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
+MOVING_BLOCKS = 8
+"""Blocks that a simulation keeps at most: so many threads find tiles. With one block it is 3 % slower."""
+
 BLOCK_VALUES = 40_000
 """About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
 
@@ -89,7 +92,7 @@ class Simulator:
         step: time step [s].
         precision: "double" or "single".
         threads: at most so many chunks run at once.
-        memory: budget for rows of states in a gradient [bytes].
+        memory: budget for the forcing and for rows of states, see `bytes_needed` [bytes].
         structure: equations of a cell.
         attributes: [a, n] of the cells, as the structure asks for them.
 
@@ -123,15 +126,26 @@ class Simulator:
         self.block = max(16, min(512, BLOCK_VALUES * order.chunks // order.slots))
         self.threads = min(threads, order.chunks)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        self.set_memory(memory)
         self.newton = np.zeros((4, order.slots), np.int64)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
-        self._moving = empty_buffer(self.block * (1 if order.chunks == 1 else 8), order, structure, self.real)
+        self.set_memory(memory)
 
     def set_memory(self, memory: float) -> None:
-        """Choose anew how many rows a gradient keeps, for a budget in bytes; what is kept now is freed."""
+        """Choose anew how many rows are kept, for a budget in bytes; what is kept now is freed."""
+        self._moving = empty_buffer(self._moving_rows(memory), self.order, self.structure, self.real)
         self.segment = self._segment(memory)
         self._tape: StateBuffer | None = None
+
+    def bytes_needed(self, gradient: bool) -> int:
+        """Memory of a simulation or of a gradient: forcing, rows of states and, for a gradient, what is summed.
+
+        It may be more than the budget, where the forcing and the fewest rows are.
+        """
+        rows = len(self._moving.flow)
+        if gradient:
+            segments = -(-self.order.waves // self.segment)
+            rows += min(self.segment, self.order.waves) + 1 + segments
+        return self._fixed_bytes(gradient) + rows * bytes_per_row(self.order, self.structure, self.real)
 
     def clone(self) -> Simulator:
         """The same simulator on one thread with buffers of its own, for another thread to run at the same time."""
@@ -232,13 +246,38 @@ class Simulator:
         self.newton[:] = counted  # without the segments that were computed again
         return value, reverse.gradient(), discharge
 
+    def _fixed_bytes(self, gradient: bool) -> int:
+        """Memory of the forcing and, for a gradient, of its sums and of the ring of the routing."""
+        forcing = sum(values.nbytes for values in self.forcing)
+        if not gradient:
+            return forcing
+        order, structure = self.order, self.structure
+        routed = order.slots - order.n_headwater
+        sums = (len(structure.states) + len(structure.parameters) + self.block) * order.slots
+        return forcing + np.dtype(self.real).itemsize * (sums + self._ring_rows * routed)
+
+    @property
+    def _ring_rows(self) -> int:
+        """Rows of inflow that a reverse keeps.
+
+        A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
+        """
+        return (self.order.max_chunk_lag + 2) * self.block
+
+    def _moving_rows(self, memory: float) -> int:
+        """Rows of a simulation: one block, or more in half of what the forcing leaves of the budget."""
+        row = bytes_per_row(self.order, self.structure, self.real)
+        wanted = 1 if self.order.chunks == 1 else MOVING_BLOCKS
+        fitting = int((memory - self._fixed_bytes(gradient=False)) / (2 * row) - 1) // self.block
+        return self.block * max(1, min(wanted, fitting))
+
     def _segment(self, memory: float) -> int:
         """Rows of a segment in whole blocks: all waves where the budget allows, else as few as there are checkpoints.
 
         What lies between costs memory and gains nothing: a short segment stays in cache until it is reversed.
         """
-        waves = self.order.waves
-        all_fit = (waves + 2) * bytes_per_row(self.order, self.structure, self.real) <= memory
+        waves, row = self.order.waves, bytes_per_row(self.order, self.structure, self.real)
+        all_fit = (waves + 2 + len(self._moving.flow)) * row + self._fixed_bytes(gradient=True) <= memory
         rows = waves if all_fit else math.isqrt(waves) + 1
         return -(-rows // self.block) * self.block
 
@@ -339,8 +378,7 @@ class _Reverse:
         self.weights = np.zeros((order.chunks, structure.weights), real)
         self.wave = np.zeros((2, routed), real)
         carried = np.zeros((2, routed), real)
-        # A chunk is at most `max_chunk_lag` blocks ahead of one upstream, which still reads the row after its own.
-        ring = np.zeros(((order.max_chunk_lag + 2) * simulator.block, routed + 1), real)
+        ring = np.zeros((simulator._ring_rows, routed + 1), real)
         self.river_bars = routing.RiverBars(
             np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],
             np.empty(routed, real), ring,

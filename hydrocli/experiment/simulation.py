@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.engine.objective import broken_run, split_maps
 from hydrocli.engine.observers import (
+    INTERCEPTED,
     CellBalance,
     Extrapolation,
     Observers,
@@ -57,6 +58,7 @@ def asked_of(setup: CalibrationSetup) -> OutputRequest:
         np.array([_cell(setup, x, y) for x, y in outputs.cells], np.intp),
         _steps(setup),
         tuple(dict.fromkeys(mapped)),
+        setup.inside(window) if (window := setup.experiment.period.calibration) else None,
     )
     needed = asked.bytes(len(basin.times))
     if needed > outputs.max_memory:
@@ -212,9 +214,9 @@ def final_simulation(
     if network.is_calibrated:
         ranges, catchments = (network.lowest, network.highest), np.stack(list(setup.catchments.values()))
         outside = Extrapolation(exact, ranges, catchments)
-    years = (basin.times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64)
-    routed = RoutingFloor(exact, years - years[0])
-    in_cells = CellBalance(exact, years - years[0])
+    balanced = BalancePeriods.of(setup)
+    routed = RoutingFloor(exact, balanced.number)
+    in_cells = CellBalance(exact, balanced.number)
     outputs = OutputWriter(setup, exact, maps, network.weights)
     recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
     observe = _all([routed, Observers(exact, parameters, network.weights, *recorders)])
@@ -248,7 +250,7 @@ def final_simulation(
     quantities = [quantity for symbol, quantity in known.items() if symbol in means]
     outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
-    _write_balance(folder, setup, years, routed, in_cells)
+    _write_balance(folder, setup, balanced, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: `validate` reads from it what has been simulated.
@@ -314,7 +316,7 @@ def _count_newton(folder: RunFolder, simulator: Simulator) -> None:
     folder.update(counts=counts)
     if counts["newton_unsolved"]:
         what = f"Newton's method found no solution in {counts['newton_unsolved']} of {steps} cell-steps"
-        folder.warn(f"{what}; the closest levels were used")
+        folder.warn(f"{what}, nor did the search in a bracket; its last levels were used")
 
 
 def _count_missing(folder: RunFolder, setup: CalibrationSetup, missing: NDArray[np.int64]) -> None:
@@ -377,8 +379,33 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 
+class BalancePeriods(NamedTuple):
+    """What the balance sums apart: calendar years, the warm-up apart from what follows.
+
+    number: [steps], ascending by one from 0. year, warm_up, days: of each of the periods.
+    """
+
+    number: NDArray[np.int64]
+    year: NDArray[np.int64]
+    warm_up: NDArray[np.bool_]
+    days: Floats
+
+    @classmethod
+    def of(cls, setup: CalibrationSetup) -> BalancePeriods:
+        """Those of an experiment; the warm-up ends where the first period of calibration or validation begins."""
+        times, period = setup.basin.times, setup.experiment.period
+        windows = [*([period.calibration] if period.calibration else []), *period.validation.values()]
+        begins = min((stamp(start) for start, _ in windows), default=times[0] - np.timedelta64(setup.basin.step, "s"))
+        year = (times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64) + 1970
+        keys = np.stack([year, times > begins])
+        number = np.cumsum(np.r_[0, np.any(keys[:, 1:] != keys[:, :-1], axis=0)])
+        first = np.searchsorted(number, np.arange(number[-1] + 1))
+        days = np.bincount(number) * setup.basin.step / 86400.0
+        return cls(number, year[first], times[first] <= begins, days)
+
+
 def _write_balance(
-    folder: RunFolder, setup: CalibrationSetup, years: NDArray[np.int64], routed: RoutingFloor, in_cells: CellBalance
+    folder: RunFolder, setup: CalibrationSetup, periods: BalancePeriods, routed: RoutingFloor, in_cells: CellBalance
 ) -> None:
     basin = setup.basin
     balance = in_cells.balance(basin.precipitation, basin.pet, setup.ci, setup.hi)
@@ -389,10 +416,14 @@ def _write_balance(
     rows: dict[str, list[object]] = {column.name: [] for column in table.columns if column.name != "run"}
     for code, catchment in setup.catchments.items():
         share = np.where(catchment, area, 0.0) / area[catchment].sum()
-        for place, year in enumerate(range(int(years[0]), int(years[-1]) + 1)):
-            values = {name: term[place] @ share for name, term in balance.terms.items()} | {
+        for place in range(len(periods.year)):
+            values = {name: term[place] @ share for name, term in balance.terms.items()}
+            values |= {
                 "gauge": code,
-                "year": 1970 + year,
+                "year": periods.year[place],
+                "warm_up": periods.warm_up[place],
+                "days": periods.days[place],
+                "soil_evaporation": values["evapotranspiration"] - values[INTERCEPTED],
                 "routing_floor_volume": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
                 "closure_error": balance.closure_error[place] @ share,
             }

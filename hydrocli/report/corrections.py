@@ -1,8 +1,8 @@
 """Effect of the network: factors on the fluxes in time, by catchment, and over its inputs.
 
 A factor g(f) multiplies its flux (first paper, Figures 8 to 10): 1 + f, or 1 - f^2 for the branch that is delayed in
-GR; 1 means no correction. Catchments are characterised by the factor of their mean correction, which is the mean
-factor but for that square.
+GR; 1 means no correction. Averages over cells and time are means of g(f), as the run has recorded them; g of a mean
+would differ by the variance of f where f is squared. Averages in time are over the calibration period.
 """
 
 from __future__ import annotations
@@ -30,18 +30,27 @@ Described = Mapping[str, Mapping[str, str]]
 """Flux and factor ("1 + f" or "1 - f^2") of each correction by its symbol, as the manifest of a run has them."""
 
 
-def factor(formula: str, values: Floats) -> Floats:
-    """The factor on the flux for a correction."""
-    return 1 - values**2 if formula == "1 - f^2" else 1 + values
-
-
 def factors(described: Described, table: Columns) -> dict[str, Floats]:
     """The factors of all corrections that a table has, by their words, such as `1 + f1, infiltration`."""
-    return {
-        f"{one['factor'].replace('f', symbol)}, {one['flux']}": factor(one["factor"], table[symbol])
-        for symbol, one in described.items()
-        if symbol in table
-    }
+    found = {}
+    for symbol, one in described.items():
+        name, recorded = f"{one['factor'].replace('f', symbol)}, {one['flux']}", symbol.replace("f", "g")
+        if recorded in table:
+            found[name] = table[recorded]
+        elif symbol in table and one["factor"] == "1 + f":  # linear: the mean of g is g of the mean
+            found[name] = 1 + table[symbol]
+    return found
+
+
+def averages(
+    gauges: Mapping[str, tuple[Times, Mapping[str, Floats]]], period: tuple[np.datetime64, np.datetime64] | None
+) -> dict[str, dict[str, float]]:
+    """Mean of each factor over the steps of a period ]from, to] by gauge; over all steps without a period."""
+    means = {}
+    for code, (times, rows) in gauges.items():
+        inside = np.ones(len(times), np.bool_) if period is None else (times > period[0]) & (times <= period[1])
+        means[code] = {name: float(np.nanmean(values[inside])) for name, values in rows.items()}
+    return means
 
 
 def mean_of_pieces(times: Times, values: Floats, most: int = PIECES) -> tuple[Times, Floats]:
@@ -88,17 +97,19 @@ def draw_in_time(
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """Means of a factor by gauge and piece of time [g, p], sorted by the mean of the first factor."""
+    """Means of a factor by gauge and piece of time [g, p], in some order of the gauges."""
 
     gauges: tuple[str, ...]
     times: Times
     values: dict[str, Floats]
 
 
-def heatmap(gauges: Mapping[str, tuple[Times, Mapping[str, Floats]]]) -> Heatmap:
-    """First paper, Figure 9: factors of all catchments in time, sorted by the mean of the first factor."""
+def heatmap(
+    gauges: Mapping[str, tuple[Times, Mapping[str, Floats]]], means: Mapping[str, Mapping[str, float]]
+) -> Heatmap:
+    """First paper, Figure 9: factors of all catchments in time, sorted by the average of the first factor."""
     first = next(iter(next(iter(gauges.values()))[1]))
-    codes = sorted(gauges, key=lambda code: float(np.nanmean(gauges[code][1][first])))
+    codes = sorted(gauges, key=lambda code: means[code][first])
     pieces = {
         code: {name: mean_of_pieces(times, row) for name, row in rows.items()} for code, (times, rows) in gauges.items()
     }

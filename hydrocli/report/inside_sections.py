@@ -17,6 +17,9 @@ from hydrocli.report.tables import Columns, Times
 FIRST_MEANS = ("aet", "exchange", "qt", "storage")
 """Fluxes whose means are mapped first; all others that the run has follow."""
 
+FEW = 12
+"""Rows up to which a table is shown unfolded."""
+
 Lines = dict[str, dict[str, tuple[Times, Floats]]]
 
 
@@ -123,17 +126,23 @@ def network_section(source: Source) -> Section:
         names = next(iter(found.values()))[1]
         panels = {name: {code: (found[code][0], found[code][1][name]) for code in source.detailed} for name in names}
         figure = corrections.draw_in_time(panels, "factor [-]", 1.0)
-        caption = "Catchment-mean factors of the network on the fluxes; 1: no correction."
+        caption = "Catchment means of the factors g(f) of the network on the fluxes; 1: no correction."
         blocks.append(Picture("corrections_in_time", caption, figure))
-        figure = corrections.draw_heatmap(corrections.heatmap(found))
-        caption = "The same for all catchments, sorted by the first factor. Red: flux increased; blue: flux reduced."
+        means = corrections.averages(found, source.about.periods.get("calibration"))
+        figure = corrections.draw_heatmap(corrections.heatmap(found, means))
+        caption = f"The same for all catchments, sorted by the average of the first factor over {_averaged(source)}. "
+        caption += "Red: flux increased; blue: flux reduced."
         blocks.append(Picture("corrections_of_catchments", caption, figure))
+        rows = [{"gauge": code} | row for code, row in means.items()]
+        blocks.append(sheet(f"Mean factors over the catchments and {_averaged(source)}", rows, folded=len(rows) > FEW))
     blocks += _correction_maps(source)
     response = source.table("response_surfaces")
     if response is not None:
         figure = corrections.draw_response(corrections.surfaces(response))
-        caption = "Fluxes over a store level and a forcing, without (classical) and with the network, the other inputs "
-        caption += "being at their mean."
+        caption = (
+            "Fluxes over a store level and a forcing, without (classical) and with the network. Parameters and other "
+        )
+        caption += "levels are at their means, the other forcing is zero."
         blocks.append(Picture("response_of_fluxes", caption, figure))
     return Section("network", "Network", tuple(blocks))
 
@@ -142,11 +151,18 @@ def _correction_maps(source: Source) -> list[Block]:
     means, domain = source.table("mean_maps"), source.domain
     if means is None or domain is None:
         return []
+    if not any(symbol.replace("f", "g") in means for symbol in source.corrections):
+        return []  # means of f are of the whole run
     fields = corrections.factors(source.corrections, means)
     if not fields:
         return []
     figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=1.0)
-    return [Picture("corrections_mean", "Factors of the temporal-mean corrections of each cell.", figure)]
+    return [Picture("corrections_mean", f"Mean factors of each cell over {_averaged(source)}.", figure)]
+
+
+def _averaged(source: Source) -> str:
+    """What factors are averaged over, in words."""
+    return "the calibration period, without warm-up" if "calibration" in source.about.periods else "all steps"
 
 
 def newton_section(source: Source) -> Section:

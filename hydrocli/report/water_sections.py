@@ -11,6 +11,8 @@ from hydrocli.report.page import Block, Picture, Section, Text, file_part, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns
 
+FEW = 12
+"""Rows up to which a table is shown unfolded."""
 FLOODS, FLOODS_OF_MANY, LISTED = 6, 3, 60
 """Floods drawn of a gauge, the same where there are many gauges, events listed at most."""
 
@@ -99,13 +101,19 @@ def balance_section(source: Source) -> Section:
     if not parts:
         return Section("balance", "Water balance")
     figure = balance.draw_balance({code: balance.bars(table) for code, table in parts.items()})
-    caption = "Annual water balance of the catchments: inflow above zero, outflow and storage below."
+    caption = "Water balance of the catchments by calendar year: inflow above zero, outflow and storage below. "
+    caption += "Years that are not whole have their days in brackets; the warm-up is left out."
     blocks: list[Block] = [Picture("water_balance_by_year", caption, figure)]
     if source.against and (theirs := source.against.parts("balance")) and set(theirs) & set(parts):
         fluxes = balance.mean_fluxes(parts), balance.mean_fluxes(theirs)
         figure = balance.draw_mean_fluxes(*fluxes, source.names)
-        caption = "Mean annual fluxes of both runs; catchments sorted by rain."
+        one, two = balance.spans(parts), balance.spans(theirs)
+        over = one if one == two else f"{source.names[0]}: {one}. {source.names[1]}: {two}"
+        caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
         blocks.append(Picture("mean_annual_fluxes", caption, figure))
+    yearly = balance.mean_fluxes(parts)
+    rows = [{"gauge": code} | {balance.FLUXES[name]: value for name, value in yearly[code].items()} for code in yearly]
+    blocks.append(sheet(f"Mean annual fluxes [mm/year]: {balance.spans(parts)}", rows, folded=len(rows) > FEW))
     names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
     rows = [
         {"gauge": code} | {name.replace("_", " "): table[name][row] for name in names}

@@ -208,7 +208,8 @@ NETWORK = Table(
 )
 RESPONSE_SURFACES = Table(
     "response_surfaces",
-    "fluxes with and without correction over a store level and a forcing, at mean parameters",
+    "fluxes with and without corrections over a store level and a forcing; at mean parameters and levels, the other "
+    "forcing zero",
     (
         RUN,
         Column("flux", "text", "infiltration, evaporation, exchange or outflow"),
@@ -335,8 +336,12 @@ def balance(details: Sequence[Quantity]) -> Table:
         RUN,
         GAUGE,
         Column("year", "integer", "calendar year (UTC)"),
+        Column("warm_up", "flag", "whether this part of the year is before the first period that is scored"),
+        Column("days", "float", "days of the year that are in this row", "d"),
         Column("rain", "float", "precipitation", "mm"),
         Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
+        Column("soil_evaporation", "float", "the part of it from the soil", "mm"),
+        Column("interception_evaporation", "float", "the part of it from interception", "mm"),
         Column("exchange", "float", "exchange as applied, both branches", "mm"),
         Column("correction_source", "float", "water added by the correction of the rain", "mm"),
         Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
@@ -346,7 +351,7 @@ def balance(details: Sequence[Quantity]) -> Table:
         Column("closure_error", "float", "residual of the balance", "mm"),
         *within,
     )
-    return Table("balance", "water balance of the catchments by year", terms)
+    return Table("balance", "water balance of the catchments by year, the warm-up apart", terms)
 
 
 def parameters(symbols: Sequence[str]) -> Table:
@@ -393,7 +398,8 @@ def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
 def mean_maps(quantities: Sequence[Quantity]) -> Table:
     """Means in time of states and fluxes, for every cell."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    return Table("mean_maps", "temporal means of states and fluxes in each cell", (RUN, *PLACE, *columns), is_map=True)
+    what = "temporal means of states and fluxes in each cell; of factors of corrections, over the calibration period"
+    return Table("mean_maps", what, (RUN, *PLACE, *columns), is_map=True)
 
 
 def cell_timeseries(quantities: Sequence[Quantity]) -> Table:

@@ -1,4 +1,4 @@
-"""The structure `node`: `ode` with corrections by a network (P2 eqs 3, 4, 14).
+"""The structure `node`: `ode` with corrections by a network (P2 eqs 3-6, 14).
 
 * `lagged`: the network sees the levels before the step and is held over it (P2 eq. 3). The step is that of `ode` with
   other terms, and so is its transpose.
@@ -233,7 +233,7 @@ DECLARED: dict[str, Any] = ode.DECLARED | {
 }
 NODE_LAGGED = CellModel(
     name="node_lagged",
-    title="GR4 as differential equations, corrected by a network at the levels before the step (P2 eqs 3, 14)",
+    title="GR4 as differential equations, corrected by a network at the levels before the step (P2 eqs 3, 5, 6)",
     advance=advance_lagged,
     advance_adjoint=advance_lagged_adjoint,
     advance_adjoint_to_forcing=advance_lagged_adjoint,
@@ -242,7 +242,7 @@ NODE_LAGGED = CellModel(
 )
 NODE_IMPLICIT = CellModel(
     name="node_implicit",
-    title="GR4 as differential equations, corrected by a network at the levels after the step (P2 eqs 4, 14)",
+    title="GR4 as differential equations, corrected by a network at the levels after the step (P2 eqs 4-6, 14)",
     advance=advance_implicit,
     advance_adjoint=advance_implicit_adjoint,
     advance_adjoint_to_forcing=advance_implicit_adjoint,

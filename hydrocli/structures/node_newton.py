@@ -1,4 +1,4 @@
-"""Both equations of an implicit step of `node`, the network inside them (P2 eqs 4, 14), and their solution.
+"""Both equations of an implicit step of `node`, the network inside them (P2 eqs 4, 5, 14), and their solution.
 
 Newton's passes go over a strip of cells, with the derivatives of the network in the Jacobian. The few cells that do not
 converge are solved again one by one, by a search in a bracket.

@@ -1,4 +1,4 @@
-"""The structure `ode`: GR as differential equations without corrections (P2 eqs 5, 8-13).
+"""The structure `ode`: GR as differential equations without corrections (P2 eqs 5, 6, 8-13).
 
 By implicit Euler, or, to compare with, by explicit Euler in substeps:
 
@@ -127,7 +127,7 @@ DECLARED: dict[str, Any] = {
 
 ODE = CellModel(
     name="ode",
-    title="GR4 as differential equations, implicit Euler (Santos et al. 2018; P2 eqs 5-13)",
+    title="GR4 as differential equations, implicit Euler (Santos et al. 2018; P2 eqs 5, 6, 8-13)",
     fluxes=tuple(FLUXES[symbol] for symbol in FLUX_NAMES),
     balance={"evapotranspiration": ("es",), "exchange": ("exchange",), "clamped": ("clamped",)},
     advance=advance,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.names import (
     CORRECTIONS,
+    FACTORS,
     FLUXES,
     FORCINGS,
     NEWTON_ITERATIONS,
@@ -209,14 +210,19 @@ class Structure:
     def outputs(self) -> tuple[str, ...]:
         """What of a simulation may be written."""
         iterations = (NEWTON_ITERATIONS.symbol,) if self.model.iterates else ()
-        return tuple(one for one in (*self.quantities, *iterations) if one in output_quantities())
+        return tuple(one for one in (*self.quantities, *self.factors, *iterations) if one in output_quantities())
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Symbols of the factors of the corrections on their fluxes."""
+        return tuple(f"g{k}" for k in range(1, len(self.model.corrections) + 1))
 
     @property
     def usual_outputs(self) -> tuple[str, ...]:
         """What is written where nothing is asked for."""
         corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
         wanted = (*self.states, *self.model.details, "aet", "exchange", "qt", "storage", *corrections)
-        return tuple(one for one in wanted if one in self.quantities)
+        return (*(one for one in wanted if one in self.quantities), *self.factors)
 
     @property
     def fluxes(self) -> tuple[str, ...]:
@@ -330,4 +336,4 @@ def output_quantities() -> dict[str, Quantity]:
     river = ("discharge", "lateral_inflow")
     states = {symbol: one for symbol, one in state_quantities().items() if symbol not in river}
     fluxes = {one.symbol: one for model in variants() for one in model.fluxes if one.symbol not in FORCINGS}
-    return states | FLUXES | fluxes | CORRECTIONS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}
+    return states | FLUXES | fluxes | CORRECTIONS | FACTORS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}

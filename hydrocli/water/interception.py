@@ -24,7 +24,8 @@ def interception(p, e, ci, hi):
     """Neutralised rain pn and evapotranspiration en, and the new level hi."""
     ei = minimum(e, p + hi * ci)
     pn = maximum(p - ci * (1.0 - hi) - ei, 0.0)
-    return pn, e - ei, hi + (p - ei - pn) / ci
+    # A full or empty store is so but for rounding, which a small capacity would blow up.
+    return pn, e - ei, minimum(maximum(hi + (p - ei - pn) / ci, 0.0), 1.0)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""GR as ordinary differential equations, and one implicit Euler step (P2 eqs 5, 6, 13, 14; Santos et al. 2018).
+"""GR as ordinary differential equations, and one implicit Euler step (P2 eqs 5, 6, 8-10; Santos et al. 2018).
 
     cp dhp/dt = (1 - hp^2) a - hp (2 - hp) b
     ct dht/dt = 0.9 hp^2 a + k h^(7/2) - ct/4 o ht^5
@@ -137,7 +137,7 @@ def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
 
 @kernel
 def state_space_rates(a, b, k, o, inverse_cp, inverse_ct, hp, ht):
-    """dhp/dt and dht/dt [1/step] (P2 eqs 13, 14)."""
+    """dhp/dt and dht/dt [1/step] (P2 eq. 5)."""
     ps, es, pr, F, qr = state_space_fluxes(a, b, k, o, 1.0 / inverse_ct, hp, ht)
     return inverse_cp * (ps - es), inverse_ct * (0.9 * pr + F - qr)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_harness import STEP, case
 
-from hydrocli.engine.net_forcing import capacities, flux_matching, net_forcing
+from hydrocli.engine.net_forcing import capacities, flux_matching, intercept_row, interception_by_year, net_forcing
 from hydrocli.engine.observers import CellBalance, Observers, RoutingFloor
 from hydrocli.engine.simulator import NO_WEIGHTS
 
@@ -76,6 +76,49 @@ def test_flux_matching_is_the_nearest_of_all_candidates(weather):
     np.testing.assert_allclose(found, capacities()[np.argmin(misfit, axis=0)])
     np.testing.assert_array_equal(capacities(), np.round(np.arange(0.1, 2.95, 0.1), 1))
     assert (flux_matching(*weather, times, 86400) == 1e-6).all()
+
+
+def in_order(simulator, weather, ci, hi):
+    """Net forcing [t, n] and the final levels, as `net_forcing` has them."""
+    order = simulator.order
+    ordered, final, _ = net_forcing(order, *weather, ci, hi, np.arange(CELLS))
+    waves = order.level[order.slot] + np.arange(STEPS)[:, np.newaxis]
+    block = (order.slot >= order.n_headwater).astype(int)
+    return ordered[order.offset[block, waves] + order.slot - order.low[block, waves]], final
+
+
+@pytest.mark.parametrize("capacity", [1e-6, 0.1, 2.9])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_levels_of_interception_stay_in_their_limits(basin, weather, capacity, scale):
+    """After every step, but for what rounding pn - en to single precision leaves in a store; each step closes."""
+    ci, hi = np.full(CELLS, capacity), np.full(CELLS, 0.3)
+    rain, demand = (np.float32(scale) * np.nan_to_num(x)[:200] for x in weather)
+    rounding = 2.0**-24 * max(rain.max(), demand.max()) / capacity if capacity > 1e-6 else 0.0
+    missing, net = np.zeros(CELLS, np.int64), np.empty(CELLS, np.float32)
+    for p, e in zip(rain, demand, strict=True):
+        before = hi.copy()
+        intercept_row(p, e, ci, hi, missing, net)
+        assert ((hi >= -rounding) & (hi <= 1 + rounding)).all()
+        if capacity > 1e-6:
+            np.testing.assert_allclose(p - e.astype(np.float64) - net, ci * (hi - before), rtol=0, atol=1e-12 * scale)
+    assert (hi == 0.3).all() == (capacity == 1e-6)
+
+
+def test_daily_steps_have_no_interception_store(basin, weather):
+    """Rain meets evapotranspiration within the day, the level stays, and the water still closes."""
+    times = np.datetime64("2020-01-01T00:00:00", "s") + 86400 * np.arange(1, STEPS + 1)
+    ci, hi = flux_matching(*weather, times, 86400), np.full(CELLS, 0.01)
+    net, final = in_order(basin.simulator(), weather, ci, hi)
+    rain, demand = filled(weather)
+    np.testing.assert_allclose(net, rain - demand, rtol=1.2e-7, atol=0)
+    np.testing.assert_array_equal(final, hi)
+    terms = interception_by_year(*weather, ci, hi, np.zeros(STEPS, np.int64))
+    assert (terms["storage_change"] == 0).all()
+    evaporated = np.minimum(rain, demand).sum(axis=0)
+    np.testing.assert_allclose(terms["evapotranspiration"][0], evaporated, rtol=1e-6)
+    np.testing.assert_allclose(
+        terms["rain"][0] - terms["evapotranspiration"][0], np.maximum(net.astype(float), 0).sum(axis=0), rtol=1e-12
+    )
 
 
 def test_balance_closes_and_is_that_of_the_sweep(weather, basin):

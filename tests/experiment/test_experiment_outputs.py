@@ -30,6 +30,7 @@ def simulated(finished: Path, store: Path, tmp_path_factory: pytest.TempPathFact
     point = [float(domain["x"][7]) + 300.0, float(domain["y"][7]) - 300.0]
     for name, structure in STRUCTURES.items():
         extra = ["f1", "f2", "f3", "f4"] if "network" in structure else []
+        extra += ["g1", "g2", "g3", "g4"] if "network" in structure else []
         extra += ["perc"] if name in ("gr", "grnn") else ["newton_iterations"]
         outputs = {
             "series": FLUXES + extra,
@@ -110,6 +111,45 @@ def test_maps_cells_and_means_agree(simulated: dict[str, Path], name: str) -> No
         np.testing.assert_array_equal(bands, cell[symbol][at])
         with rasterio.open(folder / "maps" / f"mean_{symbol}.tif") as mean:
             assert mean.read(1)[domain["row"][number], domain["column"][number]] == means[symbol][number]
+
+
+def test_factors_are_averaged_and_not_computed_of_averages(simulated: dict[str, Path]) -> None:
+    """At a cell g is that of its f, in time the mean of g over the calibration; in space it is below 1 - mean(f)^2."""
+    for name in ("grnn", "implicit"):
+        folder = simulated[name]
+        cell, means = table(folder, "cell_timeseries"), table(folder, "mean_maps")
+        series_, number = table(folder, "catchment_timeseries"), int(cell["cell"][0])
+        period = np.array(["2014-09-20T00:00", "2014-10-25T00:00"], "datetime64[s]")
+        inside = (cell["time"] > period[0]) & (cell["time"] <= period[1])
+        for k in range(1, 5):
+            f, g = cell[f"f{k}"], cell[f"g{k}"]
+            squared = name == "grnn" and k == 3
+            np.testing.assert_allclose(g, 1 - f**2 if squared else 1 + f, rtol=1e-15)
+            np.testing.assert_allclose(means[f"g{k}"][number], g[inside].mean(), rtol=1e-12)
+            mean_f, mean_g = series_[f"f{k}"], series_[f"g{k}"]
+            if squared:
+                assert (mean_g < 1 - mean_f**2).mean() > 0.9  # by the variance of f over the cells
+                assert abs(means["g3"][number] - (1 - f[inside].mean() ** 2)) > 0
+            else:
+                np.testing.assert_allclose(mean_g, 1 + mean_f, rtol=1e-12)
+
+
+def test_balance_has_the_warm_up_apart(simulated: dict[str, Path]) -> None:
+    """Days of its rows are those of the run; evaporation of soil and interception are the whole."""
+    for name in ("gr", "implicit"):
+        balance, means = table(simulated[name], "balance"), table(simulated[name], "catchment_timeseries")
+        for code in np.unique(balance["gauge"]):
+            here, steps = balance["gauge"] == code, means["gauge"] == code
+            warm = balance["warm_up"][here].astype(bool)
+            begun = means["time"][steps] <= np.datetime64("2014-09-20T00:00")
+            assert warm.tolist() == [True, False]
+            assert balance["days"][here].tolist() == [begun.sum() / 24, (~begun).sum() / 24]
+            rain = means["precipitation"][steps]
+            np.testing.assert_allclose(balance["rain"][here], [rain[begun].sum(), rain[~begun].sum()], rtol=1e-6)
+            parts = balance["soil_evaporation"][here] + balance["interception_evaporation"][here]
+            np.testing.assert_allclose(parts, balance["evapotranspiration"][here], rtol=1e-12)
+            soil = np.array([means["es"][steps][begun].sum(), means["es"][steps][~begun].sum()])
+            np.testing.assert_allclose(balance["soil_evaporation"][here], soil, rtol=1e-9, atol=1e-9)
 
 
 def test_newton_iterations_add_up(simulated: dict[str, Path]) -> None:

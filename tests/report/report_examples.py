@@ -20,7 +20,7 @@ START = np.datetime64("2014-09-01T00:00:00", "s")
 DESCRIPTORS = ("slope", "forest")
 SYMBOLS = ("cp", "ct", "kexc", "akw", "bkw")
 BOOKED = ("aet", "exchange", "qt", "storage")
-INSIDE = ("hp", "ht", *BOOKED, "f1", "f2", "f3", "f4", "newton_iterations")
+INSIDE = ("hp", "ht", *BOOKED, "f1", "f2", "f3", "f4", "g1", "g2", "g3", "g4", "newton_iterations")
 METRICS = ("nse", "kge", "rmse", "mae", "pbias", "peak_ratio")
 
 STRUCTURE = {
@@ -295,6 +295,7 @@ def _write_balance(folder: Path, size: Size, run: str, rain: np.ndarray, random:
             exchange = -0.05 * fell
             runoff = 0.8 * (fell - gone + exchange)
             stored = fell - gone + exchange - runoff
-            rows.append((code, int(year), fell, gone, exchange, 0.0, 0.0, runoff, 0.0, stored, 0.0))
+            part = (code, int(year), False, float((years == year).sum() / 24), fell, gone, 0.7 * gone, 0.3 * gone)
+            rows.append((*part, exchange, 0.0, 0.0, runoff, 0.0, stored, 0.0))
     columns = [column.name for column in schemas.balance(()).columns[1:]]
     write_table(folder, schemas.balance(()), _columns(columns, rows), run=run)

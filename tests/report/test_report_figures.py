@@ -12,7 +12,7 @@ from report_examples import Size, catchments_of, downstream_of
 
 from hydrocli.report import balance, convergence, corrections, floods, hydrographs, maps, relations
 from hydrocli.report.source import Source
-from hydrocli.report.tables import envelope, found, highest
+from hydrocli.report.tables import Columns, envelope, found, highest
 from hydrocli.results import read
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -192,11 +192,33 @@ def test_balance(folder: Path, source: Source) -> None:
 
 def test_mean_fluxes(folder: Path, source: Source) -> None:
     fluxes = balance.mean_fluxes(source.parts("balance"))
-    expected = table(folder, "balance").groupby("gauge")["runoff"].mean()
+    sums = table(folder, "balance").groupby("gauge")[["runoff", "days"]].sum()
+    expected = 365.25 * sums["runoff"] / sums["days"]
     assert {code: values["runoff"] for code, values in fluxes.items()} == pytest.approx(expected.to_dict())
     figure = balance.draw_mean_fluxes(fluxes, fluxes, ("A", "B"))
     order = table(folder, "balance").groupby("gauge")["rain"].mean().sort_values().index
-    np.testing.assert_allclose(figure.axes[3].lines[0].get_ydata(), expected[order])
+    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), expected[order])
+
+
+def test_annual_fluxes_are_of_the_days_after_the_warm_up() -> None:
+    """Two half years at 1 mm a day after a warm-up of 10 mm a day: 365.25 mm, soil and interception apart."""
+    values = {
+        "year": np.array([2019, 2019, 2020]),
+        "warm_up": np.array([True, False, False]),
+        "days": np.array([100.0, 184.0, 182.0]),
+        "exchange": np.zeros(3),
+        "runoff": np.array([1000.0, 92.0, 91.0]),
+    }
+    values |= {"rain": np.array([1000.0, 184.0, 182.0]), "storage_change": np.zeros(3)}
+    values |= {"soil_evaporation": np.array([0.0, 46.0, 45.5]), "interception_evaporation": np.array([0.0, 46.0, 45.5])}
+    parts = {"A": Columns(values | {"correction_source": np.zeros(3)}, {}, {})}
+    fluxes = balance.mean_fluxes(parts)["A"]
+    assert fluxes["rain"] == pytest.approx(365.25)
+    assert fluxes["soil_evaporation"] == fluxes["interception_evaporation"] == pytest.approx(365.25 / 4)
+    sentence = balance.spans(parts)
+    assert "366 days from 2019 to 2020" in sentence
+    assert "the warm-up is left out" in sentence
+    assert balance.bars(parts["A"]).years == ("2019\n(184 d)", "2020\n(182 d)")
 
 
 def test_scores_and_errors(folder: Path, source: Source) -> None:
@@ -221,26 +243,33 @@ def test_corrections(hybrid: Path, inside: Source) -> None:
     catchment = of(table(hybrid, "catchment_timeseries"), "G00")
     factors = corrections.factors(inside.corrections, inside.catchments["G00"])
     assert list(factors) == ["1 + f1, rain", "1 + f2, evaporation", "1 + f3, exchange", "1 + f4, outflow"]
-    np.testing.assert_array_equal(factors["1 + f3, exchange"], 1 + catchment["f3"])
+    np.testing.assert_array_equal(factors["1 + f3, exchange"], catchment["g3"])
     delayed = {"f3": {"flux": "delayed branch", "factor": "1 - f^2"}}
     of_grnn = corrections.factors(delayed, inside.catchments["G00"])
-    np.testing.assert_array_equal(of_grnn["1 - f3^2, delayed branch"], 1 - catchment["f3"] ** 2)
+    np.testing.assert_array_equal(of_grnn["1 - f3^2, delayed branch"], catchment["g3"])
+    linear = inside.catchments["G00"]
+    without = Columns({name: column for name, column in linear.values.items() if not name.startswith("g")}, {}, {})
+    np.testing.assert_array_equal(corrections.factors(inside.corrections, without)["1 + f1, rain"], 1 + catchment["f1"])
+    assert not corrections.factors(delayed, without)  # 1 - (mean f)^2 is not the mean of 1 - f^2
     times = inside.catchments["G00"]["time"]
     figure = corrections.draw_in_time({name: {"G00": (times, v)} for name, v in factors.items()}, "factor [-]", 1.0)
-    daily = catchment["f1"].add(1).groupby(np.arange(len(catchment)) // 24).mean()
+    daily = catchment["g1"].groupby(np.arange(len(catchment)) // 24).mean()
     _, mean = corrections.mean_of_pieces(times, factors["1 + f1, rain"], 20)
     np.testing.assert_allclose(mean, daily, rtol=1e-12)
     assert len(figure.axes) == 4
 
 
 def test_heatmap_is_sorted(inside: Source) -> None:
-    found_map = corrections.heatmap(
-        {
-            code: (rows["time"], corrections.factors(inside.corrections, rows))
-            for code, rows in inside.catchments.items()
-        }
-    )
-    means = found_map.values["1 + f1, rain"].mean(axis=1)
+    found = {
+        code: (rows["time"], corrections.factors(inside.corrections, rows)) for code, rows in inside.catchments.items()
+    }
+    period = inside.about.periods["calibration"]
+    averages = corrections.averages(found, period)
+    times, rows = found["G00"]
+    within = (times > period[0]) & (times <= period[1])
+    assert averages["G00"]["1 + f2, evaporation"] == pytest.approx(rows["1 + f2, evaporation"][within].mean())
+    found_map = corrections.heatmap(found, averages)
+    means = [averages[code]["1 + f1, rain"] for code in found_map.gauges]
     assert np.all(np.diff(means) >= 0)
     figure = corrections.draw_heatmap(found_map)
     images = [axis.images[0] for axis in figure.axes if axis.images]
