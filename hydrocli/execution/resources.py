@@ -26,8 +26,10 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 MEMINFO = Path("/proc/meminfo")
 UNLIMITED = 2**60
 """Version 1 writes a number near 2^63 where there is no limit."""
-OF_LIBRARIES = 1_300_000_000
-"""Bytes of address space that Python, the libraries and a small run take; measured with two threads."""
+OF_LIBRARIES = 1_200_000_000
+"""Bytes of address space that the libraries and a small run take (1.0 GB suffice with two threads)."""
+OF_PYTHON = 100_000_000
+"""Bytes of address space that are taken when a command begins."""
 LITTLE = 300_000_000
 """Bytes of address space without which a library may fail in any way."""
 RESERVING_LESS = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -73,7 +75,7 @@ def require_address_space(needed: int = OF_LIBRARIES) -> None:
     for name, value in RESERVING_LESS.items():
         os.environ.setdefault(name, value)
     if not _can_map(needed):
-        what = f"the limit of memory ({_limit()}) is too low: hydrocli needs about {needed / 1e9:.1f} GB to start"
+        what = f"the limit of memory ({_limit()}) is too low: hydrocli needs about {(needed + OF_PYTHON) / 1e9:.1f} GB to start"
         raise OutOfMemoryError("memory", what, "Raise the limit (`ulimit -v`), or remove it (`ulimit -v unlimited`).")
 
 
