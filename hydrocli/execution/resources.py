@@ -75,7 +75,8 @@ def require_address_space(needed: int = OF_LIBRARIES) -> None:
     for name, value in RESERVING_LESS.items():
         os.environ.setdefault(name, value)
     if not _can_map(needed):
-        what = f"the limit of memory ({_limit()}) is too low: hydrocli needs about {(needed + OF_PYTHON) / 1e9:.1f} GB to start"
+        gigabytes = (needed + OF_PYTHON) / 1e9
+        what = f"the limit of memory ({_limit()}) is too low: hydrocli needs about {gigabytes:.1f} GB to start"
         raise OutOfMemoryError("memory", what, "Raise the limit (`ulimit -v`), or remove it (`ulimit -v unlimited`).")
 
 

@@ -264,8 +264,11 @@ def _is_stale(path: Path, owner: Owner | None, now: float) -> bool:
     if owner and owner.can_be_seen:
         return owner.is_gone
     try:
-        age = now - path.lstat().st_mtime
+        found = path.lstat()
     except FileNotFoundError:
         return False
+    if not stat.S_ISREG(found.st_mode):
+        return True  # a link, a pipe, a folder: no process that starts makes one
+    age = now - found.st_mtime
     # A time to come is that of a wrong clock, and says nothing for a living owner either.
     return abs(age) > (PATIENCE if owner else MOMENT)

@@ -282,7 +282,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
 
     monkeypatch.setattr("hydrocli.experiment.fit.opened", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
-    assert (ending.status, ending.reason[:25]) == (7, "memory: not enough memory ")
+    assert (ending.status, ending.reason[:26]) == (7, "memory: not enough memory ")
     assert manifest(tmp_path / "run")["state"] == "failed"
     monkeypatch.undo()
     assert perform(plain_task(done, tmp_path / "run", "calibrate")).status == 0
