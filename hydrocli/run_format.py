@@ -9,7 +9,7 @@ from typing import Any
 
 from hydrocli.errors import InputError
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Raised whenever a table, column or key of a run folder is renamed or changes its meaning."""
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
 

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Flags, Floats, Integers
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.grid import Grid, describe
 from hydrocli.errors import InputError
 
@@ -183,27 +183,6 @@ class DrainageNetwork:
 
     def __len__(self) -> int:
         return len(self.row)
-
-    def catchment(self, cell: int) -> NDArray[np.bool_]:
-        """Cells that drain through `cell`, itself included: bool[n]."""
-        inside = np.zeros(len(self), bool)
-        inside[cell] = True
-        first = np.searchsorted(self.level, np.arange(self.level[-1] + 2))
-        for level in range(self.level[cell] - 1, -1, -1):
-            wave = slice(first[level], first[level + 1])
-            below = self.downstream[wave]
-            inside[wave] = (below >= 0) & inside[below]
-        return inside
-
-
-def with_role(role: str, catchments: Flags) -> Flags:
-    """Which of g gauges, bool[g], have a role; their catchments, bool[g, n], say which lies in which."""
-    within = catchments.astype(np.float64)
-    shared, size = within @ within.T, within.sum(axis=1)
-    # [i, j]: gauge i lies upstream of gauge j.
-    upstream = (shared == size[:, np.newaxis]) & (size[:, np.newaxis] < size)
-    head, mouth = ~upstream.any(axis=0), ~upstream.any(axis=1)
-    return {"all": size >= 0, "upstream": head, "downstream": mouth, "independent": head & mouth}[role]
 
 
 def _pyflwdir(module: str) -> Any:

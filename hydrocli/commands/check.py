@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
@@ -89,8 +89,8 @@ def _roles(experiment: Experiment, coverage: Coverage) -> tuple[dict[str, str], 
     if network is None or gauges is None:
         return {}, []
     try:
-        catchments = [network.catchment(cell) for cell in gauges.cell]
-        calibration, validation = roles_of(experiment.gauges, gauges.code, lambda: np.stack(catchments))
+        tree = partial(GaugeTree.of, network.downstream, gauges.cell)
+        calibration, validation = roles_of(experiment.gauges, gauges.code, tree)
     except HydrocliError as error:
         return {}, [str(error)]
     return dict.fromkeys(calibration, "calibration") | dict.fromkeys(validation, "validation"), []

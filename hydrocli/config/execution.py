@@ -50,6 +50,6 @@ class Execution(Section):
     )
     memory: Memory = Field(
         2 * 10**9,
-        description="memory for a gradient, for example 500MB, 2GB; below the demand, parts are recomputed "
-        "from checkpoints",
+        description="memory for forcing and states, for example 500MB, 2GB; below the demand of a gradient, parts are "
+        "recomputed",
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.engine.net_forcing import interception_by_year, interception_steps
 from hydrocli.engine.routing import gather_upstream
 from hydrocli.engine.simulator import Simulator
@@ -213,7 +214,7 @@ class OutputRequest:
 
     Attributes:
         quantities: some of those of the structure (`Structure.quantities`), or newton_iterations; q of them.
-        catchments: bool[g, n] cells of each catchment.
+        tree: which cells drain to which gauges.
         area: [n] of the cells, the weights of a mean over a catchment.
         cells: cells that are followed one by one.
         steps: ascending steps of which maps are kept.
@@ -222,7 +223,7 @@ class OutputRequest:
     """
 
     quantities: tuple[str, ...]
-    catchments: NDArray[np.bool_]
+    tree: GaugeTree
     area: Floats
     cells: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     steps: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
@@ -231,7 +232,7 @@ class OutputRequest:
 
     def bytes(self, steps: int) -> int:
         """Memory of everything that is kept over so many steps."""
-        series = steps * len(self.quantities) * (2 * len(self.catchments) + len(self.cells))
+        series = steps * len(self.quantities) * (2 * len(self.tree.of_gauge) + len(self.cells))
         return 8 * (series + self.area.size * (len(self.quantities) + len(self.mapped) * len(self.steps)))
 
 
@@ -312,9 +313,6 @@ class OutputRecorder(Recorder):
         order, n, q = simulator.order, request.area.size, len(request.quantities)
         names = simulator.structure.quantities
         self.request, self._structure, self._steps = request, simulator.structure, order.steps
-        # Cells of the same catchments are summed together: nested catchments cost no more than one.
-        patterns, zone = np.unique(request.catchments, axis=1, return_inverse=True)
-        self._patterns = patterns.astype(np.float64)
         factors = dict(zip(simulator.structure.factors, simulator.structure.model.corrections, strict=True))
         forms = [FORMS[factors[one].factor if one in factors else ""] for one in request.quantities]
         sources = [one.replace("g", "f") if one in factors else one for one in request.quantities]
@@ -328,8 +326,8 @@ class OutputRecorder(Recorder):
         self.kept = _OutputKept(
             np.array(rows, np.int64), np.array(forms, np.int64), self._factors, self._calibration,
             np.array([request.quantities.index(one) for one in request.mapped], np.int64),
-            zone.ravel().astype(np.int64), request.area, followed, page,
-            np.zeros((patterns.shape[1], order.steps, q)), np.zeros((q, n)),
+            request.tree.zone, request.area, followed, page,
+            np.zeros((request.tree.zones + 1, order.steps, q)), np.zeros((q, n)),
             np.zeros((len(request.cells), order.steps, q)), np.zeros((len(request.steps), len(request.mapped), n)),
             simulator.newton[0], np.zeros(order.slots, np.int64), np.empty((q, STRIP)),
         )  # fmt: skip
@@ -347,12 +345,11 @@ class OutputRecorder(Recorder):
         columns = [request.quantities.index(name) for name in ("aet", "storage") if name in request.quantities]
         if not columns or "precipitation" in self._structure.quantities:
             return
-        member = (np.arange(kept.zones.shape[0])[:, np.newaxis] == kept.zone) * request.area
         for first, both in interception_steps(precipitation, pet, ci, hi):
             for q in columns:
                 value = both[request.quantities[q]]
                 last = first + len(value)
-                kept.zones[:, first:last, q] += member @ value.T
+                kept.zones[:-1, first:last, q] += request.tree.by_zone(value * request.area).T
                 kept.sums[q] += value.sum(axis=0)
                 kept.at_cells[:, first:last, q] += value.T[request.cells]
                 pages = (request.steps >= first) & (request.steps < last)
@@ -362,9 +359,10 @@ class OutputRecorder(Recorder):
     @property
     def series(self) -> dict[str, Floats]:
         """Means over the catchments [g, steps]."""
-        area = self.request.catchments @ self.request.area
-        sums = np.einsum("gz,ztq->qgt", self._patterns, self.kept.zones) / area[:, np.newaxis]
-        return dict(zip(self.request.quantities, sums, strict=True))
+        tree = self.request.tree
+        area = tree.sums(self.request.area)
+        means = np.moveaxis(tree.accumulate(self.kept.zones), -1, 0) / area[:, np.newaxis]
+        return dict(zip(self.request.quantities, means, strict=True))
 
     @property
     def means(self) -> dict[str, Floats]:
@@ -449,12 +447,12 @@ class InputRange(Recorder):
 
 
 class _ExtrapolationKept(NamedTuple):
-    """rows, lowest, highest: [inputs]. members: bool[slots, g]. cells: int64[g, steps]."""
+    """rows, lowest, highest: [inputs]. zone: int64[n]. cells: int64[zones, steps]."""
 
     rows: NDArray[np.int64]
     lowest: Floats
     highest: Floats
-    members: NDArray[np.bool_]
+    zone: NDArray[np.int64]
     cells: NDArray[np.int64]
 
 
@@ -463,13 +461,12 @@ def _record_extrapolation(kept, order, buffer, k, wave, s, e, values):
     if kept.rows.size == 0:
         return
     for c in range(s, e):
-        outside = False
+        number, outside = order.cell[c], False
         for i in range(kept.rows.size):
             value = _input(order, buffer, k, c, c - s, values, kept.rows[i])
             outside |= value < kept.lowest[i] or value > kept.highest[i]
-        if outside:
-            for g in range(kept.cells.shape[0]):
-                kept.cells[g, wave - order.level[c]] += kept.members[c, g]
+        if outside and number >= 0:
+            kept.cells[kept.zone[number], wave - order.level[c]] += 1
 
 
 class Extrapolation(Recorder):
@@ -478,19 +475,17 @@ class Extrapolation(Recorder):
     Args:
         simulator: the one that is observed.
         ranges: lowest and highest [inputs].
-        catchments: bool[g, n].
+        tree: which cells drain to which gauges.
     """
 
-    def __init__(self, simulator: Simulator, ranges: tuple[Floats, Floats], catchments: NDArray[np.bool_]) -> None:
-        order = simulator.order
-        members = np.ascontiguousarray(order.spread(catchments.astype(np.float64), 0.0).T > 0)
-        cells = np.zeros((len(catchments), order.steps), np.int64)
-        self.kept = _ExtrapolationKept(_input_rows(simulator), *ranges, members, cells)
+    def __init__(self, simulator: Simulator, ranges: tuple[Floats, Floats], tree: GaugeTree) -> None:
+        self._tree, cells = tree, np.zeros((tree.zones + 1, simulator.order.steps), np.int64)
+        self.kept = _ExtrapolationKept(_input_rows(simulator), *ranges, tree.zone, cells)
 
     @property
     def cells(self) -> NDArray[np.int64]:
         """[g, steps]."""
-        return self.kept.cells
+        return self._tree.accumulate(self.kept.cells)
 
 
 @loop
@@ -512,7 +507,7 @@ NOTHING: dict[type, Any] = {
     ),
     _RangeKept: _RangeKept(np.zeros(0, np.bool_), _NO_ROWS, np.zeros(0), np.zeros(0)),
     _ExtrapolationKept: _ExtrapolationKept(
-        _NO_ROWS, np.zeros(0), np.zeros(0), np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.int64)
+        _NO_ROWS, np.zeros(0), np.zeros(0), _NO_ROWS, np.zeros((0, 0), np.int64)
     ),
 }  # fmt: skip
 """What is kept where a recorder is not wanted, in the order of `_record`."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.engine.observers import Observers, OutputRecorder, OutputRequest
 from hydrocli.engine.order import order_forcing, wavefront_order
 from hydrocli.engine.simulator import Simulator, empty_buffer
@@ -64,7 +65,8 @@ def _flux(simulator: Simulator, parameters: Floats, weights: Floats, net: Floats
     order_forcing(net[np.newaxis].astype(np.float32), 0, order, forcing)
     side = np.ones(cells)
     alone = Simulator(order, (forcing,), side, side, np.zeros(0, np.intp), simulator.step, structure=structure)
-    recorder = OutputRecorder(alone, OutputRequest((flux,), np.ones((1, cells), np.bool_), side, np.arange(cells)))
+    tree = GaugeTree.of(np.full(cells, -1), np.zeros(1, np.intp))
+    recorder = OutputRecorder(alone, OutputRequest((flux,), tree, side, np.arange(cells)))
     buffer = empty_buffer(1, order, structure, np.float64)
     buffer.levels[:] = order.spread(levels, 0.5)[:, np.newaxis]
     everywhere = np.repeat(parameters[:, np.newaxis], cells, axis=1)

@@ -34,7 +34,7 @@ Observer = Callable[[StateBuffer, int, int], None]
 
 NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
-MOVING_BLOCKS = 8
+HELD_BLOCKS = 8
 """Blocks that a simulation keeps at most: so many threads find tiles. With one block it is 3 % slower."""
 
 BLOCK_VALUES = 40_000
@@ -132,27 +132,35 @@ class Simulator:
 
     def set_memory(self, memory: float) -> None:
         """Choose anew how many rows are kept, for a budget in bytes; what is kept now is freed."""
-        self._moving = empty_buffer(self._moving_rows(memory), self.order, self.structure, self.real)
-        self.segment = self._segment(memory)
-        self._tape: StateBuffer | None = None
+        self.held, self.segment = self._held(memory), self._segment(memory)
+        self.release()
+
+    def release(self) -> None:
+        """Free the rows of states, which the next run allocates again."""
+        self._rows: StateBuffer | None = None
+
+    def _buffer(self, rows: int) -> StateBuffer:
+        """At least so many rows; simulations and gradients share them, since each begins with its own state."""
+        if self._rows is None or len(self._rows.flow) <= rows:
+            self._rows = empty_buffer(rows, self.order, self.structure, self.real)
+        return self._rows
 
     def bytes_needed(self, gradient: bool) -> int:
         """Memory of a simulation or of a gradient: forcing, rows of states and, for a gradient, what is summed.
 
         It may be more than the budget, where the forcing and the fewest rows are.
         """
-        rows = len(self._moving.flow)
+        rows = self.held + 1
         if gradient:
             segments = -(-self.order.waves // self.segment)
-            rows += min(self.segment, self.order.waves) + 1 + segments
+            rows = max(self.held, min(self.segment, self.order.waves)) + 1 + segments
         return self._fixed_bytes(gradient) + rows * bytes_per_row(self.order, self.structure, self.real)
 
     def clone(self) -> Simulator:
         """The same simulator on one thread with buffers of its own, for another thread to run at the same time."""
         other = copy(self)
-        other.threads, other._pool, other._tape = 1, None, None
+        other.threads, other._pool, other._rows = 1, None, None
         other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
-        other._moving = empty_buffer(len(self._moving.flow) - 1, self.order, self.structure, self.real)
         return other
 
     def cells(self, parameters: NDArray[np.float64]) -> Cells:
@@ -204,9 +212,10 @@ class Simulator:
         """
         forward = _Forward(self, parameters, weights)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
-        self._set_row(self._moving, state)
-        self._advance(forward, 0, self.order.waves, discharge, observe, at_once)
-        return discharge, self._state(self._moving)
+        rows = self._buffer(self.held)
+        self._set_row(rows, state)
+        self._advance(forward, rows, 0, self.order.waves, discharge, observe, at_once)
+        return discharge, self._state(rows)
 
     def gradient(
         self,
@@ -225,23 +234,22 @@ class Simulator:
         starts = range(0, waves, self.segment)
         checkpoints = empty_buffer(len(starts) - 1, self.order, self.structure, self.real)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
+        tape = self._buffer(max(self.held, min(self.segment, waves)))
         self._set_row(checkpoints, state)
         for number, start in enumerate(starts[:-1]):
-            copy_row(self._moving, 0, checkpoints, number)
-            self._advance(forward, start, self.segment, discharge)
-            copy_row(checkpoints, number + 1, self._moving, 0)
-        if self._tape is None:
-            self._tape = empty_buffer(min(self.segment, waves), self.order, self.structure, self.real)
+            copy_row(tape, 0, checkpoints, number)
+            self._advance(forward, tape, start, self.segment, discharge)
+            copy_row(checkpoints, number + 1, tape, 0)
         reverse: _Reverse | None = None
         for number, start in reversed(list(enumerate(starts))):
             rows = min(self.segment, waves - start)
-            copy_row(self._tape, 0, checkpoints, number)
-            self._run_tiles(forward, self._tape, start, rows)
+            copy_row(tape, 0, checkpoints, number)
+            self._run_tiles(forward, tape, start, rows)
             if reverse is None:
-                self._read(self._tape, start, rows, discharge)
+                self._read(tape, start, rows, discharge)
                 value, derivative = seed(discharge)
                 reverse, counted = _Reverse(self, forward, derivative), self.newton.copy()
-            self._run_tiles(reverse, self._tape, start, rows, backwards=True)
+            self._run_tiles(reverse, tape, start, rows, backwards=True)
         assert reverse is not None  # there is at least one segment
         self.newton[:] = counted  # without the segments that were computed again
         return value, reverse.gradient(), discharge
@@ -264,10 +272,10 @@ class Simulator:
         """
         return (self.order.max_chunk_lag + 2) * self.block
 
-    def _moving_rows(self, memory: float) -> int:
+    def _held(self, memory: float) -> int:
         """Rows of a simulation: one block, or more in half of what the forcing leaves of the budget."""
         row = bytes_per_row(self.order, self.structure, self.real)
-        wanted = 1 if self.order.chunks == 1 else MOVING_BLOCKS
+        wanted = 1 if self.order.chunks == 1 else HELD_BLOCKS
         fitting = int((memory - self._fixed_bytes(gradient=False)) / (2 * row) - 1) // self.block
         return self.block * max(1, min(wanted, fitting))
 
@@ -277,22 +285,22 @@ class Simulator:
         What lies between costs memory and gains nothing: a short segment stays in cache until it is reversed.
         """
         waves, row = self.order.waves, bytes_per_row(self.order, self.structure, self.real)
-        all_fit = (waves + 2 + len(self._moving.flow)) * row + self._fixed_bytes(gradient=True) <= memory
+        all_fit = (waves + 2) * row + self._fixed_bytes(gradient=True) <= memory
         rows = waves if all_fit else math.isqrt(waves) + 1
         return -(-rows // self.block) * self.block
 
     def _advance(
         self,
         forward: _Forward,
+        moving: StateBuffer,
         start: int,
         waves: int,
         discharge: NDArray[np.float64],
         observe: Observer | None = None,
         at_once: int | None = None,
     ) -> None:
-        """Run `waves` waves in the moving rows, whose row 0 is the state before and then after them."""
-        moving = self._moving
-        held = min(len(moving.flow) - 1, at_once or waves)
+        """Run `waves` waves in the rows `moving`, whose row 0 is the state before and then after them."""
+        held = min(self.held, at_once or waves)
         for piece in range(start, start + waves, held):
             rows = min(held, start + waves - piece)
             self._run_tiles(forward, moving, piece, rows)

@@ -67,8 +67,7 @@ def _weights(setup: CalibrationSetup) -> list[float]:
 
 def _areas(setup: CalibrationSetup) -> Floats:
     """Areas of the catchments of the calibration gauges [m2]."""
-    network, cells = setup.basin.network, setup.basin.gauges.cell[setup.gauges(setup.calibration)]
-    return np.array([network.cell_area[network.catchment(cell)].sum() for cell in cells])
+    return setup.gauge_tree.sums(setup.basin.network.cell_area)[setup.gauges(setup.calibration)]
 
 
 def _catchments(setup: CalibrationSetup) -> Catchments:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hydrocli.basin.basin import Gauges
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 
@@ -52,8 +51,8 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
     """Cost of a calibration at the gauges wanted; only its steps and their catchments count."""
     period, guess, structure = experiment.period, experiment.first_guess, experiment.structure.declared
     assert period.calibration is not None
-    here = [network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True) if code in wanted]
-    cells = int(np.any(here, axis=0).sum())
+    tree, chosen = GaugeTree.of(network.downstream, gauges.cell), set(wanted)
+    cells = int(tree.draining_to([g for g, code in enumerate(gauges.code) if code in chosen]).sum())
     steps, whole = ((end - period.start).total_seconds() // period.step for end in (period.calibration[1], period.end))
     gradient, simulation = seconds_of(experiment)
     work = cells * steps

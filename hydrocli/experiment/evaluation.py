@@ -25,6 +25,7 @@ from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.names import EXTRAPOLATED
 from hydrocli.results import Run, read
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
+from hydrocli.results.views import gauge_tree, rows_by_gauge
 from hydrocli.results.write import write_text
 
 if TYPE_CHECKING:
@@ -89,10 +90,9 @@ class Evaluation:
             self.run.arrays("discharge"),
             self.run.arrays("catchment_timeseries"),
         )
-        rows = {code: discharge["gauge"] == code for code in self._codes()}
+        rows, rows_of_means = rows_by_gauge(discharge["gauge"]), rows_by_gauge(means["gauge"])
         for code in self._codes():
-            times = discharge["time"][rows[code]].astype("datetime64[s]")
-            here = means["gauge"] == code
+            times, here = discharge["time"][rows[code]].astype("datetime64[s]"), rows_of_means[code]
             rain = means["precipitation"][here]
             outside = means[EXTRAPOLATED.symbol][here] if EXTRAPOLATED.symbol in means else None
             for name, (start, end) in periods.items():
@@ -119,7 +119,8 @@ class Evaluation:
     def _lacking(self) -> str:
         """What the run has not simulated, in words."""
         discharge = self.run.arrays("discharge")
-        gauges = [code for code in self._codes() if code not in set(discharge["gauge"].tolist())]
+        known = rows_by_gauge(discharge["gauge"])
+        gauges = [code for code in self._codes() if code not in known]
         last = discharge["time"].max()
         periods = [name for name, (_, end) in self._periods().items() if stamp(end) > last]
         parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
@@ -133,7 +134,7 @@ class Evaluation:
 
         codes, experiment = self._codes(), self.experiment
         # Gauges that are not asked for now stay: without them the maps of their cells would be lost.
-        others = [code for code in dict.fromkeys(self.run.arrays("discharge")["gauge"].tolist()) if code not in codes]
+        others = [code for code in rows_by_gauge(self.run.arrays("discharge")["gauge"]) if code not in codes]
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
         setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
@@ -151,8 +152,9 @@ class Evaluation:
             InputError: the discharge differs from that of the run.
         """
         discharge = self.run.arrays("discharge")
+        rows = rows_by_gauge(discharge["gauge"])
         for code, series in zip(codes, simulated, strict=True):
-            before = discharge["simulated"][discharge["gauge"] == code]
+            before = discharge["simulated"][rows.get(code, slice(0))]
             if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
                 raise InputError(
                     str(self.folder),
@@ -181,8 +183,7 @@ def _origin(folder: Path, stored: Experiment) -> Origin | None:
 
 def _roles(stored: Experiment, run: Run) -> Roles:
     """Codes of the gauges of a run that calibrated, and of those that validate."""
-    found, domain = [*dict.fromkeys(run.arrays("discharge")["gauge"].tolist())], run.arrays("domain")
-    return roles_of(stored.gauges, found, lambda: np.stack([domain[f"catchment_{c}"].astype(bool) for c in found]))
+    return roles_of(stored.gauges, list(rows_by_gauge(run.arrays("discharge")["gauge"])), lambda: gauge_tree(run))
 
 
 def _roles_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Roles:
@@ -236,14 +237,7 @@ def maps_of_run(folder: Path, setup: CalibrationSetup) -> Floats:
     return np.stack([maps.get(symbol, values[symbol]) for symbol in setup.structure.maps])
 
 
-def area_of(folder: Path, domain: dict[str, NDArray[np.generic]], code: str) -> float:
-    """Area of a gauge's catchment [m2], from the domain of a run.
-
-    Raises:
-        InputError: the gauge is not in it.
-    """
-    if f"catchment_{code}" not in domain:
-        raise InputError(
-            str(folder), f"gauge {code} is not in this run", "Calibrate with it, or remove it from the YAML file."
-        )
-    return float(domain["area"][domain[f"catchment_{code}"].astype(bool)].sum())
+def areas_of(run: Run) -> dict[str, float]:
+    """Areas of the catchments of a run by gauge [m2]."""
+    catchments = run.arrays("catchments")
+    return dict(zip(catchments["gauge"].tolist(), catchments["area"].tolist(), strict=True))

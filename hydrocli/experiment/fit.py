@@ -72,7 +72,7 @@ def read_data(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> list
     members = regional_members(experiment)
     setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
     for setup in setups:
-        schemas.domain(list(setup.basin.descriptors), setup.basin.gauges.code)  # refuses names early
+        schemas.domain(list(setup.basin.descriptors))  # refuses names early
         asked_of(setup)  # and outputs that cannot be
     return setups
 
@@ -98,12 +98,15 @@ def _calibrated(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
+        found = calibration.found(results)
+        if isinstance(calibration, BasinCalibration):
+            calibration.release()  # the final simulation needs rows of its own
         with track("final simulation"):
-            scores = final_simulation(folder, calibration.setup, *calibration.found(results))
+            scores = final_simulation(folder, calibration.setup, *found)
         if isinstance(calibration, RegionalCalibration):
             scores |= write_others(calibration, results)
-        found = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
-        folder.update(counts={name: value for name, value in found.items() if np.isfinite(value)})
+        numbers = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
+        folder.update(counts={name: value for name, value in numbers.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
     folder.finish(f"Cost {results[-1].cost:.6g}. {sentence}{unsolved(folder)}")
     (folder.path / JOURNAL).unlink(missing_ok=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hydrocli.basin.network import with_role
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment
 from hydrocli.config.gauges import Gauges
 from hydrocli.errors import ConfigurationError
@@ -19,7 +18,7 @@ from hydrocli.score.events import Segmentation
 Roles = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArray[np.bool_]]) -> Roles:
+def roles_of(asked: Gauges, codes: Sequence[str], tree: Callable[[], GaugeTree]) -> Roles:
     """Codes of the gauges that calibrate, and of those that validate.
 
     Where a word says which calibrate, the others validate, unless some are named.
@@ -27,7 +26,7 @@ def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArr
     Args:
         asked: section of the configuration.
         codes: of all g gauges.
-        catchments: gives those of the gauges, [g, n], where they are needed.
+        tree: gives that of the gauges, where it is needed.
 
     Raises:
         ConfigurationError: no gauge has the role.
@@ -36,7 +35,7 @@ def roles_of(asked: Gauges, codes: Sequence[str], catchments: Callable[[], NDArr
         return asked.calibration, asked.validation
     if asked.calibration is None:
         return tuple(code for code in codes if code not in asked.validation), asked.validation
-    has_role = with_role(asked.calibration, catchments())
+    has_role = tree().with_role(asked.calibration)
     chosen = tuple(code for code, has in zip(codes, has_role, strict=True) if has and code not in asked.validation)
     if not chosen:
         what = f"no gauge is {asked.calibration}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, inputs_read_once
@@ -44,8 +45,8 @@ from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
 logger = logging.getLogger(__name__)
 
 Cells = NDArray[np.intp]
-BLOCK = 512
-"""Steps of forcing that are averaged at once."""
+BLOCK_VALUES = 1_000_000
+"""Cell-steps of forcing that are averaged at once."""
 
 
 def source_of(experiment: Experiment) -> BasinSource:
@@ -186,7 +187,7 @@ class CalibrationSetup:
         unknown = [code for code in asked.validation if code not in gauges.code]
         if unknown:
             raise InputError("gauges.validation", f"{', '.join(unknown)}: not in the table of gauges")
-        return roles_of(asked, gauges.code, lambda: np.stack([self.basin.network.catchment(c) for c in gauges.cell]))
+        return roles_of(asked, gauges.code, lambda: self.gauge_tree)
 
     @property
     def validation(self) -> tuple[str, ...]:
@@ -205,7 +206,8 @@ class CalibrationSetup:
 
     def gauges(self, codes: Sequence[str]) -> Cells:
         """Index of gauges by code."""
-        return np.array([self.basin.gauges.code.index(code) for code in codes], np.intp)
+        number = {code: place for place, code in enumerate(self.basin.gauges.code)}
+        return np.array([number[code] for code in codes], np.intp)
 
     def inside(self, window: tuple[object, object]) -> NDArray[np.bool_]:
         """Steps [t] of a period ]from, to]."""
@@ -226,13 +228,12 @@ class CalibrationSetup:
     @cached_property
     def calibrated_cells(self) -> NDArray[np.bool_]:
         """Cells [n] that drain to a gauge of the calibration."""
-        return np.any([self.catchments[code] for code in self.calibration], axis=0)
+        return self.gauge_tree.draining_to(self.gauges(self.calibration))
 
     @cached_property
-    def catchments(self) -> dict[str, NDArray[np.bool_]]:
-        """Cells [n] of the catchment of each gauge."""
-        network, gauges = self.basin.network, self.basin.gauges
-        return {code: network.catchment(cell) for code, cell in zip(gauges.code, gauges.cell, strict=True)}
+    def gauge_tree(self) -> GaugeTree:
+        """Which cells drain to which gauges."""
+        return GaugeTree.of(self.basin.network.downstream, self.basin.gauges.cell)
 
     @property
     def place_columns(self) -> dict[str, NDArray[np.generic]]:
@@ -430,16 +431,16 @@ class CalibrationSetup:
 
 def catchment_means(setup: CalibrationSetup) -> dict[str, Floats]:
     """Mean of each forcing over the cells with data of each gauge's catchment [g, t]; NaN where none has any."""
-    member = np.stack(list(setup.catchments.values())).T.astype(np.float64)
-    means = {}
+    tree, cells = setup.gauge_tree, len(setup.basin.network)
+    block, means = max(1, BLOCK_VALUES // cells), {}
     for name in FORCINGS:
         forcing = getattr(setup.basin, name)
-        mean = np.full((member.shape[1], len(forcing)), np.nan)
-        for first in range(0, len(forcing), BLOCK):
-            values = np.array(forcing[first : first + BLOCK], np.float64)
+        mean = np.full((len(tree.of_gauge), len(forcing)), np.nan)
+        for first in range(0, len(forcing), block):
+            values = np.array(forcing[first : first + block], np.float64)
             known = np.isfinite(values)
-            count = known.astype(np.float64) @ member
-            total = np.where(known, values, 0.0) @ member
-            mean[:, first : first + BLOCK] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
+            total = tree.sums(np.where(known, values, 0.0))
+            count = np.broadcast_to(tree.cells, total.shape) if known.all() else tree.sums(known.astype(np.float64))
+            mean[:, first : first + block] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
         means[name] = mean
     return means

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
-from hydrocli.experiment.evaluation import Evaluation, GaugePeriod, area_of
+from hydrocli.experiment.evaluation import Evaluation, GaugePeriod, areas_of
 from hydrocli.experiment.roles import segmentation
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, page_hint
@@ -43,16 +43,15 @@ def signatures_experiment(experiment: Experiment) -> list[Row]:
 
 def _compared_run(evaluation: Evaluation) -> list[Row]:
     """Write the tables of one basin; its summary comes back."""
-    step, domain = evaluation.experiment.period.step, evaluation.run.arrays("domain")
+    step, areas = evaluation.experiment.period.step, areas_of(evaluation.run)
     events: list[Row] = []
     rows: list[Row] = []
     summary = []
     for gauge_period in evaluation.gauge_periods():
-        area = area_of(evaluation.folder, domain, gauge_period.gauge)
         found = find_events(
             gauge_period.observed, gauge_period.rain, step, segmentation(evaluation.experiment, gauge_period.gauge)
         )
-        here = _compared(gauge_period, found, area, step)
+        here = _compared(gauge_period, found, areas[gauge_period.gauge], step)
         events += [_event_row(gauge_period, number, event) for number, event in enumerate(found, start=1)]
         rows += here
         summary.append(_summary(gauge_period, len(found), here))

@@ -53,7 +53,7 @@ def asked_of(setup: CalibrationSetup) -> OutputRequest:
     mapped = outputs.maps.quantities if outputs.maps else ()
     asked = OutputRequest(
         tuple(dict.fromkeys((*outputs.symbols(setup.structure), *mapped))),
-        np.stack(list(setup.catchments.values())),
+        setup.gauge_tree,
         basin.network.cell_area,
         np.array([_cell(setup, x, y) for x, y in outputs.cells], np.intp),
         _steps(setup),
@@ -153,7 +153,7 @@ class OutputWriter:
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
         basin, parameters, none = self.setup.basin, self.parameters, np.zeros_like(self.weights)
         wanted = tuple(one for one in BALANCE_FLUXES if one in self.simulator.structure.quantities)
-        asked = OutputRequest(wanted, self.recorder.request.catchments, self.recorder.request.area)
+        asked = OutputRequest(wanted, self.recorder.request.tree, self.recorder.request.area)
         recorder = OutputRecorder(self.simulator, asked)
         observers = Observers(self.simulator, parameters, none, recorder)
         simulated, _ = self.simulator.simulate(parameters, start, none, observers)
@@ -212,8 +212,7 @@ def final_simulation(
     exact = simulator if simulator.real is np.float64 else setup.simulator(cells, gauges, steps, "double")[0]
     outside = None
     if network.is_calibrated:
-        ranges, catchments = (network.lowest, network.highest), np.stack(list(setup.catchments.values()))
-        outside = Extrapolation(exact, ranges, catchments)
+        outside = Extrapolation(exact, (network.lowest, network.highest), setup.gauge_tree)
     balanced = BalancePeriods.of(setup)
     routed = RoutingFloor(exact, balanced.number)
     in_cells = CellBalance(exact, balanced.number)
@@ -241,10 +240,10 @@ def final_simulation(
             logger.warning(sentence)
     _write_states(folder, setup, hi_end, end)
     _write_domain(folder, setup)
+    _write_catchments(folder, setup)
     means = catchment_means(setup)
     if outside is not None:
-        number = np.array([catchment.sum() for catchment in setup.catchments.values()])
-        means[EXTRAPOLATED.symbol] = outside.cells / number[:, np.newaxis]
+        means[EXTRAPOLATED.symbol] = outside.cells / setup.gauge_tree.cells[:, np.newaxis]
     means |= outputs.finish()
     known = {EXTRAPOLATED.symbol: EXTRAPOLATED, **output_quantities()}
     quantities = [quantity for symbol, quantity in known.items() if symbol in means]
@@ -372,11 +371,33 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
         "level": network.level,
         "calibrated": setup.calibrated_cells,
         INTERCEPTION_CAPACITY.symbol: setup.ci,
-        **{f"catchment_{code}": catchment for code, catchment in setup.catchments.items()},
+        "gauge": _codes_of_zones(setup)[setup.gauge_tree.zone],
         **basin.descriptors,
     }
-    table = schemas.domain(list(basin.descriptors), basin.gauges.code)
+    table = schemas.domain(list(basin.descriptors))
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
+
+
+def _write_catchments(folder: RunFolder, setup: CalibrationSetup) -> None:
+    network, gauges, tree = setup.basin.network, setup.basin.gauges, setup.gauge_tree
+    columns: dict[str, Any] = {
+        "gauge": list(gauges.code),
+        "cell": gauges.cell,
+        "x": network.x[gauges.cell],
+        "y": network.y[gauges.cell],
+        "cells": tree.cells,
+        "area": tree.sums(network.cell_area),
+        "downstream_gauge": _codes_of_zones(setup)[tree.below[tree.of_gauge]],
+    }
+    crs = network.grid.crs_wkt
+    write_table(folder.path, schemas.CATCHMENTS, columns, run=folder.manifest.run, crs_wkt=crs)
+
+
+def _codes_of_zones(setup: CalibrationSetup) -> NDArray[np.object_]:
+    """Code of the first gauge of each zone [zones + 1], None for the cells that drain to no gauge."""
+    codes = np.full(setup.gauge_tree.zones + 1, None, object)
+    codes[setup.gauge_tree.of_gauge[::-1]] = setup.basin.gauges.code[::-1]
+    return codes
 
 
 class BalancePeriods(NamedTuple):
@@ -411,22 +432,14 @@ def _write_balance(
     balance = in_cells.balance(basin.precipitation, basin.pet, setup.ci, setup.hi)
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
-    area, volume = basin.network.cell_area, routed.volume
+    tree, cell_area, codes = setup.gauge_tree, basin.network.cell_area, basin.gauges.code
+    area = tree.sums(cell_area)
     table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
-    rows: dict[str, list[object]] = {column.name: [] for column in table.columns if column.name != "run"}
-    for code, catchment in setup.catchments.items():
-        share = np.where(catchment, area, 0.0) / area[catchment].sum()
-        for place in range(len(periods.year)):
-            values = {name: term[place] @ share for name, term in balance.terms.items()}
-            values |= {
-                "gauge": code,
-                "year": periods.year[place],
-                "warm_up": periods.warm_up[place],
-                "days": periods.days[place],
-                "soil_evaporation": values["evapotranspiration"] - values[INTERCEPTED],
-                "routing_floor_volume": 1e3 * volume[place, catchment].sum() / area[catchment].sum(),
-                "closure_error": balance.closure_error[place] @ share,
-            }
-            for name, value in values.items():
-                rows[name].append(value)
-    write_table(folder.path, table, rows, run=folder.manifest.run)  # type: ignore[arg-type]
+    terms = balance.terms | {"closure_error": balance.closure_error}
+    # Of each gauge all periods, [periods, g] before.
+    columns: dict[str, Any] = {name: (tree.sums(term * cell_area) / area).T.ravel() for name, term in terms.items()}
+    columns["routing_floor_volume"] = (1e3 * tree.sums(routed.volume) / area).T.ravel()
+    columns["soil_evaporation"] = columns["evapotranspiration"] - columns[INTERCEPTED]
+    columns |= {name: np.tile(getattr(periods, name), len(codes)) for name in ("year", "warm_up", "days")}
+    columns["gauge"] = np.repeat(codes, len(periods.year))
+    write_table(folder.path, table, columns, run=folder.manifest.run)

@@ -248,8 +248,12 @@ class BasinCalibration:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the cost, in sentences."""
-        return self._cost.notes
+        """What a user should know of the cost and of the memory, in sentences."""
+        needed, budget = self._simulator.bytes_needed(gradient=True), self.setup.experiment.execution.memory
+        if needed <= budget:
+            return self._cost.notes
+        what = f"a gradient needs {needed / 1e6:.0f} MB, more than execution.memory ({budget / 1e6:.0f} MB)"
+        return (*self._cost.notes, what)
 
     @property
     def scores(self) -> Floats:
@@ -269,6 +273,11 @@ class BasinCalibration:
             )
         control, penalty = self.control(results), self._penalty(len(results) - 1, results[:-1])
         return Objective(simulator, self._cells, control, self._cost, setup.state, setup.place, penalty)
+
+    def release(self) -> None:
+        """Free the rows of states; what runs again allocates them again."""
+        for simulator in (self._simulator, *self._helpers):
+            simulator.release()
 
     def residuals(self, simulated: Floats) -> Floats:
         """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""

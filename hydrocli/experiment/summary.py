@@ -11,6 +11,7 @@ from hydrocli.config import load
 from hydrocli.experiment.roles import roles_of, stamp
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
+from hydrocli.results.views import gauge_tree, rows_by_gauge
 from hydrocli.score.metrics import kge, nse
 from hydrocli.structures.structure import parameter_quantities, state_quantities
 
@@ -26,18 +27,16 @@ def calibration_scores(folder: Path) -> list[Row]:
         InputError: the run is missing, or a table of it is.
     """
     run, experiment = read(folder), load(folder / CONFIG)
-    discharge, domain = run.arrays("discharge"), run.arrays("domain")
-    codes = list(dict.fromkeys(discharge["gauge"].tolist()))
-    calibrated, _ = roles_of(
-        experiment.gauges, codes, lambda: np.stack([domain[f"catchment_{code}"].astype(bool) for code in codes])
-    )
+    discharge = run.arrays("discharge")
+    places = rows_by_gauge(discharge["gauge"])
+    calibrated, _ = roles_of(experiment.gauges, list(places), lambda: gauge_tree(run))
     period = experiment.period.calibration
     assert period is not None
     inside = (discharge["time"] > stamp(period[0])) & (discharge["time"] <= stamp(period[1]))
     rows = []
     for code in calibrated:
-        here = inside & (discharge["gauge"] == code)
-        pair = discharge["observed"][here], discharge["simulated"][here]
+        here, scored = places[code], inside[places[code]]
+        pair = discharge["observed"][here][scored], discharge["simulated"][here][scored]
         rows.append({"gauge": code, "nse": nse(*pair), "kge": kge(*pair)})
     return rows
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.report import style
-from hydrocli.report.tables import CATCHMENT, Columns, gauges_of
+from hydrocli.report.tables import Columns
 
-NOWHERE = -1
+NAMED = 60
+"""Of more gauges the map has no codes: they would cover it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,9 @@ class Domain:
     geographic: bool
 
 
-def domain_of(table: Columns) -> Domain:
-    """The domain of `domain.parquet`."""
+def domain_of(table: Columns, catchments: Columns | None) -> Domain:
+    """The domain of `domain.parquet`, with the gauges of `catchments.parquet`."""
+    gauges = {} if catchments is None else dict(zip(catchments["gauge"].tolist(), catchments["cell"], strict=True))
     downstream = table["downstream"].astype(np.int64)
     x, y = table["x"], table["y"]
     return Domain(
@@ -51,7 +53,7 @@ def domain_of(table: Columns) -> Domain:
         table["column"].astype(np.int64),
         downstream,
         _upstream_area(table["area"], downstream, table["level"]),
-        {code: _outlet(table[CATCHMENT + code].astype(bool), downstream) for code in gauges_of(table)},
+        {code: int(cell) for code, cell in gauges.items()},
         bool(np.abs(x).max() <= 360 and np.abs(y).max() <= 90),
     )
 
@@ -63,13 +65,6 @@ def _upstream_area(area: Floats, downstream: NDArray[np.int64], level: NDArray[n
         here = np.flatnonzero((level == step) & (downstream >= 0))
         np.add.at(total, downstream[here], total[here])
     return total
-
-
-def _outlet(catchment: NDArray[np.bool_], downstream: NDArray[np.int64]) -> int:
-    """The cell of a catchment that drains out of it."""
-    cells = np.flatnonzero(catchment)
-    leaves = (downstream[cells] < 0) | ~catchment[downstream[cells]]
-    return int(cells[leaves][0]) if leaves.any() else NOWHERE
 
 
 def raster(domain: Domain, values: Floats) -> tuple[Floats, tuple[float, float, float, float]]:
@@ -117,9 +112,9 @@ def draw_domain(domain: Domain, panels: Mapping[str, Mapping[str, float]], calib
 
 
 def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated: Sequence[str]) -> Any:
-    image = None
+    image, marked = None, set(calibrated)
     for is_calibrated, marker in ((True, "o"), (False, "s")):
-        codes = [code for code, cell in domain.gauges.items() if (code in calibrated) == is_calibrated and cell >= 0]
+        codes = [code for code in domain.gauges if (code in marked) == is_calibrated]
         cells = [domain.gauges[code] for code in codes]
         values = np.array([scores.get(code, np.nan) for code in codes])
         scored = np.isfinite(values)
@@ -140,17 +135,16 @@ def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated:
             image = axis.scatter(
                 domain.x[at], domain.y[at], c=values[scored], vmin=0.0, vmax=1.0, cmap="viridis", **common
             )
-    for code, cell in domain.gauges.items():
-        if cell >= 0:
-            axis.annotate(
-                code,
-                (domain.x[cell], domain.y[cell]),
-                (5, 5),
-                textcoords="offset points",
-                fontsize=7,
-                zorder=6,
-                path_effects=style.halo(),
-            )
+    for code, cell in domain.gauges.items() if len(domain.gauges) <= NAMED else ():
+        axis.annotate(
+            code,
+            (domain.x[cell], domain.y[cell]),
+            (5, 5),
+            textcoords="offset points",
+            fontsize=7,
+            zorder=6,
+            path_effects=style.halo(),
+        )
     return image
 
 

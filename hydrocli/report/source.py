@@ -45,7 +45,7 @@ class Source:
     def domain(self) -> Domain | None:
         """The cells, where the run has written them."""
         table = self.table("domain")
-        return None if table is None else domain_of(table)
+        return None if table is None else domain_of(table, self.table("catchments"))
 
     @cached_property
     def catchments(self) -> dict[str, Columns]:
@@ -96,7 +96,7 @@ class Source:
     def largest(self) -> str:
         """Code of the gauge with the largest catchment; empty without a domain."""
         domain = self.domain
-        known = {code: cell for code, cell in domain.gauges.items() if cell >= 0} if domain else {}
+        known = domain.gauges if domain else {}
         return max(known, key=lambda code: float(domain.upstream_area[known[code]]), default="") if domain else ""
 
     @property

@@ -16,8 +16,6 @@ from hydrocli.results.schemas import TABLES
 Array = NDArray[Any]
 Times = NDArray[np.datetime64]
 
-CATCHMENT = "catchment_"
-
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -87,11 +85,6 @@ def by_gauge(table: Columns) -> dict[str, Columns]:
         )
         for code, pieces in parts.items()
     }
-
-
-def gauges_of(domain: Columns) -> list[str]:
-    """Codes of the gauges whose catchments the domain has."""
-    return [name.removeprefix(CATCHMENT) for name in domain.values if name.startswith(CATCHMENT)]
 
 
 def descriptors_of(domain: Columns) -> list[str]:

@@ -31,7 +31,7 @@ from hydrocli.files import (
     sync_folder,
 )
 from hydrocli.results.read import Run
-from hydrocli.results.views import crs_of, gauges, outlets, rivers
+from hydrocli.results.views import crs_of, gauges, rivers, rows_by_gauge
 
 Kind = Literal["geopackage", "netcdf"]
 
@@ -110,24 +110,24 @@ def _write_netcdf(run: Run, path: Path) -> None:
     except ImportError as error:
         raise ConfigurationError("--to netcdf", f"needs the library {error.name}", EXTRA) from None
 
-    discharge, domain = run.arrays("discharge"), run.arrays("domain")
-    codes = list(dict.fromkeys(discharge["gauge"].tolist()))
-    cells = outlets(domain)
-    where = np.array([cells[code] for code in codes], np.int64)
-    times = discharge["time"][discharge["gauge"] == codes[0]].astype("datetime64[s]")
+    discharge, catchments = run.arrays("discharge"), run.arrays("catchments")
+    rows = rows_by_gauge(discharge["gauge"])
+    codes, number = list(rows), {code: place for place, code in enumerate(catchments["gauge"].tolist())}
+    where = np.array([number[code] for code in codes], np.intp)
+    times = discharge["time"][rows[codes[0]]].astype("datetime64[s]")
     flow = {"units": "m3 s-1", "coordinates": "gauge x y", "grid_mapping": "crs"}
     series = {
         f"discharge_{kind}": (
             ("station", "time"),
-            np.stack([discharge[kind][discharge["gauge"] == code] for code in codes]),
+            np.stack([discharge[kind][here] for here in rows.values()]),
             flow | {"long_name": f"{kind} discharge", "standard_name": "water_volume_transport_in_river_channel"},
         )
         for kind in ("observed", "simulated")
     }
     place = {
         "gauge": ("station", codes, {"long_name": "code of the gauge", "cf_role": "timeseries_id"}),
-        "x": ("station", domain["x"][where], {"long_name": "x of the gauge's cell in the CRS"}),
-        "y": ("station", domain["y"][where], {"long_name": "y of the gauge's cell in the CRS"}),
+        "x": ("station", catchments["x"][where], {"long_name": "x of the gauge's cell in the CRS"}),
+        "y": ("station", catchments["y"][where], {"long_name": "y of the gauge's cell in the CRS"}),
     }
     details = {"long_name": "end of the time step", "standard_name": "time"}
     dataset = xr.Dataset(

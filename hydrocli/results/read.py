@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import InputError
@@ -59,8 +60,9 @@ class Run:
         folder: its path.
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
-            domain, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces, balance, events,
-            signatures, solvers, solver_series: the tables, as DataFrames; an AttributeError where there is none.
+            domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces,
+            balance, events, signatures, solvers, solver_series: the tables, as DataFrames; an AttributeError where
+            there is none.
     """
 
     discharge = _Lazy()
@@ -74,6 +76,7 @@ class Run:
     network_weights = _Lazy()
     states = _Lazy()
     domain = _Lazy()
+    catchments = _Lazy()
     catchment_timeseries = _Lazy()
     mean_maps = _Lazy()
     cell_timeseries = _Lazy()
@@ -122,6 +125,14 @@ class Run:
             ConfigurationError: the run has no such raster.
         """
         return views.raster(self, name)
+
+    def catchment(self, gauge: str) -> NDArray[np.bool_]:
+        """Which cells drain to a gauge: bool[n], in the order of `domain`.
+
+        Raises:
+            ConfigurationError: there is no such gauge.
+        """
+        return views.catchment(self, gauge)
 
     def series(self, gauge: str) -> pd.DataFrame:
         """Observed and simulated discharge [m3/s] and mean forcing [mm/step] of a gauge, indexed by time (UTC).

@@ -309,6 +309,22 @@ COMPARISON = Table(
 )
 """Written by `hydrocli compare`, not part of a run folder; its `run` is the name of the output folder."""
 
+CATCHMENTS = Table(
+    "catchments",
+    "the gauges, their catchments and the next gauge downstream of each",
+    (
+        RUN,
+        GAUGE,
+        Column("cell", "integer", "number of the cell of the gauge"),
+        Column("x", "float", "x of the centre of this cell", "unit of the CRS"),
+        Column("y", "float", "y of the centre of this cell", "unit of the CRS"),
+        Column("cells", "integer", "number of cells of the catchment"),
+        Column("area", "float", "area of the catchment", "m2"),
+        Column("downstream_gauge", "text", "code of the next gauge downstream, on another cell", "", "none"),
+    ),
+    is_map=True,
+)
+
 
 def states(symbols: Sequence[str]) -> Table:
     """Table of the states of cells.
@@ -361,8 +377,8 @@ def parameters(symbols: Sequence[str]) -> Table:
     return Table("parameters", "parameters of every cell", (RUN, *PLACE, *mapped), is_map=True)
 
 
-def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
-    """The cells: place, network, `catchment_<code>` of each gauge, `ci` and the descriptors.
+def domain(descriptors: Sequence[str]) -> Table:
+    """The cells: place, network, nearest gauge, `ci` and the descriptors.
 
     Raises:
         ConfigurationError: a descriptor has the name of another column (upper and lower case are the same to SQL).
@@ -375,7 +391,7 @@ def domain(descriptors: Sequence[str], gauges: Sequence[str]) -> Table:
         Column("level", "integer", "topological level in the drainage network; a cell drains into a later level"),
         Column("calibrated", "flag", "whether the cell drains to a calibration gauge"),
         of_quantity(INTERCEPTION_CAPACITY),
-        *(Column(f"catchment_{code}", "flag", f"whether the cell drains to gauge {code}") for code in gauges),
+        Column("gauge", "text", "code of the nearest gauge that the cell drains to", "", "no gauge"),
     )
     taken = {column.name.lower() for column in columns}
     for name in descriptors:
@@ -434,7 +450,8 @@ TABLES = {
         LCURVE,
         NETWORK,
         states(()),
-        domain((), ()),
+        domain(()),
+        CATCHMENTS,
         catchment_timeseries(()),
         mean_maps(()),
         cell_timeseries(()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.errors import ConfigurationError
 from hydrocli.results.folder import Manifest
 
@@ -45,7 +46,6 @@ class Tables(Protocol):
 
 MAPS = ("parameters", "states", "domain", "mean_maps")
 """Tables of one row for each cell, in the order in which a raster is looked for."""
-CATCHMENT = "catchment_"
 NOT_RASTERS = ("run", "cell", "row", "column", "x", "y")
 
 
@@ -101,9 +101,7 @@ def series(run: Tables, gauge: str) -> pd.DataFrame:
         ConfigurationError: there is no such gauge.
     """
     discharge = run.table("discharge")
-    codes = discharge["gauge"].unique().tolist()
-    if gauge not in codes:
-        raise ConfigurationError("gauge", f"{gauge!r} is not a gauge of {run.folder}", f"Gauges: {', '.join(codes)}.")
+    _require_gauge(run, gauge, discharge["gauge"].unique().tolist())
     frame = discharge[discharge["gauge"] == gauge].set_index("time")[["observed", "simulated"]]
     if run.has("catchment_timeseries"):
         forcing = run.table("catchment_timeseries")
@@ -111,6 +109,34 @@ def series(run: Tables, gauge: str) -> pd.DataFrame:
         frame = frame.join(here[[name for name in ("precipitation", "pet") if name in here]])
     frame.attrs = dict(discharge.attrs)
     return frame
+
+
+def _require_gauge(run: Tables, gauge: str, codes: list[str]) -> None:
+    if gauge not in codes:
+        raise ConfigurationError("gauge", f"{gauge!r} is not a gauge of {run.folder}", f"Gauges: {', '.join(codes)}.")
+
+
+def rows_by_gauge(codes: NDArray[Any]) -> dict[str, slice]:
+    """Rows of each gauge, in the order of the table, where those of one gauge follow each other."""
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]) if codes.size else np.zeros(0, np.intp)
+    ends = np.r_[starts[1:], codes.size]
+    return {str(codes[a]): slice(a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)}
+
+
+def gauge_tree(run: Tables) -> GaugeTree:
+    """Which cells of a run drain to which of its gauges, in the order of the table `catchments`."""
+    return GaugeTree.of(run.arrays("domain")["downstream"], run.arrays("catchments")["cell"])
+
+
+def catchment(run: Tables, gauge: str) -> NDArray[np.bool_]:
+    """Which cells drain to a gauge, bool[n].
+
+    Raises:
+        ConfigurationError: there is no such gauge.
+    """
+    codes = run.arrays("catchments")["gauge"].tolist()
+    _require_gauge(run, gauge, codes)
+    return gauge_tree(run).catchment(codes.index(gauge))
 
 
 def dataset(run: Tables) -> xr.Dataset:
@@ -124,12 +150,13 @@ def dataset(run: Tables) -> xr.Dataset:
     except ImportError:
         raise ConfigurationError("xarray", "is not installed", "pip install 'hydrocli[netcdf]'") from None
     discharge = run.arrays("discharge")
-    codes = list(dict.fromkeys(discharge["gauge"].tolist()))
-    times = discharge["time"][discharge["gauge"] == codes[0]]
+    rows = rows_by_gauge(discharge["gauge"])
+    codes = list(rows)
+    times = discharge["time"][rows[codes[0]]]
     variables: dict[str, Any] = {
         kind: (
             ("gauge", "time"),
-            np.stack([discharge[kind][discharge["gauge"] == code] for code in codes]),
+            np.stack([discharge[kind][here] for here in rows.values()]),
             {"units": "m3 s-1", "long_name": f"{kind} discharge"},
         )
         for kind in ("observed", "simulated")
@@ -146,34 +173,19 @@ def dataset(run: Tables) -> xr.Dataset:
     )
 
 
-def outlets(domain: dict[str, NDArray[Any]]) -> dict[str, int]:
-    """The cell of each gauge: the outlet of its catchment."""
-    downstream, cells = domain["downstream"], {}
-    for name, flags in domain.items():
-        if name.startswith(CATCHMENT):
-            inside = np.flatnonzero(flags)
-            leaves = (downstream[inside] < 0) | ~flags[downstream[inside]].astype(bool)
-            cells[name.removeprefix(CATCHMENT)] = int(inside[leaves][0])
-    return cells
-
-
 def gauges(run: Tables) -> gpd.GeoDataFrame:
     """Points at the gauges' cells: code, area of the catchment [km2], scores by metric and period."""
     import geopandas as gpd
 
-    domain = run.arrays("domain")
-    cells = outlets(domain)
-    columns: dict[str, Any] = {
-        "gauge": list(cells),
-        "area_km2": [float(domain["area"][domain[CATCHMENT + code].astype(bool)].sum() / 1e6) for code in cells],
-    }
+    catchments = run.arrays("catchments")
+    codes = catchments["gauge"].tolist()
+    columns: dict[str, Any] = {"gauge": codes, "area_km2": catchments["area"] / 1e6}
     if run.has("scores"):
         scores = run.table("scores").set_index(["gauge", "metric", "period"])["value"]
         wide = scores.unstack(["metric", "period"])
-        values = wide.reindex(list(cells)).to_numpy()
+        values = wide.reindex(codes).to_numpy()
         columns |= {"_".join(key): values[:, place] for place, key in enumerate(wide.columns.to_list())}
-    where = np.array(list(cells.values()), np.int64)
-    points = gpd.points_from_xy(domain["x"][where], domain["y"][where])
+    points = gpd.points_from_xy(catchments["x"], catchments["y"])
     return gpd.GeoDataFrame(columns, geometry=points, crs=crs_of(run))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyproj
 import pytest
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.readers.geotiff import raster_grid, read_whole
@@ -102,7 +103,7 @@ def test_catchment_of_a_cell() -> None:
     network = DrainageNetwork.from_d8(encode(directions, "smash"), "smash", whole)
     row, column = whole.cells_at(network.x, network.y)
     for cell in range(0, 400, 7):
-        inside = network.catchment(cell)
+        inside = GaugeTree.of(network.downstream, np.array([cell])).catchment(0)
         through = [(row[cell], column[cell]) in walk(directions, r, c) for r, c in zip(row, column, strict=True)]
         np.testing.assert_array_equal(inside, through)
         assert network.cell_area[inside].sum() == network.drained_area[cell]

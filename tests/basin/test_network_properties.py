@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from test_basin_network import CODES, STEPS, encode, grid, walk
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.errors import InputError
 
@@ -75,7 +76,7 @@ def test_a_catchment_is_all_that_drains_through_its_outlet(directions: np.ndarra
     wanted = {path[0] for path in paths(directions) if outlet in path}
     whole = DrainageNetwork.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape))
     cell = int(np.flatnonzero((whole.row == outlet[0]) & (whole.column == outlet[1]))[0])
-    inside = whole.catchment(cell)
+    inside = GaugeTree.of(whole.downstream, np.array([cell])).catchment(0)
     assert {(int(whole.row[i]), int(whole.column[i])) for i in np.flatnonzero(inside)} == wanted
     alone = DrainageNetwork.from_d8(encode(directions, "ldd"), "ldd", grid(*directions.shape), outlets=[outlet])
     np.testing.assert_allclose(np.sort(alone.drained_area), np.sort(whole.drained_area[inside]), rtol=1e-12)

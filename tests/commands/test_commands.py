@@ -385,7 +385,7 @@ def test_a_copied_run_writes_into_its_own_folder(finished: Path, tmp_path: Path)
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("of_number", ["hydrocli run folder 1", 3])
+@pytest.mark.parametrize("of_number", ["hydrocli run folder 1", 4])
 def test_every_command_refuses_a_run_of_another_format(of_number: str | int, finished: Path, tmp_path: Path) -> None:
     """Whether it is named by its folder, its configuration, or as the source of another run."""
     run = tmp_path / "run"
@@ -404,6 +404,6 @@ def test_every_command_refuses_a_run_of_another_format(of_number: str | int, fin
     ]
     for arguments in commands:
         told = call(*arguments, status=InputError.exit_status).stderr
-        assert "uses format 2" in told, arguments
+        assert "uses format 3" in told, arguments
         assert "Calibrate again with this version" in told, arguments
     assert contents(run) == before

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from model_harness import Case, case
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.engine.observers import Extrapolation, InputRange, Observers
 from hydrocli.structures.structure import Structure
 
@@ -36,11 +37,11 @@ def test_ranges_and_what_leaves_them(structure: Structure) -> None:
     simulator.simulate(basin.parameters, basin.state, weights, observe)
     np.testing.assert_array_equal(ranges.lowest, expected[:, steps].min(axis=(1, 2)))
     np.testing.assert_array_equal(ranges.highest, expected[:, steps].max(axis=(1, 2)))
-    catchments = rng.random((3, CELLS)) < 0.5
-    outside = Extrapolation(simulator, (ranges.lowest, ranges.highest), catchments)
+    tree = GaugeTree.of(basin.downstream, np.array([CELLS - 1, CELLS // 2, CELLS - 5]))
+    outside = Extrapolation(simulator, (ranges.lowest, ranges.highest), tree)
     observe = Observers(simulator, basin.parameters, weights, outside)
     simulator.simulate(basin.parameters, basin.state, weights, observe)
     low, high = (bound[:, np.newaxis, np.newaxis] for bound in (ranges.lowest, ranges.highest))
     leaves = ((expected < low) | (expected > high)).any(axis=0)
     assert leaves.any()
-    np.testing.assert_array_equal(outside.cells, (leaves.astype(int) @ catchments.T).T)
+    np.testing.assert_array_equal(outside.cells, tree.sums(leaves.astype(int)).T)

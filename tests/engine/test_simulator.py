@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -156,6 +157,31 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
                 assert_same(bars, gradient)
                 assert_same(discharge, expected)
     assert len(segments) == 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_memory_is_what_was_said_and_keeps_to_the_budget(share, monkeypatch):
+    """Peaks of what NumPy allocates; a budget that is too small is said with what is needed instead."""
+    monkeypatch.setattr(order_module, "CHUNK", 32)
+    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    some = case(1500, 1000, "tree", seed=3)
+    whole = some.simulator(memory=1e9)
+    whole.gradient(some.parameters, some.state, squares)  # compiles
+    forcing, budget = sum(values.nbytes for values in whole.forcing), share * whole.bytes_needed(gradient=True)
+    simulator = some.simulator(memory=budget)
+    for gradient in (False, True):
+        tracemalloc.start()
+        if gradient:
+            simulator.gradient(some.parameters, some.state, squares)
+        else:
+            simulator.simulate(some.parameters, some.state)
+        peak = forcing + tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        simulator.release()
+        needed = simulator.bytes_needed(gradient)
+        assert needed <= peak < 1.25 * needed, gradient
+        smallest = some.simulator(memory=0.0).bytes_needed(gradient)
+        assert needed <= max(budget, smallest), gradient
 
 
 @pytest.mark.parametrize("kind", ["tree", "wide"])

@@ -11,6 +11,7 @@ from model_harness import STEP, Case, case_of, reference, squares
 from structure_cases import CLASSICAL, DECLARATIONS, NETWORKS, STRUCTURES, classical_of, weights_of
 from structure_reference import STEPS, reference_step
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.engine import order as order_module
 from hydrocli.engine import simulator as simulator_module
 from hydrocli.engine.observers import CellBalance, Observers, OutputRecorder, OutputRequest
@@ -137,7 +138,7 @@ def test_the_kernel_gives_as_many_fluxes_as_are_declared(name):
     some, weights = case_of(structure, 20, 5), weights_of(structure)
     simulator, count = some.simulator(), len(structure.fluxes)
     wanted = tuple(one for one in structure.quantities if one in output_quantities())
-    request = OutputRequest(wanted, np.ones((1, 20), bool), np.ones(20), np.arange(20))
+    request = OutputRequest(wanted, GaugeTree.of(np.full(20, -1), np.arange(1)), np.ones(20), np.arange(20))
     recorder = OutputRecorder(simulator, request)
     observers = Observers(simulator, some.parameters, weights, recorder)
     observers._values[:] = np.nan

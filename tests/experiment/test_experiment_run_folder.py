@@ -42,7 +42,9 @@ COLUMNS = {
     "convergence": {"stage": "", "iteration": "", "evaluations": "", "cost": "-", "gradient_norm": "-", "seconds": "s"},
     "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES},
     "domain": {"area": "m2", "downstream": "", "level": "", "calibrated": "", "ci": "mm", "slope": "as given"}
-    | {f"catchment_S000{n}": "" for n in (1, 2, 3, 4)},
+    | {"gauge": ""},
+    "catchments": {"gauge": "", "cell": "", "x": "unit of the CRS", "y": "unit of the CRS", "cells": "", "area": "m2"}
+    | {"downstream_gauge": ""},
     "catchment_timeseries": {"gauge": "", "time": "UTC", "precipitation": "mm/step", "pet": "mm/step"} | LOOKED_AT,
     "mean_maps": {"cell": "", "x": "unit of the CRS", "y": "unit of the CRS"} | LOOKED_AT,
     "uncertainty": {"name": "", "value": "see unit", "standard_error": "see unit", "lower_95": "see unit"}
@@ -86,7 +88,7 @@ def test_columns_and_units(folder: Path, name: str) -> None:
     assert not {str(field.type) for field in schema} & {"float", "halffloat", "decimal"}
     group = parquet.metadata.row_group(0)
     assert {group.column(c).compression for c in range(group.num_columns)} == {"ZSTD"}
-    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain", "mean_maps"))
+    assert (b"crs" in schema.metadata) == (name in ("parameters", "domain", "catchments", "mean_maps"))
 
 
 def test_parameter_maps_are_those_of_the_table(folder: Path) -> None:
@@ -206,9 +208,27 @@ def test_states_and_domain(folder: Path) -> None:
     np.testing.assert_array_equal(level[downstream[drains]], level[drains] + 1)
     assert drains.sum() == 58
     assert np.all((domain["ci"] >= 0.1) & (domain["ci"] <= 2.9))
-    areas = {code: domain["area"][domain[f"catchment_{code}"]].sum() / 1e6 for code in ("S0001", "S0002", "S0003")}
-    assert areas == {"S0001": 59, "S0002": 27, "S0003": 12}
-    np.testing.assert_array_equal(domain["calibrated"], domain["catchment_S0001"] | domain["catchment_S0003"])
+    run, catchments = read(folder), table(folder, "catchments")
+    inside = {code: run.catchment(code) for code in ("S0001", "S0002", "S0003")}
+    assert {code: domain["area"][cells].sum() / 1e6 for code, cells in inside.items()} == {
+        "S0001": 59,
+        "S0002": 27,
+        "S0003": 12,
+    }
+    np.testing.assert_array_equal(domain["calibrated"], inside["S0001"] | inside["S0003"])
+    for code, area, count in zip(catchments["gauge"], catchments["area"], catchments["cells"], strict=True):
+        assert (area, count) == (domain["area"][run.catchment(code)].sum(), run.catchment(code).sum())
+    # What a reader with SQL alone does: a catchment is the zones of the gauges that lead to it.
+    leads_to = dict(zip(catchments["gauge"], catchments["downstream_gauge"], strict=True))
+    for code, cells in inside.items():
+        zones = set(leads_to) - {None}
+        through = {zone for zone in zones if code in _path(zone, leads_to)}
+        np.testing.assert_array_equal(np.isin(domain["gauge"].astype(str), list(through)), cells)
+
+
+def _path(gauge: str | None, leads_to: dict[str, str | None]) -> list[str]:
+    """A gauge and all downstream of it."""
+    return [] if gauge is None else [gauge, *_path(leads_to[gauge], leads_to)]
 
 
 def test_final_discharge_is_the_state_of_the_gauge_cell(folder: Path) -> None:
@@ -227,7 +247,7 @@ def test_balance(folder: Path) -> None:
     assert np.all(balance["correction_source"] == 0)
     assert np.all(np.abs(balance["clamped"]) < 1e-9)
     for code in ("S0001", "S0004"):
-        here, catchment = balance["gauge"] == code, domain[f"catchment_{code}"]
+        here, catchment = balance["gauge"] == code, read(folder).catchment(code)
         rain = means["precipitation"][means["gauge"] == code].sum()
         np.testing.assert_allclose(balance["rain"][here].sum(), rain, rtol=1e-9)
         start = 0.01 * domain["ci"] + 0.3 * parameters["cp"] + 0.2 * parameters["ct"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.names import STATES
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -130,18 +131,10 @@ def downstream_of(rows: int, columns: int) -> np.ndarray:
     return down.ravel()
 
 
-def catchments_of(size: Size) -> dict[str, np.ndarray]:
-    """The first gauge is at the outlet, the others are spread over the domain."""
-    down = downstream_of(size.rows, size.columns)
-    places = np.linspace(size.rows * size.columns - 1, size.columns - 1, size.gauges).astype(int)
-    flags = {}
-    for code, place in zip(size.codes, places, strict=True):
-        upstream = np.zeros(len(down), bool)
-        upstream[place] = True
-        for _ in range(size.rows + size.columns):
-            upstream |= (down >= 0) & upstream[down]
-        flags[code] = upstream
-    return flags
+def tree_of(size: Size) -> tuple[GaugeTree, np.ndarray]:
+    """The first gauge is at the outlet, the others are spread over the domain: their tree and their cells."""
+    cells = np.linspace(size.rows * size.columns - 1, size.columns - 1, size.gauges).astype(int)
+    return GaugeTree.of(downstream_of(size.rows, size.columns), cells), cells
 
 
 def _place(size: Size) -> tuple[dict[str, np.ndarray], str]:
@@ -158,19 +151,31 @@ def _write_maps(folder: Path, size: Size, run: str, random: np.random.Generator)
     number = size.rows * size.columns
     place, crs = _place(size)
     row, column = place["row"], place["column"]
-    flags = catchments_of(size)
+    tree, cells = tree_of(size)
     slope = random.random(number)
     columns = place | {
         "area": np.full(number, 1e6),
         "downstream": downstream_of(size.rows, size.columns),
         "level": np.where(column < size.columns - 1, column, size.columns - 1 + row),
-        "calibrated": flags[size.codes[0]],
+        "calibrated": tree.catchment(0),
         "ci": random.random(number),
         "slope": slope,
         "forest": random.random(number),
-        **{f"catchment_{code}": flag for code, flag in flags.items()},
     }
-    write_table(folder, schemas.domain(DESCRIPTORS, size.codes), columns, run=run, crs_wkt=crs)
+    first = np.full(tree.zones + 1, None, object)
+    first[tree.of_gauge[::-1]] = size.codes[::-1]
+    columns["gauge"] = first[tree.zone]
+    write_table(folder, schemas.domain(DESCRIPTORS), columns, run=run, crs_wkt=crs)
+    catchments = {
+        "gauge": size.codes,
+        "cell": cells,
+        "x": place["x"][cells],
+        "y": place["y"][cells],
+        "cells": tree.cells,
+        "area": 1e6 * tree.cells,
+        "downstream_gauge": first[tree.below[tree.of_gauge]],
+    }
+    write_table(folder, schemas.CATCHMENTS, catchments, run=run, crs_wkt=crs)
     values = {symbol: 10 * slope + random.random(number) for symbol in SYMBOLS}
     write_table(folder, schemas.parameters(SYMBOLS), place | values, run=run, crs_wkt=crs)
     states = {symbol: random.random(number) for symbol in STATES}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
-from report_examples import Size, catchments_of, downstream_of
+from report_examples import Size, downstream_of, tree_of
 
 from hydrocli.report import balance, convergence, corrections, floods, hydrographs, maps, relations
 from hydrocli.report.source import Source
@@ -118,8 +118,9 @@ def test_domain_map(source: Source) -> None:
     size, domain = Size(), source.domain
     assert domain is not None
     np.testing.assert_array_equal(domain.downstream, downstream_of(size.rows, size.columns))
-    for code, flags in catchments_of(size).items():
-        assert domain.upstream_area[domain.gauges[code]] == 1e6 * flags.sum()
+    tree, cells = tree_of(size)
+    assert domain.gauges == dict(zip(size.codes, cells.tolist(), strict=True))
+    np.testing.assert_array_equal(domain.upstream_area[cells], 1e6 * tree.cells)
     scores = {"G00": 0.5, "G01": np.nan, "G02": -3.0}
     figure = maps.draw_domain(domain, {"p": scores}, ["G00"])
     drawn = [part for part in figure.axes[0].collections if isinstance(part, PathCollection)]

@@ -60,10 +60,19 @@ def write_valley(folder: Path, gauges: tuple[str, str] = ("low", "high")) -> Pat
         "level": cells,
         "calibrated": np.ones(4, bool),
         "ci": np.ones(4),
-        f"catchment_{low}": np.ones(4, bool),
-        f"catchment_{high}": cells < 2,
+        "gauge": [high, high, low, low],
     }
-    write_table(folder, schemas.domain([], gauges), columns, run=folder.name, crs_wkt=crs)
+    write_table(folder, schemas.domain([]), columns, run=folder.name, crs_wkt=crs)
+    catchments = {
+        "gauge": [low, high],
+        "cell": [3, 1],
+        "x": columns["x"][[3, 1]],
+        "y": columns["y"][[3, 1]],
+        "cells": [4, 2],
+        "area": [4e6, 2e6],
+        "downstream_gauge": [None, low],
+    }
+    write_table(folder, schemas.CATCHMENTS, catchments, run=folder.name, crs_wkt=crs)
     times = np.datetime64("2014-09-15T01:00:00", "s") + 3600 * np.arange(5)
     series = {"observed": np.arange(10.0).reshape(2, 5), "simulated": np.ones((2, 5))}
     series["observed"][0, 2] = np.nan
@@ -84,7 +93,7 @@ def all_tables() -> list[Table]:
     open_ones = {
         "states": schemas.states(["hi", "hp", "ht"]),
         "parameters": schemas.parameters(["cp", "ct", "kexc", "akw", "bkw", "hp"]),
-        "domain": schemas.domain(["slope", "dd"], ["V3524010", "V3515010"]),
+        "domain": schemas.domain(["slope", "dd"]),
         "catchment_timeseries": schemas.catchment_timeseries([STATES["hp"], STATES["ht"]]),
     }
     return [open_ones.get(name, table) for name, table in schemas.TABLES.items()]

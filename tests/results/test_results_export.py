@@ -96,7 +96,7 @@ def test_netcdf_without_its_library(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_line_in_polars_and_duckdb_for_runs_of_other_gauges(folder: Path, tmp_path: Path) -> None:
-    """The lines of the README: tables of different gauges and descriptors have different columns."""
+    """The lines of the README: tables of runs of different gauges are read together."""
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     write_valley(tmp_path / "other", gauges=("left", "right"))
     pattern = str(tmp_path / "*" / "domain.parquet")
@@ -104,6 +104,6 @@ def test_one_line_in_polars_and_duckdb_for_runs_of_other_gauges(folder: Path, tm
         [polars.read_parquet(file) for file in sorted(tmp_path.glob("*/domain.parquet"))], how="diagonal"
     )
     assert every.height == 8
-    assert {"catchment_low", "catchment_left"} <= set(every.columns)
-    names = {row[0] for row in duckdb.sql(f"describe from read_parquet('{pattern}', union_by_name=true)").fetchall()}
-    assert {"catchment_low", "catchment_left"} <= names
+    assert {"low", "left"} <= set(every["gauge"])
+    rows = duckdb.sql(f"select distinct gauge from read_parquet('{pattern}', union_by_name=true)").fetchall()
+    assert {("low",), ("left",)} <= set(rows)

@@ -407,7 +407,7 @@ def test_two_that_start_at_once_are_one_and_a_refused_one(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"format": "web app"}', '{"format": 2, "state": "exploded"}', "\udcff"],
+    ["", "[]", '{"format": "web app"}', '{"format": 3, "state": "exploded"}', "\udcff"],
 )
 def test_foreign_manifest_is_left_alone(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(content.encode(errors="surrogateescape"))
@@ -417,10 +417,10 @@ def test_foreign_manifest_is_left_alone(content: str, tmp_path: Path) -> None:
     assert sorted(item.name for item in tmp_path.iterdir()) == [".precious.partial", "manifest.json"]
 
 
-@pytest.mark.parametrize(("found", "number"), [("hydrocli run folder 1", 1), (1, 1), (3, 3)])
+@pytest.mark.parametrize(("found", "number"), [("hydrocli run folder 1", 1), (2, 2), (4, 4)])
 def test_a_folder_of_another_format_is_refused_and_left_alone(found: str | int, number: int, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"format": found, "state": "finished"}))
-    expected = rf"format {number} of run folders; this version of hydrocli uses format 2\n  Calibrate again"
+    expected = rf"format {number} of run folders; this version of hydrocli uses format 3\n  Calibrate again"
     for act in (read_manifest, lambda path: RunFolder.open(path, "a"), read):
         with pytest.raises(InputError, match=expected):
             act(tmp_path)

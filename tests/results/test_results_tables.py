@@ -137,10 +137,10 @@ def test_map_without_crs_is_a_bug(tmp_path: Path) -> None:
         write_table(tmp_path, schemas.parameters([]), example(schemas.parameters([])), run="r")
 
 
-@pytest.mark.parametrize("name", ["area", "Level", "catchment_V1", "ci"])
+@pytest.mark.parametrize("name", ["area", "Level", "gauge", "ci"])
 def test_descriptor_named_like_a_column_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"is already a column of domain\.parquet"):
-        schemas.domain(["slope", name], ["V1"])
+        schemas.domain(["slope", name])
 
 
 def test_maps(tmp_path: Path, grid: Grid) -> None:

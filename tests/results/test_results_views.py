@@ -57,7 +57,7 @@ def test_a_raster_has_gaps_where_no_cell_is_active(tmp_path: Path) -> None:
     del domain["run"]
     place = {"row": np.array([0, 0, 2, 2]), "column": np.array([1, 3, 3, 1])}
     place |= {"x": 1000.0 * place["column"], "y": 5000.0 - 1000.0 * place["row"]}
-    write_table(folder, schemas.domain([], ("low", "high")), domain | place, run="valley", crs_wkt=CRS)
+    write_table(folder, schemas.domain([]), domain | place, run="valley", crs_wkt=CRS)
     run = read(folder)
     image = run.raster("level")
     assert image.shape == (3, 4)
