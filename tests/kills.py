@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -316,11 +317,13 @@ def send(pid: int, number: signal.Signals, target: str, mark: str, rng: random.R
 
 
 def results(folder: Path) -> dict[str, Path]:
-    """What is compared: tables, arrays of stores, exports and pages, by path; archived runs too."""
+    """What is compared: tables, arrays of stores, exports and pages, by path.
+
+    Not the runs that `--force` sets aside: each that was begun before it was killed is one of them.
+    """
     kinds = (".parquet", ".npy", ".tif", ".gpkg", ".nc", ".png", ".html", ".yaml")
-    return {
-        str(path.relative_to(folder)): path for path in folder.rglob("*") if path.suffix in kinds and path.is_file()
-    }
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix in kinds and path.is_file())
+    return {str(path): folder / path for path in found if not re.fullmatch(r"run\.\d+", path.parts[0])}
 
 
 def same(one: Path, other: Path) -> bool:

@@ -43,7 +43,7 @@ from hydrocli.basin.source import (
     shared,
 )
 from hydrocli.basin.units import conversion_of
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 from hydrocli.files import remove_leftovers
 
 Progress = Callable[[str, int, int], None]
@@ -324,6 +324,8 @@ def _build(drafts: list[Draft], store_folder: Path, workers: int, progress: Prog
     """Write the stores of basins of one group; a value that one of them cannot have is looked for by halves."""
     try:
         _build_at_once(drafts, store_folder, workers, progress)
+    except Stopped:
+        raise
     except UnreadableError as error:  # a file that all of them need
         return {draft.fingerprint: error for draft in drafts}
     except HydrocliError as error:
