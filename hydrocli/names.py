@@ -21,6 +21,11 @@ class Quantity:
     upper: float | None = None
     source: str = ""
 
+    @property
+    def is_per_step(self) -> bool:
+        """Whether its values belong to the length of the time step, and change with it."""
+        return "step" in self.unit.split("/")[1:]
+
 
 def _table(*rows: Quantity) -> dict[str, Quantity]:
     return {row.symbol: row for row in rows}

@@ -145,7 +145,7 @@ class ForcingPlan:
         passes: over archives.
         notes: sentences worth a warning.
         errors: all that is missing or ambiguous.
-        digest: of path, size and time of change of every file; made when first asked for.
+        digests: of path, size and time of change of the files of each pass; made when first asked for.
     """
 
     passes: tuple[Pass, ...]
@@ -153,9 +153,9 @@ class ForcingPlan:
     errors: tuple[HydrocliError, ...]
 
     @cached_property
-    def digest(self) -> str:
+    def digests(self) -> tuple[str, ...]:
         """See the class."""
-        return _digest((one.section, path) for one in self.passes for path in one.paths)
+        return tuple(_digest((one.section, path) for path in one.paths) for one in self.passes)
 
 
 _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
@@ -164,6 +164,9 @@ _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", defau
 @contextmanager
 def inputs_read_once() -> Iterator[None]:
     """Within the block what many basins share is listed and read once: archives of forcing, flow directions, tables."""
+    if _kept.get() is not None:  # inside another such block
+        yield
+        return
     token = _kept.set({})
     try:
         yield
@@ -240,7 +243,7 @@ def fingerprint_of(source: BasinSource, plan: Plan) -> str:
     """32 hexadecimal digits that change with the options, and with path, size or time of change of any file used."""
     options = {key: value for key, value in asdict(source).items() if key != "descriptors"}
     hasher = hashlib.sha256(json.dumps([store.FORMAT, options], default=str, sort_keys=True).encode())
-    hasher.update(_digest(_inputs(source, plan)).encode() + plan.forcing.digest.encode())
+    hasher.update("".join([_digest(_inputs(source, plan)), *plan.forcing.digests]).encode())
     return hasher.hexdigest()[:32]
 
 

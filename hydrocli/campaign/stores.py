@@ -13,7 +13,8 @@ from hydrocli.basin.ingest import ingest_batch
 from hydrocli.config import RunSpec
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.experiment.estimate import Estimate, estimate
-from hydrocli.experiment.setup import reading, source_of
+from hydrocli.experiment.inputs import source_of
+from hydrocli.experiment.setup import reading
 from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results.lock import Lock
 

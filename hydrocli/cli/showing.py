@@ -167,7 +167,7 @@ def export(
     from hydrocli.results import read
     from hydrocli.results.export import export as run
 
-    _show_file(call, run(read(_folder(target, call.sets)), to, output))
+    _show_file(call, run(read(_folder(target, call.sets)).require_whole(), to, output))
 
 
 @command(

@@ -42,7 +42,7 @@ def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge:
     """
     experiment = load(target, overrides)
     path = Path(experiment.folder)
-    read(path)  # refuses what is no finished run
+    read(path).require_whole(later=False)  # refuses what is no finished run
     announce_compilation()
     setup = CalibrationSetup(experiment, ingested(experiment), path, path)
     number = _chosen(setup, cell, gauge)
@@ -127,6 +127,7 @@ def _write(folder: Path, setup: CalibrationSetup, cell: int, paths: dict[str, sc
         "ht": np.concatenate([path.levels[:, 1] for path in paths.values()]),
         "qt": np.concatenate([path.runoff for path in paths.values()]),
     }
-    with RunFolder.open(folder, setup.experiment.name) as run:
+    files = schemas.SOLVERS.file, schemas.SOLVER_SERIES.file
+    with RunFolder.open(folder, setup.experiment.name) as run, run.rewriting(*files):
         write_table(run.path, schemas.SOLVERS, columns, run=run.manifest.run)
         write_table(run.path, schemas.SOLVER_SERIES, series, run=run.manifest.run)

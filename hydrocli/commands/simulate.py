@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load, resolved
+from hydrocli.config.parameters import levels_of
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.log import recorded
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
-from hydrocli.experiment.networks import carried_mapping, read_regionalisation
+from hydrocli.experiment.networks import carried_bounds, carried_mapping, read_regionalisation, step_of
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.results import read
@@ -45,6 +46,10 @@ def simulate(
         InputError: cells that the run does not have, and maps that follow no descriptors.
     """
     experiment, run = load(target, overrides), parameters_from or _run_of(target)
+    if run and not parameters_from:
+        read(run).require_whole(later=False)
+        if step_of(run) != experiment.period.step:
+            experiment = _carried(experiment, run)
     if parameters_from:
         experiment = _carried(experiment, parameters_from)
     path = (output or Path(experiment.folder)).absolute()
@@ -54,11 +59,14 @@ def simulate(
         )
     experiment = experiment.model_copy(update={"folder": str(path)})
     with RunFolder.open(path, experiment.name) as folder, recorded(folder.record):
-        write_text(folder.path / CONFIG, resolved(experiment))
         folder.start(identity=SIMULATION, seed=experiment.seed)
+        write_text(folder.path / CONFIG, resolved(experiment))
         with folder.timed("ingestion"):
             setup = CalibrationSetup(experiment, ingested(experiment), run, run)
         folder.update(inputs={"basin": setup.basin.fingerprint})
+        for note in setup.notes:
+            folder.warn(note)
+            logger.warning(note)
         with folder.timed("results"):
             cells = len(setup.basin.network)
             if run:
@@ -86,7 +94,7 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
     Raises:
         ConfigurationError: the basin lacks descriptors that the mapping sees.
     """
-    read(of)  # says what is wrong with it
+    read(of).require_whole(later=False)  # says what is wrong with it
     theirs = load(of / CONFIG)
     absent = [
         name
@@ -97,10 +105,14 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         what = f"{', '.join(absent)} missing; the mapping of {of} needs them"
         raise ConfigurationError("basin.descriptors", what, "Add their files.")
     source = str(of.absolute())
+    ratio = experiment.period.step / theirs.period.step
     settings = {
-        s: theirs.parameters[s].model_copy(update={"value": None}) for s in theirs.structure.declared.all_parameters
+        s: theirs.parameters[s].model_copy(update={"value": None, "bounds": carried_bounds(theirs, s, ratio)})
+        for s in theirs.structure.declared.all_parameters
     }
-    levels = {s: theirs.initial[s] for s in theirs.structure.declared.calibrated_states if theirs.initial[s].calibrated}
+    declared, own = theirs.structure.declared, experiment.initial
+    levels = {s: theirs.initial[s] for s in declared.calibrated_states if theirs.initial[s].calibrated}
+    levels |= {s: theirs.initial[s] for s in levels_of(declared) if own[s] is None}  # the YAML has another structure
     has_network = theirs.structure.network is not None
     update = {
         "structure": theirs.structure,

@@ -16,11 +16,13 @@ from hydrocli.config.experiment import Experiment
 from hydrocli.config.schema import candidates, known_keys
 from hydrocli.errors import ConfigurationError, Errors
 from hydrocli.run_format import CONFIG as RUN_CONFIG
-from hydrocli.run_format import require_run_format
+from hydrocli.run_format import MANIFEST, require_run_format, require_whole_configuration
 
 Checked = TypeVar("Checked", bound=Section)
 
 INIT = "`hydrocli init` writes a template"
+HELD_BY = {RUN_CONFIG: MANIFEST, "campaign.yaml": "campaign.parquet"}
+"""Configurations that a run or a campaign keeps in its folder, and the file beside them that shows it."""
 
 RENAMED = {
     "network": "initial_weights",
@@ -89,13 +91,16 @@ def read_document(path: Path | str, overrides: Sequence[str] = (), inside: str =
     path = path / inside if folder else path
     if path.name == RUN_CONFIG:
         require_run_format(path.parent)
+        require_whole_configuration(path.parent)
     document = parse(_text(path), str(path))
     if document.values is None:
         raise Errors([ConfigurationError(str(path), "is empty", INIT)])
     if not isinstance(document.values, dict):
         raise Errors([ConfigurationError(str(path), "has no `key: value` lines", INIT)])
-    if folder and inside == RUN_CONFIG:  # the run may have been copied or moved since
-        document.overlay(("folder",), str(folder.absolute()), str(path))
+    beside = HELD_BY.get(path.name)
+    if folder or (beside and (path.parent / beside).exists()):
+        # A run or a campaign may have been copied or moved since: its folder is the one that holds the file.
+        document.overlay(("folder",), str(path.absolute().parent), str(path))
     for override in sorted(overrides, key=lambda text: ".from=" not in text):  # explicit values take precedence
         document.override(override)
     return document

@@ -10,9 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
-from hydrocli.errors import ConfigurationError, HydrocliError
+from hydrocli.errors import ConfigurationError, HydrocliError, InputError
 from hydrocli.execution.log import recorded
 from hydrocli.execution.signals import StopFlag, stop_flag
+from hydrocli.results import Run
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder
 from hydrocli.results.write import write_text
 
@@ -67,12 +68,32 @@ def _prepared(folder: RunFolder, experiment: Experiment, force: bool, stop: Stop
         what = f"the parent run in {' and '.join(changed)} has changed since the start of this calibration"
         raise ConfigurationError(str(folder.path), what, "Restore it, or start again with --force.")
     if finished:
+        Run(folder.path, found).require_whole(later=False)
+        _require_same_inputs(folder)
         return False
     if begun:
         logger.info(f"resuming {folder.path} where it was left")
-    write_text(folder.path / CONFIG, resolved(experiment))
     folder.start(identity=identity, seed=experiment.seed, inputs=sources)
+    write_text(folder.path / CONFIG, resolved(experiment))
     return True
+
+
+def _require_same_inputs(folder: RunFolder) -> None:
+    """Refuse to call a calibration done whose inputs have changed since.
+
+    Raises:
+        InputError: names them, and the ways on.
+    """
+    from hydrocli.experiment.inputs import OBSERVATIONS, changed_inputs
+
+    changed = changed_inputs(load(folder.path / CONFIG), folder.manifest.inputs)
+    if not changed:
+        return
+    what = f"the calibration is finished, but these inputs have changed since: {', '.join(changed)}"
+    ways = "Calibrate again with --force (the run is kept beside) or in another folder (--set folder=NEW)"
+    if all(OBSERVATIONS in key for key in changed):
+        ways += "; `hydrocli validate` scores this calibration with the observations of now"
+    raise InputError(str(folder.path), what, ways + ".")
 
 
 def _sources(experiment: Experiment) -> dict[str, str]:

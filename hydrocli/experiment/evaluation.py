@@ -8,7 +8,7 @@ parameters.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
-from hydrocli.config import Experiment, load, resolved
+from hydrocli.config import Experiment, differing_keys, load, resolved
 from hydrocli.config.regional import FOLDER
-from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.errors import ConfigurationError, HydrocliError, InputError
+from hydrocli.experiment.inputs import OBSERVATIONS, changed_inputs, observations
 from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.names import EXTRAPOLATED
-from hydrocli.results import Run, read
+from hydrocli.results import Run, read, schemas
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.views import gauge_tree, rows_by_gauge
-from hydrocli.results.write import write_text
+from hydrocli.results.write import write_series, write_text
 
 if TYPE_CHECKING:
     from hydrocli.experiment.setup import CalibrationSetup
@@ -68,20 +69,24 @@ class Evaluation:
 
     def __init__(self, now: Experiment) -> None:
         self.folder = Path(now.folder)
-        self.run: Run = read(self.folder)
+        self.run: Run = read(self.folder).require_whole(later=False)
         stored = load(self.folder / CONFIG)
         others = (file.parent for file in (self.folder / FOLDER).glob(f"*/{MANIFEST}"))
         self.others = sorted(others) if stored.regional.basins else []
-        self._origin = _origin(self.folder, stored)
+        self._origin, self._discharge = _origin(self.folder, stored), stored.gauges.discharge
         if stored.period.calibration is None and self._origin is None:
             raise InputError(
                 str(self.folder), "is a simulation, not a calibration", "Give the folder of a calibration."
             )
         self.experiment = _as_now(stored, now, self.run, self._origin)
-        if self._lacking():
-            logger.info(f"repeating the simulation: {self._lacking()}")
-            self._simulate_again()
+        changed = changed_inputs(stored, self.run.manifest.inputs)
+        other_inputs = {key: digest for key, digest in changed.items() if OBSERVATIONS not in key}
+        why = [self._lacking(), f"{', '.join(other_inputs)} changed since the calibration" if other_inputs else ""]
+        if any(why):
+            logger.info(f"repeating the simulation: {'; '.join(filter(None, why))}")
+            self._simulate_again(other_inputs)
             self.run = read(self.folder)
+        self._take_observations(changed.keys() - other_inputs.keys())
 
     def gauge_periods(self) -> Iterator[GaugePeriod]:
         """Every gauge in every period, the calibration first."""
@@ -126,7 +131,56 @@ class Evaluation:
         parts = [f"gauges {', '.join(gauges)}" if gauges else "", f"periods {', '.join(periods)}" if periods else ""]
         return " and ".join(part for part in parts if part)
 
-    def _simulate_again(self) -> None:
+    def _take_observations(self, calibrated_with_others: Collection[str]) -> None:
+        """Put the observations of now into the table of the discharge, and say where they differ from those in it.
+
+        Args:
+            calibrated_with_others: keys of observations that have changed since they calibrated.
+        """
+        if self.experiment.gauges.discharge is None:
+            return
+        table = self.run.arrays("discharge")
+        rows = rows_by_gauge(table["gauge"])
+        codes = tuple(rows)
+        times = table["time"][rows[codes[0]]].astype("datetime64[s]")
+        try:
+            now = observations(self.experiment, codes, times)
+        except HydrocliError as error:
+            logger.warning(f"the observations cannot be compared with those of the run: {error}")
+            return
+        values = {code: now.get(code, table["observed"][rows[code]]) for code in codes}
+        counts = {
+            code: int((~np.isclose(values[code], table["observed"][rows[code]], 0, 0, equal_nan=True)).sum())
+            for code in codes
+        }
+        if calibrated_with_others:
+            names = ", ".join(sorted(calibrated_with_others))
+            logger.warning(
+                f"{names} changed since the calibration; these are scores with the observations of now, and "
+                "`hydrocli calibrate --force` calibrates with them"
+            )
+        if any(counts.values()):
+            shown = ", ".join(f"{code} ({count} values)" for code, count in counts.items() if count)
+            sentence = f"observations differ from those in the run, and replace them: {shown}"
+            logger.warning(sentence)
+            columns = {
+                "observed": np.stack([values[code] for code in codes]),
+                "simulated": np.stack([table["simulated"][rows[code]] for code in codes]),
+            }
+            with (
+                RunFolder.open(self.folder, self.experiment.name) as folder,
+                folder.rewriting(schemas.DISCHARGE.file),
+            ):
+                folder.warn(sentence)
+                write_series(folder.path, schemas.DISCHARGE, codes, times, columns, run=folder.manifest.run)
+            self.run = read(self.folder)
+
+    def _simulate_again(self, inputs: Mapping[str, str]) -> None:
+        """Simulate with the inputs of now; where the discharge is that of the run, they are as good as those before.
+
+        Args:
+            inputs: fingerprints that the manifest takes then.
+        """
         # What needs the model loads it; to read what a run has simulated takes a fraction of that time.
         from hydrocli.experiment.networks import read_regionalisation
         from hydrocli.experiment.setup import CalibrationSetup, ingested
@@ -139,11 +193,14 @@ class Evaluation:
         experiment = experiment.model_copy(update={"gauges": gauges})
         setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
         maps = maps_of_run(self.folder, setup)
-        with RunFolder.open(self.folder, self.experiment.name) as folder:
+        with RunFolder.open(self.folder, self.experiment.name) as folder, folder.rewriting():
             final_simulation(
                 folder, setup, maps, setup.flux_network, read_regionalisation(self.folder), self._require_same
             )
-            write_text(folder.path / CONFIG, resolved(experiment))
+            calibrated = experiment.gauges.model_copy(update={"discharge": self._discharge})
+            kept = experiment.model_copy(update={"gauges": calibrated})
+            write_text(folder.path / CONFIG, resolved(kept))
+            folder.update(inputs=dict(inputs))
 
     def _require_same(self, codes: Sequence[str], simulated: Floats) -> None:
         """Refuse to overwrite what was calibrated by a simulation with other data.
@@ -159,7 +216,8 @@ class Evaluation:
                 raise InputError(
                     str(self.folder),
                     f"the discharge at {code} differs from the stored one: the data have changed since the calibration",
-                    "Restore the data, or calibrate again with --force.",
+                    "Restore the data, calibrate again with --force, or simulate in another folder with "
+                    f"`hydrocli simulate CONFIG --parameters-from {self.folder} --output NEW`, and validate that.",
                 )
 
 
@@ -215,7 +273,10 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
             raise ConfigurationError(f"period.validation.{name}", what, "Choose a later start.")
     end = max(stored.period.end, now.period.end)
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
-    gauges = stored.gauges.model_copy(update={"calibration": calibrated or None, "validation": validation})
+    roles = {"calibration": calibrated or None, "validation": validation}
+    gauges = stored.gauges.model_copy(update=roles | {"discharge": now.gauges.discharge or stored.gauges.discharge})
+    if other := [key for key in differing_keys(stored, now) if not key.startswith("gauges.")]:
+        logger.warning(f"{', '.join(other)}: taken from the run, not from the configuration of now")
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
     update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}
     return stored.model_copy(update=update)

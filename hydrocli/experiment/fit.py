@@ -21,6 +21,7 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
+from hydrocli.experiment.inputs import fingerprints
 from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
 from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
@@ -49,8 +50,13 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
     with folder.timed("ingestion"):
         setups = read_data(folder, experiment, stop)
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
-    _same_inputs(folder, fingerprint)
+    with folder.timed("ingestion"):
+        inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
+    _same_inputs(folder, {"basin": fingerprint} | inputs)
     _note_fresh_weights(setups[0])
+    for note in dict.fromkeys(note for setup in setups for note in setup.notes):
+        folder.warn(note)
+        logger.warning(note)
     with ExitStack() as stack:
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))
@@ -130,16 +136,18 @@ def _note_fresh_weights(setup: CalibrationSetup) -> None:
         )
 
 
-def _same_inputs(folder: RunFolder, fingerprint: str) -> None:
+def _same_inputs(folder: RunFolder, inputs: dict[str, str]) -> None:
     """Refuse to continue on other data than those it began with."""
-    before = folder.manifest.inputs.get("basin")
-    if before != fingerprint and (folder.path / JOURNAL).exists():
+    before = folder.manifest.inputs
+    if before.get("basin") != inputs["basin"] and (folder.path / JOURNAL).exists():
+        changed = [key for key, digest in inputs.items() if key != "basin" and before.get(key, digest) != digest]
+        named = f": {', '.join(changed)}" if changed else ""
         raise InputError(
             str(folder.path),
-            "the input data, gauges or period.end have changed since the start of this calibration",
+            f"the input data, gauges or period.end have changed since the start of this calibration{named}",
             "Restore them, or start again with --force.",
         )
-    folder.update(inputs={"basin": fingerprint})
+    folder.update(inputs=inputs)
 
 
 def _optimised(

@@ -1,12 +1,12 @@
 """What a later run reads from an earlier one: maps of cells, weights of the flux network, and the mapping.
 
 The mapping by descriptors makes the maps of a run where the run has none: on cells beyond its domain, or in another
-basin.
+basin. A run of another time step is converted: what is declared per step, by the ratio of the steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,50 @@ from hydrocli.basin.basin import Basin
 from hydrocli.config import Experiment, load
 from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.engine.simulator import NO_WEIGHTS
-from hydrocli.errors import InputError
+from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.experiment.mappings import descriptor_mapping
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import WeightIndex
 from hydrocli.mapping.parameter_table import ParameterSpec
+from hydrocli.names import FLUXES
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
 from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities
 
 
+def step_of(folder: str | Path) -> int:
+    """Time step of a run [s]."""
+    return load(Path(folder) / CONFIG).period.step
+
+
+def carried_by(symbol: str, ratio: float) -> float:
+    """What a value of a quantity is multiplied with when it is carried to a step that is `ratio` times as long."""
+    known = parameter_quantities() | state_quantities() | FLUXES
+    return ratio if symbol in known and known[symbol].is_per_step else 1.0
+
+
+def step_notes(experiment: Experiment, sources: Iterable[str | Path | None]) -> list[str]:
+    """A sentence for each run of another time step that an experiment takes something from."""
+    notes, own, structure = list[str](), experiment.period.step, experiment.structure.declared
+    for source in dict.fromkeys(str(source) for source in sources if source):
+        theirs = step_of(source)
+        if theirs == own:
+            continue
+        per_step = [symbol for symbol in structure.all_parameters if carried_by(symbol, 2.0) != 1.0]
+        parts = [f"{', '.join(per_step)} multiplied by {own / theirs:g}"] if per_step else []
+        if structure.has_network:
+            inputs = [symbol for symbol in structure.network_inputs if carried_by(symbol, 2.0) != 1.0]
+            parts.append(f"inputs {', '.join(inputs)} of its network multiplied by {theirs / own:g}")
+        parts.append("interception capacity found anew")
+        parts.append("other parameters kept, although a calibration fits them to its step (outflow of stores)")
+        notes.append(f"{source} has a time step of {theirs} s, and this run one of {own} s: {'; '.join(parts)}")
+    return notes
+
+
 class ParentRunFields:
     """A table of cells of another run, laid on the cells of this basin by their coordinates.
+
+    Values per step are those for the step of this basin.
 
     Attributes:
         inside: which of the n cells of this basin the run has.
@@ -43,6 +75,7 @@ class ParentRunFields:
         weight_indices = zip(*_places(network.x, network.y), strict=True)
         self._folder, self._cells = str(folder), np.array([there.get(place, -1) for place in weight_indices])
         self._columns, self.inside, self.lacking = run.arrays(table), self._cells >= 0, ""
+        self._ratio = basin.step / step_of(folder)
         if not self.inside.all():
             first, number = int(np.argmin(self.inside)), int((~self.inside).sum())
             self.lacking = (
@@ -52,7 +85,17 @@ class ParentRunFields:
 
     def column(self, name: str) -> Floats:
         """Values [n] of a column at the cells of this basin; NaN where the run has none."""
-        return np.where(self.inside, np.asarray(self._columns[name], np.float64)[self._cells], np.nan)
+        return np.where(self.inside, self.values(name)[self._cells], np.nan)
+
+    def values(self, name: str) -> Floats:
+        """Values of a column at the cells of the run."""
+        values = np.asarray(self._columns[name], np.float64)
+        return values if (factor := carried_by(name, self._ratio)) == 1.0 else factor * values
+
+    @property
+    def columns(self) -> Iterable[str]:
+        """Names of the columns."""
+        return self._columns.keys()
 
     def whole(self, name: str) -> Floats:
         """The same.
@@ -141,8 +184,10 @@ def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     table = run.arrays("network_weights")
     here = table["network"] == PHI1
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
-    of_inputs = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
-    return FluxNetwork(value[here & (layer > 0)], *of_inputs)
+    scale, *ranges = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
+    ratio = experiment.period.step / step_of(folder)
+    factor = np.array([carried_by(symbol, ratio) for symbol in asked.declared.network_inputs])
+    return FluxNetwork(value[here & (layer > 0)], scale / factor, *(factor * ends for ends in ranges))
 
 
 def _layers(structure: Structure, weights: Floats) -> list[tuple[int, str, Floats]]:
@@ -201,9 +246,10 @@ def unseen(model: RegionalisationModel, experiment: Experiment, basin: Basin) ->
 
 def read_regionalisation(folder: Path) -> RegionalisationModel | None:
     """The mapping of a run, if it is one by descriptors and was calibrated."""
-    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not (folder / "network_weights.parquet").exists():
+    run = read(folder)
+    if load(folder / CONFIG).mapping.kind not in BY_DESCRIPTORS or not run.has("network_weights"):
         return None
-    table = read(folder).arrays("network_weights")
+    table = run.arrays("network_weights")
     here = table["network"] == PHI2
     if not here.any():
         return None
@@ -220,13 +266,31 @@ def read_regionalisation(folder: Path) -> RegionalisationModel | None:
 
 
 def continued_regionalisation(folder: Path, experiment: Experiment) -> RegionalisationModel | None:
-    """The mapping of a run where the configuration asks for the same one, with no value of its own for what it maps."""
+    """The mapping of a run where the configuration asks for the same one, with no value of its own for what it maps.
+
+    Raises:
+        ConfigurationError: the run has another time step, and bounds per step are not those of the run at this step.
+    """
     theirs, symbols = load(folder / CONFIG), mapped_rows(experiment)
-    same = carried_mapping(theirs) == carried_mapping(experiment) and mapped_rows(theirs) == symbols
-    settings = [(_setting(theirs, symbol), _setting(experiment, symbol)) for symbol in symbols]
-    if not same or any(one.bounds != other.bounds or other.value is not None for one, other in settings):
+    if carried_mapping(theirs) != carried_mapping(experiment) or mapped_rows(theirs) != symbols:
         return None
-    return read_regionalisation(folder)
+    ratio, model = experiment.period.step / theirs.period.step, read_regionalisation(folder)
+    for symbol in symbols:
+        own, there = _setting(experiment, symbol), carried_bounds(theirs, symbol, ratio)
+        if own.value is not None or (own.bounds != there and carried_by(symbol, ratio) == 1.0):
+            return None
+        if model and not np.allclose(own.bounds, there, rtol=1e-12):
+            what = f"{list(own.bounds)} per step of {experiment.period.step} s are not those of the mapping of {folder}"
+            remedy = f"Set {list(there)}: [{', '.join(f'{b:g}' for b in _setting(theirs, symbol).bounds)}] at its step."
+            raise ConfigurationError(f"parameters.{symbol}.bounds", what, remedy)
+    return model
+
+
+def carried_bounds(experiment: Experiment, symbol: str, ratio: float) -> tuple[float, float]:
+    """Bounds of a quantity of a configuration, at a step that is `ratio` times as long."""
+    lower, upper = _setting(experiment, symbol).bounds
+    factor = carried_by(symbol, ratio)
+    return (lower, upper) if factor == 1.0 else (factor * lower, factor * upper)
 
 
 def carried_mapping(experiment: Experiment) -> Any:
@@ -257,15 +321,16 @@ def maps_from(folder: Path, basin: Basin) -> dict[str, Floats]:
         InputError: cells that the run does not have, and a map that varies; a descriptor is missing.
         ConfigurationError: a descriptor is missing.
     """
-    maps, table = ParentRunFields(folder, "parameters", basin), read(folder).arrays("parameters")
-    symbols = [symbol for symbol in parameter_quantities() | state_quantities() if symbol in table]
+    maps = ParentRunFields(folder, "parameters", basin)
+    symbols = [symbol for symbol in parameter_quantities() | state_quantities() if symbol in maps.columns]
     if not maps.lacking:
         return {symbol: maps.column(symbol) for symbol in symbols}
     beyond = _beyond(folder, basin)
     found = {}
     for symbol in symbols:
-        if np.ptp(table[symbol]) == 0:
-            found[symbol] = np.full(len(basin.network), table[symbol][0], np.float64)
+        values = maps.values(symbol)
+        if np.ptp(values) == 0:
+            found[symbol] = np.full(len(basin.network), values[0], np.float64)
         elif symbol in beyond:
             found[symbol] = np.where(maps.inside, maps.column(symbol), beyond[symbol])
         else:
@@ -283,7 +348,7 @@ def _beyond(folder: Path, basin: Basin) -> dict[str, Floats]:
     symbols = mapped_rows(experiment)
     rows = []
     for symbol in symbols:
-        lower, upper = _setting(experiment, symbol).bounds
+        lower, upper = carried_bounds(experiment, symbol, basin.step / experiment.period.step)
         rows.append(ParameterSpec(symbol, lower, upper, lower))
     maps = descriptor_mapping(rows, cells, experiment, basin, model.scaling).parameters(model.values)
     return dict(zip(symbols, maps, strict=True))

@@ -27,6 +27,7 @@ from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
 from hydrocli.errors import ConfigurationError, Stopped
 from hydrocli.execution.pool import RemoteWorker, WorkerLost, WorkerPool, executor_of
+from hydrocli.experiment.inputs import fingerprints
 from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, all_ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
 from hydrocli.experiment.stages import BasinCalibration
@@ -309,8 +310,9 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
     for setup, found in calibration.others(results):
         member = setup.experiment
         with RunFolder.open(Path(member.folder), member.name) as folder:
+            inputs = {"basin": setup.basin.fingerprint} | fingerprints(member, {member.name: setup.calibration})
+            folder.start(identity=numbers_hash(member), seed=member.seed, inputs=inputs)
             write_text(folder.path / CONFIG, resolved(member))
-            folder.start(identity=numbers_hash(member), seed=member.seed, inputs={"basin": setup.basin.fingerprint})
             own = final_simulation(folder, setup, *found)
             with_whom = calibration.setup.experiment.name
             folder.finish(

@@ -88,5 +88,6 @@ def _write(evaluation: Evaluation, rows: list[Row]) -> None:
         name: [row[name] for row, _ in long] for name in ("gauge", "scenario", "period", "n_valid")
     }
     columns |= {"metric": [metric for _, metric in long], "value": [row[metric] for row, metric in long]}
-    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
+    name = evaluation.experiment.name
+    with RunFolder.open(evaluation.folder, name) as folder, folder.rewriting(schemas.SCORES.file):
         write_table(folder.path, schemas.SCORES, columns, run=folder.manifest.run)

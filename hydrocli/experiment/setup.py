@@ -16,15 +16,15 @@ from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
-from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, inputs_read_once
+from hydrocli.basin.network import DrainageNetwork
+from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
-from hydrocli.config.forcing import ForcingFiles
 from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import ProgressTask, track
+from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -33,6 +33,8 @@ from hydrocli.experiment.networks import (
     continued_regionalisation,
     maps_from,
     read_flux_network,
+    step_notes,
+    step_of,
 )
 from hydrocli.experiment.roles import Roles, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
@@ -47,38 +49,6 @@ logger = logging.getLogger(__name__)
 Cells = NDArray[np.intp]
 BLOCK_VALUES = 1_000_000
 """Cell-steps of forcing that are averaged at once."""
-
-
-def source_of(experiment: Experiment) -> BasinSource:
-    """The files and options that the basin of an experiment is read from."""
-    gauges, forcing = experiment.gauges, experiment.forcing
-    pet = forcing.pet
-    return BasinSource(
-        start=stamp(experiment.period.start),
-        end=stamp(experiment.period.end),
-        step=experiment.period.step,
-        flow_directions=Path(experiment.basin.flow_directions.path),
-        encoding=experiment.basin.flow_directions.encoding,
-        gauges=Path(gauges.table),
-        precipitation=_forcing_source(forcing.precipitation),
-        pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else _forcing_source(pet),
-        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
-        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
-        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
-        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
-        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
-        gauges_crs=gauges.crs,
-        area_tolerance=gauges.area_tolerance,
-        crs=experiment.basin.crs,
-        unreadable_as_missing=forcing.unreadable_as_missing,
-    )
-
-
-def _forcing_source(files: ForcingFiles) -> ForcingSource:
-    return ForcingSource(
-        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
-    )
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
@@ -251,9 +221,16 @@ class CalibrationSetup:
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
         if self.experiment.initial.source:
-            return ParentRunFields(self.experiment.initial.source, "domain", self.basin).whole("ci")
+            maps = ParentRunFields(self.experiment.initial.source, "domain", self.basin)
+            if step_of(self.experiment.initial.source) == self.basin.step:
+                return maps.whole("ci")
         source = self.run or self.experiment.parameters.source
-        if source and not (maps := ParentRunFields(source, "domain", self.basin)).lacking:
+        # The capacity makes up for the length of the step: at another step it is another one.
+        if (
+            source
+            and step_of(source) == self.basin.step
+            and not (maps := ParentRunFields(source, "domain", self.basin)).lacking
+        ):
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         rain = basin.precipitation[:steps]
@@ -300,6 +277,13 @@ class CalibrationSetup:
         source = self.experiment.parameters.source
         return continued_regionalisation(Path(source), self.experiment) if source else None
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is taken from runs of another time step."""
+        asked = self.experiment
+        sources = asked.parameters.source, asked.initial.source, asked.initial_weights.source, self.run, self.trained
+        return step_notes(asked, sources)
+
     @cached_property
     def scaling(self) -> Scaling | None:
         """Of the descriptors that the mapping sees: over this basin, or that with which the mapping was trained."""
@@ -329,7 +313,9 @@ class CalibrationSetup:
         fresh = FluxNetwork.untrained(structure)
         if asked.network.input_scaling == "max":
             cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
-            net = net_forcing(self._order(cells, steps), *self._water, self.ci[cells], self.hi[cells], cells)[0]
+            net = net_forcing(
+                order_of(self.basin.network, cells, steps), *self._water, self.ci[cells], self.hi[cells], cells
+            )[0]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
             unscaled = np.ones(len(structure.network_inputs) - len(largest))
             scale = np.concatenate([unscaled, [1.0 / value if value else 1.0 for value in largest]])
@@ -343,14 +329,6 @@ class CalibrationSetup:
         return (
             replace(declared, input_scale=tuple(self.flux_network.scale.tolist())) if declared.has_network else declared
         )
-
-    def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
-        """Wavefront order of some cells."""
-        network = self.basin.network
-        number = np.full(len(network) + 1, -1)
-        number[cells] = np.arange(len(cells))
-        level = network.level[cells]
-        return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
     @property
     def _water(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -371,7 +349,7 @@ class CalibrationSetup:
             The simulator, the levels of the interception store at its end [n] (of no length where they are a state of
             the structure), the steps without forcing [n].
         """
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
             net, hi_end, missing = net_forcing(order, *self._water, self.ci[cells], self.hi[cells], cells)
             return self._simulator(order, (net,), cells, gauges, precision), hi_end, missing
@@ -381,7 +359,7 @@ class CalibrationSetup:
 
     def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
         """A simulator for fewer steps that may begin anywhere; its forcing is still to be filled in."""
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         forcing = tuple(np.zeros(order.forcing_size, np.float32) for _ in self.structure.model.forcings)
         return self._simulator(order, forcing, cells, gauges)
 
@@ -427,6 +405,14 @@ class CalibrationSetup:
         if value is None and initial.source:
             return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
+
+
+def order_of(network: DrainageNetwork, cells: Cells, steps: int) -> WavefrontOrder:
+    """Wavefront order of some cells of a network."""
+    number = np.full(len(network) + 1, -1)
+    number[cells] = np.arange(len(cells))
+    level = network.level[cells]
+    return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
 
 def catchment_means(setup: CalibrationSetup) -> dict[str, Floats]:

@@ -55,8 +55,12 @@ def _compared_run(evaluation: Evaluation) -> list[Row]:
         events += [_event_row(gauge_period, number, event) for number, event in enumerate(found, start=1)]
         rows += here
         summary.append(_summary(gauge_period, len(found), here))
-    with RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder:
-        for table, content in ((schemas.EVENTS, events), (schemas.SIGNATURES, rows)):
+    tables = ((schemas.EVENTS, events), (schemas.SIGNATURES, rows))
+    with (
+        RunFolder.open(evaluation.folder, evaluation.experiment.name) as folder,
+        folder.rewriting(*(table.file for table, _ in tables)),
+    ):
+        for table, content in tables:
             names = [column.name for column in table.columns if column.name != "run"]
             columns = {name: [row[name] for row in content] for name in names}
             write_table(folder.path, table, columns, run=folder.manifest.run)

@@ -228,7 +228,7 @@ def final_simulation(
         raise broken_run(simulator, parameters, start, network.weights, setup.place)
     mark_warm(compiled)
     accept(basin.gauges.code, simulated)
-    folder.update(structure=_described(simulator.structure))
+    folder.update(structure=_described(simulator.structure) | {"step": basin.step})
     _count_newton(folder, simulator)
     _write_maps(folder, setup, maps)
     _write_networks(folder, simulator, network, model)

@@ -39,7 +39,7 @@ def found_runs(patterns: Sequence[str]) -> list[Run]:
             matches = [pattern] if named else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
             folders = [match for match in matches if named or (Path(match) / MANIFEST).exists()]
             for folder in folders:
-                runs.setdefault(Path(folder).resolve(), read(folder))
+                runs.setdefault(Path(folder).resolve(), read(folder).require_whole())
             if not folders:
                 raise InputError(
                     pattern, "matches no run folder", "Give folders that `hydrocli calibrate` has written."

@@ -33,9 +33,10 @@ def report(
         formats: of the figures, of png, svg and pdf.
 
     Raises:
-        InputError: a folder is no run, one of its tables is broken, or the output cannot be written.
+        HydrocliError: a folder is no run, a file of it is missing or damaged, or the output cannot be written.
     """
-    source = Source(read(folder, unfinished=True), None if against is None else Source(read(against)))
+    run = read(folder, unfinished=True).require_whole()
+    source = Source(run, None if against is None else Source(read(against).require_whole()))
     with style.drawing():
         return write_page(output or folder, PAGE, run_page(source), formats)
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from hydrocli.errors import InputError
 from hydrocli.files import os_errors_as_input_errors
-from hydrocli.results.folder import MANIFEST, RunFolder, State, read_manifest, status
+from hydrocli.results.folder import MANIFEST, Manifest, RunFolder, Status, read_manifest, status
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
 from hydrocli.results.write import write_table
+from hydrocli.run_format import missing_files
 
 CAMPAIGN = Table(
     "campaign",
@@ -75,11 +76,11 @@ def run_locations(campaign: Path) -> list[RunLocation]:
     try:
         with os_errors_as_input_errors(path, "cannot be read"):
             table = pq.ParquetFile(path).read(columns=["model", "item"])
-    except pa.ArrowException as error:
+        rows = table.to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             str(path), "is not a readable Parquet file", "Remove it and run `hydrocli batch` again."
         ) from error
-    rows = table.to_pylist()
     odd = [name for row in rows for name in row.values() if not FOLDER_NAME.fullmatch(str(name))]
     if odd:  # the table may be manipulated, and `collect` creates folders with these names
         raise InputError(
@@ -144,7 +145,7 @@ def _row(place: RunLocation, steps: Sequence[str]) -> Row:
         manifest, now = read_manifest(place.folder), status(place.folder)
     except InputError as error:
         return row | {"state": "failed", "reason": str(error)}
-    state, reason = _state(place.folder, now.state, now.ending, manifest.warnings, steps)
+    state, reason = _state(place.folder, now, manifest, steps)
     if now.holder:
         state, reason = "running", f"on {now.holder}"
     counts = manifest.counts
@@ -165,9 +166,14 @@ def _row(place: RunLocation, steps: Sequence[str]) -> Row:
     )
 
 
-def _state(folder: Path, state: State, ending: str, warnings: Sequence[str], steps: Sequence[str]) -> tuple[str, str]:
+def _state(folder: Path, now: Status, manifest: Manifest, steps: Sequence[str]) -> tuple[str, str]:
+    state, ending, warnings, files = now.state, now.ending, manifest.warnings, manifest.files
     if state != "finished":
         return {"created": "waiting"}.get(state, state), ending
+    products = {TABLES[PRODUCTS[step]].file for step in steps}  # these are made again
+    damaged = [f"{name} {what}" for name, what in missing_files(folder, files).items() if name not in products]
+    if damaged:
+        return "failed", "; ".join(damaged)
     missing = steps_lacking(folder, steps)
     for step in missing:
         details = [warning for warning in warnings if warning.startswith(FAILED_STEP.format(step=step))]

@@ -27,6 +27,8 @@ import hydrocli
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, os_errors_as_input_errors
 from hydrocli.results.campaign import CAMPAIGN, Row, RunLocation, write_campaign
+from hydrocli.results.folder import read_manifest
+from hydrocli.results.read import Run
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
 from hydrocli.results.write import write_json, write_table, write_text
 from hydrocli.structures.structure import parameter_quantities
@@ -122,7 +124,7 @@ def _write(
     models = list(dict.fromkeys(place.model for place in done))
     for table in COLLECTED:
         for model in models:
-            here = [place for place in done if place.model == model and (place.folder / f"{table}.parquet").exists()]
+            here = [place for place in done if place.model == model and _opened(place).has(table)]
             if here:
                 target = folder / table / f"model={model}"
                 target.mkdir(parents=True)
@@ -144,14 +146,17 @@ def _write(
     return made
 
 
+def _opened(place: RunLocation) -> Run:
+    return Run(place.folder, read_manifest(place.folder))
+
+
 def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
     """One table of many runs in one file, one row group per run; missing columns are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = [place.folder / f"{name}.parquet" for place in here]
     try:
-        schemas = [pq.read_schema(file) for file in files]
+        schemas = [pq.read_schema(place.folder / TABLES[name].file) for place in here]
         schema = pa.unify_schemas([found.remove_metadata() for found in schemas], promote_options="default")
         crs = {(found.metadata or {}).get(b"crs", b"") for found in schemas}
         details = {"description": TABLES[name].description, "hydrocli": hydrocli.__version__}
@@ -161,11 +166,11 @@ def _write_together(here: Sequence[RunLocation], name: str, path: Path) -> int:
         schema = pa.schema([item, *(found.with_nullable(True) for found in schema)], details)
         rows = 0
         with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
-            for place, file in zip(here, files, strict=True):
-                table = _fitted(pq.ParquetFile(file).read(), schema, place.item)
+            for place in here:
+                table = _fitted(_opened(place).arrow(name), schema, place.item)
                 rows += table.num_rows
                 writer.write_table(table)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             str(path.parent),
             f"a table {name} of these runs is not a readable Parquet file",
@@ -203,11 +208,9 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
 
 def _means(done: Sequence[RunLocation]) -> list[Row]:
     """Mean of each parameter over the cells of the catchment, by run."""
-    import pyarrow.parquet as pq
-
     rows = []
     for place in done:
-        table = pq.ParquetFile(place.folder / TABLES["parameters"].file).read()
+        table = _opened(place).arrow("parameters")
         symbols = [symbol for symbol in parameter_quantities() if symbol in table.column_names]
         means = {symbol: float(np.mean(table[symbol].to_numpy())) for symbol in symbols}
         rows.append({"model": place.model, "item": place.item, **means})
@@ -289,5 +292,5 @@ def _readme(name: str, done: Sequence[RunLocation], rows: Sequence[Row], made: C
 
 def metadata_of(place: RunLocation) -> dict[str, Any]:
     """Versions and processor of a run."""
-    manifest = json.loads((place.folder / "manifest.json").read_text(encoding="utf-8"))
-    return {key: manifest[key] for key in ("versions", "cpu")}
+    manifest = read_manifest(place.folder)
+    return {"versions": manifest.versions, "cpu": manifest.cpu}

@@ -35,6 +35,7 @@ import hydrocli
 from hydrocli import run_format
 from hydrocli.errors import HeldError, HydrocliError, InputError, Stopped
 from hydrocli.files import is_partial, os_errors_as_input_errors, partial_of, remove_leftovers
+from hydrocli.formatting import to_jsonable
 from hydrocli.results import log
 from hydrocli.results.lock import Lock, Owner, holder
 from hydrocli.results.write import write_json, write_text
@@ -88,9 +89,11 @@ class Manifest:
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
-        structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them.
+        structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them, and the
+            time step [s] that its values per step belong to.
         uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
+        files: of a finished run, size and SHA-256 of each file (see `run_format`).
         created, updated: UTC.
         versions, host, cpu, command: of the last command that computed.
     """
@@ -109,6 +112,7 @@ class Manifest:
     structure: dict[str, Any] = field(default_factory=dict)
     uncertainty: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     created: str = field(default_factory=_now)
     updated: str = field(default_factory=_now)
     versions: dict[str, str] = field(default_factory=_versions)
@@ -193,15 +197,28 @@ class RunFolder:
             for name, value in changes.items()
         }
         self.manifest = replace(self.manifest, **merged, updated=_now())
-        write_json(self.path / MANIFEST, asdict(self.manifest))
+        _write_manifest(self.path, self.manifest)
 
     def start(self, **changes: Any) -> None:
         """Record that this process starts to compute, with its versions, host and command."""
         self.update(**_starting(self.manifest), **changes)
 
     def finish(self, sentence: str) -> None:
-        """Record that the run is done."""
+        """Record that the run is done, and the checksums of its files."""
+        self.manifest = replace(self.manifest, files=run_format.checksums(self.path))
         self.update(state="finished", ending=sentence)
+
+    @contextmanager
+    def rewriting(self, *names: str) -> Iterator[None]:
+        """Replace files of a finished run; without names any of them.
+
+        Their checksums leave the manifest before, and come back after: a kill in between damages nothing.
+        """
+        kept = {name: listed for name, listed in self.manifest.files.items() if names and name not in names}
+        self.manifest = replace(self.manifest, files=kept)
+        self.update()
+        yield
+        self.update(files=run_format.checksums(self.path, names))
 
     def warn(self, sentence: str) -> None:
         """Add a warning to the log and, once, to the manifest."""
@@ -315,6 +332,8 @@ def read_manifest(folder: Path) -> Manifest:
         content = path.read_bytes()
     try:
         values = json.loads(content)
+        if values.get(run_format.OWN, "") not in ("", run_format.own_checksum(values)):
+            raise ValueError("it is damaged: its checksum differs")
         if run_format.is_other_format(found := values["format"]):
             raise run_format.other_format(folder, found)
         if found != run_format.RUN_FORMAT:
@@ -324,7 +343,7 @@ def read_manifest(folder: Path) -> Manifest:
         # Fields that an older version did not write get their default.
         known = {item.name: values[item.name] for item in fields(Manifest) if item.name in values}
         return Manifest(**{**known, "warnings": tuple(values["warnings"])})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             str(path), f"is not the manifest of a run ({error})", "Move the folder away, or choose another one."
         ) from error
@@ -395,8 +414,13 @@ def _found_or_new(path: Path, run: str) -> Manifest:
         log.append(path / LOG, "taken over", "warning", sentence=manifest.ending)
     else:
         return manifest
-    write_json(path / MANIFEST, asdict(manifest))
+    _write_manifest(path, manifest)
     return manifest
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    values = to_jsonable(asdict(manifest))
+    write_json(path / MANIFEST, values | {run_format.OWN: run_format.own_checksum(values)})
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -7,21 +7,23 @@ columns. Only JSON and Parquet are read, and nothing in them is executed, so tha
 from __future__ import annotations
 
 import glob
+import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.errors import InputError
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
-from hydrocli.results.folder import CONFIG, LOG, Manifest, read_manifest, status
+from hydrocli.results.folder import CONFIG, LOG, MANIFEST, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.run_format import RUN_FORMAT, other_format
+from hydrocli.run_format import RESTORE, RUN_FORMAT, missing_files, other_format, require_same
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import xarray as xr
     from matplotlib.axes import Axes
+
+
+logger = logging.getLogger(__name__)
 
 
 class _Lazy:
@@ -186,18 +191,72 @@ class Run:
         """A text file of the run, such as `config.yaml`; empty where there is none.
 
         Raises:
-            InputError: it cannot be read, or is not UTF-8.
+            InputError: it cannot be read, is not UTF-8, or is not what the run has written.
         """
         path = self.folder / file
+        if not self._exists(file, RESTORE):
+            return ""
+        with os_errors_as_input_errors(path, "cannot be read"):
+            content = path.read_bytes()
+        require_same(path, content, self._listed(file))
         try:
-            with os_errors_as_input_errors(path, "cannot be read"):
-                return path.read_text(encoding="utf-8") if path.exists() else ""
+            return content.decode()
         except UnicodeDecodeError as error:
             raise InputError(str(path), "is not valid UTF-8", "Restore the file.") from error
 
     def has(self, table: str) -> bool:
-        """Whether the run has written this table."""
-        return (self.folder / TABLES[table].file).exists()
+        """Whether the run has written this table.
+
+        Raises:
+            InputError: it has, and the file is missing.
+        """
+        return self._exists(TABLES[table].file, self._again(table))
+
+    def require_whole(self, *, later: bool = True) -> Run:
+        """Name all that the finished run has written and that is missing or has another size; the run comes back.
+
+        Args:
+            later: whether tables of commands after the calibration (scores, signatures) must be whole too; of others,
+                and of files that no command reads, a warning says it.
+
+        Raises:
+            Errors: the configuration or such tables.
+        """
+        wanted = {CONFIG, *(table.file for table in TABLES.values() if later or table.command == "calibrate")}
+        fatal, rest = list[HydrocliError](), list[InputError]()
+        for error in self.damages():
+            name = Path(error.where).relative_to(self.folder).as_posix()
+            (fatal if name in wanted or name.endswith(MANIFEST) else rest).append(error)
+        for error in rest:
+            logger.warning(f"{error.where} {error.what}")
+        if fatal:
+            raise Errors(fatal)
+        return self
+
+    def damages(self) -> list[InputError]:
+        """Files that the finished run has written, and that are missing or have another size.
+
+        Their content is compared when they are read.
+        """
+        files = self.manifest.files if self.manifest.state == "finished" else {}
+        remedies = {table.file: self._again(table.name) for table in TABLES.values()}
+        found = missing_files(self.folder, files)
+        return [InputError(str(self.folder / name), what, remedies.get(name, RESTORE)) for name, what in found.items()]
+
+    def _listed(self, file: str) -> Mapping[str, Any] | None:
+        """Size and checksum of a file of a finished run, where the manifest has them."""
+        return self.manifest.files.get(file) if self.manifest.state == "finished" else None
+
+    def _exists(self, file: str, remedy: str) -> bool:
+        path = self.folder / file
+        if not path.exists() and self._listed(file):
+            raise InputError(str(path), "is missing; the run has written it", remedy)
+        return path.exists()
+
+    def _again(self, table: str) -> str:
+        """How a table is made again."""
+        command = TABLES[table].command
+        return RESTORE if command == "calibrate" else f"Run `hydrocli {command} {self.folder}`."
 
     def table(self, name: str) -> pd.DataFrame:
         """A table as a DataFrame, read again on every call; missing numbers are NaN.
@@ -230,12 +289,15 @@ class Run:
         table = TABLES[name]
         path = self.folder / table.file
         command = f"Run `hydrocli {table.command} {self.folder}`."
-        if not path.exists():
+        if not self.has(name):
             raise InputError(str(path), "does not exist", command)
+        with os_errors_as_input_errors(path, "cannot be read"):
+            content = path.read_bytes()
+        require_same(path, content, self._listed(table.file), self._again(name))
         try:
-            with os_errors_as_input_errors(path, "cannot be read"):
-                arrow = pq.ParquetFile(path).read()  # read_table would load pandas
-        except pa.ArrowException as error:
+            arrow = pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would load pandas
+            arrow.validate(full=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(str(path), "is not a readable Parquet file", command) from error
         found = (arrow.schema.metadata or {}).get(b"format", b"").decode()
         if found.isdecimal() and found != str(RUN_FORMAT):

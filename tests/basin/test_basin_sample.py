@@ -15,7 +15,7 @@ import pytest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.ingest import open_basin
 from hydrocli.config import load
-from hydrocli.experiment.setup import source_of
+from hydrocli.experiment.inputs import source_of
 
 DIGESTS = {
     "precipitation": "8fc669166cc8518a",

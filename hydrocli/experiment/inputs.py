@@ -1,0 +1,158 @@
+"""The inputs of a run: where they are, and whether they are still those that it was calibrated with.
+
+A calibration keeps fingerprints in its manifest: of the values of its gauges and of their observations in the
+calibration period, of the content of rasters, and of name, size and time of change of the files of forcing. What is
+added for other gauges or later times changes none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from hydrocli.arrays import Floats
+from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.gauges import GaugeTable, read_gauges
+from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.source import BasinSource, Plan, inputs_read_once, make_plan
+from hydrocli.config import Experiment, regional_members
+from hydrocli.config.forcing import ForcingFiles
+from hydrocli.errors import HydrocliError
+from hydrocli.experiment.roles import stamp
+
+logger = logging.getLogger(__name__)
+
+OBSERVATIONS, TABLE, END = "gauges.discharge", "gauges.table", "period.end"
+
+
+def source_of(experiment: Experiment) -> BasinSource:
+    """The files and options that the basin of an experiment is read from."""
+    gauges, forcing = experiment.gauges, experiment.forcing
+    pet = forcing.pet
+    return BasinSource(
+        start=stamp(experiment.period.start),
+        end=stamp(experiment.period.end),
+        step=experiment.period.step,
+        flow_directions=Path(experiment.basin.flow_directions.path),
+        encoding=experiment.basin.flow_directions.encoding,
+        gauges=Path(gauges.table),
+        precipitation=_forcing_source(forcing.precipitation),
+        pet_kind=pet.kind,
+        pet=None if pet.kind == "oudin" else _forcing_source(pet),
+        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
+        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
+        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
+        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
+        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
+        gauges_crs=gauges.crs,
+        area_tolerance=gauges.area_tolerance,
+        crs=experiment.basin.crs,
+        unreadable_as_missing=forcing.unreadable_as_missing,
+    )
+
+
+def _forcing_source(files: ForcingFiles) -> ForcingSource:
+    return ForcingSource(
+        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
+    )
+
+
+def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Fingerprint of every input by its key, that of a gauge with its code; of several basins with their names.
+
+    Args:
+        experiment: of the calibration.
+        codes: of the gauges that calibrate, by name of the basin.
+
+    Raises:
+        HydrocliError: an input cannot be read.
+    """
+    found: dict[str, str] = {}
+    with inputs_read_once():
+        for number, member in enumerate(regional_members(experiment)):
+            prefix = f"{member.name}: " if number else ""
+            own = _fingerprints(member, codes[member.name])
+            found |= {f"{prefix}{key}": digest for key, digest in own.items()}
+    return found
+
+
+def changed_inputs(stored: Experiment, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Fingerprints of the inputs that are not those of a manifest, by key; empty where it has none.
+
+    Inputs that are no longer there cannot be compared; a warning says so.
+
+    Args:
+        stored: configuration of the run.
+        inputs: of its manifest.
+    """
+    changed: dict[str, str] = {}
+    try:
+        with inputs_read_once():
+            for number, member in enumerate(regional_members(stored)):
+                prefix = f"{member.name}: " if number else ""
+                own = {key.removeprefix(prefix): digest for key, digest in inputs.items() if key.startswith(prefix)}
+                if END not in own:
+                    continue
+                end = datetime.fromisoformat(own[END])
+                period = member.period.model_copy(update={"end": end})
+                now = _fingerprints(member.model_copy(update={"period": period}), _codes(own))
+                changed |= {f"{prefix}{key}": one for key, one in now.items() if own.get(key, one) != one}
+    except HydrocliError as error:
+        logger.warning(f"the inputs cannot be compared with those of the calibration: {error}")
+    return changed
+
+
+def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarray) -> dict[str, Floats]:
+    """Observed discharge [t] of gauges as their files have it now, at stamps of a run.
+
+    Raises:
+        HydrocliError: they cannot be read.
+    """
+    plan = make_plan(source_of(experiment))
+    values, _ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
+
+
+def _codes(inputs: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(key.removeprefix(f"{OBSERVATIONS} ") for key in inputs if key.startswith(f"{OBSERVATIONS} "))
+
+
+def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, str]:
+    source = source_of(experiment)
+    plan = make_plan(source)
+    found = {END: experiment.period.end.isoformat()}
+    table = read_gauges(source.gauges, codes)
+    found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
+    found["basin.flow_directions"] = _content(source.flow_directions)
+    found |= {f"basin.descriptors.{name}": _content(path) for name, path in source.descriptors.items()}
+    found |= {one.section: digest for one, digest in zip(plan.forcing.passes, plan.forcing.digests, strict=True)}
+    return found | _observed(experiment, plan, codes)
+
+
+def _row(table: GaugeTable, g: int) -> str:
+    row = table.x[g], table.y[g], table.area[g], table.crs
+    return hashlib.sha256(repr([*map(float, row[:3]), row[3]]).encode()).hexdigest()[:32]
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dict[str, str]:
+    """Of the observations in the calibration period; others have no part in the calibration."""
+    window = experiment.period.calibration
+    if window is None:
+        return {}
+    inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
+    values, _ = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step)
+    rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
+    return {
+        f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]
+        for code, row in rows.items()
+    }
