@@ -285,6 +285,7 @@ def test_manifest(folder: Path) -> None:
     assert found["seed"] == 1
     assert found["inputs"]["basin"]
     assert set(found["timings"]) >= {"ingestion", "calibration", "results"}
+    assert 0 < found["timings"]["calibration_compilation"] <= found["timings"]["calibration"]
     assert found["counts"] | {"cells": 59, "steps": 1800, "forcing_missing": 0} == found["counts"]
     assert {"hydrocli", "numpy", "numba", "scipy"} <= set(found["versions"])
 
