@@ -10,7 +10,7 @@ from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
-from hydrocli.experiment.estimate import FORCING_BYTES, estimate, seconds_of
+from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECONDS_OF_PROCESS, estimate
 from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import step_notes
@@ -147,20 +147,23 @@ def _crs_name(wkt: str) -> str:
 
 
 def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> dict[str, Any]:
-    """Memory and time of a calibration; only steps to its end and the catchments of its gauges count."""
+    """Memory and time of a calibration, or of a simulation, in a process of its own."""
     network, gauges, period = coverage.network, coverage.gauges, experiment.period
     assert network is not None
     steps = int((stamp(period.end) - stamp(period.start)).astype(int)) // period.step
     report = {"forcing_on_disk_mb": max(2, len(coverage.forcings)) * FORCING_BYTES * len(network) * steps / 1e6}
     wanted = [code for code, role in roles.items() if role == "calibration"]
-    if period.calibration is None or gauges is None or not wanted:
-        return report | {"simulation_seconds": seconds_of(experiment)[1] * len(network) * steps}
+    if gauges is None:
+        return report
     cost = estimate(experiment, network, gauges, wanted)
+    report["memory_mb"] = (BYTES_OF_PROCESS + cost.bytes) / 1e6
+    seconds = SECONDS_OF_PROCESS + cost.seconds
+    if period.calibration is None or not wanted:
+        return report | {"simulation_seconds": seconds}
     return report | {
         "calibrated_cells": cost.cells,
-        "memory_mb": cost.bytes / 1e6,
         "seconds_per_gradient": cost.gradient,
-        "minutes_at_most": cost.seconds / 60,
+        "minutes_at_most": seconds / 60,
     }
 
 

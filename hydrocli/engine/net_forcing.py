@@ -22,8 +22,8 @@ from hydrocli.water.snow import liquid_fraction
 DAY = 86400
 DAILY_CAPACITY = 1e-6
 """Where a step is a day, flux matching says nothing: up to this capacity [mm] there is no interception store."""
-_BLOCK = 256
-_WRITTEN = 512
+BLOCK_VALUES = 1_000_000
+"""About so many values of cells and steps are taken at once: their memory stays the same in a basin of any size."""
 
 
 def capacities() -> NDArray[np.float64]:
@@ -55,8 +55,7 @@ def flux_matching(
         return np.full(cells, DAILY_CAPACITY)
     days = times.astype("datetime64[D]").astype(np.int64)
     candidates, ci = capacities(), np.empty(cells)
-    for first in range(0, cells, _BLOCK):
-        here = slice(first, first + _BLOCK)
+    for here in _blocks(cells, len(times)):
         width = len(ci[here])
         intercepted, level = np.zeros((2, len(candidates), width))
         daily = np.zeros((3, width))
@@ -120,20 +119,19 @@ def net_forcing(
     """
     hi, missing = hi.astype(np.float64), np.zeros(len(ci), np.int64)
     ordered = np.zeros(order.forcing_size, np.float32)
-    for first in range(0, order.steps, _BLOCK):
-        rows = slice(first, min(first + _BLOCK, order.steps))
-        rain, demand = precipitation[rows][:, cells], pet[rows][:, cells]
+    unwanted = np.empty((0, len(ci)))
+    for rows in _blocks(order.steps, len(ci)):
+        rain, demand = (np.take(forcing[rows], cells, axis=1) for forcing in (precipitation, pet))
         net = np.empty(rain.shape, np.float32)
-        _intercept(rain, demand, ci, hi, missing, net)
-        order_forcing(net, first, order, ordered)
+        _intercept(rain, demand, ci, hi, missing, net, unwanted, unwanted)
+        order_forcing(net, rows.start, order, ordered)
     return ordered, hi, missing
 
 
 def rainfall(precipitation: NDArray[np.float32], temperature: NDArray[np.float32]) -> NDArray[np.float32]:
     """The part of precipitation [t, n] that falls as rain at a temperature [t, n]; NaN where either is missing."""
     rain = np.empty(precipitation.shape, np.float32)
-    for first in range(0, len(rain), _BLOCK):
-        rows = slice(first, first + _BLOCK)
+    for rows in _blocks(*precipitation.shape):
         rain[rows] = liquid_fraction.py_func(np.asarray(temperature[rows], np.float64)) * precipitation[rows]  # type: ignore[attr-defined]
     return rain
 
@@ -154,8 +152,7 @@ def meteorological_forcing(
     """
     missing = np.zeros(len(cells), np.int64)
     ordered = tuple(np.zeros(order.forcing_size, np.float32) for _ in forcing)
-    for first in range(0, order.steps, _BLOCK):
-        rows = slice(first, min(first + _BLOCK, order.steps))
+    for rows in _blocks(order.steps, len(cells)):
         here = [np.array(values[rows][:, cells], np.float32) for values in forcing]
         unknown = ~(
             np.isfinite(here[0]) & (here[0] >= 0) & np.isfinite(here[1]) & (here[1] >= 0) & np.isfinite(here[2])
@@ -163,14 +160,26 @@ def meteorological_forcing(
         missing += unknown.sum(axis=0)
         for values, out in zip(here, ordered, strict=True):
             values[unknown] = 0.0
-            order_forcing(values, first, order, out)
+            order_forcing(values, rows.start, order, out)
     return ordered, missing
 
 
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    """Parts of `count` rows of `width` values each, of about `BLOCK_VALUES` values."""
+    size = max(1, BLOCK_VALUES // max(1, width))
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
 @loop
-def _intercept(precipitation, evapotranspiration, ci, hi, missing, net):
+def _intercept(precipitation, evapotranspiration, ci, hi, missing, net, evaporated, stored):
+    """Net forcing [t, n] of some steps; what evaporates and what is stored, where their arrays have rows."""
     for t in range(net.shape[0]):
         intercept_row(precipitation[t], evapotranspiration[t], ci, hi, missing, net[t])
+        for c in range(ci.size if t < evaporated.shape[0] else 0):
+            known = precipitation[t, c] >= 0.0 and evapotranspiration[t, c] >= 0.0
+            p, e = (precipitation[t, c], evapotranspiration[t, c]) if known else (np.float32(0.0), np.float32(0.0))
+            evaporated[t, c] = _evaporated(p, e, ci[c], net[t, c])
+            stored[t, c] = ci[c] * hi[c]
 
 
 @loop
@@ -210,26 +219,18 @@ def interception_by_year(
         ci, hi: [n] interception capacity [mm] and level at the start.
         years: [t] number of the year of each step, ascending by one from 0.
     """
-    count, cells, hi = int(years[-1]) + 1, len(ci), hi.astype(np.float64)
-    sums, stored = np.zeros((count, 2, cells)), np.empty((count + 1, cells))
+    sums, stored = np.zeros((int(years[-1]) + 1, 2, len(ci))), np.empty((int(years[-1]) + 2, len(ci)))
     stored[0] = ci * hi
-    for year in range(count):
-        first, last = np.searchsorted(years, [year, year + 1])
-        rain, demand = (np.array(forcing[first:last]) for forcing in (precipitation, pet))
-        _sum_interception(rain, demand, ci, hi, np.empty(cells, np.float32), np.zeros(cells, np.int64), sums[year])
-        stored[year + 1] = ci * hi
+    for first, values in interception_steps(precipitation, pet, ci, hi):
+        block = slice(first, first + len(values["aet"]))
+        known = (precipitation[block] >= 0.0) & (pet[block] >= 0.0)
+        rain = np.where(known, precipitation[block], np.float32(0.0))
+        for year in np.unique(years[block]):
+            here = years[block] == year
+            sums[year, 0] += rain[here].sum(axis=0, dtype=np.float64)
+            sums[year, 1] += values["aet"][here].sum(axis=0)
+            stored[year + 1] = values["storage"][np.flatnonzero(here)[-1]]
     return {"rain": sums[:, 0], "evapotranspiration": sums[:, 1], "storage_change": np.diff(stored, axis=0)}
-
-
-@loop
-def _sum_interception(precipitation, pet, ci, hi, net, missing, sums):
-    for t in range(precipitation.shape[0]):
-        intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
-        for c in range(ci.size):
-            known = precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0
-            p, e = (precipitation[t, c], pet[t, c]) if known else (np.float32(0.0), np.float32(0.0))
-            sums[0, c] += p
-            sums[1, c] += _evaporated(p, e, ci[c], net[c])
 
 
 def interception_steps(
@@ -244,19 +245,8 @@ def interception_steps(
         The first step of a block, and its values.
     """
     hi, missing = hi.astype(np.float64), np.zeros(len(ci), np.int64)
-    for first in range(0, len(precipitation), _WRITTEN):
-        rain, demand = (np.array(forcing[first : first + _WRITTEN]) for forcing in (precipitation, pet))
-        evaporated, stored = np.zeros((2, *rain.shape))
-        _follow_interception(rain, demand, ci, hi, np.empty(len(ci), np.float32), missing, evaporated, stored)
-        yield first, {"aet": evaporated, "storage": stored}
-
-
-@loop
-def _follow_interception(precipitation, pet, ci, hi, net, missing, evaporated, stored):
-    for t in range(precipitation.shape[0]):
-        intercept_row(precipitation[t], pet[t], ci, hi, missing, net)
-        for c in range(ci.size):
-            known = precipitation[t, c] >= 0.0 and pet[t, c] >= 0.0
-            p, e = (precipitation[t, c], pet[t, c]) if known else (np.float32(0.0), np.float32(0.0))
-            evaporated[t, c] = _evaporated(p, e, ci[c], net[c])
-            stored[t, c] = ci[c] * hi[c]
+    for rows in _blocks(*precipitation.shape):
+        rain, demand = np.array(precipitation[rows]), np.array(pet[rows])
+        evaporated, stored = np.empty((2, *rain.shape))
+        _intercept(rain, demand, ci, hi, missing, np.empty(rain.shape, np.float32), evaporated, stored)
+        yield rows.start, {"aet": evaporated, "storage": stored}

@@ -16,6 +16,7 @@ from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
+from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
 from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
@@ -312,7 +313,9 @@ class CalibrationSetup:
         fresh = FluxNetwork.untrained(structure)
         if asked.network.input_scaling == "max":
             cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
-            net = net_forcing(self._order(cells, steps), *self._water, self.ci[cells], self.hi[cells], cells)[0]
+            net = net_forcing(
+                order_of(self.basin.network, cells, steps), *self._water, self.ci[cells], self.hi[cells], cells
+            )[0]
             largest = [float(values.max(initial=0.0)) for values in (net, -net)]
             unscaled = np.ones(len(structure.network_inputs) - len(largest))
             scale = np.concatenate([unscaled, [1.0 / value if value else 1.0 for value in largest]])
@@ -326,14 +329,6 @@ class CalibrationSetup:
         return (
             replace(declared, input_scale=tuple(self.flux_network.scale.tolist())) if declared.has_network else declared
         )
-
-    def _order(self, cells: Cells, steps: int) -> WavefrontOrder:
-        """Wavefront order of some cells."""
-        network = self.basin.network
-        number = np.full(len(network) + 1, -1)
-        number[cells] = np.arange(len(cells))
-        level = network.level[cells]
-        return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
     @property
     def _water(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -354,7 +349,7 @@ class CalibrationSetup:
             The simulator, the levels of the interception store at its end [n] (of no length where they are a state of
             the structure), the steps without forcing [n].
         """
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
             net, hi_end, missing = net_forcing(order, *self._water, self.ci[cells], self.hi[cells], cells)
             return self._simulator(order, (net,), cells, gauges, precision), hi_end, missing
@@ -364,7 +359,7 @@ class CalibrationSetup:
 
     def part(self, cells: Cells, gauges: Cells, steps: int) -> Simulator:
         """A simulator for fewer steps that may begin anywhere; its forcing is still to be filled in."""
-        order = self._order(cells, steps)
+        order = order_of(self.basin.network, cells, steps)
         forcing = tuple(np.zeros(order.forcing_size, np.float32) for _ in self.structure.model.forcings)
         return self._simulator(order, forcing, cells, gauges)
 
@@ -410,6 +405,14 @@ class CalibrationSetup:
         if value is None and initial.source:
             return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
+
+
+def order_of(network: DrainageNetwork, cells: Cells, steps: int) -> WavefrontOrder:
+    """Wavefront order of some cells of a network."""
+    number = np.full(len(network) + 1, -1)
+    number[cells] = np.arange(len(cells))
+    level = network.level[cells]
+    return wavefront_order(number[network.downstream[cells]], level - level.min(), steps)
 
 
 def catchment_means(setup: CalibrationSetup) -> dict[str, Floats]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,19 +20,21 @@ from typing import Any
 def main(arguments: list[str]) -> None:
     """Run a command of hydrocli and print the compiled functions, the slowest first, without those they call."""
     with tempfile.TemporaryDirectory(prefix="hydrocli-compile-") as folder:
+        if not arguments:
+            make = ["synthetic", f"{folder}/basin", "--cells", "170", "--quiet"]
+            subprocess.run([sys.executable, "-m", "hydrocli", *make], check=True)  # what it compiles is kept elsewhere
+            arguments = ["calibrate", f"{folder}/basin/config.yaml", "--quiet"]
         os.environ["HYDROCLI_CACHE"] = str(Path(folder) / "cache")
         from numba.core import event
 
         from hydrocli.cli.app import app
 
-        if not arguments:
-            _call(app, ["synthetic", f"{folder}/basin", "--cells", "170", "--quiet"])
-            arguments = ["calibrate", f"{folder}/basin/config.yaml", "--quiet"]
         began = time.perf_counter(), time.process_time()
-        with event.install_recorder("numba:compile") as recorder:
+        own = own_seconds_listener(event.Listener)
+        with event.install_listener("numba:compile", own):
             _call(app, arguments)
         wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
-    rows = own_seconds(recorder.buffer)
+    rows = own.seconds
     for name, (seconds, count) in sorted(rows.items(), key=lambda row: -row[1][0]):
         print(f"{seconds:8.2f} s {count:4d}  {name}")
     total = sum(seconds for seconds, _ in rows.values())
@@ -39,22 +42,26 @@ def main(arguments: list[str]) -> None:
     print(f"{total:8.2f} s of {len(rows)} functions; {wall:.1f} s wall, {cpu:.1f} s CPU, {peak:.0f} MB")
 
 
-def own_seconds(buffer: list[tuple[float, object]]) -> dict[str, tuple[float, int]]:
-    """Seconds and number of compilations of each function, those of the functions that it calls taken out."""
-    seconds, count, open_ones = defaultdict[str, float](float), defaultdict[str, int](int), defaultdict[int, list](list)
-    for moment, one in buffer:
-        stack = open_ones[0]
-        name = f"{one.data['dispatcher'].py_func.__module__}.{one.data['dispatcher'].py_func.__qualname__}"
-        if one.is_start:
-            stack.append([moment, 0.0])
-            continue
-        start, inner = stack.pop()
-        whole = moment - start
-        seconds[name] += whole - inner
-        count[name] += 1
-        if stack:
-            stack[-1][1] += whole
-    return {name: (seconds[name], count[name]) for name in seconds}
+def own_seconds_listener(listener: type) -> Any:
+    """A listener whose `seconds` are CPU seconds and number of compilations of each function, without its callees."""
+
+    class OwnSeconds(listener):
+        def __init__(self) -> None:
+            self.seconds: dict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
+            self._open: list[list[float]] = []
+
+        def on_start(self, _event: Any) -> None:
+            self._open.append([time.process_time(), 0.0])
+
+        def on_end(self, one: Any) -> None:
+            began, inside = self._open.pop()
+            whole, function = time.process_time() - began, one.data["dispatcher"].py_func
+            seconds, count = self.seconds[f"{function.__module__}.{function.__qualname__}"]
+            self.seconds[f"{function.__module__}.{function.__qualname__}"] = seconds + whole - inside, count + 1
+            if self._open:
+                self._open[-1][1] += whole
+
+    return OwnSeconds()
 
 
 def _call(app: Any, arguments: list[str]) -> None:
