@@ -213,3 +213,24 @@ def test_what_a_killed_compiler_left_is_removed(python, tmp_path):
         os.utime(folder / name, (time.time() - age,) * 2)
     python(FOLDER)
     assert {item.name for item in folder.iterdir()} == {"b.nbc.tmp.4567"}
+
+
+TIMED = (
+    "import time, numpy as np\n"
+    "from hydrocli import jit\n"
+    "from hydrocli.engine.order import window\n"
+    "arguments = np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64), 0, 0, 0, 9\n"
+    "began = time.perf_counter()\n"
+    "window(*arguments)\n"
+    "spent, compiled = time.perf_counter() - began, jit.compilation_seconds()\n"
+    "window(*arguments)\n"
+    "assert 0.0 < compiled <= spent\n"
+    "assert jit.compilation_seconds() == compiled\n"
+    "print(compiled)\n"
+)
+
+
+def test_compilation_is_timed_apart(python):
+    """Of a first call; a second one compiles nothing, and another process only reads the code."""
+    first, second = (float(python(TIMED)) for _ in range(2))
+    assert second < first
