@@ -215,12 +215,11 @@ def test_stopped_and_killed_batches_go_on(done: Path, store: Path, tmp_path: Pat
     journals = lambda: list((tmp_path / "trial").glob("*/*/journal.bin"))  # noqa: E731
     for ask, everyone, status in (
         (signal.SIGINT, True, STOPPED),
-        (signal.SIGTERM, True, STOPPED),
         (signal.SIGTERM, False, STOPPED),
         (signal.SIGKILL, False, -signal.SIGKILL),
     ):
         with started(file) as running:
-            wait_for(journals, running)
+            wait_for(lambda child=running: journals() and children(child.pid), running)
             workers = children(running.pid)
             for pid in (*workers, running.pid) if everyone else (running.pid,):  # a worker may hear of it first
                 os.kill(pid, ask)
