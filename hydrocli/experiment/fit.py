@@ -27,6 +27,7 @@ from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_c
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
 from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.experiment.uncertainty import write_uncertainty
+from hydrocli.jit import compilation_seconds
 from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
 from hydrocli.results.write import write_table
@@ -185,10 +186,19 @@ def _optimised(
             left = max(0.0, here) + sum(evaluations[number + 1 :])
             task.update(iteration.evaluations, iteration.evaluations + round(left), **numbers)
 
+        compiled = _compilation_seconds(calibration)
         results = run_stages(calibration.stages, Recorder(journal, on_iteration, stop, on_evaluation))
+        folder.add_times(calibration_compilation=float(np.max(_compilation_seconds(calibration) - compiled)))
         if not results[-1].finished:
             task.outcome = "stopped"
         return results
+
+
+def _compilation_seconds(calibration: BasinCalibration | RegionalCalibration) -> Floats:
+    """Seconds that the process of each basin has compiled so far."""
+    if isinstance(calibration, RegionalCalibration):
+        return np.array(calibration.compilation_seconds())
+    return np.array([compilation_seconds()])
 
 
 def _stage_number(names: Sequence[str], stage: str) -> int:

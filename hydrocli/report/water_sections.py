@@ -104,18 +104,20 @@ def balance_section(source: Source) -> Section:
     figure = balance.draw_balance(shown or {code: balance.bars(table) for code, table in parts.items()})
     caption = f"{source.panels_of}: water balance of the catchments by calendar year; inflow above zero, outflow and "
     caption += "storage below. "
-    caption += "Years that are not whole have their days in brackets; the warm-up is left out."
+    caption += "The first and the last year may not be whole; the warm-up is in it."
     blocks: list[Block] = [Picture("water_balance_by_year", caption, figure)]
-    if source.against and (theirs := source.against.parts("balance")) and set(theirs) & set(parts):
-        fluxes = balance.mean_fluxes(parts), balance.mean_fluxes(theirs)
-        figure = balance.draw_mean_fluxes(*fluxes, source.names)
-        one, two = balance.spans(parts), balance.spans(theirs)
-        over = one if one == two else f"{source.names[0]}: {one}. {source.names[1]}: {two}"
-        caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
-        blocks.append(Picture("mean_annual_fluxes", caption, figure))
-    yearly = balance.mean_fluxes(parts)
-    rows = [{"gauge": code} | {balance.FLUXES[name]: value for name, value in yearly[code].items()} for code in yearly]
-    blocks.append(sheet(f"Mean annual fluxes [mm/year]: {balance.spans(parts)}", rows, folded=len(rows) > FEW))
+    annual = source.parts("annual_fluxes")
+    if annual:
+        mean, words = balance.mean_fluxes(annual), balance.span(annual)
+        theirs = source.against.parts("annual_fluxes") if source.against else {}
+        if set(theirs) & set(annual):
+            figure = balance.draw_mean_fluxes(mean, balance.mean_fluxes(theirs), source.names)
+            other = balance.span(theirs)
+            over = words if words == other else f"{source.names[0]}: {words}. {source.names[1]}: {other}"
+            caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
+            blocks.append(Picture("mean_annual_fluxes", caption, figure))
+        rows = [{"gauge": code} | {balance.FLUXES[name]: v for name, v in row.items()} for code, row in mean.items()]
+        blocks.append(sheet(f"Mean annual fluxes [mm/year], {words}", rows, folded=len(rows) > FEW))
     names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
     rows = [
         {"gauge": code} | {name.replace("_", " "): table[name][row] for name in names}

@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -77,7 +77,8 @@ class Manifest:
         identity: hash of everything that changes the results; another hash means another run.
         seed: of every random number.
         inputs: fingerprint of each input by name.
-        timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
+        timings: seconds by part of the work, those of the processors (`<part>_cpu`), and those of it in which code was
+            compiled or read from the cache (`<part>_compilation`).
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
@@ -121,6 +122,11 @@ class Status:
     state: State
     ending: str
     holder: Owner | None
+
+
+def parts_of(timings: Mapping[str, float]) -> list[str]:
+    """Parts of the work that have a wall time."""
+    return [name for name in timings if not name.endswith(("_cpu", "_compilation"))]
 
 
 class RunFolder:
@@ -226,8 +232,11 @@ class RunFolder:
         """Add the times of the block to the timings; a continued run adds to the earlier times."""
         began, began_cpu = time.perf_counter(), time.process_time()
         yield
-        spent = {part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu}
-        self.update(timings={name: self.manifest.timings.get(name, 0.0) + more for name, more in spent.items()})
+        self.add_times(**{part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu})
+
+    def add_times(self, **seconds: float) -> None:
+        """Add to timings of the manifest."""
+        self.update(timings={name: self.manifest.timings.get(name, 0.0) + more for name, more in seconds.items()})
 
     def log(self, event: str, level: log.Level = "info", **fields: Any) -> None:
         """Add a line to `log.jsonl`."""

@@ -66,8 +66,8 @@ class Run:
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
             domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces,
-            balance, events, signatures, solvers, solver_series: the tables, as DataFrames; an AttributeError where
-            there is none.
+            balance, annual_fluxes, events, signatures, solvers, solver_series: the tables, as DataFrames; an
+            AttributeError where there is none.
     """
 
     discharge = _Lazy()
@@ -88,6 +88,7 @@ class Run:
     no_correction = _Lazy()
     response_surfaces = _Lazy()
     balance = _Lazy()
+    annual_fluxes = _Lazy()
     events = _Lazy()
     signatures = _Lazy()
     solvers = _Lazy()

@@ -146,6 +146,30 @@ def test_one_data_set_of_all_runs(done: Path, tmp_path: Path) -> None:
     assert "is not empty" in error
 
 
+def test_a_copy_of_a_campaign_is_a_campaign_of_its_own(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands act on the copy, as a folder, as its file and from inside, and name what is damaged in it."""
+    copy = shutil.copytree(done.parent / "trial", tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in (done.parent / "trial").rglob("*")}
+    (copy / "few" / "S0003" / "states.parquet").unlink()
+    for target in (copy, copy / "campaign.yaml", Path("campaign.yaml")):
+        with monkeypatch.context() as patch:
+            patch.chdir(copy)
+            shown = [json.loads(line) for line in call("status", target, "--json").stdout.splitlines()]
+        damaged = {f"{row['model']}/{row['item']}": row["reason"] for row in shown if row["state"] == "failed"}
+        assert list(damaged) == ["few/S0003"]
+        assert "states.parquet is missing" in damaged["few/S0003"]
+    call("collect", copy)
+    assert (copy / "collected" / "README.md").exists()
+    assert "few/S0003" in (copy / "collected" / "README.md").read_text()
+    content = bytearray((copy / "few" / "S0004" / "parameters.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "few" / "S0004" / "parameters.parquet").write_bytes(content)
+    assert "parameters.parquet" in call("collect", copy, status=3).stderr
+    assert {path: path.stat().st_mtime_ns for path in (done.parent / "trial").rglob("*")} == before
+
+
 def started(file: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command("batch", file, *arguments), stderr=subprocess.PIPE, text=True, cwd=ROOT)
 

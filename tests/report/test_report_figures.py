@@ -192,34 +192,16 @@ def test_balance(folder: Path, source: Source) -> None:
 
 
 def test_mean_fluxes(folder: Path, source: Source) -> None:
-    fluxes = balance.mean_fluxes(source.parts("balance"))
-    sums = table(folder, "balance").groupby("gauge")[["runoff", "days"]].sum()
-    expected = 365.25 * sums["runoff"] / sums["days"]
-    assert {code: values["runoff"] for code, values in fluxes.items()} == pytest.approx(expected.to_dict())
+    annual = source.parts("annual_fluxes")
+    fluxes = balance.mean_fluxes(annual)
+    expected = table(folder, "annual_fluxes").query("period == 'calibration'").set_index("gauge")
+    assert {code: values["runoff"] for code, values in fluxes.items()} == pytest.approx(expected["runoff"].to_dict())
     figure = balance.draw_mean_fluxes(fluxes, fluxes, ("A", "B"))
-    order = table(folder, "balance").groupby("gauge")["rain"].mean().sort_values().index
-    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), expected[order])
-
-
-def test_annual_fluxes_are_of_the_days_after_the_warm_up() -> None:
-    """Two half years at 1 mm a day after a warm-up of 10 mm a day: 365.25 mm, soil and interception apart."""
-    values = {
-        "year": np.array([2019, 2019, 2020]),
-        "warm_up": np.array([True, False, False]),
-        "days": np.array([100.0, 184.0, 182.0]),
-        "exchange": np.zeros(3),
-        "runoff": np.array([1000.0, 92.0, 91.0]),
-    }
-    values |= {"rain": np.array([1000.0, 184.0, 182.0]), "storage_change": np.zeros(3)}
-    values |= {"soil_evaporation": np.array([0.0, 46.0, 45.5]), "interception_evaporation": np.array([0.0, 46.0, 45.5])}
-    parts = {"A": Columns(values | {"correction_source": np.zeros(3)}, {}, {})}
-    fluxes = balance.mean_fluxes(parts)["A"]
-    assert fluxes["rain"] == pytest.approx(365.25)
-    assert fluxes["soil_evaporation"] == fluxes["interception_evaporation"] == pytest.approx(365.25 / 4)
-    sentence = balance.spans(parts)
-    assert "366 days from 2019 to 2020" in sentence
-    assert "the warm-up is left out" in sentence
-    assert balance.bars(parts["A"]).years == ("2019\n(184 d)", "2020\n(182 d)")
+    order = expected["rain"].sort_values().index
+    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), expected["runoff"][order])
+    sentence = balance.span(annual)
+    assert "period calibration, without warm-up" in sentence
+    assert f"{expected['days'].iloc[0]:.0f} days, scaled to 365.25; less than a year" in sentence
 
 
 def test_scores_and_errors(folder: Path, source: Source) -> None:
