@@ -39,6 +39,8 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+UNFINISHED = 3600.0
+"""Seconds after which a file of the cache that is not finished belongs to no living process."""
 ROOMS_COMPILED = ("water", "structures", "engine", "synthetic", "score", "basin")
 FLAGS: dict[str, Any] = {
     "error_model": "numpy",
@@ -119,6 +121,10 @@ def cache_folder() -> Path:
     """Folder of the compiled code that fits these sources, versions and this CPU; created when asked for."""
     folder = cache_root() / f"compiled-{_fingerprint()}"
     folder.mkdir(exist_ok=True)
+    for left in folder.rglob("*.tmp.*"):  # by Numba, when its process was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > UNFINISHED:
+                left.unlink()
     return folder
 
 

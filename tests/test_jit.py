@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,16 @@ FILL = "from pyflwdir.dem import fill_depressions; import numpy as np; fill_depr
 def test_a_library_that_used_numba_before_changes_no_bit(python):
     """It has made the code generator with other features of the CPU: vectors of another width, where it has AVX-512."""
     assert python(FILL + SUMMED + FILL) == python(SUMMED)
+
+
+def test_what_a_killed_compiler_left_is_removed(python, tmp_path):
+    """Numba writes under a name of its own, which says nothing of its process: an hour decides."""
+    folder = Path(python(FOLDER))
+    for name, age in (("a.nbi.tmp.0123", 4000), ("b.nbc.tmp.4567", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    python(FOLDER)
+    assert {item.name for item in folder.iterdir()} == {"b.nbc.tmp.4567"}
 
 
 TIMED = (

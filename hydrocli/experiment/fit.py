@@ -47,18 +47,9 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         Stopped: a signal came; what was evaluated is in the journal.
         HydrocliError: everything wrong with the data or the numbers.
     """
-
-    def stopping() -> None:
-        if stop():
-            raise _stopped(stop, folder)
-
     announce_compilation()
     with folder.timed("ingestion"):
-        members = regional_members(experiment)
-        setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
-        for setup in setups:
-            schemas.domain(list(setup.basin.descriptors))  # refuses names early
-            asked_of(setup)  # and outputs that cannot be
+        setups = read_data(folder, experiment, stop)
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     with folder.timed("ingestion"):
         inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
@@ -71,6 +62,26 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))
         return _calibrated(folder, calibration, fingerprint, stop)
+
+
+def read_data(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> list[CalibrationSetup]:
+    """The basins of a calibration with its configuration, read from their stores or from their files.
+
+    Raises:
+        Stopped: a signal came.
+        HydrocliError: everything wrong with the data.
+    """
+
+    def stopping() -> None:
+        if stop():
+            raise _stopped(stop, folder)
+
+    members = regional_members(experiment)
+    setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
+    for setup in setups:
+        schemas.domain(list(setup.basin.descriptors))  # refuses names early
+        asked_of(setup)  # and outputs that cannot be
+    return setups
 
 
 def _calibrated(

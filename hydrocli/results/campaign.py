@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.errors import InputError
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results.folder import MANIFEST, Manifest, RunFolder, Status, parts_of, read_manifest, status
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
-from hydrocli.results.write import os_errors_as_input_errors, write_table
+from hydrocli.results.write import write_table
 from hydrocli.run_format import missing_files
 
 CAMPAIGN = Table(

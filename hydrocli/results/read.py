@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, MANIFEST, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.results.write import os_errors_as_input_errors
 from hydrocli.run_format import RESTORE, RUN_FORMAT, missing_files, other_format, require_same
 
 if TYPE_CHECKING:

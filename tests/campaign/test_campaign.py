@@ -209,20 +209,28 @@ def test_workers_killed_at_random_moments(done: Path, store: Path, tmp_path: Pat
 
 
 def test_stopped_and_killed_batches_go_on(done: Path, store: Path, tmp_path: Path) -> None:
-    """SIGTERM: the workers save their runs. SIGKILL: they notice that nobody is left, and do the same."""
+    """A signal to the batch or to all of its processes: the workers save their runs. SIGKILL: they notice that nobody
+    is left, and do the same. Nothing has failed, and the same command goes on."""
     file = campaign(tmp_path, store)
     journals = lambda: list((tmp_path / "trial").glob("*/*/journal.bin"))  # noqa: E731
-    for ask, status in ((signal.SIGTERM, STOPPED), (signal.SIGKILL, -signal.SIGKILL)):
+    for ask, everyone, status in (
+        (signal.SIGINT, True, STOPPED),
+        (signal.SIGTERM, True, STOPPED),
+        (signal.SIGTERM, False, STOPPED),
+        (signal.SIGKILL, False, -signal.SIGKILL),
+    ):
         with started(file) as running:
             wait_for(journals, running)
             workers = children(running.pid)
-            running.send_signal(ask)
+            for pid in (*workers, running.pid) if everyone else (running.pid,):  # a worker may hear of it first
+                os.kill(pid, ask)
             told = running.communicate()[1]
         assert running.returncode == status, told
+        assert "Traceback" not in told
         while any(Path(f"/proc/{pid}/stat").exists() for pid in workers):
             time.sleep(0.01)
         assert_readable(tmp_path / "trial")
-        assert "running" not in states(file).values()
+        assert not {"running", "failed"} & set(states(file).values())
     call("batch", file, "-q")
     assert_same_campaign(done, file)
 
@@ -306,7 +314,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
 
     monkeypatch.setattr("hydrocli.experiment.fit.opened", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
-    assert (ending.status, ending.reason[:14]) == (1, "out of memory:")
+    assert (ending.status, ending.reason[:26]) == (7, "memory: not enough memory ")
     assert manifest(tmp_path / "run")["state"] == "failed"
     monkeypatch.undo()
     assert perform(plain_task(done, tmp_path / "run", "calibrate")).status == 0
