@@ -82,6 +82,10 @@ def _shown(annual: Columns) -> int:
     return names.index("calibration") if "calibration" in names else 0
 
 
+NAMED = 60
+"""Catchments that an axis names at most."""
+
+
 def draw_mean_fluxes(
     one: Mapping[str, Mapping[str, float]], other: Mapping[str, Mapping[str, float]], names: tuple[str, str]
 ) -> Figure:
@@ -96,7 +100,8 @@ def draw_mean_fluxes(
         axis.plot(places, first, "o", color=style.SIMULATED, markersize=4.5, label=names[0])
         axis.set_title(words)
         axis.set_ylabel("[mm/year]")
-        axis.set_xticks(places, codes, rotation=60 if len(codes) > 4 else 0, fontsize=7)
+        every = -(-len(codes) // NAMED)
+        axis.set_xticks(places[::every], codes[::every], rotation=60 if len(codes) > 4 else 0, fontsize=7)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 

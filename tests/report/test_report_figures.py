@@ -12,7 +12,7 @@ from report_examples import Size, downstream_of, tree_of
 
 from hydrocli.report import balance, convergence, corrections, floods, hydrographs, maps, relations
 from hydrocli.report.source import Source
-from hydrocli.report.tables import Columns, envelope, found, highest
+from hydrocli.report.tables import Columns, envelope, found, highest, spread_out
 from hydrocli.results import read
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -296,3 +296,20 @@ def test_units_and_words_come_from_the_file(folder: Path) -> None:
     assert parameters.label("cp") == "production capacity [mm]"
     assert found(read(folder), "response_surfaces") is None
     assert found(read(folder), "no such table") is None
+
+
+def test_figures_of_all_gauges_have_a_panel_for_some_of_very_many(
+    monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    codes = [f"G{number}" for number in range(1000)]
+    scores = {code: float(-number) for number, code in enumerate(codes)}
+    chosen = spread_out(scores, codes, 5)
+    assert chosen == ["G0", "G250", "G499", "G749", "G999"]  # the best and the worst among them, in their order
+    assert spread_out({}, codes[:5], 5) == codes[:5]
+    assert source.pictured == list(source.hydrographs)
+    monkeypatch.setattr("hydrocli.report.source.PANELS", 2)
+    few = Source(source.run)
+    assert len(few.pictured) == 2
+    assert few.panels_of == f"2 of {len(few.hydrographs)} gauges, spread from the worst to the best"
+    curves = {code: hydrographs.flow_duration(few.hydrographs[code]) for code in few.pictured}
+    assert len(hydrographs.draw_flow_duration(curves).axes) == 2
