@@ -95,8 +95,23 @@ def stopped_at_once() -> Iterator[None]:
     with _handled([number for number in STOP_SIGNALS if number != signal.SIGINT], terminate):
         try:
             yield
-        except Terminated as ending:
-            raise Stopped("hydrocli", f"stopped by {ending}", "All files are complete; run again.") from None
+        except BaseException as error:
+            # Python, and libraries, may raise another error from the one that a signal raises in the middle of them.
+            for one in _chain(error):
+                if isinstance(one, Terminated):
+                    raise Stopped("hydrocli", f"stopped by {one}", "All files are complete; run again.") from None
+                if isinstance(one, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+            raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
