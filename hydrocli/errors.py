@@ -10,6 +10,7 @@ What a user can cause or correct is raised as one of these and printed without a
 | 4 | NumericalError | numerical failure |
 | 5 | PartialError | some basins failed |
 | 6 | HeldError | the run folder is held by another process |
+| 7 | OutOfMemoryError | memory that cannot be had |
 | 75 | Stopped | stopped by a signal, a checkpoint is written: run again to continue |
 """
 
@@ -24,6 +25,7 @@ EXIT_CODES = {
     4: "numerical failure",
     5: "some basins failed",
     6: "run folder held by another process",
+    7: "not enough memory",
     75: "stopped by a signal with a checkpoint: run again to continue",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C) without a checkpoint",
     EXIT_BROKEN_PIPE: "the reader of the output has closed it",
@@ -78,6 +80,12 @@ class HeldError(HydrocliError):
     """Another process owns the run folder."""
 
     exit_status = 6
+
+
+class OutOfMemoryError(HydrocliError):
+    """The system, or a limit that somebody has set, refuses memory that the work needs."""
+
+    exit_status = 7
 
 
 class Stopped(HydrocliError):  # noqa: N818 - an ending, not a fault

@@ -30,6 +30,7 @@ import os
 import platform
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -41,6 +42,8 @@ from hydrocli.errors import ConfigurationError
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+UNFINISHED = 3600.0
+"""Seconds after which a file of the cache that is not finished belongs to no living process."""
 ROOMS_COMPILED = ("water", "structures", "engine", "synthetic", "score", "basin")
 FLAGS: dict[str, Any] = {
     "error_model": "numpy",
@@ -150,6 +153,10 @@ def cache_folder() -> Path:
     """Folder of the compiled code that fits these sources, versions and this CPU; created when asked for."""
     folder = cache_root() / f"compiled-{_fingerprint()}"
     folder.mkdir(exist_ok=True)
+    for left in folder.rglob("*.tmp.*"):  # by Numba, when its process was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > UNFINISHED:
+                left.unlink()
     return folder
 
 
@@ -180,7 +187,46 @@ def _numba():
 
     for module in _implementations:
         importlib.import_module(module)
+    _time_compilation()
     return numba
+
+
+class _Stopwatch:
+    """Wall time in which any thread compiles, or reads compiled code; what happens within is counted once."""
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._since, self.seconds = threading.Lock(), 0, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._since = time.perf_counter() if self._depth == 0 else self._since
+            self._depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            self.seconds += time.perf_counter() - self._since if self._depth == 0 else 0.0
+
+
+_stopwatch = _Stopwatch()
+
+
+def compilation_seconds() -> float:
+    """Wall time that this process has spent so far on compiling, and on reading compiled code [s]."""
+    return _stopwatch.seconds
+
+
+def _time_compilation() -> None:
+    from numba.core import event
+
+    class Timer(event.Listener):
+        def on_start(self, _event: object) -> None:
+            _stopwatch.__enter__()
+
+        def on_end(self, _event: object) -> None:
+            _stopwatch.__exit__()
+
+    event.register("numba:compile", Timer())
 
 
 def _take_features(features: str | None) -> None:
@@ -364,7 +410,8 @@ def _forgiving_cache():
     class ForgivingCache(FunctionCache):
         def load_overload(self, sig, target_context):
             try:
-                return super().load_overload(sig, target_context)
+                with _stopwatch:
+                    return super().load_overload(sig, target_context)
             except Exception:  # whatever a torn pickle raises: the remedy is the same
                 with contextlib.suppress(OSError):
                     self.flush()

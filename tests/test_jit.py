@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +233,34 @@ FILL = "from pyflwdir.dem import fill_depressions; import numpy as np; fill_depr
 def test_a_library_that_used_numba_before_changes_no_bit(python):
     """It has made the code generator with other features of the CPU: vectors of another width, where it has AVX-512."""
     assert python(FILL + SUMMED + FILL) == python(SUMMED)
+
+
+def test_what_a_killed_compiler_left_is_removed(python, tmp_path):
+    """Numba writes under a name of its own, which says nothing of its process: an hour decides."""
+    folder = Path(python(FOLDER))
+    for name, age in (("a.nbi.tmp.0123", 4000), ("b.nbc.tmp.4567", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    python(FOLDER)
+    assert {item.name for item in folder.iterdir()} == {"b.nbc.tmp.4567"}
+
+
+TIMED = (
+    "import time, numpy as np\n"
+    "from hydrocli import jit\n"
+    "from hydrocli.engine.order import window\n"
+    "arguments = np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64), 0, 0, 0, 9\n"
+    "began = time.perf_counter()\n"
+    "window(*arguments)\n"
+    "spent, compiled = time.perf_counter() - began, jit.compilation_seconds()\n"
+    "window(*arguments)\n"
+    "assert 0.0 < compiled <= spent\n"
+    "assert jit.compilation_seconds() == compiled\n"
+    "print(compiled)\n"
+)
+
+
+def test_compilation_is_timed_apart(python):
+    """Of a first call; a second one compiles nothing, and another process only reads the code."""
+    first, second = (float(python(TIMED)) for _ in range(2))
+    assert second < first

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ from hydrocli.basin.basin import DAY, Times, day_of_step
 from hydrocli.basin.pet import extraterrestrial_radiation, oudin, shares_of_day
 from hydrocli.basin.readers import Archive, Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion
-from hydrocli.errors import InputError
+from hydrocli.errors import InputError, Stopped
+from hydrocli.processes import ignore_stop_signals, signals_held_back
 
 BATCH = 256
 """Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
@@ -244,7 +245,7 @@ def fill(
     task = partial(_open_and_fill if processes > 1 else _fill_batch, targets, sampler, making)
     totals, done = [dict.fromkeys(making.arrays, Counts()) for _ in targets], 0
     with nullcontext() if processes > 1 else sampler:
-        for batch, counts in zip(batches, _run(task, batches, processes), strict=True):
+        for batch, counts in zip(batches, run_in_processes(task, batches, processes), strict=True):
             totals = [
                 {name: total[name] + more[name] for name in total} for total, more in zip(totals, counts, strict=True)
             ]
@@ -254,24 +255,39 @@ def fill(
     return totals
 
 
-def _run(
-    task: Callable[[tuple[Piece, ...]], Totals], batches: list[tuple[Piece, ...]], processes: int
-) -> Iterator[Totals]:
+def run_in_processes(task: Callable[[Any], Any], parts: Sequence[Any], processes: int) -> Iterator[Any]:
+    """Results of a task for each part, in order, from so many processes; with less than two, from this one.
+
+    Raises:
+        Stopped: a process was killed.
+    """
     if processes < 2:
-        yield from map(task, batches)
+        yield from map(task, parts)
         return
+    _start_server()
     # Not fork: a parallel kernel may have run in this process before, and its threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("forkserver"), initializer=_end_with_parent) as pool:
         try:
-            yield from pool.map(task, batches)
+            yield from pool.map(task, parts)
+        except BrokenProcessPool:
+            what = "a process that reads the data ended without an error message: killed, or out of memory?"
+            raise Stopped("forcing", what, "Run again, with fewer threads.") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
+def _start_server() -> None:
+    """Start what multiprocessing starts processes with; signals that come to all processes are for this one alone."""
+    with signals_held_back():
+        resource_tracker.ensure_running()  # which lets them through again
+    with signals_held_back():
+        forkserver.ensure_running()
+
+
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it does: a killed one cannot end its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the parent, and end when it does: a killed one cannot end its workers."""
+    ignore_stop_signals()
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

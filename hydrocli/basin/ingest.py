@@ -43,7 +43,8 @@ from hydrocli.basin.source import (
     shared,
 )
 from hydrocli.basin.units import conversion_of
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
+from hydrocli.files import remove_leftovers
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being read, how much is done, and of how much."""
@@ -74,6 +75,7 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
         Errors: everything wrong with names, grids and gauges, together.
         InputError: for a broken file.
     """
+    remove_leftovers(store_folder)
     plan = make_plan(source)
     fingerprint = fingerprint_of(source, plan)
     stored = store.load(store_folder, fingerprint)
@@ -294,6 +296,7 @@ def ingest_batch(
     found: list[str | HydrocliError] = []
     groups: dict[tuple[str, ...], dict[str, Draft]] = {}
     failures: Failures = {}
+    remove_leftovers(store_folder)
     with inputs_read_once():
         for source in sources:
             group = groups.setdefault(tuple(map(str, options_of(source, (*OF_DRAINAGE, *OF_FORCING)))), {})
@@ -321,6 +324,8 @@ def _build(drafts: list[Draft], store_folder: Path, workers: int, progress: Prog
     """Write the stores of basins of one group; a value that one of them cannot have is looked for by halves."""
     try:
         _build_at_once(drafts, store_folder, workers, progress)
+    except Stopped:
+        raise
     except UnreadableError as error:  # a file that all of them need
         return {draft.fingerprint: error for draft in drafts}
     except HydrocliError as error:

@@ -28,7 +28,7 @@ from hydrocli.basin.gauges import read_gauges
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.basin.readers import ForcingSource, reader_of
 from hydrocli.basin.tables import parts_of
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 
 T = TypeVar("T")
 
@@ -263,9 +263,11 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
 
 @contextmanager
 def collecting(errors: list[HydrocliError]) -> Iterator[None]:
-    """Put errors raised inside into the list, and go on."""
+    """Put errors raised inside into the list, and go on; a stop is none."""
     try:
         yield
+    except Stopped:
+        raise
     except Errors as several:
         errors += several.errors
     except HydrocliError as error:

@@ -2,6 +2,9 @@
 
 A store is written in a sibling folder and renamed when it is whole, so that a reader sees all of it or nothing. Of two
 processes that build the same one, the last to rename wins, and both wrote the same. Only fixed names are written.
+
+Its description holds checksums of all arrays and of itself. They are compared when the store is opened, once in a
+process; a damaged store is built anew.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import logging
 import os
 import re
 import shutil
-import uuid
+import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,15 +30,20 @@ from hydrocli.basin.basin import Basin, Gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
+from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 2
+FORMAT = 3
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
 FORCINGS = ("precipitation", "pet", "temperature")
 """Arrays of a basin; the last one only where its configuration gives temperatures."""
 _META = "meta.json"
-_NAME = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.partial)?")
+_OWN = "checksum"
+"""Key of the description with the checksum of all its other keys."""
+_BLOCK, _READERS = 2**23, 4
+"""Bytes that have a checksum of their own, and threads that read them."""
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +76,7 @@ def load(folder: Path, fingerprint: str) -> Stored | None:
         meta = json.loads((path / _META).read_text(encoding="utf-8"))
         if (meta["format"], meta["fingerprint"]) != (FORMAT, fingerprint):
             raise ValueError("its description belongs to another store")
+        _require_same(path, meta)
         return Stored(_basin(path, meta), path, meta)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         logger.warning("the store %s is broken (%s): building it anew", path, error)
@@ -80,18 +90,12 @@ def building(folder: Path, fingerprint: str) -> Iterator[Path]:
     Raises:
         InputError: when the disk refuses.
     """
-    partial = folder / f"{fingerprint}.{uuid.uuid4().hex}.partial"
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        for file in partial.iterdir():
-            _sync(file)
-        _install(partial, folder / fingerprint)
+        with atomic_folder(folder / fingerprint) as partial:
+            yield partial
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"
         raise InputError(str(folder), what, "Free space there, or set `forcing.store` to another folder.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
@@ -130,8 +134,52 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
         "coverage": coverage,
         "notes": notes,
+        "checksums": {path.name: _checksums(path) for path in sorted(folder.glob("*.npy"))},
     }
+    meta[_OWN] = _checksum_of(meta)
     (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def _checksum_of(meta: dict[str, Any]) -> int:
+    others = {key: value for key, value in meta.items() if key != _OWN}
+    return zlib.crc32(json.dumps(others, sort_keys=True).encode())
+
+
+def _checksums(path: Path) -> list[int]:
+    """CRC-32 of each block of a file."""
+    starts = range(0, path.stat().st_size, _BLOCK)
+    with path.open("rb") as file:
+        handle = file.fileno()
+
+        def checksum(start: int) -> int:
+            return zlib.crc32(os.pread(handle, _BLOCK, start))
+
+        if len(starts) < 2 * _READERS:
+            return [checksum(start) for start in starts]
+        with ThreadPoolExecutor(_READERS) as pool:
+            return list(pool.map(checksum, starts))
+
+
+def _require_same(path: Path, meta: dict[str, Any]) -> None:
+    """Compare the files of a store with its description.
+
+    Raises:
+        ValueError: a file differs.
+        OSError: one is missing.
+    """
+    if _checksum_of(meta) != meta[_OWN]:
+        raise ValueError(f"{_META} is damaged")
+    files = [path / name for name in meta["checksums"]]
+    state = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    if state in _compared:
+        return
+    if damaged := [file.name for file in files if _checksums(file) != meta["checksums"][file.name]]:
+        raise ValueError(f"{', '.join(damaged)} differ from what was written")
+    _compared.add(state)
+
+
+_compared: set[tuple[tuple[str, int, int], ...]] = set()
+"""Stores that this process has found as they were written."""
 
 
 def list_stores(folder: Path) -> list[StoreEntry]:
@@ -140,18 +188,23 @@ def list_stores(folder: Path) -> list[StoreEntry]:
         return []
     entries = []
     for path in folder.iterdir():
-        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+        if _is_store(path):
             size = sum(file.stat().st_size for file in path.iterdir())
             created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            entries.append(StoreEntry(path, size, created, path.name.endswith(".partial")))
+            entries.append(StoreEntry(path, size, created, is_partial(path.name)))
     return sorted(entries, key=lambda entry: entry.created)
 
 
 def remove_store(path: Path) -> None:
     """Remove a store that `list_stores` found; a process that has it open keeps its data until it ends."""
-    if not _NAME.fullmatch(path.name) or path.is_symlink():
+    if not _is_store(path):
         raise InputError(str(path), "is not a store of hydrocli")
     shutil.rmtree(path)
+
+
+def _is_store(path: Path) -> bool:
+    known = _NAME.fullmatch(path.name) or (is_partial(path.name) and _NAME.search(path.name))
+    return bool(known) and path.is_dir() and not path.is_symlink()
 
 
 def _basin(path: Path, meta: dict[str, Any]) -> Basin:
@@ -178,25 +231,3 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         fingerprint=meta["fingerprint"],
         **forcings,
     )
-
-
-def _install(partial: Path, final: Path) -> None:
-    """Put a whole store in its place, in that of a broken or an equal one if there is any."""
-    while True:
-        try:
-            partial.rename(final)
-            return
-        except OSError:
-            if not final.exists():
-                raise
-            aside = partial.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
-            try:
-                final.rename(aside)
-            except FileNotFoundError:
-                continue
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -40,10 +40,11 @@ from hydrocli.execution.pool import Executor, TaskResult, executor_of
 from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.execution.resources import usable_cores, usable_memory
 from hydrocli.execution.signals import StopFlag, stop_flag
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results.campaign import Row, RunLocation, mark, rows_of, steps_lacking, summary, write_campaign
 from hydrocli.results.folder import JOURNAL, MANIFEST, read_manifest
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import os_errors_as_input_errors, write_text
+from hydrocli.results.write import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -371,4 +372,7 @@ def _final_rows(call: _Call, share: Sequence[RunSpec], stop: StopFlag) -> list[R
     if held := [k for k, result in call.results.items() if result.status == HeldError.exit_status and k in left]:
         what = f"another process works on {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
         raise HeldError(str(call.folder), what, "Wait for it; `hydrocli status` shows it.")
+    if stopped := [k for k, result in call.results.items() if result.status == Stopped.exit_status and k in left]:
+        what = f"signals to their workers have stopped {', '.join(stopped[:5])}{' ...' if len(stopped) > 5 else ''}"
+        raise Stopped(str(call.folder), what, "Run again to continue.")
     return rows

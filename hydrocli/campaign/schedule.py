@@ -13,6 +13,7 @@ from hydrocli.errors import HeldError, Stopped
 from hydrocli.execution.pool import Executor, TaskResult
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS
 from hydrocli.jit import is_warm
+from hydrocli.processes import STOP_SIGNALS
 
 PAUSE = 0.5
 """Seconds between two looks at the signals."""
@@ -67,7 +68,7 @@ class Queue:
                 self._start_those_that_fit()
             on_progress(len(self.waiting), len(self.running))
             for result in self._executor.wait(PAUSE):
-                self._ended(result, stopping)
+                self._ended(result, stopping or stop())
 
     def _start_those_that_fit(self) -> None:
         for task in list(self.waiting):
@@ -97,10 +98,12 @@ class Queue:
 
     def _ended(self, result: TaskResult, stopping: bool) -> None:
         task = self.running.pop(result.key)
-        if result.status < 0:
+        # A signal to all processes may come to a worker first: it has stopped, and this process hears of it next.
+        asked = result.status == Stopped.exit_status or -result.status in STOP_SIGNALS
+        if result.status < 0 or asked:
             self._killed[task.key] += 1
-            reason = f"its worker was ended {_by(result.status)}"
-            if stopping:
+            reason = result.reason or f"its worker was ended {_by(result.status)}"
+            if stopping or (asked and self._killed[task.key] >= self._limits.attempts):
                 result = replace(result, status=Stopped.exit_status, reason=reason)
             elif self._killed[task.key] < self._limits.attempts:
                 self.waiting.insert(0, task)

@@ -15,8 +15,8 @@ from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.experiment.estimate import Estimate, estimate
 from hydrocli.experiment.inputs import source_of
 from hydrocli.experiment.setup import reading
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results.lock import Lock
-from hydrocli.results.write import os_errors_as_input_errors
 
 logger = logging.getLogger(__name__)
 

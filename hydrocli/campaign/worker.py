@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydrocli.errors import HydrocliError, Stopped
+from hydrocli.errors import HydrocliError, OutOfMemoryError, Stopped
 from hydrocli.execution.pool import TaskResult
 from hydrocli.execution.progress import Console
+from hydrocli.execution.resources import memory_error, require_address_space
 from hydrocli.execution.signals import stopped_at_once
 from hydrocli.results.campaign import FAILED_STEP
 from hydrocli.results.folder import MANIFEST, RunFolder, read_manifest
@@ -54,15 +55,15 @@ def perform(task: RunTask) -> TaskResult:
     status, reason = 0, ""
     try:
         with stopped_at_once(), Console(quiet=True):
+            require_address_space()
             _do(task)
-    except HydrocliError as error:
-        status, reason = error.exit_status, str(error)
     except KeyboardInterrupt:
         status, reason = Stopped.exit_status, "interrupted"
-    except MemoryError:
-        status, reason = BUG, "out of memory: a lower execution.memory of the run lets its gradient take less"
     except Exception as error:  # a bug in one run must not end the others
+        known = memory_error(error) or error
         status, reason = BUG, f"a bug of hydrocli: {type(error).__name__}: {error}"
+        if isinstance(known, HydrocliError):
+            status, reason = known.exit_status, str(known)
     peak = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return TaskResult(task.key, status, reason, time.perf_counter() - began, peak)
 
@@ -116,7 +117,7 @@ class RunService:
         return inputs_read_once()
 
     def handle(self, request: RunTask) -> TaskResult:
-        """Do a task; after a bug the process is spent."""
+        """Do a task; after a bug, or without memory, the process is spent."""
         result = perform(request)
-        self.is_spent = result.status == BUG
+        self.is_spent = result.status in (BUG, OutOfMemoryError.exit_status)
         return result

@@ -19,7 +19,7 @@ from hydrocli.cli import help as help_text
 from hydrocli.cli import options
 from hydrocli.cli.errors import PARSER_ERROR, handle_errors, parser_error, show_error
 from hydrocli.cli.tables import Row, show_rows
-from hydrocli.errors import ConfigurationError, HydrocliError
+from hydrocli.errors import ConfigurationError, HydrocliError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +182,7 @@ def command(
     force: str = "Archive an existing run of another configuration and start over.",
     examples: Sequence[str] = (),
     exit_codes: Sequence[int] = USUAL_EXIT_CODES,
+    loads: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command; its name, `_` as `-`, is that of the command, its docstring the help.
 
@@ -192,7 +193,8 @@ def command(
         shared: keys of `SHARED`.
         force: help of `--force`, where it is among them.
         examples: command lines for the help.
-        exit_codes: that it can end with.
+        exit_codes: that it can end with; 7 as well, where it loads libraries.
+        loads: whether it loads the libraries that compute or read tables, which take memory.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -204,13 +206,14 @@ def command(
         @functools.wraps(function)
         def run(**values: Any) -> None:
             given = {key: values.pop(key) for key in shared}
-            with _called(given) as call:
+            with _called(given, loads) as call:
                 function(call, **values)
 
         del run.__wrapped__  # the parser must see the signature below
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        kind = type("Command", (Command,), {"examples": tuple(examples), "exit_codes": tuple(exit_codes)})
+        codes = sorted({*exit_codes, *((OutOfMemoryError.exit_status,) if loads else ())})
+        kind = type("Command", (Command,), {"examples": tuple(examples), "exit_codes": tuple(codes)})
         SECTIONS[section].append(name)
         app.command(name, cls=kind)(run)
         return function
@@ -226,14 +229,17 @@ def _parameter(key: str, force: str) -> inspect.Parameter:
 
 
 @contextmanager
-def _called(given: dict[str, Any]) -> Iterator[Call]:
+def _called(given: dict[str, Any], loads: bool) -> Iterator[Call]:
     """The call of a command; what ends it is shown, and a signal ends it cleanly."""
     if given.get("quiet") and given.get("verbose"):
         raise typer.BadParameter("cannot be combined with --verbose", param_hint="--quiet")
     with handle_errors():
         from hydrocli.execution.progress import Console
+        from hydrocli.execution.resources import require_address_space
         from hydrocli.execution.signals import stopped_at_once
 
+        if loads:
+            require_address_space()
         sets = list(given.get("sets") or [])
         if threads := given.get("threads"):
             sets.append(f"execution.threads={threads}")

@@ -146,6 +146,7 @@ def collect(
     shared=("sets",),
     examples=("hydrocli slurm-script campaign.yaml > job.sh && sbatch job.sh",),
     exit_codes=(0, 2),
+    loads=False,
 )
 def slurm_script(call: Call, target: Campaign = CAMPAIGN) -> None:
     """Print a script for sbatch: an array of jobs that share a campaign, stop in time and are queued again."""

@@ -291,6 +291,7 @@ def synthetic(
     shared=(),
     examples=("hydrocli init config.yaml",),
     exit_codes=(0, 2),
+    loads=False,
 )
 def init(
     call: Call,
@@ -314,7 +315,13 @@ def init(
         raise ConfigurationError(str(file), f"cannot be written: {error.strerror}") from None
 
 
-@command("Configuration and help", shared=(), examples=("hydrocli schema > hydrocli.schema.json",), exit_codes=(0,))
+@command(
+    "Configuration and help",
+    shared=(),
+    examples=("hydrocli schema > hydrocli.schema.json",),
+    exit_codes=(0,),
+    loads=False,
+)
 def schema(call: Call) -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from hydrocli.config import schema as read
@@ -327,6 +334,7 @@ def schema(call: Call) -> None:
     shared=("json",),
     examples=("hydrocli clean config.yaml", "hydrocli clean config.yaml --old --remove"),
     exit_codes=(0, 2),
+    loads=False,
 )
 def clean(
     call: Call,

@@ -19,7 +19,15 @@ from typing import Any
 import typer
 
 import hydrocli
-from hydrocli.errors import EXIT_BROKEN_PIPE, EXIT_BUG, EXIT_INTERRUPTED, Errors, HydrocliError, Stopped
+from hydrocli.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    Errors,
+    HydrocliError,
+    OutOfMemoryError,
+    Stopped,
+)
 
 PARSER_ERROR: Any = typer.BadParameter.__mro__[2]
 """What the parser raises (`ClickException`); Typer 0.15 takes it from Click, later versions carry their own copy."""
@@ -33,7 +41,7 @@ def handle_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except HydrocliError as error:
-        raise typer.Exit(show_error(error)) from None
+        raise typer.Exit(show_error(_memory_error(error) or error)) from None
     except KeyboardInterrupt:
         _write("stopped: ", YELLOW, "interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -43,10 +51,31 @@ def handle_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_BROKEN_PIPE) from None
     except (typer.Exit, PARSER_ERROR):
         raise
-    except Exception:
+    except Exception as error:
+        if known := _memory_error(error) or _system_error(error):
+            raise typer.Exit(show_error(known)) from None
         traceback.print_exc()
         _write("", "", f"This is a bug of hydrocli {hydrocli.__version__}: please report it with the lines above.")
         raise typer.Exit(EXIT_BUG) from None
+
+
+def _memory_error(error: Exception) -> HydrocliError | None:
+    """The error of a shortage of memory, where that is the cause."""
+    try:
+        from hydrocli.execution.resources import memory_error
+
+        return memory_error(error)
+    except (MemoryError, ImportError, OSError):
+        return OutOfMemoryError("memory", "not enough memory", "Raise the limit (`ulimit -v`), or free memory.")
+
+
+def _system_error(error: Exception) -> HydrocliError | None:
+    """What the operating system has refused, where nobody nearer to it has said so: a full disk, a removed folder."""
+    from hydrocli.files import os_error_as_input_error
+
+    if not isinstance(error, OSError) or not error.errno:
+        return None
+    return os_error_as_input_error(error, error.filename or "file system", "cannot be read or written")
 
 
 def show_error(error: HydrocliError) -> int:

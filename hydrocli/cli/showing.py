@@ -175,6 +175,7 @@ def export(
     shared=(),
     examples=("hydrocli docs", "hydrocli docs tutorial"),
     exit_codes=(0, 2),
+    loads=False,
 )
 def docs(
     call: Call,

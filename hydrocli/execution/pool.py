@@ -35,6 +35,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hydrocli.errors import ConfigurationError, HydrocliError, Stopped
+from hydrocli.processes import signals_held_back
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -109,8 +110,11 @@ class WorkerLost(Exception):  # noqa: N818 - what happened, not a fault of this 
     """
 
     def __init__(self, status: int, number: int = 0) -> None:
-        super().__init__(f"a worker has ended with the status {status}")
+        super().__init__(status, number)
         self.status, self.number = status, number
+
+    def __str__(self) -> str:
+        return f"a worker has ended with the status {self.status}"
 
 
 class RemoteWorker(Protocol):
@@ -230,26 +234,42 @@ class ProcessWorker:
 
     def __init__(self, service: Service) -> None:
         self.connection, theirs = Pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hydrocli.execution.worker", str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # whatever a library prints must not mix with the results of a command
-            pass_fds=[theirs.fileno()],
-            env=dict(os.environ) | {f"{name}_NUM_THREADS": "1" for name in THREADED},  # workers share the cores
-            start_new_session=True,
-        )
+        with (
+            signals_held_back()
+        ):  # until the worker has said what signals mean to it; before, they would end it with a traceback
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hydrocli.execution.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # whatever a library prints must not mix with the results of a command
+                pass_fds=[theirs.fileno()],
+                env=dict(os.environ) | {f"{name}_NUM_THREADS": "1" for name in THREADED},  # workers share the cores
+                start_new_session=True,
+            )
         theirs.close()
         self.send(service)
 
     def send(self, request: Any) -> None:
         """See `RemoteWorker`."""
+        self.send_bytes(pickle.dumps(request))
+
+    def send_bytes(self, request: bytes) -> None:
+        """Ask with a pickled request."""
+        self._asked_to_stop = False
         with contextlib.suppress(OSError):  # it has just died, which `receive` reports
-            self.connection.send(request)
+            self.connection.send_bytes(request)
 
     def receive(self) -> Any:
         """See `RemoteWorker`."""
+        return pickle.loads(self.receive_bytes())
+
+    def receive_bytes(self) -> bytes:
+        """The pickled answer to the last request.
+
+        Raises:
+            WorkerLost: it has ended without one.
+        """
         try:
-            return self.connection.recv()
+            return self.connection.recv_bytes()
         except (EOFError, OSError):
             status = self.process.wait()
             raise WorkerLost(status if status < 0 else -256 - status) from None
@@ -260,8 +280,10 @@ class ProcessWorker:
         return self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, which its service may take as a wish to end the request early."""
-        self.process.terminate()
+        """Send SIGTERM, once for a request, which its service may take as a wish to end the request early."""
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self.process.terminate()
 
     def shutdown(self) -> None:
         """See `RemoteWorker`: it ends when its connection does; one that does not is killed."""
@@ -418,15 +440,13 @@ class DaskExecutor:
             self.client.run(_stop_hosted, on_error="ignore")
 
     def start_workers(self, services: Sequence[Service]) -> list[RemoteWorker]:
-        """See `Executor`; a service is kept by the process of Dask itself, as an actor.
+        """See `Executor`; a service is kept by a process of the Dask worker, behind an actor.
 
         Raises:
             ConfigurationError: a worker cannot: it has another version of hydrocli, say.
             WorkerLost: a worker has ended.
         """
         addresses = self._addresses()
-        if self._cluster is not None:
-            self.client.run(_ignore_signals)
         futures = [
             self.client.submit(_Actor, service, actor=True, workers=[address], pure=False, retries=0)
             for service, address in zip(services, addresses, strict=False)
@@ -493,7 +513,11 @@ class DaskWorker:
         lost = WorkerLost(-signal.SIGKILL)
         while self._reply is not None:
             try:
-                return pickle.loads(self._reply.result(timeout=BETWEEN_LOOKS))
+                answer = pickle.loads(self._reply.result(timeout=BETWEEN_LOOKS))
+                if isinstance(answer, WorkerLost):
+                    lost = answer
+                    break
+                return answer
             except TimeoutError as error:  # Dask does not end a call whose scheduler has died
                 if not self._executor.is_alive or self._future.status != "finished":
                     raise lost from error
@@ -503,6 +527,8 @@ class DaskWorker:
 
     def shutdown(self) -> None:
         """See `RemoteWorker`; all have one connection."""
+        with contextlib.suppress(Exception), self._executor.client.as_current():  # it may have ended
+            self._actor.shutdown().result(timeout=2 * PATIENCE)
         self._executor.close()
 
 
@@ -522,12 +548,17 @@ def _connected(kind: str, start: Callable[[], Any]) -> tuple[Client, Any]:
 
 
 def _local_cluster(workers: int) -> Any:
-    """Workers of one thread each on this machine."""
+    """Workers of one thread each, in this process: what they compute, they compute in processes that they host."""
     from distributed import LocalCluster
 
     # Dask measures its own process, not those that it hosts, and knows nothing of mapped files.
     return LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.ERROR
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=False,
+        memory_limit=0,
+        dashboard_address=None,
+        silence_logs=logging.ERROR,
     )
 
 
@@ -570,17 +601,22 @@ def _shutdown_hosted() -> None:
 
 
 class _Actor:
-    """A service in the process of Dask."""
+    """A service in a process of this Dask worker; it ends with the actor."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        self._worker = ProcessWorker(service)
 
     def reply(self, request: bytes) -> bytes:
-        """Pickled here: arrays that Dask itself hands over cannot be written, and kernels would be compiled anew."""
-        return pickle.dumps(self._service.handle(pickle.loads(request)))
+        """The answer to a pickled request, or that the process was lost, pickled."""
+        self._worker.send_bytes(request)
+        try:
+            return self._worker.receive_bytes()
+        except WorkerLost as lost:
+            return pickle.dumps(lost)
 
+    def shutdown(self) -> None:
+        """Let the process end."""
+        self._worker.shutdown()
 
-def _ignore_signals() -> None:
-    """On this machine: the one that asks decides when to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    def __del__(self) -> None:
+        self.shutdown()

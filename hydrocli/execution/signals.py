@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
 
 from hydrocli.errors import Stopped
+from hydrocli.processes import STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
-
-ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGXCPU")
-"""SIGUSR1 is what job schedulers are usually asked to send some minutes before the end (sbatch --signal=B:USR1@300)."""
 
 
 class StopFlag:
@@ -46,7 +44,7 @@ class Terminated(BaseException):
 def stop_flag() -> Iterator[StopFlag]:
     """A flag that signals raise while the block runs; the handlers of before come back after it."""
     flag = StopFlag()
-    with _handled(ASKING, flag._handle), _announced():
+    with _handled(STOP_SIGNALS, flag._handle), _announced():
         yield flag
 
 
@@ -75,7 +73,7 @@ def _announce_first(reader: socket.socket) -> None:
     announced = False
     while received := reader.recv(64):
         names = [signal.Signals(number).name for number in received]
-        asking = next((name for name in names if name in ASKING), "")
+        asking = next((name for name in names if signal.Signals[name] in STOP_SIGNALS), "")
         if asking and not announced:
             announced = True
             again = " Ctrl-C again stops at once." if asking == "SIGINT" else ""
@@ -94,16 +92,30 @@ def stopped_at_once() -> Iterator[None]:
         signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning
         raise Terminated(signal.Signals(number).name)
 
-    with _handled(ASKING[1:], terminate):
+    with _handled([number for number in STOP_SIGNALS if number != signal.SIGINT], terminate):
         try:
             yield
-        except Terminated as ending:
-            raise Stopped("hydrocli", f"stopped by {ending}", "All files are complete; run again.") from None
+        except BaseException as error:
+            # Python, and libraries, may raise another error from the one that a signal raises in the middle of them.
+            for one in _chain(error):
+                if isinstance(one, Terminated):
+                    raise Stopped("hydrocli", f"stopped by {one}", "All files are complete; run again.") from None
+                if isinstance(one, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+            raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
-def _handled(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+def _handled(numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

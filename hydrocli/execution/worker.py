@@ -17,6 +17,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from hydrocli.execution.pool import Service
+from hydrocli.processes import ignore_stop_signals, let_signals_through
 
 
 def serve(connection: Connection) -> None:
@@ -27,7 +28,8 @@ def serve(connection: Connection) -> None:
     except EOFError:
         return
     if service.ignores_signals:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ignore_stop_signals()
+    let_signals_through()
     with service.session():
         for request in _requests(connection, service):
             answer = service.handle(pickle.loads(request))

@@ -12,7 +12,7 @@ from pathlib import Path
 from hydrocli.config import Experiment, differing_keys, load, numbers_hash, resolved
 from hydrocli.errors import ConfigurationError, HydrocliError, InputError
 from hydrocli.execution.log import recorded
-from hydrocli.execution.signals import stop_flag
+from hydrocli.execution.signals import StopFlag, stop_flag
 from hydrocli.results import Run
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder
 from hydrocli.results.write import write_text
@@ -41,7 +41,7 @@ def calibrate_experiment(experiment: Experiment, force: bool = False) -> dict[st
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same call continues.
     """
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
-        if not _prepared(folder, experiment, force):
+        if not _prepared(folder, experiment, force, stop):
             logger.info(f"{folder.path}: nothing to do: this calibration is finished (use --force to repeat it).")
             return {}
         from hydrocli.experiment.fit import fit  # the libraries that compute take a second to load
@@ -50,23 +50,28 @@ def calibrate_experiment(experiment: Experiment, force: bool = False) -> dict[st
             return fit(folder, experiment, stop)
 
 
-def _prepared(folder: RunFolder, experiment: Experiment, force: bool) -> bool:
+def _prepared(folder: RunFolder, experiment: Experiment, force: bool, stop: StopFlag) -> bool:
     """Whether there is something to do in the folder; another calibration in it is refused, or set aside."""
     identity, found, sources = numbers_hash(experiment), folder.manifest, _sources(experiment)
     finished, begun = found.state == "finished", (folder.path / JOURNAL).exists()
     # An earlier start that evaluated nothing (a file was missing, say) binds nobody.
     if force and found.identity:
-        logger.info(f"the earlier run is kept in {folder.begin_again()}")
-    elif found.identity != identity and (finished or begun):
+        from hydrocli.experiment.fit import read_data
+
+        read_data(folder, experiment, stop)  # what is wrong with them must not move the earlier run
+        aside = folder.begin_again(resolved(experiment), identity=identity, seed=experiment.seed, inputs=sources)
+        logger.info(f"the earlier run is kept in {aside}")
+        return True
+    if found.identity != identity and (finished or begun):
         raise _another_run(folder.path, experiment)
-    elif (finished or begun) and (changed := _changed(found.inputs, sources)):
+    if (finished or begun) and (changed := _changed(found.inputs, sources)):
         what = f"the parent run in {' and '.join(changed)} has changed since the start of this calibration"
         raise ConfigurationError(str(folder.path), what, "Restore it, or start again with --force.")
-    elif finished:
+    if finished:
         Run(folder.path, found).require_whole(later=False)
         _require_same_inputs(folder)
         return False
-    elif begun:
+    if begun:
         logger.info(f"resuming {folder.path} where it was left")
     folder.start(identity=identity, seed=experiment.seed, inputs=sources)
     write_text(folder.path / CONFIG, resolved(experiment))

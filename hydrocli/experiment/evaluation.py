@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -260,6 +261,13 @@ def _roles_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | N
     return calibrated, validation
 
 
+def _others(stored: Experiment, now: Experiment) -> list[str]:
+    """Keys of a configuration that differ from those of a run and are not taken from it."""
+    with suppress(HydrocliError):  # files of other basins that are no longer there
+        return [key for key in differing_keys(stored, now) if not key.startswith("gauges.")]
+    return []
+
+
 def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None) -> Experiment:
     """The run's configuration with what may change after a calibration, and with the gauges that calibrated by name.
 
@@ -275,7 +283,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
     period = stored.period.model_copy(update={"validation": now.period.validation, "end": end})
     roles = {"calibration": calibrated or None, "validation": validation}
     gauges = stored.gauges.model_copy(update=roles | {"discharge": now.gauges.discharge or stored.gauges.discharge})
-    if other := [key for key in differing_keys(stored, now) if not key.startswith("gauges.")]:
+    if origin is None and (other := _others(stored, now)):
         logger.warning(f"{', '.join(other)}: taken from the run, not from the configuration of now")
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
     update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}

@@ -27,6 +27,7 @@ from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_c
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
 from hydrocli.experiment.stages import BasinCalibration
 from hydrocli.experiment.uncertainty import write_uncertainty
+from hydrocli.jit import compilation_seconds
 from hydrocli.results import schemas
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder, page_hint
 from hydrocli.results.write import write_table
@@ -46,18 +47,9 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         Stopped: a signal came; what was evaluated is in the journal.
         HydrocliError: everything wrong with the data or the numbers.
     """
-
-    def stopping() -> None:
-        if stop():
-            raise _stopped(stop, folder)
-
     announce_compilation()
     with folder.timed("ingestion"):
-        members = regional_members(experiment)
-        setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
-        for setup in setups:
-            schemas.domain(list(setup.basin.descriptors))  # refuses names early
-            asked_of(setup)  # and outputs that cannot be
+        setups = read_data(folder, experiment, stop)
     fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     with folder.timed("ingestion"):
         inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
@@ -70,6 +62,26 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))
         return _calibrated(folder, calibration, fingerprint, stop)
+
+
+def read_data(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> list[CalibrationSetup]:
+    """The basins of a calibration with its configuration, read from their stores or from their files.
+
+    Raises:
+        Stopped: a signal came.
+        HydrocliError: everything wrong with the data.
+    """
+
+    def stopping() -> None:
+        if stop():
+            raise _stopped(stop, folder)
+
+    members = regional_members(experiment)
+    setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
+    for setup in setups:
+        schemas.domain(list(setup.basin.descriptors))  # refuses names early
+        asked_of(setup)  # and outputs that cannot be
+    return setups
 
 
 def _calibrated(
@@ -185,10 +197,19 @@ def _optimised(
             left = max(0.0, here) + sum(evaluations[number + 1 :])
             task.update(iteration.evaluations, iteration.evaluations + round(left), **numbers)
 
+        compiled = _compilation_seconds(calibration)
         results = run_stages(calibration.stages, Recorder(journal, on_iteration, stop, on_evaluation))
+        folder.add_times(calibration_compilation=float(np.max(_compilation_seconds(calibration) - compiled)))
         if not results[-1].finished:
             task.outcome = "stopped"
         return results
+
+
+def _compilation_seconds(calibration: BasinCalibration | RegionalCalibration) -> Floats:
+    """Seconds that the process of each basin has compiled so far."""
+    if isinstance(calibration, RegionalCalibration):
+        return np.array(calibration.compilation_seconds())
+    return np.array([compilation_seconds()])
 
 
 def _stage_number(names: Sequence[str], stage: str) -> int:

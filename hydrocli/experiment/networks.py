@@ -30,8 +30,12 @@ from hydrocli.structures.structure import Structure, parameter_quantities, state
 
 
 def step_of(folder: str | Path) -> int:
-    """Time step of a run [s]."""
-    return load(Path(folder) / CONFIG).period.step
+    """Time step of a run [s].
+
+    Raises:
+        InputError: it is no finished run.
+    """
+    return load(read(folder).folder / CONFIG).period.step
 
 
 def carried_by(symbol: str, ratio: float) -> float:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli import jit
 from hydrocli.arrays import Floats
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.config import Experiment, numbers_hash, resolved
@@ -91,6 +92,10 @@ class Group:
             return problem.batch(iteration, anchor, x) if problem.batch else problem.value_and_gradient(x)
 
         return self._each(one)
+
+    def compilation_seconds(self) -> list[float]:
+        """Seconds that the process has compiled so far, for each basin."""
+        return [jit.compilation_seconds()] * len(self.calibrations)
 
     def _each(self, one: Callable[[int], Any]) -> list[Any]:
         numbers = range(len(self._problems))
@@ -212,6 +217,10 @@ class RegionalCalibration:
         except WorkerLost as lost:
             raise worker_lost([setup.experiment.name for setup in self._setups]) from lost
         return groups, WorkerPool(here.handle, workers)
+
+    def compilation_seconds(self) -> list[float]:
+        """Seconds that the process of each basin has compiled so far."""
+        return self._call_all("compilation_seconds")
 
     def close(self) -> None:
         """End the processes."""

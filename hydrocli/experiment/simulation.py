@@ -213,9 +213,9 @@ def final_simulation(
     outside = None
     if network.is_calibrated:
         outside = Extrapolation(exact, (network.lowest, network.highest), setup.gauge_tree)
-    balanced = BalancePeriods.of(setup)
-    routed = RoutingFloor(exact, balanced.number)
-    in_cells = CellBalance(exact, balanced.number)
+    pieces = BalancePieces.of(setup)
+    routed = RoutingFloor(exact, pieces.number)
+    in_cells = CellBalance(exact, pieces.number)
     outputs = OutputWriter(setup, exact, maps, network.weights)
     recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
     observe = _all([routed, Observers(exact, parameters, network.weights, *recorders)])
@@ -249,7 +249,7 @@ def final_simulation(
     quantities = [quantity for symbol, quantity in known.items() if symbol in means]
     outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
-    _write_balance(folder, setup, balanced, routed, in_cells)
+    _write_balance(folder, setup, pieces, routed, in_cells)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: `validate` reads from it what has been simulated.
@@ -400,46 +400,61 @@ def _codes_of_zones(setup: CalibrationSetup) -> NDArray[np.object_]:
     return codes
 
 
-class BalancePeriods(NamedTuple):
-    """What the balance sums apart: calendar years, the warm-up apart from what follows.
+class BalancePieces(NamedTuple):
+    """Pieces of the run that lie in one calendar year, and inside or outside each period.
 
-    number: [steps], ascending by one from 0. year, warm_up, days: of each of the periods.
+    number: [steps], ascending by one from 0. year, days: of each piece. periods: which pieces each period has, by name.
     """
 
     number: NDArray[np.int64]
     year: NDArray[np.int64]
-    warm_up: NDArray[np.bool_]
     days: Floats
+    periods: dict[str, NDArray[np.bool_]]
 
     @classmethod
-    def of(cls, setup: CalibrationSetup) -> BalancePeriods:
-        """Those of an experiment; the warm-up ends where the first period of calibration or validation begins."""
+    def of(cls, setup: CalibrationSetup) -> BalancePieces:
+        """Those of the periods of an experiment; one without any has a period `all`."""
         times, period = setup.basin.times, setup.experiment.period
-        windows = [*([period.calibration] if period.calibration else []), *period.validation.values()]
-        begins = min((stamp(start) for start, _ in windows), default=times[0] - np.timedelta64(setup.basin.step, "s"))
+        windows = ({"calibration": period.calibration} if period.calibration else {}) | period.validation
+        inside = {name: setup.inside(window) for name, window in windows.items()}
+        inside = {name: steps for name, steps in inside.items() if steps.any()} or {
+            "all": np.ones(len(times), np.bool_)
+        }
         year = (times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64) + 1970
-        keys = np.stack([year, times > begins])
+        keys = np.stack([year, *inside.values()])
         number = np.cumsum(np.r_[0, np.any(keys[:, 1:] != keys[:, :-1], axis=0)])
         first = np.searchsorted(number, np.arange(number[-1] + 1))
         days = np.bincount(number) * setup.basin.step / 86400.0
-        return cls(number, year[first], times[first] <= begins, days)
+        return cls(number, year[first], days, {name: steps[first] for name, steps in inside.items()})
 
 
 def _write_balance(
-    folder: RunFolder, setup: CalibrationSetup, periods: BalancePeriods, routed: RoutingFloor, in_cells: CellBalance
+    folder: RunFolder, setup: CalibrationSetup, pieces: BalancePieces, routed: RoutingFloor, in_cells: CellBalance
 ) -> None:
-    basin = setup.basin
+    """balance.parquet by calendar year, and annual_fluxes.parquet by period."""
+    basin, run = setup.basin, folder.manifest.run
     balance = in_cells.balance(basin.precipitation, basin.pet, setup.ci, setup.hi)
     if in_cells.clamped_steps:
         folder.update(counts={"clamped_steps": in_cells.clamped_steps})
     tree, cell_area, codes = setup.gauge_tree, basin.network.cell_area, basin.gauges.code
     area = tree.sums(cell_area)
-    table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
     terms = balance.terms | {"closure_error": balance.closure_error}
-    # Of each gauge all periods, [periods, g] before.
-    columns: dict[str, Any] = {name: (tree.sums(term * cell_area) / area).T.ravel() for name, term in terms.items()}
-    columns["routing_floor_volume"] = (1e3 * tree.sums(routed.volume) / area).T.ravel()
-    columns["soil_evaporation"] = columns["evapotranspiration"] - columns[INTERCEPTED]
-    columns |= {name: np.tile(getattr(periods, name), len(codes)) for name in ("year", "warm_up", "days")}
-    columns["gauge"] = np.repeat(codes, len(periods.year))
-    write_table(folder.path, table, columns, run=folder.manifest.run)
+    sums = {name: tree.sums(term * cell_area) / area for name, term in terms.items()}  # [pieces, g]
+    sums["routing_floor_volume"] = 1e3 * tree.sums(routed.volume) / area
+    sums["soil_evaporation"] = sums["evapotranspiration"] - sums[INTERCEPTED]
+    table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
+    years, first = np.unique(pieces.year, return_index=True)
+    names = [column.name for column in table.columns if column.name in sums]
+    columns: dict[str, Any] = {name: np.add.reduceat(sums[name], first, axis=0).T.ravel() for name in names}
+    columns |= {"gauge": np.repeat(codes, len(years)), "year": np.tile(years, len(codes))}
+    write_table(folder.path, table, columns, run=run)
+    days = np.array([pieces.days[inside].sum() for inside in pieces.periods.values()])
+    names = [column.name for column in schemas.ANNUAL_FLUXES.columns if column.name in sums]
+    columns = {
+        name: (schemas.DAYS_OF_YEAR / days * np.stack([sums[name][i].sum(axis=0) for i in pieces.periods.values()]).T)
+        for name in names
+    }
+    columns = {name: values.ravel() for name, values in columns.items()}
+    columns |= {"gauge": np.repeat(codes, len(days)), "days": np.tile(days, len(codes))}
+    columns["period"] = list(pieces.periods) * len(codes)
+    write_table(folder.path, schemas.ANNUAL_FLUXES, columns, run=run)

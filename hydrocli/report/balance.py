@@ -13,12 +13,7 @@ from hydrocli.report import style
 from hydrocli.report.tables import Columns, Times, envelope
 
 GAINS = {"rain": style.SKY, "correction_source": style.PURPLE}
-LOSSES = {
-    "soil_evaporation": style.GREEN,
-    "interception_evaporation": style.MUTED,
-    "runoff": style.BLUE,
-    "storage_change": style.ORANGE,
-}
+LOSSES = {"evapotranspiration": style.GREEN, "runoff": style.BLUE, "storage_change": style.ORANGE}
 EXCHANGE = style.VERMILION
 FLUXES = {
     "rain": "rain P",
@@ -28,37 +23,21 @@ FLUXES = {
     "runoff": "runoff Qlat",
 }
 """Fluxes of the first paper's annual balance (equation 13, Figure 11), and interception, which it leaves out."""
-DAYS = 365.25
-"""Of a year."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """Terms of the balance by year [mm]: inflows are positive, outflows negative; the sum is zero.
+    """Terms of the balance by year [mm]: inflows are positive, outflows negative; the sum is zero."""
 
-    `years` are words: a year that is not whole has its number of days with it.
-    """
-
-    years: tuple[str, ...]
+    years: tuple[int, ...]
     terms: dict[str, Floats]
 
 
 def bars(balance: Columns) -> Bars:
-    """The balance of one gauge: rain and source above; evapotranspiration, runoff, storage below; exchange as it is.
-
-    The warm-up is left out.
-    """
-    balance = scored(balance)
+    """The balance of one gauge: rain and source above; evapotranspiration, runoff, storage below; exchange as it is."""
     signs = dict.fromkeys((*GAINS, "exchange"), 1.0) | dict.fromkeys(LOSSES, -1.0)
     terms = {name: sign * balance[name] for name, sign in signs.items() if np.any(balance[name] != 0)}
-    spans = zip(balance["year"].tolist(), balance["days"].tolist(), strict=True)
-    return Bars(tuple(f"{year}" if days >= 365 else f"{year}\n({days:.0f} d)" for year, days in spans), terms)
-
-
-def scored(balance: Columns) -> Columns:
-    """The rows after the warm-up; all rows where nothing comes after it."""
-    after = ~balance["warm_up"].astype(bool)
-    return balance.where(after) if after.any() else balance
+    return Bars(tuple(int(year) for year in balance["year"]), terms)
 
 
 def draw_balance(gauges: Mapping[str, Bars]) -> Figure:
@@ -74,7 +53,7 @@ def draw_balance(gauges: Mapping[str, Bars]) -> Figure:
             above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
         axis.axhline(0, color=style.INK, linewidth=0.8)
         every = -(-len(places) // 6)
-        axis.set_xticks(places[::every], found.years[::every])
+        axis.set_xticks(places[::every], [str(year) for year in found.years[::every]])
         axis.set_xlim(-0.8, len(places) - 0.2)
         axis.grid(visible=False, axis="x")
         axis.set_title(code)
@@ -84,23 +63,27 @@ def draw_balance(gauges: Mapping[str, Bars]) -> Figure:
     return figure
 
 
-def mean_fluxes(balance: Mapping[str, Columns]) -> dict[str, dict[str, float]]:
-    """Each flux over the days after the warm-up, for a year of 365.25 days [mm/year], by gauge."""
-    parts = {code: scored(table) for code, table in balance.items()}
-    return {
-        code: {name: float(table[name].sum() / table["days"].sum() * DAYS) for name in FLUXES}
-        for code, table in parts.items()
-    }
+def mean_fluxes(annual: Mapping[str, Columns]) -> dict[str, dict[str, float]]:
+    """Each flux [mm/year] by gauge: in the calibration where there is one, else in the first period."""
+    return {code: {name: float(table[name][_shown(table)]) for name in FLUXES} for code, table in annual.items()}
 
 
-def spans(balance: Mapping[str, Columns]) -> str:
+def span(annual: Mapping[str, Columns]) -> str:
     """What `mean_fluxes` are of, as a sentence."""
-    table = scored(next(iter(balance.values())))
-    days, first, last = float(table["days"].sum()), int(table["year"].min()), int(table["year"].max())
-    when = f"in {first}" if first == last else f"from {first} to {last}"
+    table = next(iter(annual.values()))
+    period, days = str(table["period"][_shown(table)]), float(table["days"][_shown(table)])
     few = "; less than a year, whose seasons weigh unequally" if days < 365 else ""
-    left_out = "the warm-up is left out" if len(table) < len(next(iter(balance.values()))) else "no warm-up is left out"
-    return f"{days:.0f} days {when}, scaled to 365.25 days{few}; {left_out}"
+    when = "whole run" if period == "all" else f"period {period}, without warm-up"
+    return f"{when}: {days:.0f} days, scaled to 365.25{few}"
+
+
+def _shown(annual: Columns) -> int:
+    names = annual["period"].tolist()
+    return names.index("calibration") if "calibration" in names else 0
+
+
+NAMED = 60
+"""Catchments that an axis names at most."""
 
 
 def draw_mean_fluxes(
@@ -117,7 +100,8 @@ def draw_mean_fluxes(
         axis.plot(places, first, "o", color=style.SIMULATED, markersize=4.5, label=names[0])
         axis.set_title(words)
         axis.set_ylabel("[mm/year]")
-        axis.set_xticks(places, codes, rotation=60 if len(codes) > 4 else 0, fontsize=7)
+        every = -(-len(codes) // NAMED)
+        axis.set_xticks(places[::every], codes[::every], rotation=60 if len(codes) > 4 else 0, fontsize=7)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 

@@ -142,11 +142,24 @@ def models(known: Sequence[Contender]) -> list[Row]:
                 "controls": _count(manifest.counts, "controls"),
                 "cells": _count(manifest.counts, "cells"),
                 "evaluations": _count(manifest.counts, "evaluations"),
-                "calibration [s]": manifest.timings.get("calibration"),
-                "processor [s]": manifest.timings.get("calibration_cpu"),
+                **cost(manifest.counts, manifest.timings),
             }
         )
     return rows
+
+
+def cost(counts: Mapping[str, float], timings: Mapping[str, float]) -> dict[str, float | None]:
+    """Seconds of a calibration: of its evaluations, of one of them, of compilation, which is paid once per machine."""
+    whole, evaluations = timings.get("calibration"), counts.get("evaluations")
+    compilation = timings.get("calibration_compilation")
+    net = None if whole is None or compilation is None else max(0.0, whole - compilation)
+    return {
+        "calibration without compilation [s]": net,
+        "per evaluation [s]": net / evaluations if net is not None and evaluations else None,
+        "compilation [s]": compilation,
+        "calibration [s]": whole,
+        "processor, with compilation [s]": timings.get("calibration_cpu"),
+    }
 
 
 def _count(counts: Mapping[str, float], name: str) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.report import comparison, style
 from hydrocli.report import comparison_figures as figures
 from hydrocli.report.about import OF_EVENTS, metric_words
@@ -15,7 +16,7 @@ from hydrocli.report.page import Block, Page, Picture, Section, Text, file_part,
 from hydrocli.report.tables import Array
 from hydrocli.results import Run, read, schemas
 from hydrocli.results.folder import MANIFEST
-from hydrocli.results.write import os_errors_as_input_errors, write_table
+from hydrocli.results.write import write_table
 
 FILE = "compare.html"
 MAIN = "nse"

@@ -95,6 +95,10 @@ def draw_in_time(
     return figure
 
 
+HIGHEST = 10.0
+"""Inches of a panel with a line for each gauge."""
+
+
 @dataclass(frozen=True, eq=False)
 class Heatmap:
     """Means of a factor by gauge and piece of time [g, p], in some order of the gauges."""
@@ -120,7 +124,7 @@ def heatmap(
 
 def draw_heatmap(found: Heatmap) -> Figure:
     """A panel for each factor, a line for each catchment; red makes the flux larger, blue smaller."""
-    height = max(0.9, 0.17 * len(found.gauges) + 0.35)
+    height = max(0.9, min(0.17 * len(found.gauges), HIGHEST) + 0.35)
     figure = style.canvas(height * len(found.values) + 0.5)
     axes = figure.subplots(len(found.values), 1, sharex=True, squeeze=False)[:, 0]
     start, end = date2num(found.times[[0, -1]])

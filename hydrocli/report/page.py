@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hydrocli
+from hydrocli.files import atomic_write, os_errors_as_input_errors
 from hydrocli.report import style
-from hydrocli.results.write import atomic_write, os_errors_as_input_errors, write_text
+from hydrocli.results.write import write_text
 
 FIGURES = "figures"
 

@@ -11,7 +11,7 @@ from hydrocli.report.about import OF_EVENTS, SCENARIOS, metric_words, score_of
 from hydrocli.report.page import Block, Picture, Section, Text, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns, descriptors_of
-from hydrocli.results.folder import status
+from hydrocli.results.folder import parts_of, status
 from hydrocli.results.schemas import known_quantities
 
 FEW = 3
@@ -31,13 +31,14 @@ def summary_section(source: Source) -> Section:
     blocks: list[Block] = [Text((ending,))] if ending else []
     if manifest.warnings:
         blocks.append(Text(manifest.warnings, "warning"))
-    parts = [name for name in manifest.timings if not name.endswith("_cpu")]
+    parts = parts_of(manifest.timings)
     if parts:
         rows = [
             {
                 "part": name,
                 "wall time [s]": manifest.timings[name],
                 "CPU time [s]": manifest.timings.get(f"{name}_cpu"),
+                "of the wall time, compilation [s]": manifest.timings.get(f"{name}_compilation"),
             }
             for name in parts
         ]

@@ -10,9 +10,11 @@ from hydrocli.report.about import About, about
 from hydrocli.report.hydrographs import Hydrograph, hydrograph
 from hydrocli.report.maps import Domain, domain_of
 from hydrocli.report.page import format_number
-from hydrocli.report.tables import Columns, by_gauge, found, worst_and_best
+from hydrocli.report.tables import Columns, by_gauge, found, spread_out, worst_and_best
 from hydrocli.results import Run
 
+PANELS = 60
+"""Gauges that have a panel in a figure of all: more would make a picture that nobody can look through."""
 DETAILS = 6
 """Gauges that are shown in detail; of more, the worst and the best three."""
 
@@ -76,6 +78,18 @@ class Source:
     def detailed(self) -> list[str]:
         """Codes of the gauges to show in detail."""
         return worst_and_best(self.about.nse, self.hydrographs, DETAILS)
+
+    @cached_property
+    def pictured(self) -> list[str]:
+        """Codes of the gauges that have a panel in figures of all gauges."""
+        return spread_out(self.about.nse, self.hydrographs, PANELS)
+
+    @property
+    def panels_of(self) -> str:
+        """Which gauges figures of all gauges show, as the beginning of a caption."""
+        number = len(self.hydrographs)
+        some = f"{PANELS} of {number} gauges, spread from the worst to the best"
+        return "All gauges" if number <= PANELS else some
 
     @property
     def states(self) -> dict[str, dict[str, str]]:

@@ -135,3 +135,16 @@ def worst_and_best(scores: dict[str, float], codes: Iterable[str], most: int) ->
         return everyone
     ranked = sorted(everyone, key=lambda code: scores.get(code, np.inf))
     return ranked[: most // 2] + ranked[len(ranked) - (most - most // 2) :]
+
+
+def spread_out(scores: dict[str, float], codes: Iterable[str], most: int) -> list[str]:
+    """The gauges of a figure with a panel for each: all of them if they are few, else some from the worst to the best.
+
+    They stay in their order.
+    """
+    everyone = list(codes)
+    if len(everyone) <= most:
+        return everyone
+    ranked = sorted(everyone, key=lambda code: scores.get(code, np.inf))
+    chosen = {ranked[place] for place in np.linspace(0, len(ranked) - 1, most).round().astype(int)}
+    return [code for code in everyone if code in chosen]

@@ -22,10 +22,9 @@ def hydrograph_section(source: Source) -> Section:
     every, about = source.hydrographs, source.about
     blocks: list[Block] = []
     if len(every) > len(source.detailed):
-        figure = hydrographs.draw_overview(every, about.nse)
-        caption = (
-            "All gauges, with their lowest NSE over the periods. Details of the worst and the best gauges follow below."
-        )
+        figure = hydrographs.draw_overview({code: every[code] for code in source.pictured}, about.nse)
+        caption = f"{source.panels_of}, with their lowest NSE over the periods. "
+        caption += "Details of the worst and the best gauges follow below."
         blocks.append(Picture("hydrographs_of_all_gauges", caption, figure))
     for code in source.detailed:
         figure = hydrographs.draw_hydrograph(every[code], about.periods, source.rain_label)
@@ -33,8 +32,8 @@ def hydrograph_section(source: Source) -> Section:
         caption = f"{code} ({kind}): catchment rain, discharge, and discharge on a logarithmic axis."
         blocks.append(Picture(f"hydrograph_{file_part(code)}", caption, figure))
     if every:
-        curves = {code: hydrographs.flow_duration(series) for code, series in every.items()}
-        caption = "Flow duration curves over the observed steps."
+        curves = {code: hydrographs.flow_duration(every[code]) for code in source.pictured}
+        caption = f"{source.panels_of}: flow duration curves over the observed steps."
         blocks.append(Picture("flow_duration", caption, hydrographs.draw_flow_duration(curves)))
     return Section("hydrographs", "Hydrographs", tuple(blocks))
 
@@ -45,7 +44,8 @@ def flood_section(source: Source) -> Section:
     blocks: list[Block] = []
     if events is not None:
         blocks += _drawn_floods(source, source.parts("events"))
-        without = [code for code in source.hydrographs if code not in set(events["gauge"].tolist())]
+        known = set(events["gauge"].tolist())
+        without = [code for code in source.hydrographs if code not in known]
         if without:
             blocks.append(Text((f"No flood events at {', '.join(without)}.",)))
     if signatures is not None:
@@ -100,20 +100,24 @@ def balance_section(source: Source) -> Section:
     parts = source.parts("balance")
     if not parts:
         return Section("balance", "Water balance")
-    figure = balance.draw_balance({code: balance.bars(table) for code, table in parts.items()})
-    caption = "Water balance of the catchments by calendar year: inflow above zero, outflow and storage below. "
-    caption += "Years that are not whole have their days in brackets; the warm-up is left out."
+    shown = {code: balance.bars(parts[code]) for code in source.pictured if code in parts}
+    figure = balance.draw_balance(shown or {code: balance.bars(table) for code, table in parts.items()})
+    caption = f"{source.panels_of}: water balance of the catchments by calendar year; inflow above zero, outflow and "
+    caption += "storage below. "
+    caption += "The first and the last year may not be whole; the warm-up is in it."
     blocks: list[Block] = [Picture("water_balance_by_year", caption, figure)]
-    if source.against and (theirs := source.against.parts("balance")) and set(theirs) & set(parts):
-        fluxes = balance.mean_fluxes(parts), balance.mean_fluxes(theirs)
-        figure = balance.draw_mean_fluxes(*fluxes, source.names)
-        one, two = balance.spans(parts), balance.spans(theirs)
-        over = one if one == two else f"{source.names[0]}: {one}. {source.names[1]}: {two}"
-        caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
-        blocks.append(Picture("mean_annual_fluxes", caption, figure))
-    yearly = balance.mean_fluxes(parts)
-    rows = [{"gauge": code} | {balance.FLUXES[name]: value for name, value in yearly[code].items()} for code in yearly]
-    blocks.append(sheet(f"Mean annual fluxes [mm/year]: {balance.spans(parts)}", rows, folded=len(rows) > FEW))
+    annual = source.parts("annual_fluxes")
+    if annual:
+        mean, words = balance.mean_fluxes(annual), balance.span(annual)
+        theirs = source.against.parts("annual_fluxes") if source.against else {}
+        if set(theirs) & set(annual):
+            figure = balance.draw_mean_fluxes(mean, balance.mean_fluxes(theirs), source.names)
+            other = balance.span(theirs)
+            over = words if words == other else f"{source.names[0]}: {words}. {source.names[1]}: {other}"
+            caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
+            blocks.append(Picture("mean_annual_fluxes", caption, figure))
+        rows = [{"gauge": code} | {balance.FLUXES[name]: v for name, v in row.items()} for code, row in mean.items()]
+        blocks.append(sheet(f"Mean annual fluxes [mm/year], {words}", rows, folded=len(rows) > FEW))
     names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
     rows = [
         {"gauge": code} | {name.replace("_", " "): table[name][row] for name in names}

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.errors import InputError
-from hydrocli.results.folder import MANIFEST, Manifest, RunFolder, Status, read_manifest, status
+from hydrocli.files import os_errors_as_input_errors
+from hydrocli.results.folder import MANIFEST, Manifest, RunFolder, Status, parts_of, read_manifest, status
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
-from hydrocli.results.write import os_errors_as_input_errors, write_table
+from hydrocli.results.write import write_table
 from hydrocli.run_format import missing_files
 
 CAMPAIGN = Table(
@@ -155,7 +156,7 @@ def _row(place: RunLocation, steps: Sequence[str]) -> Row:
         | {
             "state": state,
             "reason": reason,
-            "seconds": sum(value for part, value in manifest.timings.items() if not part.endswith("_cpu")),
+            "seconds": sum(manifest.timings[part] for part in parts_of(manifest.timings)),
             "cost": counts.get("cost"),
             "nse": counts.get("nse"),
             "attempts": int(counts.get("starts", 0)),

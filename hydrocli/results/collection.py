@@ -14,10 +14,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +25,12 @@ import numpy as np
 
 import hydrocli
 from hydrocli.errors import InputError
+from hydrocli.files import atomic_folder, os_errors_as_input_errors
 from hydrocli.results.campaign import CAMPAIGN, Row, RunLocation, write_campaign
 from hydrocli.results.folder import read_manifest
 from hydrocli.results.read import Run
 from hydrocli.results.schemas import RUN, TABLES, Column, Table
-from hydrocli.results.write import os_errors_as_input_errors, write_json, write_table, write_text
+from hydrocli.results.write import write_json, write_table, write_text
 from hydrocli.structures.structure import parameter_quantities
 
 if TYPE_CHECKING:
@@ -105,21 +104,8 @@ def collect(
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()) and not _is_collection(folder):
         raise InputError(str(folder), "is not empty, and not a data set of hydrocli", "Choose another folder.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    with os_errors_as_input_errors(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            made = _write(done, rows, partial, name, metadata)
-            old = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            with suppress(FileNotFoundError):
-                folder.rename(old)
-            partial.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return made
+    with os_errors_as_input_errors(folder), atomic_folder(folder) as partial:
+        return _write(done, rows, partial, name, metadata)
 
 
 def _is_collection(folder: Path) -> bool:

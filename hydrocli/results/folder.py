@@ -14,13 +14,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -32,11 +33,12 @@ from typing import Any, Literal, get_args
 
 import hydrocli
 from hydrocli import run_format
-from hydrocli.errors import HydrocliError, InputError, Stopped
+from hydrocli.errors import HeldError, HydrocliError, InputError, Stopped
+from hydrocli.files import is_partial, os_errors_as_input_errors, partial_of, remove_leftovers
 from hydrocli.formatting import to_jsonable
 from hydrocli.results import log
 from hydrocli.results.lock import Lock, Owner, holder
-from hydrocli.results.write import PARTIAL, os_errors_as_input_errors, remove_partials, write_json
+from hydrocli.results.write import write_json, write_text
 
 State = Literal["created", "running", "stopped", "finished", "failed"]
 
@@ -44,6 +46,12 @@ CONFIG, MANIFEST, JOURNAL = run_format.CONFIG, run_format.MANIFEST, "journal.bin
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"
+FOLDERS = ("parameters", "maps", "figures")
+"""Folders inside a run folder."""
+PARTIAL = ".*.partial"
+"""Pattern of the names of files that are not finished, see `hydrocli.files`."""
+FIRST_BYTES = 2**20
+"""Space that must be free before an earlier run is moved aside."""
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "pyarrow")
 """Libraries whose version may change a number or a file."""
 
@@ -77,7 +85,8 @@ class Manifest:
         identity: hash of everything that changes the results; another hash means another run.
         seed: of every random number.
         inputs: fingerprint of each input by name.
-        timings: seconds by part of the work, and those of the processors (`<part>_cpu`).
+        timings: seconds by part of the work, those of the processors (`<part>_cpu`), and those of it in which code was
+            compiled or read from the cache (`<part>_compilation`).
         counts: numbers of cells, steps, evaluations, missing forcing ...
         stages: of a calibration: name, reason for stopping, iterations, evaluations, cost, seconds.
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
@@ -123,6 +132,11 @@ class Status:
     holder: Owner | None
 
 
+def parts_of(timings: Mapping[str, float]) -> list[str]:
+    """Parts of the work that have a wall time."""
+    return [name for name in timings if not name.endswith(("_cpu", "_compilation"))]
+
+
 class RunFolder:
     """A run folder that this process holds until the end of the `with` block.
 
@@ -153,7 +167,7 @@ class RunFolder:
         lock = Lock(path / LOCK)
         lock.acquire()
         try:
-            remove_partials(path)
+            _remove_leftovers(path)
             log.repair_last_line(path / LOG)
             return cls(path, lock, _found_or_new(path, run))
         except BaseException:
@@ -193,10 +207,7 @@ class RunFolder:
 
     def start(self, **changes: Any) -> None:
         """Record that this process starts to compute, with its versions, host and command."""
-        fresh = asdict(Manifest(self.manifest.run))
-        here = {name: fresh[name] for name in ("versions", "host", "cpu", "command")}
-        counts = {"starts": self.manifest.counts.get("starts", 0) + 1}
-        self.update(state="running", ending="", counts=counts, **here, **changes)
+        self.update(**_starting(self.manifest), **changes)
 
     def finish(self, sentence: str) -> None:
         """Record that the run is done, and the checksums of its files."""
@@ -226,8 +237,11 @@ class RunFolder:
         """Add the times of the block to the timings; a continued run adds to the earlier times."""
         began, began_cpu = time.perf_counter(), time.process_time()
         yield
-        spent = {part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu}
-        self.update(timings={name: self.manifest.timings.get(name, 0.0) + more for name, more in spent.items()})
+        self.add_times(**{part: time.perf_counter() - began, f"{part}_cpu": time.process_time() - began_cpu})
+
+    def add_times(self, **seconds: float) -> None:
+        """Add to timings of the manifest."""
+        self.update(timings={name: self.manifest.timings.get(name, 0.0) + more for name, more in seconds.items()})
 
     def log(self, event: str, level: log.Level = "info", **fields: Any) -> None:
         """Add a line to `log.jsonl`."""
@@ -237,36 +251,70 @@ class RunFolder:
         """Add a line of fields, `event` and `level` among them, to `log.jsonl`."""
         self.log(**fields)
 
-    def begin_again(self) -> Path:
-        """Rename the folder to `<name>.1` (or the next free number) and start an empty one; returns the renamed path.
+    def begin_again(self, config: str, **changes: Any) -> Path:
+        """Rename the folder to `<name>.1` (or the next free number), and start a new run in its place.
+
+        The new folder is locked, written and has space to begin before the old one is moved.
+
+        Args:
+            config: text of `config.yaml` of the new run.
+            changes: fields of its manifest, see `start`.
+
+        Returns:
+            The path that the old run has now.
 
         Raises:
+            InputError: the new run cannot be written; the old one is where it was.
             HeldError: another process started in the new folder first.
         """
         self.assert_held()
+        manifest = Manifest(self.manifest.run)
+        manifest = replace(manifest, **_starting(manifest), **changes)
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
-        self._lock.stop_beating()
-        with os_errors_as_input_errors(self.path, f"cannot be renamed to {aside.name}"):
-            self.path.rename(aside)
-            (aside / LOCK).unlink()
-            self.path.mkdir(exist_ok=True)
-        lock = Lock(self.path / LOCK)
-        lock.acquire()
-        self._lock = lock
-        self.manifest = _found_or_new(self.path, self.manifest.run)
+        with os_errors_as_input_errors(self.path), partial_of(self.path) as fresh:
+            fresh.mkdir()
+            self._lock.copy_to(fresh)
+            write_text(fresh / CONFIG, config)
+            write_json(fresh / MANIFEST, asdict(manifest))
+            _require_space(fresh)
+            self._lock.stop_beating()
+            try:
+                self._exchange(fresh, aside)
+            finally:
+                self._lock.start_beating()
+            self.manifest = manifest
+            (aside / LOCK).unlink(missing_ok=True)
         return aside
 
+    def _exchange(self, fresh: Path, aside: Path) -> None:
+        """Move the old run aside, and the new one to its place; neither moves where one of them cannot."""
+        self.path.rename(aside)
+        try:
+            fresh.rename(self.path)
+        except OSError as error:
+            try:
+                aside.rename(self.path)
+            except OSError:
+                what = f"another process started there while the earlier run was moved to {aside}"
+                raise HeldError(str(self.path), what, "Wait for it, or choose another folder.") from error
+            raise
+
     def _record_ending(self, error: BaseException) -> None:
-        state: State = "stopped" if isinstance(error, Stopped) else "failed"
+        # Signals and Ctrl-C are no `Exception`: whoever sends them wants an end, and the same command goes on.
+        is_stop = isinstance(error, Stopped) or not isinstance(error, Exception | SystemExit)
+        state: State = "stopped" if is_stop else "failed"
         sentence = str(error) or type(error).__name__
-        if not isinstance(error, HydrocliError):
+        if is_stop and not isinstance(error, Stopped):
+            sentence = f"stopped by {str(error) or type(error).__name__}"
+        elif not isinstance(error, HydrocliError):
             sentence = f"{type(error).__name__}: {error}"
         # The disk may be full, or another process may hold the folder: the original error matters more.
         with suppress(HydrocliError):
             self.assert_held()
-            where = {} if isinstance(error, HydrocliError) else {"traceback": traceback.format_exception(error)}
+            known = is_stop or isinstance(error, HydrocliError)
+            where = {} if known else {"traceback": traceback.format_exception(error)}
             self.log(state, "info" if state == "stopped" else "error", sentence=sentence, **where)
             if self.manifest.state == "running":
                 self.update(state=state, ending=sentence)
@@ -335,6 +383,35 @@ def _killed(manifest: Manifest) -> Manifest:
         f"Ended without an error message after {manifest.updated} on {manifest.host}: killed, or the host went down."
     )
     return replace(manifest, state="stopped", ending=sentence)
+
+
+def _starting(manifest: Manifest) -> dict[str, Any]:
+    """Fields of the manifest of a run that this process starts to compute, or to continue."""
+    fresh = asdict(Manifest(manifest.run))
+    here = {name: fresh[name] for name in ("versions", "host", "cpu", "command")}
+    counts = manifest.counts | {"starts": manifest.counts.get("starts", 0) + 1}
+    return {"state": "running", "ending": "", "counts": counts, **here}
+
+
+def _require_space(folder: Path) -> None:
+    """Reserve what a run writes first: the head of its journal, its log.
+
+    Raises:
+        OSError: there is not so much.
+    """
+    with partial_of(folder / "space") as probe, probe.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, FIRST_BYTES)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes were writing in a run folder, and beside it in its place."""
+    remove_leftovers(path.parent, path.name)
+    for folder in (path, *(path / name for name in FOLDERS)):
+        remove_leftovers(folder)
+        with os_errors_as_input_errors(folder, "cannot be cleaned"):
+            for item in folder.glob(PARTIAL):
+                if not is_partial(item.name):  # it names no process, which can only have held this lock
+                    item.unlink(missing_ok=True)
 
 
 def _found_or_new(path: Path, run: str) -> Manifest:

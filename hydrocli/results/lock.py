@@ -15,8 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
-import tempfile
+import stat
 import threading
 import time
 import uuid
@@ -24,8 +23,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hydrocli import processes
 from hydrocli.errors import HeldError
-from hydrocli.results.write import os_errors_as_input_errors
+from hydrocli.files import now_of_file_system, os_errors_as_input_errors
 
 BEAT = 30.0
 """Seconds between two touches of the lock."""
@@ -33,6 +33,8 @@ PATIENCE = 300.0
 """Seconds without a touch after which the lock of an owner on another host is stale."""
 MOMENT = 10.0
 """Seconds after which a lock without a readable owner is stale."""
+LARGEST = 65536
+"""Bytes of a lock that are read; its own are some hundred."""
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -56,23 +58,25 @@ class Owner:
     @property
     def can_be_seen(self) -> bool:
         """Whether process ids here mean the same as there: the same host, and the same container."""
-        return self.host == socket.gethostname() and (self.boot != _boot() or self.namespace == _namespace())
+        return self.host == processes.host() and (
+            self.boot != processes.boot() or self.namespace == processes.namespace()
+        )
 
     @property
     def is_gone(self) -> bool:
         """Whether the process has ended; only valid where it can be seen."""
-        return self.boot != _boot() or _started(self.pid) not in (self.started, "hidden")
+        return self.boot != processes.boot() or processes.has_ended(self.pid, self.started)
 
 
 def this_process() -> Owner:
     """The process that runs this, with a new token."""
     return Owner(
         token=uuid.uuid4().hex,
-        host=socket.gethostname(),
-        boot=_boot(),
-        namespace=_namespace(),
+        host=processes.host(),
+        boot=processes.boot(),
+        namespace=processes.namespace(),
         pid=os.getpid(),
-        started=_started(os.getpid()),
+        started=processes.started(os.getpid()),
         job=next((os.environ[name] for name in JOB_VARIABLES if name in os.environ), ""),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -84,9 +88,9 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.owner = this_process()
-        self._stop = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._stop: threading.Event | None = None
+        self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
         """Take the lock.
@@ -97,6 +101,22 @@ class Lock:
         """
         with os_errors_as_input_errors(self.path):
             _take(self.path, self.owner)
+            _remove_guard(self.path, self.owner)
+        try:
+            self.start_beating()
+        except BaseException:  # no thread can be had
+            self.release()
+            raise
+
+    def copy_to(self, folder: Path) -> None:
+        """Write the same lock into another folder, which will take the place of the locked one."""
+        with os_errors_as_input_errors(folder):
+            _create(folder / self.path.name, self.owner)
+
+    def start_beating(self) -> None:
+        """Touch the lock now and then."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def assert_held(self) -> None:
@@ -113,20 +133,23 @@ class Lock:
     def release(self) -> None:
         """Release the lock; no effect in a child process, or after another process took it over."""
         self.stop_beating()
-        if self.owner.pid == os.getpid() and self.path.exists() and _read(self.path) == self.owner:
-            self.path.unlink(missing_ok=True)
+        if self.owner.pid == os.getpid() and _read(self.path) == self.owner:
+            # A file system that became read-only keeps the lock of a process that has ended: it is stale then.
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     def stop_beating(self) -> None:
         """End the heartbeat, and wait for its end."""
-        self._stop.set()
-        if self._thread.is_alive():
+        if self._stop and self._thread and self._thread.is_alive():
+            self._stop.set()
             self._thread.join()
 
     def _beat(self) -> None:
+        assert self._stop is not None
         while not self._stop.wait(BEAT):
             # An error of the file system (a server that is away for a moment) is not a loss: try at the next beat.
             with contextlib.suppress(OSError):
-                if not self.path.exists() or _read(self.path) != self.owner:
+                if _read(self.path, strict=True) != self.owner:
                     self._lost = True
                     return
                 os.utime(self.path)
@@ -141,22 +164,43 @@ def holder(path: Path) -> Owner | None:
 def _take(path: Path, owner: Owner) -> None:
     while not _create(path, owner):
         present = _wait_for_name(path)
-        if not path.exists():
+        if not _is_there(path):
             continue
-        if not _is_stale(path, present, _now(path.parent)):
+        if not _is_stale(path, present, now_of_file_system(path.parent)):
             raise HeldError(
                 str(path.parent),
                 f"is in use by another process: {present or 'one that is starting'}",
                 "Wait for it, stop it, or choose another folder.",
             )
-        guard = path.with_name(path.name + ".takeover")
+        guard = _guard_of(path)
         _take(guard, owner)
         try:
             # Checked again: from here on no other process can remove it, but one may have done so before.
-            if _read(path) == present and _is_stale(path, present, _now(path.parent)):
-                path.unlink(missing_ok=True)
+            if _read(path) == present and _is_stale(path, present, now_of_file_system(path.parent)):
+                _remove(path)
         finally:
             guard.unlink(missing_ok=True)
+
+
+def _guard_of(path: Path) -> Path:
+    return path.with_name(path.name + ".takeover")
+
+
+def _remove_guard(path: Path, owner: Owner) -> None:
+    """Remove the second lock that a process killed while it took this one over has left."""
+    guard = _guard_of(path)
+    if _is_there(guard):
+        with contextlib.suppress(HeldError):  # one that finds this lock held, and ends
+            _take(guard, owner)
+            guard.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove what is in the place of a lock; a folder only when it is empty."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _create(path: Path, owner: Owner) -> bool:
@@ -176,20 +220,41 @@ def _create(path: Path, owner: Owner) -> bool:
     return _read(path) == owner
 
 
-def _read(path: Path) -> Owner | None:
-    """The owner that the file names; None when there is no file or no owner in it."""
+def _read(path: Path, *, strict: bool = False) -> Owner | None:
+    """The owner that the file names; None when there is no file or no owner in it.
+
+    Anything may be in its place: a link, a pipe, a folder, a file of any content.
+
+    Raises:
+        OSError: if `strict`, for errors other than a missing file.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as file:  # noqa: PTH123 - a handle
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return None
+            content = json.loads(file.read(LARGEST))
         owner = Owner(**{field.name: content[field.name] for field in fields(Owner)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError as error:
+        if strict and not isinstance(error, FileNotFoundError):
+            raise
         return None
-    return owner if isinstance(owner.pid, int) and owner.pid > 0 else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    texts = [getattr(owner, field.name) for field in fields(Owner) if field.name != "pid"]
+    is_pid = type(owner.pid) is int and 0 < owner.pid <= processes.LARGEST_PID
+    return owner if is_pid and all(isinstance(text, str) for text in texts) else None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has this name, a link to nowhere included."""
+    return os.path.lexists(path)
 
 
 def _wait_for_name(path: Path) -> Owner | None:
     """The owner, waiting up to a second for its name to be written."""
     for _ in range(20):
-        if (owner := _read(path)) or not path.exists():
+        if (owner := _read(path)) or not _is_there(path):
             return owner
         time.sleep(0.05)
     return None
@@ -199,44 +264,11 @@ def _is_stale(path: Path, owner: Owner | None, now: float) -> bool:
     if owner and owner.can_be_seen:
         return owner.is_gone
     try:
-        age = now - path.stat().st_mtime
+        found = path.lstat()
     except FileNotFoundError:
         return False
-    return age > (PATIENCE if owner else MOMENT)
-
-
-def _now(folder: Path) -> float:
-    """Time of the clock of the file system of this folder, possibly that of a server."""
-    with tempfile.TemporaryFile(dir=folder) as probe:
-        return os.fstat(probe.fileno()).st_mtime
-
-
-def _boot() -> str:
-    """Identifier of the current boot; "" where not available."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
-def _namespace() -> str:
-    """Namespace of process ids (containers have their own); "" where not available."""
-    with contextlib.suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
-    return ""
-
-
-def _started(pid: int) -> str:
-    """When a process started, in ticks since boot; "" when it has ended, "hidden" when it may not be looked at."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return ""
-        except PermissionError:
-            pass
-        return "hidden"
-    # The name of the program, in parentheses, may hold anything; after it come the state and, 20th, the start time.
-    after_name = stat.rpartition(")")[2].split()
-    return "" if after_name[0] in "ZX" else after_name[19]
+    if not stat.S_ISREG(found.st_mode):
+        return True  # a link, a pipe, a folder: no process that starts makes one
+    age = now - found.st_mtime
+    # A time to come is that of a wrong clock, and says nothing for a living owner either.
+    return abs(age) > (PATIENCE if owner else MOMENT)

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.formatting import to_jsonable
-from hydrocli.results.write import os_errors_as_input_errors
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, MANIFEST, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
 from hydrocli.results.schemas import TABLES
-from hydrocli.results.write import os_errors_as_input_errors
 from hydrocli.run_format import RESTORE, RUN_FORMAT, missing_files, other_format, require_same
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Run:
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
             domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces,
-            balance, events, signatures, solvers, solver_series: the tables, as DataFrames; an AttributeError where
-            there is none.
+            balance, annual_fluxes, events, signatures, solvers, solver_series: the tables, as DataFrames; an
+            AttributeError where there is none.
     """
 
     discharge = _Lazy()
@@ -88,6 +88,7 @@ class Run:
     no_correction = _Lazy()
     response_surfaces = _Lazy()
     balance = _Lazy()
+    annual_fluxes = _Lazy()
     events = _Lazy()
     signatures = _Lazy()
     solvers = _Lazy()

@@ -221,6 +221,25 @@ RESPONSE_SURFACES = Table(
         Column("corrected", "float", "flux with corrections of the network", "mm/step"),
     ),
 )
+DAYS_OF_YEAR = 365.25
+ANNUAL_FLUXES = Table(
+    "annual_fluxes",
+    "mean annual fluxes of the catchments in each period, without warm-up: sums over its days, for 365.25 days",
+    (
+        RUN,
+        GAUGE,
+        Column("period", "text", "name of the period; all: the whole run, where it has no period"),
+        Column("days", "float", "days of the period", "d"),
+        Column("rain", "float", "precipitation", "mm/year"),
+        Column("soil_evaporation", "float", "actual evapotranspiration from the soil", "mm/year"),
+        Column("interception_evaporation", "float", "evaporation from interception", "mm/year"),
+        Column("exchange", "float", "exchange as applied, both branches", "mm/year"),
+        Column("correction_source", "float", "water added by the correction of the rain", "mm/year"),
+        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm/year"),
+        Column("runoff", "float", "runoff of the cells before routing", "mm/year"),
+        Column("storage_change", "float", "change of storage", "mm/year"),
+    ),
+)
 EVENTS = Table(
     "events",
     "flood events found in the observed discharge",
@@ -352,12 +371,8 @@ def balance(details: Sequence[Quantity]) -> Table:
         RUN,
         GAUGE,
         Column("year", "integer", "calendar year (UTC)"),
-        Column("warm_up", "flag", "whether this part of the year is before the first period that is scored"),
-        Column("days", "float", "days of the year that are in this row", "d"),
         Column("rain", "float", "precipitation", "mm"),
         Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
-        Column("soil_evaporation", "float", "the part of it from the soil", "mm"),
-        Column("interception_evaporation", "float", "the part of it from interception", "mm"),
         Column("exchange", "float", "exchange as applied, both branches", "mm"),
         Column("correction_source", "float", "water added by the correction of the rain", "mm"),
         Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
@@ -367,7 +382,7 @@ def balance(details: Sequence[Quantity]) -> Table:
         Column("closure_error", "float", "residual of the balance", "mm"),
         *within,
     )
-    return Table("balance", "water balance of the catchments by year, the warm-up apart", terms)
+    return Table("balance", "water balance of the catchments by year", terms)
 
 
 def parameters(symbols: Sequence[str]) -> Table:
@@ -458,6 +473,7 @@ TABLES = {
         no_correction(()),
         RESPONSE_SURFACES,
         balance(()),
+        ANNUAL_FLUXES,
         EVENTS,
         SIGNATURES,
         SOLVERS,

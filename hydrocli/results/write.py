@@ -1,26 +1,17 @@
-"""Atomic writing of files.
-
-Each file is written under a temporary name in the same folder, flushed to the disk and renamed: neither a kill nor a
-full disk leaves an incomplete file. Temporary files of a killed process (`.<name>.<token>.partial`) are removed by the
-next process that locks the run folder. Errors of the operating system become sentences with the path.
-"""
+"""Writing the files of a run folder: texts, JSON, tables and maps, each whole or not at all (see `hydrocli.files`)."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import hydrocli
-from hydrocli.errors import InputError
+from hydrocli.files import atomic_write, os_errors_as_input_errors
 from hydrocli.formatting import to_jsonable
 from hydrocli.results.arrow import from_numpy
 from hydrocli.results.schemas import Table, arrow_schema, arrow_type, known_quantities
@@ -29,49 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hydrocli.basin.grid import Grid
-
-PARTIAL = ".*.partial"
-"""Pattern of the names of files that are not finished."""
-
-REMEDIES = {
-    errno.ENOSPC: "Free some space and run again.",
-    errno.EDQUOT: "Free some space or request a larger quota, and run again.",
-    errno.EFBIG: "Raise the limit of file sizes (ulimit -f), or use another file system.",
-    errno.EACCES: "Check the permissions of the folder (ls -ld).",
-    errno.EPERM: "Check the permissions of the folder (ls -ld).",
-    errno.EROFS: "Choose a folder on a writable file system.",
-}
-
-
-@contextmanager
-def os_errors_as_input_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
-    """Convert errors of the operating system to an InputError with the path."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(str(path), f"{what}: {reason}", REMEDIES.get(error.errno or 0, "")) from error
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that replaces `path` when the block ends without error.
-
-    Raises:
-        InputError: disk full, no permission, limit of file size; `path` is then unchanged.
-    """
-    # Jobs on several machines, whose process numbers may be equal, write the table of one campaign.
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with os_errors_as_input_errors(path):
-        try:
-            with partial.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)  # noqa: PTH105 - the call that tests make fail
-            _sync_folder(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -167,14 +115,6 @@ def write_maps(
             file.write(encoded)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove temporary files of killed processes from a run folder; its lock must be held."""
-    with os_errors_as_input_errors(folder, "cannot be cleaned"):
-        for place in (folder, folder / "parameters", folder / "maps", folder / "figures"):
-            for partial in place.glob(PARTIAL):
-                partial.unlink(missing_ok=True)
-
-
 def _check_names(table: Table, given: Mapping[str, ArrayLike] | Sequence[str]) -> None:
     expected = {column.name for column in table.columns} - {"run"}
     if missing := sorted(expected - set(given)):
@@ -245,15 +185,3 @@ def _geotiff(grid: Grid, raster: NDArray[np.float64], words: Sequence[str], unit
                 dataset.set_band_unit(band, unit)
             dataset.update_tags(run=run, hydrocli=hydrocli.__version__)
         return bytes(memory.read())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some network file systems cannot flush a folder; the rename is theirs to keep.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

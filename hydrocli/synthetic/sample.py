@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import textwrap
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Floats
 from hydrocli.config import load
 from hydrocli.engine.simulator import State
-from hydrocli.errors import ConfigurationError, InputError
+from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.files import atomic_folder, os_errors_as_input_errors, partial_of
 from hydrocli.synthetic.options import SampleOptions
 from hydrocli.synthetic.region import make_region
 from hydrocli.synthetic.terrain import Terrain, make_terrain
@@ -92,17 +91,8 @@ def write_sample(folder: Path, options: SampleOptions, true_model: str = "gr") -
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(str(folder), "is not empty", "Choose a new folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        whole = Path(scratch) / "sample"
-        whole.mkdir()
-        _write(whole, options, true_model, Path(scratch) / "store")
-        try:
-            if folder.exists():
-                folder.rmdir()
-            shutil.move(whole, folder)
-        except OSError as error:
-            raise InputError(str(folder), f"cannot be written: {error.strerror}") from error
+    with os_errors_as_input_errors(folder), partial_of(folder) as store, atomic_folder(folder) as whole:
+        _write(whole, options, true_model, store)
 
 
 def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hydrocli.basin.ingest import ingest_batch, open_basin
 from hydrocli.basin.readers.geotiff import RasterSampler
 from hydrocli.basin.source import BasinSource, inputs_read_once, make_plan
-from hydrocli.errors import InputError
+from hydrocli.errors import InputError, Stopped
 
 Writer = Callable[..., Path]
 
@@ -63,6 +63,15 @@ def test_what_is_wrong_with_one_stays_with_it(
     assert isinstance(inner, str)
     assert isinstance(unknown, InputError)
     assert [path.name for path in tmp_path.iterdir() if path.name != "archive"] == [inner]
+
+
+def test_a_stop_is_no_fault_of_a_basin(catchments: list[BasinSource], tmp_path: Path) -> None:
+    def stopping(*_: object) -> None:
+        raise Stopped("here", "stopped by SIGINT")
+
+    with pytest.raises(Stopped):
+        ingest_batch(catchments, tmp_path / "store", progress=stopping)
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_a_broken_raster_is_told_for_all(catchments: list[BasinSource], source: BasinSource, tmp_path: Path) -> None:

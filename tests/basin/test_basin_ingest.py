@@ -162,7 +162,7 @@ def test_workers_end_with_a_killed_process(source: BasinSource, tmp_path: Path) 
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "if __name__ == '__main__':\n"
         "    batches = [(i,) for i in range(1000)]\n"
-        "    for done in forcing._run(len, batches, 2):\n"
+        "    for done in forcing.run_in_processes(len, batches, 2):\n"
         "        report(done, 1000)\n"
     )
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)

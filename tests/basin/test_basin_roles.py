@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,3 +76,20 @@ def test_sums_are_those_over_each_catchment(data: st.DataObject) -> None:
     head, mouth = ~upstream.any(axis=1), ~upstream.any(axis=0)
     for role, has in {"upstream": head, "downstream": mouth, "independent": head & mouth}.items():
         np.testing.assert_array_equal(tree.with_role(role), has)
+
+
+def test_memory_does_not_grow_with_gauges_times_cells() -> None:
+    """A row of flags for each gauge would be 60 MB, and one of sums by cell 480 MB."""
+    cells, gauges = 30_000, 2_000
+    random = np.random.default_rng(1)
+    downstream = np.maximum(np.arange(cells) - random.integers(1, 50, cells), -1)
+    places = random.choice(cells, gauges, replace=False)
+    tracemalloc.start()
+    tree = GaugeTree.of(downstream, places)
+    area = tree.sums(np.ones(cells))
+    tree.with_role("upstream")
+    inside = tree.draining_to(np.arange(gauges))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert inside.sum() == area[tree.with_role("downstream")].sum()
+    assert peak < 5e6

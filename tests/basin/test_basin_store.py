@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,7 @@ from hydrocli.basin import store
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.source import BasinSource
 from hydrocli.errors import InputError
+from hydrocli.files import partial_of
 
 
 def test_the_second_start_reads_no_raster(source: BasinSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +63,42 @@ def test_options_make_another_fingerprint(source: BasinSource, tmp_path: Path) -
     assert len(shorter.precipitation) == 35
 
 
+def flipped(content: bytes) -> bytes:
+    """One bit of the last third differs: in an array its values, in the description a note or a checksum."""
+    changed = bytearray(content)
+    changed[-len(changed) // 3] ^= 1
+    return bytes(changed)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "one byte short": lambda content: content[:-1],
+    "zeroed": lambda content: bytes(len(content)),
+    "one bit flipped": flipped,
+    "removed": lambda content: None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_damaged_file_of_a_store_is_ever_read(damage: str, source: BasinSource, tmp_path: Path) -> None:
+    """Each file in turn: the store is found broken, and whole again when the file is."""
+    fingerprint = open_basin(source, tmp_path).fingerprint
+    files = sorted((tmp_path / fingerprint).iterdir())
+    assert len(files) > len(store.NETWORK) + len(store.GAUGES)
+    for file in files:
+        content = file.read_bytes()
+        if (damaged := DAMAGES[damage](content)) is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        assert store.load(tmp_path, fingerprint) is None, file.name
+        file.write_bytes(content)
+        assert store.load(tmp_path, fingerprint) is not None, file.name
+    (tmp_path / fingerprint / "precipitation.npy").unlink()
+    assert open_basin(source, tmp_path).fingerprint == fingerprint
+    assert store.load(tmp_path, fingerprint) is not None
+
+
 @pytest.mark.parametrize("damage", ["short", "json", "lost", "other"])
 def test_a_broken_store_is_built_anew(
     source: BasinSource, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
@@ -72,7 +110,7 @@ def test_a_broken_store_is_built_anew(
         array = folder / "precipitation.npy"
         array.write_bytes(array.read_bytes()[:-100])
     elif damage == "json":
-        (folder / "meta.json").write_text('{"format": 2, "finger')
+        (folder / "meta.json").write_text('{"format": 3, "finger')
     elif damage == "lost":
         (folder / "network_level.npy").unlink()
     else:
@@ -86,12 +124,14 @@ def test_a_broken_store_is_built_anew(
 def test_what_a_killed_process_left_is_no_store(source: BasinSource, tmp_path: Path) -> None:
     first = open_basin(source, tmp_path / "store")
     whole = tmp_path / "store" / first.fingerprint
-    left = whole.with_name(f"{first.fingerprint}.{'0' * 32}.partial")
-    shutil.copytree(whole, left)
+    with partial_of(whole) as name:
+        living, dead = name, name.with_name(name.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
+    for left in (living, dead):
+        shutil.copytree(whole, left)
     shutil.rmtree(whole)
     open_basin(source, tmp_path / "store")
     entries = store.list_stores(tmp_path / "store")
-    assert sorted((entry.path, entry.is_partial) for entry in entries) == [(whole, False), (left, True)]
+    assert {(entry.path, entry.is_partial) for entry in entries} == {(whole, False), (living, True)}
 
 
 def test_a_failure_leaves_nothing(source: BasinSource, tmp_path: Path) -> None:

@@ -28,13 +28,15 @@ RIVER = 50.0  # km2 that drain through a gauge at least
 COMMANDS = ("check", "ingest", "simulate", "calibrate", "validate", "report")
 PEER = """\
 import time, resource
-began = time.perf_counter()
+began = time.perf_counter(), time.process_time()
 import smash
 setup, mesh = smash.factory.load_dataset("France")
 model = smash.Model(setup | {"hydrological_module": "gr4", "routing_module": "kw"}, mesh)
-built = time.perf_counter()
+built = time.perf_counter(), time.process_time()
 model.forward_run(common_options={"verbose": False, "ncpu": 1})
-print(built - began, time.perf_counter() - built, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+ended = time.perf_counter(), time.process_time()
+peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(*(later - before for pair in ((began, built), (built, ended)) for before, later in zip(*pair)), peak)
 """
 
 
@@ -65,9 +67,9 @@ def gauges(console: Console, numbers: tuple[int, ...] = (10, 100, 1000), with_pe
                 table.add_row(str(number), command, f"{wall:.1f}", f"{cpu:.1f}", f"{peak / 1e6:.0f}")
     if with_peer:
         answer = subprocess.run([sys.executable, "-c", PEER], check=True, capture_output=True, text=True)
-        build, forward, peak = rows["smash"] = [float(word) for word in answer.stdout.split()[-3:]]
-        table.add_row("none", "smash: build", f"{build:.1f}", "", "")
-        table.add_row("none", "smash: forward run", f"{forward:.1f}", "", f"{peak / 1e6:.0f}")
+        *seconds, peak = rows["smash"] = [float(word) for word in answer.stdout.split()[-5:]]
+        table.add_row("none", "smash: build", *(f"{number:.1f}" for number in seconds[:2]), "")
+        table.add_row("none", "smash: forward run", *(f"{number:.1f}" for number in seconds[2:]), f"{peak / 1e6:.0f}")
     console.print(table)
     return rows
 

@@ -146,6 +146,30 @@ def test_one_data_set_of_all_runs(done: Path, tmp_path: Path) -> None:
     assert "is not empty" in error
 
 
+def test_a_copy_of_a_campaign_is_a_campaign_of_its_own(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands act on the copy, as a folder, as its file and from inside, and name what is damaged in it."""
+    copy = shutil.copytree(done.parent / "trial", tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in (done.parent / "trial").rglob("*")}
+    (copy / "few" / "S0003" / "states.parquet").unlink()
+    for target in (copy, copy / "campaign.yaml", Path("campaign.yaml")):
+        with monkeypatch.context() as patch:
+            patch.chdir(copy)
+            shown = [json.loads(line) for line in call("status", target, "--json").stdout.splitlines()]
+        damaged = {f"{row['model']}/{row['item']}": row["reason"] for row in shown if row["state"] == "failed"}
+        assert list(damaged) == ["few/S0003"]
+        assert "states.parquet is missing" in damaged["few/S0003"]
+    call("collect", copy)
+    assert (copy / "collected" / "README.md").exists()
+    assert "few/S0003" in (copy / "collected" / "README.md").read_text()
+    content = bytearray((copy / "few" / "S0004" / "parameters.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "few" / "S0004" / "parameters.parquet").write_bytes(content)
+    assert "parameters.parquet" in call("collect", copy, status=3).stderr
+    assert {path: path.stat().st_mtime_ns for path in (done.parent / "trial").rglob("*")} == before
+
+
 def started(file: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command("batch", file, *arguments), stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
@@ -185,20 +209,27 @@ def test_workers_killed_at_random_moments(done: Path, store: Path, tmp_path: Pat
 
 
 def test_stopped_and_killed_batches_go_on(done: Path, store: Path, tmp_path: Path) -> None:
-    """SIGTERM: the workers save their runs. SIGKILL: they notice that nobody is left, and do the same."""
+    """A signal to the batch or to all of its processes: the workers save their runs. SIGKILL: they notice that nobody
+    is left, and do the same. Nothing has failed, and the same command goes on."""
     file = campaign(tmp_path, store)
     journals = lambda: list((tmp_path / "trial").glob("*/*/journal.bin"))  # noqa: E731
-    for ask, status in ((signal.SIGTERM, STOPPED), (signal.SIGKILL, -signal.SIGKILL)):
+    for ask, everyone, status in (
+        (signal.SIGINT, True, STOPPED),
+        (signal.SIGTERM, False, STOPPED),
+        (signal.SIGKILL, False, -signal.SIGKILL),
+    ):
         with started(file) as running:
-            wait_for(journals, running)
+            wait_for(lambda child=running: journals() and children(child.pid), running)
             workers = children(running.pid)
-            running.send_signal(ask)
+            for pid in (*workers, running.pid) if everyone else (running.pid,):  # a worker may hear of it first
+                os.kill(pid, ask)
             told = running.communicate()[1]
         assert running.returncode == status, told
+        assert "Traceback" not in told
         while any(Path(f"/proc/{pid}/stat").exists() for pid in workers):
             time.sleep(0.01)
         assert_readable(tmp_path / "trial")
-        assert "running" not in states(file).values()
+        assert not {"running", "failed"} & set(states(file).values())
     call("batch", file, "-q")
     assert_same_campaign(done, file)
 
@@ -282,7 +313,7 @@ def test_out_of_memory_is_the_end_of_one_run_only(done: Path, tmp_path: Path, mo
 
     monkeypatch.setattr("hydrocli.experiment.fit.opened", too_much)
     ending = perform(plain_task(done, tmp_path / "run", "calibrate"))
-    assert (ending.status, ending.reason[:14]) == (1, "out of memory:")
+    assert (ending.status, ending.reason[:26]) == (7, "memory: not enough memory ")
     assert manifest(tmp_path / "run")["state"] == "failed"
     monkeypatch.undo()
     assert perform(plain_task(done, tmp_path / "run", "calibrate")).status == 0

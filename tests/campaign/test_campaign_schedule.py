@@ -150,6 +150,23 @@ def test_a_worker_that_dies_while_it_stops_has_stopped() -> None:
     assert work([task("a")], pretence, stop=lambda: next(asked))["a"].status == 75
 
 
+def test_a_worker_that_hears_of_the_signal_first_has_not_failed() -> None:
+    """The signal to this process comes while it waits for its workers: nothing is started again, nothing has failed."""
+    for status in (75, -signal.SIGTERM, -signal.SIGINT):
+        heard = iter([False, True, True])
+        pretence = Pretence(1, {"a": [status]})
+        endings = work([task("a", 2), task("b", 1)], pretence, stop=lambda asked=heard: next(asked))
+        assert {key: ending.status for key, ending in endings.items()} == {"a": 75}
+        assert pretence.log == ["a"]
+
+
+def test_a_worker_that_somebody_stops_goes_on_in_another_one() -> None:
+    pretence = Pretence(1, {"a": [75, -signal.SIGTERM], "b": [75, 75, 75]})
+    endings = work([task("a", 2), task("b", 1)], pretence)
+    assert (endings["a"].status, endings["b"].status) == (0, 75)
+    assert pretence.log.count("a") == pretence.log.count("b") == 3
+
+
 @pytest.mark.parametrize(
     ("variables", "shard"),
     [

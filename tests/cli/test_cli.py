@@ -26,6 +26,7 @@ from hydrocli.errors import (
     HydrocliError,
     InputError,
     NumericalError,
+    OutOfMemoryError,
     PartialError,
     Stopped,
 )
@@ -75,7 +76,7 @@ def test_help_names_the_commands_and_all_exit_codes() -> None:
     assert result.exit_code == 0
     assert all(f"\n  {command} " in result.stdout for command in COMMANDS)
     assert sorted(command.name for command in app.registered_commands) == COMMANDS
-    classes = [ConfigurationError, InputError, NumericalError, PartialError, HeldError, Stopped]
+    classes = [ConfigurationError, InputError, NumericalError, PartialError, HeldError, OutOfMemoryError, Stopped]
     assert {one.exit_status for one in classes} | {0, 1, 130, 141} == set(EXIT_CODES)
     assert all(f"\n  {code} " in result.stdout for code in EXIT_CODES)
     assert call().stdout == result.stdout

@@ -9,8 +9,11 @@ import time
 from threading import Thread
 from typing import Any
 
+import pytest
+
+from hydrocli.errors import Stopped
 from hydrocli.execution.log import recorded
-from hydrocli.execution.signals import stop_flag
+from hydrocli.execution.signals import stop_flag, stopped_at_once
 
 
 def test_a_signal_is_announced_while_the_main_thread_is_busy() -> None:
@@ -42,3 +45,35 @@ def test_nothing_is_announced_without_a_signal() -> None:
         assert not stop()
     assert heard == []
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Describes:
+    """Python raises a RuntimeError from whatever is raised in here, in 3.11 at least."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        os.kill(os.getpid(), self.number)
+        time.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGTERM, Stopped), (signal.SIGUSR1, Stopped), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_while_a_class_is_made_is_no_bug(number: signal.Signals, expected: type[BaseException]) -> None:
+    def load() -> None:
+        with stopped_at_once():
+            type("Loaded", (), {"field": Describes(number)})
+
+    with pytest.raises(expected):
+        load()
+
+
+def test_other_errors_pass_unchanged() -> None:
+    def fail() -> None:
+        with stopped_at_once():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()

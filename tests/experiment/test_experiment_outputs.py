@@ -134,22 +134,23 @@ def test_factors_are_averaged_and_not_computed_of_averages(simulated: dict[str, 
                 np.testing.assert_allclose(mean_g, 1 + mean_f, rtol=1e-12)
 
 
-def test_balance_has_the_warm_up_apart(simulated: dict[str, Path]) -> None:
-    """Days of its rows are those of the run; evaporation of soil and interception are the whole."""
+def test_annual_fluxes_are_of_the_days_of_their_period(simulated: dict[str, Path]) -> None:
+    """Without warm-up, for 365.25 days; the evaporation of the soil alone is es, the rest is interception."""
     for name in ("gr", "implicit"):
-        balance, means = table(simulated[name], "balance"), table(simulated[name], "catchment_timeseries")
-        for code in np.unique(balance["gauge"]):
-            here, steps = balance["gauge"] == code, means["gauge"] == code
-            warm = balance["warm_up"][here].astype(bool)
-            begun = means["time"][steps] <= np.datetime64("2014-09-20T00:00")
-            assert warm.tolist() == [True, False]
-            assert balance["days"][here].tolist() == [begun.sum() / 24, (~begun).sum() / 24]
-            rain = means["precipitation"][steps]
-            np.testing.assert_allclose(balance["rain"][here], [rain[begun].sum(), rain[~begun].sum()], rtol=1e-6)
-            parts = balance["soil_evaporation"][here] + balance["interception_evaporation"][here]
-            np.testing.assert_allclose(parts, balance["evapotranspiration"][here], rtol=1e-12)
-            soil = np.array([means["es"][steps][begun].sum(), means["es"][steps][~begun].sum()])
-            np.testing.assert_allclose(balance["soil_evaporation"][here], soil, rtol=1e-9, atol=1e-9)
+        annual, means = table(simulated[name], "annual_fluxes"), table(simulated[name], "catchment_timeseries")
+        for code in np.unique(annual["gauge"]):
+            here = annual["gauge"] == code
+            assert annual["period"][here].tolist() == ["calibration", "later"]
+            for row, (start, end) in zip(np.flatnonzero(here), (("09-20", "10-25"), ("10-25", "11-15")), strict=True):
+                inside = (means["gauge"] == code) & (means["time"] > np.datetime64(f"2014-{start}T00:00"))
+                inside &= means["time"] <= np.datetime64(f"2014-{end}T00:00")
+                assert annual["days"][row] == inside.sum() / 24
+                scale = 365.25 / annual["days"][row]
+                for flux, of in (("rain", "precipitation"), ("soil_evaporation", "es"), ("runoff", "qt")):
+                    found = scale * means[of][inside].sum()
+                    np.testing.assert_allclose(annual[flux][row], found, rtol=1e-6, atol=1e-9)
+                evaporated = annual["soil_evaporation"][row] + annual["interception_evaporation"][row]
+                np.testing.assert_allclose(evaporated, scale * means["aet"][inside].sum(), rtol=1e-9)
 
 
 def test_newton_iterations_add_up(simulated: dict[str, Path]) -> None:

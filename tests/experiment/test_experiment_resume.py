@@ -155,7 +155,7 @@ def test_an_ingestion_that_is_killed_is_done_again(finished: Path, tmp_path: Pat
         running.kill()
     call("calibrate", file)
     assert_same_bits(finished.with_suffix(""), tmp_path / "run")
-    assert "old" in call("clean", file, "--old").stdout
+    assert not list(store.glob("*.partial"))
 
 
 def test_a_signal_while_results_are_written(finished: Path, store: Path, tmp_path: Path) -> None:
@@ -233,6 +233,17 @@ def test_a_folder_that_another_process_holds(finished: Path) -> None:
             assert f"process {os.getpid()}" in error
             assert str(folder) in error
     call("calibrate", finished)
+
+
+def test_force_moves_nothing_before_the_new_run_can_begin(finished: Path, tmp_path: Path) -> None:
+    """Its data are read first: here one file is missing, and nothing has happened."""
+    folder = finished.with_suffix("")
+    before = contents(folder)
+    wrong = "--set", f"basin.descriptors.slope={tmp_path / 'missing.tif'}"
+    assert "missing.tif" in call("calibrate", finished, "--force", *wrong, status=3).stderr
+    del before["log.jsonl"]
+    assert before.items() <= contents(folder).items()
+    assert not list(folder.parent.glob("short.*/"))
 
 
 @pytest.mark.parametrize("limit", [2500, 40_000], ids=["journal", "results"])

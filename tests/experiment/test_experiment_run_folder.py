@@ -53,6 +53,9 @@ COLUMNS = {
     "balance": {"gauge": "", "year": ""}
     | dict.fromkeys(("rain", "evapotranspiration", "exchange", "correction_source", "clamped"), "mm")
     | dict.fromkeys(("runoff", "routing_floor_volume", "storage_change", "closure_error"), "mm"),
+    "annual_fluxes": {"gauge": "", "period": "", "days": "d"}
+    | dict.fromkeys(("rain", "soil_evaporation", "interception_evaporation", "exchange"), "mm/year")
+    | dict.fromkeys(("correction_source", "clamped", "runoff", "storage_change"), "mm/year"),
     "events": {"gauge": "", "period": "", "event": "", "start": "UTC", "end": "UTC", "season": "", "rain_peak": "UTC"}
     | {"discharge_peak": "UTC"},
     "signatures": {"gauge": "", "period": "", "event": "", "signature": "", "observed": "", "simulated": ""}
@@ -285,6 +288,7 @@ def test_manifest(folder: Path) -> None:
     assert found["seed"] == 1
     assert found["inputs"]["basin"]
     assert set(found["timings"]) >= {"ingestion", "calibration", "results"}
+    assert 0 < found["timings"]["calibration_compilation"] <= found["timings"]["calibration"]
     assert found["counts"] | {"cells": 59, "steps": 1800, "forcing_missing": 0} == found["counts"]
     assert {"hydrocli", "numpy", "numba", "scipy"} <= set(found["versions"])
 

@@ -300,7 +300,17 @@ def _write_balance(folder: Path, size: Size, run: str, rain: np.ndarray, random:
             exchange = -0.05 * fell
             runoff = 0.8 * (fell - gone + exchange)
             stored = fell - gone + exchange - runoff
-            part = (code, int(year), False, float((years == year).sum() / 24), fell, gone, 0.7 * gone, 0.3 * gone)
-            rows.append((*part, exchange, 0.0, 0.0, runoff, 0.0, stored, 0.0))
+            rows.append((code, int(year), fell, gone, exchange, 0.0, 0.0, runoff, 0.0, stored, 0.0))
     columns = [column.name for column in schemas.balance(()).columns[1:]]
     write_table(folder, schemas.balance(()), _columns(columns, rows), run=run)
+    annual: list[tuple[Any, ...]] = []
+    for g, code in enumerate(size.codes):
+        for period, (start, end) in size.periods.items():
+            inside = (size.times > start) & (size.times <= end)
+            days = inside.sum() / 24
+            fell = rain[g, inside].sum() * 365.25 / days
+            annual.append(
+                (code, period, days, fell, 0.3 * fell, 0.1 * fell, -0.05 * fell, 0.0, 0.0, 0.5 * fell, 0.05 * fell)
+            )
+    columns = [column.name for column in schemas.ANNUAL_FLUXES.columns[1:]]
+    write_table(folder, schemas.ANNUAL_FLUXES, _columns(columns, annual), run=run)

@@ -41,6 +41,20 @@ def known(nine: Path) -> list[comparison.Contender]:
     return comparison.contenders(found_runs([str(nine / "*")]))[0]
 
 
+def test_the_cost_of_a_model_is_without_compilation() -> None:
+    """Two runs of the same speed, one of which has compiled: the same cost, and both numbers are shown."""
+    counts = {"evaluations": 50.0}
+    cold = comparison.cost(counts, {"calibration": 18.0, "calibration_compilation": 13.0, "calibration_cpu": 17.5})
+    warm = comparison.cost(counts, {"calibration": 5.5, "calibration_compilation": 0.5, "calibration_cpu": 5.4})
+    for shown in (cold, warm):
+        assert shown["calibration without compilation [s]"] == 5.0
+        assert shown["per evaluation [s]"] == 0.1
+    assert (cold["compilation [s]"], cold["calibration [s]"]) == (13.0, 18.0)
+    unknown = comparison.cost(counts, {"calibration": 5.0})
+    assert unknown["calibration without compilation [s]"] is None
+    assert unknown["calibration [s]"] == 5.0
+
+
 @pytest.fixture
 def scores(known: list[comparison.Contender]) -> dict[str, Array]:
     return comparison.pooled(known)

@@ -12,7 +12,7 @@ from report_examples import Size, downstream_of, tree_of
 
 from hydrocli.report import balance, convergence, corrections, floods, hydrographs, maps, relations
 from hydrocli.report.source import Source
-from hydrocli.report.tables import Columns, envelope, found, highest
+from hydrocli.report.tables import Columns, envelope, found, highest, spread_out
 from hydrocli.results import read
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -192,34 +192,16 @@ def test_balance(folder: Path, source: Source) -> None:
 
 
 def test_mean_fluxes(folder: Path, source: Source) -> None:
-    fluxes = balance.mean_fluxes(source.parts("balance"))
-    sums = table(folder, "balance").groupby("gauge")[["runoff", "days"]].sum()
-    expected = 365.25 * sums["runoff"] / sums["days"]
-    assert {code: values["runoff"] for code, values in fluxes.items()} == pytest.approx(expected.to_dict())
+    annual = source.parts("annual_fluxes")
+    fluxes = balance.mean_fluxes(annual)
+    expected = table(folder, "annual_fluxes").query("period == 'calibration'").set_index("gauge")
+    assert {code: values["runoff"] for code, values in fluxes.items()} == pytest.approx(expected["runoff"].to_dict())
     figure = balance.draw_mean_fluxes(fluxes, fluxes, ("A", "B"))
-    order = table(folder, "balance").groupby("gauge")["rain"].mean().sort_values().index
-    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), expected[order])
-
-
-def test_annual_fluxes_are_of_the_days_after_the_warm_up() -> None:
-    """Two half years at 1 mm a day after a warm-up of 10 mm a day: 365.25 mm, soil and interception apart."""
-    values = {
-        "year": np.array([2019, 2019, 2020]),
-        "warm_up": np.array([True, False, False]),
-        "days": np.array([100.0, 184.0, 182.0]),
-        "exchange": np.zeros(3),
-        "runoff": np.array([1000.0, 92.0, 91.0]),
-    }
-    values |= {"rain": np.array([1000.0, 184.0, 182.0]), "storage_change": np.zeros(3)}
-    values |= {"soil_evaporation": np.array([0.0, 46.0, 45.5]), "interception_evaporation": np.array([0.0, 46.0, 45.5])}
-    parts = {"A": Columns(values | {"correction_source": np.zeros(3)}, {}, {})}
-    fluxes = balance.mean_fluxes(parts)["A"]
-    assert fluxes["rain"] == pytest.approx(365.25)
-    assert fluxes["soil_evaporation"] == fluxes["interception_evaporation"] == pytest.approx(365.25 / 4)
-    sentence = balance.spans(parts)
-    assert "366 days from 2019 to 2020" in sentence
-    assert "the warm-up is left out" in sentence
-    assert balance.bars(parts["A"]).years == ("2019\n(184 d)", "2020\n(182 d)")
+    order = expected["rain"].sort_values().index
+    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), expected["runoff"][order])
+    sentence = balance.span(annual)
+    assert "period calibration, without warm-up" in sentence
+    assert f"{expected['days'].iloc[0]:.0f} days, scaled to 365.25; less than a year" in sentence
 
 
 def test_scores_and_errors(folder: Path, source: Source) -> None:
@@ -314,3 +296,20 @@ def test_units_and_words_come_from_the_file(folder: Path) -> None:
     assert parameters.label("cp") == "production capacity [mm]"
     assert found(read(folder), "response_surfaces") is None
     assert found(read(folder), "no such table") is None
+
+
+def test_figures_of_all_gauges_have_a_panel_for_some_of_very_many(
+    monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    codes = [f"G{number}" for number in range(1000)]
+    scores = {code: float(-number) for number, code in enumerate(codes)}
+    chosen = spread_out(scores, codes, 5)
+    assert chosen == ["G0", "G250", "G499", "G749", "G999"]  # the best and the worst among them, in their order
+    assert spread_out({}, codes[:5], 5) == codes[:5]
+    assert source.pictured == list(source.hydrographs)
+    monkeypatch.setattr("hydrocli.report.source.PANELS", 2)
+    few = Source(source.run)
+    assert len(few.pictured) == 2
+    assert few.panels_of == f"2 of {len(few.hydrographs)} gauges, spread from the worst to the best"
+    curves = {code: hydrographs.flow_duration(few.hydrographs[code]) for code in few.pictured}
+    assert len(hydrographs.draw_flow_duration(curves).axes) == 2

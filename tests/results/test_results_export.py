@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,9 +13,9 @@ import pandas as pd
 import pytest
 from results_examples import write_valley
 
-from hydrocli.errors import ConfigurationError
+from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.results import read
-from hydrocli.results.export import export
+from hydrocli.results.export import Kind, export
 
 
 @pytest.fixture
@@ -55,6 +57,34 @@ def test_netcdf(folder: Path, tmp_path: Path) -> None:
         units = file["time"].attrs["units"]
         since = pd.to_datetime(np.asarray(file["time"]), unit="s", origin=units.removeprefix("seconds since ")[:19])
     np.testing.assert_array_equal(since, table["time"].dt.tz_localize(None)[: values.shape[1]])
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("geopackage", 40_000), ("geopackage", 100_000), ("netcdf", 4_000)])
+def test_a_disk_that_is_full(kind: Kind, limit: int, folder: Path) -> None:
+    """A limit of file sizes fails like a full disk; libraries say anything or nothing about it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written: .*\n  .*ulimit -f"):
+            export(read(folder), kind)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [item for item in folder.rglob("*") if item.name.startswith(".") or item.suffix in (".gpkg", ".nc")]
+    export(read(folder), kind)
+
+
+def test_a_geopackage_that_is_not_whole_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL may say nothing of what it could not write."""
+
+    def first_layer_only(frame: gpd.GeoDataFrame, path: Path, *, layer: str, **options: Any) -> None:
+        if layer == "gauges":
+            written(frame, path, layer=layer, **options)
+
+    written = gpd.GeoDataFrame.to_file
+    monkeypatch.setattr(gpd.GeoDataFrame, "to_file", first_layer_only)
+    with pytest.raises(InputError, match="is not whole"):
+        export(read(folder), "geopackage")
+    assert not (folder / "map.gpkg").exists()
 
 
 def test_netcdf_without_its_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -12,13 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from results_examples import Spawn
 
 from hydrocli.errors import HeldError, InputError, Stopped
+from hydrocli.execution.signals import Terminated
 from hydrocli.results import lock, read
 from hydrocli.results.folder import RunFolder, read_manifest, status
 from hydrocli.results.log import read_log
@@ -85,7 +87,8 @@ def test_life_of_a_run(tmp_path: Path) -> None:
         (Stopped("runs/a", "stopped by SIGTERM", "Run again."), "stopped", "runs/a: stopped by SIGTERM\n  Run again."),
         (InputError("rain.tif", "is broken"), "failed", "rain.tif: is broken"),
         (ZeroDivisionError("division"), "failed", "ZeroDivisionError: division"),
-        (KeyboardInterrupt(), "failed", "KeyboardInterrupt: "),
+        (KeyboardInterrupt(), "stopped", "stopped by KeyboardInterrupt"),
+        (Terminated("SIGTERM"), "stopped", "stopped by SIGTERM"),
         (SystemExit(3), "failed", "SystemExit: 3"),
     ],
 )
@@ -178,6 +181,55 @@ def test_living_owner_keeps_its_lock(age: float, changes: dict[str, object], tmp
     with pytest.raises(HeldError):
         RunFolder.open(tmp_path / "a", "a")
     assert path.read_bytes() == before
+
+
+OLD = lock.MOMENT + 60
+"""Seconds after which a process that was starting has written its name."""
+ODD_LOCKS: dict[str, Callable[[Path], object]] = {
+    "dangling link": lambda path: path.symlink_to("/nowhere"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "link to an endless file": lambda path: path.symlink_to("/dev/zero"),
+    "pipe": lambda path: os.mkfifo(path),
+    "folder": lambda path: path.mkdir(),
+    "process id of 31 digits": lambda path: leave_lock(path.parent, OLD, pid=10**30),
+    "process id that is a text": lambda path: leave_lock(path.parent, OLD, pid="1"),
+    "process id that is true": lambda path: leave_lock(path.parent, OLD, pid=True),
+    "host that is a number": lambda path: leave_lock(path.parent, OLD, host=3),
+    "deep JSON": lambda path: path.write_text("[" * 60_000),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "empty": lambda path: path.touch(),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_LOCKS)
+@pytest.mark.parametrize("name", ["lock.json", "lock.json.takeover"])
+def test_whatever_is_in_the_place_of_a_lock_locks_nobody_out(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydrocli.results.lock.time.sleep", lambda seconds: None)
+    path = tmp_path / "a" / name
+    path.parent.mkdir()
+    if name != "lock.json" and kind.startswith(("process", "host")):
+        ODD_LOCKS[kind](path.with_name("lock.json"))
+        path.with_name("lock.json").rename(path)
+    else:
+        ODD_LOCKS[kind](path)
+    moment = time.time() + (OLD if kind == "empty" else -OLD)  # a clock may be wrong
+    os.utime(path, (moment, moment), follow_symlinks=False)
+    with RunFolder.open(path.parent, "a") as folder:
+        assert status(folder.path).holder is not None
+    assert [item.name for item in path.parent.iterdir()] == ["manifest.json"]
+
+
+def test_a_folder_that_becomes_read_only_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock cannot be removed: the process goes, and the next one finds the lock of a dead one."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patched, RunFolder.open(tmp_path / "a", "a"):
+        patched.setattr(Path, "unlink", refuse)
+    assert (tmp_path / "a" / "lock.json").exists()
 
 
 def test_taker_that_was_killed_locks_nobody_out(tmp_path: Path) -> None:
@@ -292,19 +344,42 @@ def test_begin_again_sets_the_old_one_aside(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path / "a", "cance") as folder:
         folder.start()
         (folder.path / "scores.parquet").write_bytes(b"old")
-        assert folder.begin_again() == tmp_path / "a.1"
-        assert folder.manifest.state == "created"
+        assert folder.begin_again("name: cance\n", identity="b") == tmp_path / "a.1"
+        assert (folder.manifest.state, folder.manifest.identity) == ("running", "b")
+        assert folder.manifest == read_manifest(folder.path)
         assert folder.manifest.run == "cance"
+        assert (folder.path / "config.yaml").read_text() == "name: cance\n"
         with pytest.raises(HeldError):
             RunFolder.open(tmp_path / "a", "a")
         (folder.path / "scores.parquet").write_bytes(b"newer")
-        assert folder.begin_again() == tmp_path / "a.2"
-        folder.start()
+        assert folder.begin_again("") == tmp_path / "a.2"
         folder.finish("Done.")
     assert (tmp_path / "a.1" / "scores.parquet").read_bytes() == b"old"
     assert (tmp_path / "a.2" / "scores.parquet").read_bytes() == b"newer"
     assert status(tmp_path / "a").state == "finished"
     assert not list(tmp_path.rglob("lock.json"))
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "fsync", "replace"])
+def test_a_full_disk_leaves_the_earlier_run_where_it_is(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with RunFolder.open(tmp_path / "a", "cance") as folder:
+        folder.start(identity="old")
+        folder.finish("Done.")
+    with RunFolder.open(tmp_path / "a", "cance") as folder:
+        with monkeypatch.context() as patched:
+            patched.setattr(f"hydrocli.files.os.{call}", full)
+            with pytest.raises(InputError, match="No space left on device"):
+                folder.begin_again("", identity="new")
+        assert (folder.manifest.identity, folder.manifest.state) == ("old", "finished")
+        with pytest.raises(HeldError):
+            RunFolder.open(tmp_path / "a", "a")
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
+    assert not (tmp_path / "a" / "lock.json").exists()
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "scores.parquet", ".hidden"])

@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from results_examples import Spawn, example
 
+from hydrocli import files
 from hydrocli.basin.grid import Grid
 from hydrocli.errors import InputError
+from hydrocli.files import atomic_write
 from hydrocli.formatting import to_jsonable
-from hydrocli.results import schemas, write
+from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder, read_manifest, status
 from hydrocli.results.log import append, read_log, repair_last_line
-from hydrocli.results.write import atomic_write, write_json, write_maps, write_series, write_table, write_text
+from hydrocli.results.write import write_json, write_maps, write_series, write_table, write_text
 
 WRITER = """
     import os, sys
@@ -119,7 +121,7 @@ def test_full_disk_leaves_nothing(
 
     write_file = writers(tmp_path, grid)[name]
     with monkeypatch.context() as patched:
-        patched.setattr(write.os, call, full)
+        patched.setattr(files.os, call, full)
         with pytest.raises(InputError, match=rf"{name}: cannot be written: No space left on device\n  Free some space"):
             write_file()
     assert [item for item in tmp_path.rglob("*") if item.is_file()] == []
