@@ -32,9 +32,6 @@ from hydrocli.water.vector_math import inverse_fourth_root, maximum, minimum
 
 ITERATIONS = 12
 BRACKETED = 200
-MARGIN = 0.01
-"""A Newton step whose square is below `MARGIN` times the tolerance is the last: the error that it leaves is about its
-square, twice that for a fourth power (all relative), so the next step would only confirm it."""
 LEAST_OUTFLOW = 1e-6
 """For the first guess alone: 1 + f4 may vanish."""
 HIGHEST_LEVEL = {"conservative": 1e6, "as_published": 1.0 - 1e-6}
@@ -45,8 +42,7 @@ outflow a network has closed to the last bit, before its powers overflow in sing
 class Limits(NamedTuple):
     """Of the solver, numbers of one precision.
 
-    tolerance: largest relative error of a level. squared_step: square of the relative step after which Newton's method
-    has converged. lowest, highest: level.
+    tolerance: relative step at which it has converged. squared_step: its square. lowest, highest: level.
     """
 
     tolerance: np.floating
@@ -57,7 +53,7 @@ class Limits(NamedTuple):
 
 def limits_of(tolerance: float, flux_limits: str, real: type) -> Limits:
     """The limits of the levels of a structure."""
-    return Limits(real(tolerance), real(tolerance * MARGIN), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
+    return Limits(real(tolerance), real(tolerance * tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
 
 
 @loop
