@@ -296,7 +296,8 @@ class Run:
             content = path.read_bytes()
         require_same(path, content, self._listed(table.file), self._again(name))
         try:
-            arrow = pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would load pandas
+            # In this thread: one of Arrow's may free the buffer while Python ends, which aborts the process.
+            arrow = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)  # read_table would load pandas
             arrow.validate(full=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(str(path), "is not a readable Parquet file", command) from error

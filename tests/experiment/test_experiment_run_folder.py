@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -288,7 +290,7 @@ def test_manifest(folder: Path) -> None:
     assert found["seed"] == 1
     assert found["inputs"]["basin"]
     assert set(found["timings"]) >= {"ingestion", "calibration", "results"}
-    assert 0 < found["timings"]["calibration_compilation"] <= found["timings"]["calibration"]
+    assert 0 <= found["timings"]["calibration_compilation"] <= found["timings"]["calibration"]
     assert found["counts"] | {"cells": 59, "steps": 1800, "forcing_missing": 0} == found["counts"]
     assert {"hydrocli", "numpy", "numba", "scipy"} <= set(found["versions"])
 
@@ -324,3 +326,19 @@ def test_python_users(folder: Path) -> None:
     assert run.discharge.attrs["units"]["simulated"] == "m3/s"
     assert json.loads(json.dumps(run.log[0]))["event"]
     assert run.manifest.state == "finished"
+
+
+READ_ALL = (
+    "import os, sys; import numpy, pyarrow; from hydrocli.results import read\n"
+    "run = read(sys.argv[1]); run.arrays('scores') if run.has('scores') else None\n"
+    "before = len(os.listdir('/proc/self/task')) if os.path.isdir('/proc/self/task') else 0\n"
+    "found = [run.arrays(name) for name in ('domain', 'discharge', 'parameters', 'balance')]\n"
+    "print(before, len(os.listdir('/proc/self/task')) if before else 0)\n"
+)
+
+
+def test_reading_tables_starts_no_thread(finished: Path) -> None:
+    """One that frees memory of Python while the process ends would abort it, with the results written."""
+    command = [sys.executable, "-c", READ_ALL, str(finished.with_suffix(""))]
+    before, after = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert after == before
