@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -87,8 +87,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, is_good: Callable[[], bool] = lambda: False) -> Iterator[Path]:
     """An empty folder that takes the place of `path`, and of what is there, when the block ends without error.
+
+    Args:
+        path: the folder.
+        is_good: whether what is there by then stays instead: another process may have made the same.
 
     Raises:
         OSError: it cannot be written; `path` is then unchanged.
@@ -99,8 +103,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in partial.rglob("*"):
             if file.is_file():
                 sync_file(file)
-        _install(partial, path)
-        sync_folder(path.parent)
+        if not is_good():
+            _install(partial, path)
+            sync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path, name: str = "") -> None:

@@ -1,7 +1,8 @@
 """The ingested basins on disk: one folder each, named by the fingerprint of its inputs, read by memory map.
 
 A store is written in a sibling folder and renamed when it is whole, so that a reader sees all of it or nothing. Of two
-processes that build the same one, the last to rename wins, and both wrote the same. Only fixed names are written.
+processes that build the same one, the first to rename wins: a whole store is never moved, for others read it. Only
+fixed names are written.
 
 Its description holds checksums of all arrays and of itself. They are compared when the store is opened, once in a
 process; a damaged store is built anew.
@@ -44,6 +45,8 @@ _OWN = "checksum"
 _BLOCK, _READERS = 2**23, 4
 """Bytes that have a checksum of their own, and threads that read them."""
 _NAME = re.compile(r"[0-9a-f]{32}")
+DAMAGES = (OSError, ValueError, KeyError, TypeError, EOFError)
+"""What reading a store that is not whole ends with."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +76,31 @@ def load(folder: Path, fingerprint: str) -> Stored | None:
     if not path.is_dir():
         return None
     try:
-        meta = json.loads((path / _META).read_text(encoding="utf-8"))
-        if (meta["format"], meta["fingerprint"]) != (FORMAT, fingerprint):
-            raise ValueError("its description belongs to another store")
-        _require_same(path, meta)
-        return Stored(_basin(path, meta), path, meta)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        return _read(path)
+    except DAMAGES as error:
         logger.warning("the store %s is broken (%s): building it anew", path, error)
         return None
+
+
+def _read(path: Path) -> Stored:
+    """The store in a folder of its name.
+
+    Raises:
+        DAMAGES: it is not whole.
+    """
+    meta = json.loads((path / _META).read_text(encoding="utf-8"))
+    if (meta["format"], meta["fingerprint"]) != (FORMAT, path.name):
+        raise ValueError("its description belongs to another store")
+    _require_same(path, meta)
+    return Stored(_basin(path, meta), path, meta)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read(path)
+    except DAMAGES:
+        return False
+    return True
 
 
 @contextmanager
@@ -91,7 +111,7 @@ def building(folder: Path, fingerprint: str) -> Iterator[Path]:
         InputError: when the disk refuses.
     """
     try:
-        with atomic_folder(folder / fingerprint) as partial:
+        with atomic_folder(folder / fingerprint, lambda: _is_whole(folder / fingerprint)) as partial:
             yield partial
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"

@@ -171,6 +171,20 @@ def test_two_builders_at_once(source: BasinSource, tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["a" * 32]
 
 
+def test_a_whole_store_stays_where_it_is(source: BasinSource, tmp_path: Path) -> None:
+    """Of two processes that build the same one the first wins: others read it already."""
+    folder, basin = tmp_path / "store", open_basin(source, tmp_path / "store")
+    path = folder / basin.fingerprint
+    before = path.stat().st_ino
+    with store.building(folder, basin.fingerprint) as later:
+        shutil.copytree(path, later, dirs_exist_ok=True)
+    assert path.stat().st_ino == before
+    (path / "meta.json").write_bytes(b"")
+    with store.building(folder, basin.fingerprint) as later:
+        shutil.copy(path / "network_row.npy", later)
+    assert path.stat().st_ino != before
+
+
 def test_stores_are_listed_and_removed(source: BasinSource, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     assert store.list_stores(folder) == []
