@@ -60,6 +60,18 @@ class RiverBars(NamedTuple):
 
 
 @loop
+def _clear_inactive(order, block, tile, wave, a, out):
+    """Let out[slot - a] be zero at slots that are not active, and give the range of those that are.
+
+    What a gather finds for them is of no row of this run, and may not even be a number.
+    """
+    first, last = window(order.active_low, order.active_high, block, wave, tile.first[block], tile.last[block])
+    out[: first - a] = 0
+    out[last - a :] = 0
+    return first, last
+
+
+@loop
 def route(order, tile, river, buffer, inflow):
     """Route the waves of a tile through its routed slots; inflow [routed] is scratch."""
     first, last = tile.first[1], tile.last[1]
@@ -70,6 +82,7 @@ def route(order, tile, river, buffer, inflow):
         start_slots(flow, order, 1, tile, k, 0)
         i, j = a - order.n_headwater, b - order.n_headwater
         gather_upstream(flow[k], order.upstream, inflow, i, j)
+        _clear_inactive(order, 1, tile, wave, a, inflow[i:j])
         _route_row(
             river.akw[i:j], river.bkw[i:j], river.d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j],
             lateral[k + 1, i:j], flow[k + 1, a:b],
@@ -102,9 +115,7 @@ def _gather_downstream(order, block, tile, wave, inflow_bar, seeds, out, a, b):
     downstream = order.downstream_index[a:b]
     for c in range(out.size):
         out[c] = inflow_bar[downstream[c]]
-    first, last = window(order.active_low, order.active_high, block, wave, tile.first[block], tile.last[block])
-    out[: first - a] = 0
-    out[last - a :] = 0
+    first, last = _clear_inactive(order, block, tile, wave, a, out)
     seed, seed_slot = seeds
     for g in range(seed_slot.size):
         s = seed_slot[g]
@@ -140,6 +151,7 @@ def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
         i, j = a - order.n_headwater, b - order.n_headwater
         _gather_downstream(order, 1, tile, w, inflow_bar_next, seeds, bars.received[i:j], a, b)
         gather_upstream(flow[k], order.upstream, inflow, i, j)
+        _clear_inactive(order, 1, tile, w, a, inflow[i:j])
         here = River(river.akw[i:j], river.bkw[i:j], river.d1[i:j])
         bars_here = RiverBars(
             bars.seed, bars.seed_slot, bars.akw[i:j], bars.bkw[i:j], bars.flow[i:j], bars.lateral[i:j],

@@ -241,6 +241,19 @@ def test_cells_that_no_gauge_sees_have_no_gradient():
     assert (gradient.parameters[0, seen] != 0).all()
 
 
+@pytest.mark.parametrize("kind", ["tree", "wide", "chain"])
+def test_a_run_that_was_not_finite_leaves_nothing_behind(kind):
+    """Rows are used again; those of cells that have not started or have ended are never read."""
+    some = case(90, 40, kind, seed=4)
+    expected = some.simulator().gradient(some.parameters, some.state, squares)
+    simulator = some.simulator()
+    simulator.simulate(np.full_like(some.parameters, np.nan), some.state)
+    assert np.isnan(simulator.gradient(np.full_like(some.parameters, np.nan), some.state, squares)[0])
+    again = simulator.gradient(some.parameters, some.state, squares)
+    assert again[0] == expected[0]
+    assert_same(again[1], expected[1])
+
+
 @pytest.mark.parametrize("lead", [0, 1, 3])
 def test_threads_keep_the_order_of_the_tiles(lead):
     """Every place after the one before it, and never further ahead than the rows of a reverse reach, on each path."""
