@@ -53,10 +53,12 @@ def network_of(
     shape = (len(widths), int(widths.max()), STRIP)
     rows: NDArray[np.floating] = np.zeros((3, *shape), real)
     by_inputs: NDArray[np.floating] = np.zeros((2, *shape) if tangents else (0, 0, 0, 0), real)
-    inputs, hidden, above = (int(width) for width in widths[:3])
-    first = weights[: hidden * inputs].reshape(hidden, inputs)[:, :2]
-    second = weights[hidden * (inputs + 1) :][: above * hidden].reshape(above, hidden)
-    products: NDArray[np.floating] = np.ascontiguousarray(second * first.T[:, np.newaxis], real)
+    products: NDArray[np.floating] = np.zeros((0, 0, 0), real)
+    if tangents:
+        inputs, hidden, above = (int(width) for width in widths[:3])
+        first = weights[: hidden * inputs].reshape(hidden, inputs)[:, :2]
+        second = weights[hidden * (inputs + 1) :][: above * hidden].reshape(above, hidden)
+        products = np.ascontiguousarray(second * first.T[:, np.newaxis], real)
     return Network(weights, widths, ACTIVATIONS[activation], rows[0], rows[1], rows[2], by_inputs, products)
 
 

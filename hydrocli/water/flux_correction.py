@@ -21,28 +21,22 @@ LEAK = 0.01
 
 
 @kernel
-def sigmoid(z):
-    """Logistic function."""
-    return 1.0 / (1.0 + exp(-z))
-
-
-@kernel
 def silu(z):
-    """SiLU activation; with its derivative in one loop, there is one division."""
-    return z * sigmoid(z)
+    """SiLU activation; with its derivative in one loop, both share the division."""
+    return z * (1.0 / (1.0 + exp(-z)))
 
 
 @kernel
 def silu_adjoint(z, h_bar):
-    """Bar of z; the derivative is s (1 + z (1 - s)) with s the sigmoid."""
-    s = sigmoid(z)
+    """Bar of z; the derivative is s (1 + z (1 - s)) with s = 1 / (1 + e^-z)."""
+    s = 1.0 / (1.0 + exp(-z))
     return h_bar * s * (1.0 + z * (1.0 - s))
 
 
 @kernel
 def leaky_relu(z):
-    """LeakyReLU activation."""
-    return where_positive(z, z, LEAK * z)
+    """LeakyReLU activation; a product, since a select that leaves z as it is would be stored under a mask."""
+    return z * where_positive(z, 1.0, LEAK)
 
 
 @kernel
