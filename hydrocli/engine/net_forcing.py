@@ -217,20 +217,24 @@ def interception_by_year(
     Args:
         precipitation, pet: [t, n], mm/step, NaN where missing (no water).
         ci, hi: [n] interception capacity [mm] and level at the start.
-        years: [t] number of the year of each step, ascending by one from 0.
+        years: as `CellBalance` has them.
     """
-    sums, stored = np.zeros((int(years[-1]) + 1, 2, len(ci))), np.empty((int(years[-1]) + 2, len(ci)))
-    stored[0] = ci * hi
+    years = np.atleast_2d(years)
+    count = int(years[-1, -1]) + 1
+    sums, ended = np.zeros((count, 2, len(ci))), np.empty((count, len(ci)))
     for first, values in interception_steps(precipitation, pet, ci, hi):
         block = slice(first, first + len(values["aet"]))
         known = (precipitation[block] >= 0.0) & (pet[block] >= 0.0)
         rain = np.where(known, precipitation[block], np.float32(0.0))
-        for year in np.unique(years[block]):
-            here = years[block] == year
-            sums[year, 0] += rain[here].sum(axis=0, dtype=np.float64)
-            sums[year, 1] += values["aet"][here].sum(axis=0)
-            stored[year + 1] = values["storage"][np.flatnonzero(here)[-1]]
-    return {"rain": sums[:, 0], "evapotranspiration": sums[:, 1], "storage_change": np.diff(stored, axis=0)}
+        for numbers in years[:, block]:
+            for year in np.unique(numbers):
+                here = numbers == year
+                sums[year, 0] += rain[here].sum(axis=0, dtype=np.float64)
+                sums[year, 1] += values["aet"][here].sum(axis=0)
+                ended[year] = values["storage"][np.flatnonzero(here)[-1]]
+    began = np.concatenate([ended[:1], ended[:-1]])
+    began[years[:, 0]] = ci * hi
+    return {"rain": sums[:, 0], "evapotranspiration": sums[:, 1], "storage_change": ended - began}
 
 
 def interception_steps(

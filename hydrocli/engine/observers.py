@@ -94,7 +94,9 @@ class Balance:
 
 
 class _BalanceKept(NamedTuple):
-    """Sums [years, terms, slots], counts [slots]; rows of the values that each term sums, one after the other."""
+    """Sums [numbers of years, terms, slots], counts [slots], years [divisions, steps]; rows of the values and the term
+    that each is added to, one after the other.
+    """
 
     sums: Floats
     clamped: NDArray[np.int64]
@@ -111,9 +113,10 @@ def _record_balance(kept, order, wave, s, e, values):
     for c in range(s, e):
         for row in kept.clamped_rows:
             kept.clamped[c] += values[row, c - s] != 0.0
-        year = kept.years[wave - order.level[c]]
-        for number in range(kept.rows.size):
-            kept.sums[year, kept.terms[number], c] += values[kept.rows[number], c - s]
+        for division in range(kept.years.shape[0]):
+            year = kept.years[division, wave - order.level[c]]
+            for number in range(kept.rows.size):
+                kept.sums[year, kept.terms[number], c] += values[kept.rows[number], c - s]
 
 
 class CellBalance(Recorder):
@@ -121,7 +124,8 @@ class CellBalance(Recorder):
 
     Args:
         simulator: the one that is observed.
-        years: [steps] number of the year of each step, ascending by one from 0.
+        years: [steps] number of the year of each step, ascending by one from 0. [divisions, steps]: of parts of the run
+            by several divisions, none of which changes the sums of another; each goes on from the last number before.
     """
 
     def __init__(self, simulator: Simulator, years: NDArray[np.int64]) -> None:
@@ -139,9 +143,9 @@ class CellBalance(Recorder):
         pairs = [(names.index(flux), self.terms.index(term)) for term, fluxes in of_term.items() for flux in fluxes]
         rows, terms = np.array(pairs, np.int64).T
         clamped = np.array([names.index(flux) for flux in model.balance.get("clamped", ())], np.int64)
-        slots = simulator.order.slots
+        slots, years = simulator.order.slots, np.ascontiguousarray(np.atleast_2d(years))
         self.kept = _BalanceKept(
-            np.zeros((int(years[-1]) + 1, len(self.terms), slots)), np.zeros(slots, np.int64), years,
+            np.zeros((int(years[-1, -1]) + 1, len(self.terms), slots)), np.zeros(slots, np.int64), years,
             np.ascontiguousarray(rows), np.ascontiguousarray(terms), clamped,
         )  # fmt: skip
 
@@ -499,7 +503,7 @@ def _record(kept, order, buffer, k, wave, s, e, values):
 
 _NO_ROWS = np.zeros(0, np.int64)
 NOTHING: dict[type, Any] = {
-    _BalanceKept: _BalanceKept(np.zeros((0, 0, 0)), *[_NO_ROWS] * 5),
+    _BalanceKept: _BalanceKept(np.zeros((0, 0, 0)), _NO_ROWS, np.zeros((0, 0), np.int64), *[_NO_ROWS] * 3),
     _OutputKept: _OutputKept(
         _NO_ROWS, _NO_ROWS, np.zeros(0, np.bool_), np.zeros(0, np.bool_), _NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS,
         _NO_ROWS, np.zeros((0, 0, 0)), np.zeros((0, 0)),

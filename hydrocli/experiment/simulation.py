@@ -214,7 +214,7 @@ def final_simulation(
     if network.is_calibrated:
         outside = Extrapolation(exact, (network.lowest, network.highest), setup.gauge_tree)
     pieces = BalancePieces.of(setup)
-    routed = RoutingFloor(exact, pieces.number)
+    routed = RoutingFloor(exact, pieces.number[0])
     in_cells = CellBalance(exact, pieces.number)
     outputs = OutputWriter(setup, exact, maps, network.weights)
     recorders = [in_cells, *outputs.recorders, *([outside] if outside else [])]
@@ -401,13 +401,16 @@ def _codes_of_zones(setup: CalibrationSetup) -> NDArray[np.object_]:
 
 
 class BalancePieces(NamedTuple):
-    """Pieces of the run that lie in one calendar year, and inside or outside each period.
+    """Divisions of a run: into calendar years, and into pieces that lie inside or outside each period.
 
-    number: [steps], ascending by one from 0. year, days: of each piece. periods: which pieces each period has, by name.
+    Each is summed by itself, so that the balance of a year does not depend on the periods.
+
+    number: [2, steps], as `CellBalance` has them. years: of the first division. days: of each piece. periods: which
+    pieces each period has, by name.
     """
 
     number: NDArray[np.int64]
-    year: NDArray[np.int64]
+    years: NDArray[np.int64]
     days: Floats
     periods: dict[str, NDArray[np.bool_]]
 
@@ -421,11 +424,13 @@ class BalancePieces(NamedTuple):
             "all": np.ones(len(times), np.bool_)
         }
         year = (times - np.timedelta64(1, "s")).astype("datetime64[Y]").astype(np.int64) + 1970
-        keys = np.stack([year, *inside.values()])
-        number = np.cumsum(np.r_[0, np.any(keys[:, 1:] != keys[:, :-1], axis=0)])
-        first = np.searchsorted(number, np.arange(number[-1] + 1))
-        days = np.bincount(number) * setup.basin.step / 86400.0
-        return cls(number, year[first], days, {name: steps[first] for name, steps in inside.items()})
+        years = np.arange(year[0], year[-1] + 1)
+        keys = np.stack(list(inside.values()))
+        piece = np.cumsum(np.r_[0, np.any(keys[:, 1:] != keys[:, :-1], axis=0)])
+        first = np.searchsorted(piece, np.arange(piece[-1] + 1))
+        days = np.bincount(piece) * setup.basin.step / 86400.0
+        number = np.stack([year - year[0], len(years) + piece])
+        return cls(number, years, days, {name: steps[first] for name, steps in inside.items()})
 
 
 def _write_balance(
@@ -439,19 +444,22 @@ def _write_balance(
     tree, cell_area, codes = setup.gauge_tree, basin.network.cell_area, basin.gauges.code
     area = tree.sums(cell_area)
     terms = balance.terms | {"closure_error": balance.closure_error}
-    sums = {name: tree.sums(term * cell_area) / area for name, term in terms.items()}  # [pieces, g]
-    sums["routing_floor_volume"] = 1e3 * tree.sums(routed.volume) / area
+    sums = {name: tree.sums(term * cell_area) / area for name, term in terms.items()}  # [years and pieces, g]
     sums["soil_evaporation"] = sums["evapotranspiration"] - sums[INTERCEPTED]
+    by_year = {name: values[: len(pieces.years)] for name, values in sums.items()}
+    by_year["routing_floor_volume"] = 1e3 * tree.sums(routed.volume) / area
+    by_piece = {name: values[len(pieces.years) :] for name, values in sums.items()}
     table = schemas.balance([output_quantities()[symbol] for symbol in setup.structure.model.details])
-    years, first = np.unique(pieces.year, return_index=True)
-    names = [column.name for column in table.columns if column.name in sums]
-    columns: dict[str, Any] = {name: np.add.reduceat(sums[name], first, axis=0).T.ravel() for name in names}
-    columns |= {"gauge": np.repeat(codes, len(years)), "year": np.tile(years, len(codes))}
+    names = [column.name for column in table.columns if column.name in by_year]
+    columns: dict[str, Any] = {name: by_year[name].T.ravel() for name in names}
+    columns |= {"gauge": np.repeat(codes, len(pieces.years)), "year": np.tile(pieces.years, len(codes))}
     write_table(folder.path, table, columns, run=run)
     days = np.array([pieces.days[inside].sum() for inside in pieces.periods.values()])
-    names = [column.name for column in schemas.ANNUAL_FLUXES.columns if column.name in sums]
+    names = [column.name for column in schemas.ANNUAL_FLUXES.columns if column.name in by_piece]
     columns = {
-        name: (schemas.DAYS_OF_YEAR / days * np.stack([sums[name][i].sum(axis=0) for i in pieces.periods.values()]).T)
+        name: (
+            schemas.DAYS_OF_YEAR / days * np.stack([by_piece[name][i].sum(axis=0) for i in pieces.periods.values()]).T
+        )
         for name in names
     }
     columns = {name: values.ravel() for name, values in columns.items()}
