@@ -341,10 +341,10 @@ def read_manifest(folder: Path) -> Manifest:
         content = path.read_bytes()
     try:
         values = json.loads(content)
+        if run_format.is_other_format(found := values["format"]):  # whose checksum may be made otherwise
+            raise run_format.other_format(folder, found)
         if values.get(run_format.OWN, "") not in ("", run_format.own_checksum(values)):
             raise ValueError("it is damaged: its checksum differs")
-        if run_format.is_other_format(found := values["format"]):
-            raise run_format.other_format(folder, found)
         if found != run_format.RUN_FORMAT:
             raise ValueError(f"its format is {found!r}")
         if values["state"] not in get_args(State):

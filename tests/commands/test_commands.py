@@ -33,6 +33,7 @@ from hydrocli.engine import order
 from hydrocli.errors import InputError
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.summary import calibrated_parameters
+from hydrocli.results.folder import RunFolder
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
 DISTRIBUTED = QUICK | {"mapping": {"kind": "distributed"}}
@@ -91,7 +92,8 @@ def test_the_ending_of_a_calibration(store: Path, tmp_path: Path) -> None:
     assert line.split()[-1] == "0"
     settings = yaml.safe_load((run / "config.yaml").read_text())
     settings["parameters"]["cp"] |= {"value": float(values.max()), "bounds": [1.0, float(values.max())]}
-    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    with RunFolder.open(run, "run") as folder, folder.rewriting("config.yaml"):
+        (run / "config.yaml").write_text(yaml.safe_dump(settings))
     cells = int(table(run, "domain")["calibrated"].sum())
     assert {row["parameter"]: row["cells_at_bound"] for row in calibrated_parameters(run)}["cp [mm]"] == cells
     found = {row["gauge"]: row for row in rows(call("calibrate", file, "--force", *sets("seed=2"), "--json"))}

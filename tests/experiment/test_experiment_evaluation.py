@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from runs_harness import (
     series,
     table,
 )
+
+from hydrocli.basin import store as store_module
 
 QUICK: dict[str, Any] = {"first_guess": {"kind": "given"}, "optimiser.iterations": 3}
 DISTRIBUTED = QUICK | {"mapping": {"kind": "distributed"}}
@@ -175,12 +178,21 @@ def test_impossible_rain_is_refused_with_its_file(tmp_path: Path, value: float) 
     assert "rain_precipitation_201410031200.tif" in result.stderr
 
 
+def checksums_again(folder: Path) -> None:
+    """Describe a store as it is now."""
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["checksums"] = {path.name: store_module._checksums(path) for path in folder.glob("*.npy")}
+    meta[store_module._OWN] = store_module._checksum_of(meta)
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
 def test_a_number_that_is_not_finite_ends_the_run_with_its_place(tmp_path: Path) -> None:
-    """Such rain can only come from a damaged store."""
+    """Such rain can only come from a store that was wrong before its checksums were taken."""
     file = configuration(tmp_path / "run.yaml", tmp_path / "store", linked(tmp_path / "data", "prcp"), QUICK)
     call("ingest", file)
     (rain,) = (tmp_path / "store").glob("*/precipitation.npy")
     np.load(rain, mmap_mode="r+")[780, 5] = np.inf
+    checksums_again(rain.parent)
     result = call("calibrate", file, status=4)
     assert "cell 5 (" in result.stderr
     assert manifest(tmp_path / "run")["state"] == "failed"

@@ -80,6 +80,8 @@ def test_an_lcurve_that_is_stopped_ends_with_the_same_bits(store: Path, tmp_path
     """Each weight is a stage: the curve goes on where it was stopped, and takes the same corner."""
     whole = process("calibrate", configuration(tmp_path / "whole.yaml", store, changes=LCURVE))
     assert whole.returncode == 0, whole.stderr
+    timings = manifest(tmp_path / "whole")["timings"]
+    assert 0 < timings["calibration_compilation"] < timings["calibration"]  # a new process at least reads its code
     file = configuration(tmp_path / "stopped.yaml", store, changes=LCURVE)
     assert disturbed(file, signal.SIGTERM, 60_000) == STOPPED
     assert process("calibrate", file).returncode == 0

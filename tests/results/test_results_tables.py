@@ -91,8 +91,10 @@ def test_units_are_there_for_sql(tmp_path: Path, grid: Grid) -> None:
 
 
 def test_units_are_those_of_the_table_of_names() -> None:
-    """But for the balance, whose depths are those of a year."""
-    units = {column.name: column.unit for table in TABLES if table.name != "balance" for column in table.columns}
+    """But for the balance and the annual fluxes, whose depths are those of a year."""
+    of_year = ("balance", "annual_fluxes")
+    units = {column.name: column.unit for table in TABLES if table.name not in of_year for column in table.columns}
+    assert {one.unit for one in schemas.ANNUAL_FLUXES.columns if one.kind == "float"} == {"d", "mm/year"}
     for quantity in schemas.known_quantities().values():
         if quantity.symbol in units:
             assert units[quantity.symbol] == quantity.unit
