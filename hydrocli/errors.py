@@ -16,6 +16,8 @@ What a user can cause or correct is raised as one of these and printed without a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 EXIT_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 130, 141
 EXIT_CODES = {
     0: "done",
@@ -108,3 +110,12 @@ class Errors(HydrocliError):  # noqa: N818 - many of them
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came from, each once."""
+    found, seen = error, set[int]()
+    while id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__ or found

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hydrocli.errors import HydrocliError, OutOfMemoryError, Stopped
+from hydrocli.errors import HydrocliError, OutOfMemoryError, Stopped, causes
 
 ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -84,7 +84,7 @@ def memory_error(error: BaseException) -> OutOfMemoryError | None:
     """The error that says that memory was short, where that is the cause of an error; else None."""
     if isinstance(error, OutOfMemoryError | Stopped) or not isinstance(error, Exception):
         return None
-    chain = list(_chain(error))
+    chain = list(causes(error))
     short = any(_names_shortage(one) for one in chain)
     if not short and (isinstance(error, HydrocliError) or not _is_limited() or _can_map(LITTLE)):
         return None
@@ -97,16 +97,6 @@ def memory_error(error: BaseException) -> OutOfMemoryError | None:
         "Lower execution.memory or execution.threads, use a machine with more memory, or raise the limit (`ulimit -v`)."
         " What is done is kept: run again.",
     )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it came from."""
-    found: BaseException | None = error
-    for _ in range(20):
-        if found is None:
-            return
-        yield found
-        found = found.__cause__ or found.__context__
 
 
 def _names_shortage(error: BaseException) -> bool:

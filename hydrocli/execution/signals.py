@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
 
-from hydrocli.errors import Stopped
+from hydrocli.errors import Stopped, causes
 from hydrocli.processes import STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
@@ -97,21 +97,12 @@ def stopped_at_once() -> Iterator[None]:
             yield
         except BaseException as error:
             # Python, and libraries, may raise another error from the one that a signal raises in the middle of them.
-            for one in _chain(error):
+            for one in causes(error):
                 if isinstance(one, Terminated):
                     raise Stopped("hydrocli", f"stopped by {one}", "All files are complete; run again.") from None
                 if isinstance(one, KeyboardInterrupt):
                     raise KeyboardInterrupt from None
             raise
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.source import inputs_read_once
 from hydrocli.calibration.journal import Journal
 from hydrocli.calibration.problem import Iteration, StageResult
 from hydrocli.calibration.recorder import Recorder
@@ -48,11 +49,10 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         HydrocliError: everything wrong with the data or the numbers.
     """
     announce_compilation()
-    with folder.timed("ingestion"):
+    with folder.timed("ingestion"), inputs_read_once():  # listed and read for the store and for the fingerprints
         setups = read_data(folder, experiment, stop)
-    fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
-    with folder.timed("ingestion"):
         inputs = fingerprints(experiment, {setup.experiment.name: setup.calibration for setup in setups})
+    fingerprint = " ".join(setup.basin.fingerprint for setup in setups)
     _same_inputs(folder, {"basin": fingerprint} | inputs)
     _note_fresh_weights(setups[0])
     for note in dict.fromkeys(note for setup in setups for note in setup.notes):

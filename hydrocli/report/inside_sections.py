@@ -9,16 +9,13 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.names import FLUXES, NEWTON_ITERATIONS
 from hydrocli.report import balance, corrections, hydrographs, maps
-from hydrocli.report.page import Block, Picture, Section, sheet
+from hydrocli.report.page import UNFOLDED, Block, Picture, Section, sheet
 from hydrocli.report.sections import on_cells
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns, Times
 
 FIRST_MEANS = ("aet", "exchange", "qt", "storage")
 """Fluxes whose means are mapped first; all others that the run has follow."""
-
-FEW = 12
-"""Rows up to which a table is shown unfolded."""
 
 Lines = dict[str, dict[str, tuple[Times, Floats]]]
 
@@ -134,7 +131,9 @@ def network_section(source: Source) -> Section:
         caption += "Red: flux increased; blue: flux reduced."
         blocks.append(Picture("corrections_of_catchments", caption, figure))
         rows = [{"gauge": code} | row for code, row in means.items()]
-        blocks.append(sheet(f"Mean factors over the catchments and {_averaged(source)}", rows, folded=len(rows) > FEW))
+        blocks.append(
+            sheet(f"Mean factors over the catchments and {_averaged(source)}", rows, folded=len(rows) > UNFOLDED)
+        )
     blocks += _correction_maps(source)
     response = source.table("response_surfaces")
     if response is not None:

@@ -74,6 +74,10 @@ class Page:
     others: Mapping[str, str] = field(default_factory=dict)
 
 
+UNFOLDED = 12
+"""Rows up to which a table of all gauges is shown unfolded."""
+
+
 def sheet(caption: str, rows: Sequence[Mapping[str, Any]], *, folded: bool = False) -> Sheet:
     """A table of rows of the same keys; numbers get three or four digits."""
     heads = tuple(dict.fromkeys(key for row in rows for key in row))

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from hydrocli.report import balance, floods, hydrographs, solvers
-from hydrocli.report.page import Block, Picture, Section, Text, file_part, sheet
+from hydrocli.report.page import UNFOLDED, Block, Picture, Section, Text, file_part, sheet
 from hydrocli.report.source import Source
 from hydrocli.report.tables import Columns
 
-FEW = 12
-"""Rows up to which a table is shown unfolded."""
 FLOODS, FLOODS_OF_MANY, LISTED = 6, 3, 60
 """Floods drawn of a gauge, the same where there are many gauges, events listed at most."""
 
@@ -117,7 +115,7 @@ def balance_section(source: Source) -> Section:
             caption = f"Mean annual fluxes of both runs; catchments sorted by rain. {over}."
             blocks.append(Picture("mean_annual_fluxes", caption, figure))
         rows = [{"gauge": code} | {balance.FLUXES[name]: v for name, v in row.items()} for code, row in mean.items()]
-        blocks.append(sheet(f"Mean annual fluxes [mm/year], {words}", rows, folded=len(rows) > FEW))
+        blocks.append(sheet(f"Mean annual fluxes [mm/year], {words}", rows, folded=len(rows) > UNFOLDED))
     names = [name for name in next(iter(parts.values())).values if name not in ("run", "gauge")]
     rows = [
         {"gauge": code} | {name.replace("_", " "): table[name][row] for name in names}

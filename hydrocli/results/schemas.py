@@ -221,6 +221,26 @@ RESPONSE_SURFACES = Table(
         Column("corrected", "float", "flux with corrections of the network", "mm/step"),
     ),
 )
+WATER = {
+    "rain": "precipitation",
+    "evapotranspiration": "actual evapotranspiration, from interception and soil",
+    "soil_evaporation": "actual evapotranspiration from the soil",
+    "interception_evaporation": "evaporation from interception",
+    "exchange": "exchange as applied, both branches",
+    "correction_source": "water added by the correction of the rain",
+    "clamped": "water removed or added where a store was clamped to its limits",
+    "runoff": "runoff of the cells before routing",
+    "routing_floor_volume": "water added by the minimum flow of the routing",
+    "storage_change": "change of storage",
+    "closure_error": "residual of the balance",
+}
+"""Terms of the water balance."""
+
+
+def _water(unit: str, *terms: str) -> tuple[Column, ...]:
+    return tuple(Column(term, "float", WATER[term], unit) for term in terms)
+
+
 DAYS_OF_YEAR = 365.25
 ANNUAL_FLUXES = Table(
     "annual_fluxes",
@@ -230,14 +250,17 @@ ANNUAL_FLUXES = Table(
         GAUGE,
         Column("period", "text", "name of the period; all: the whole run, where it has no period"),
         Column("days", "float", "days of the period", "d"),
-        Column("rain", "float", "precipitation", "mm/year"),
-        Column("soil_evaporation", "float", "actual evapotranspiration from the soil", "mm/year"),
-        Column("interception_evaporation", "float", "evaporation from interception", "mm/year"),
-        Column("exchange", "float", "exchange as applied, both branches", "mm/year"),
-        Column("correction_source", "float", "water added by the correction of the rain", "mm/year"),
-        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm/year"),
-        Column("runoff", "float", "runoff of the cells before routing", "mm/year"),
-        Column("storage_change", "float", "change of storage", "mm/year"),
+        *_water(
+            "mm/year",
+            "rain",
+            "soil_evaporation",
+            "interception_evaporation",
+            "exchange",
+            "correction_source",
+            "clamped",
+            "runoff",
+            "storage_change",
+        ),
     ),
 )
 EVENTS = Table(
@@ -371,15 +394,18 @@ def balance(details: Sequence[Quantity]) -> Table:
         RUN,
         GAUGE,
         Column("year", "integer", "calendar year (UTC)"),
-        Column("rain", "float", "precipitation", "mm"),
-        Column("evapotranspiration", "float", "actual evapotranspiration, from interception and soil", "mm"),
-        Column("exchange", "float", "exchange as applied, both branches", "mm"),
-        Column("correction_source", "float", "water added by the correction of the rain", "mm"),
-        Column("clamped", "float", "water removed or added where a store was clamped to its limits", "mm"),
-        Column("runoff", "float", "runoff of the cells before routing", "mm"),
-        Column("routing_floor_volume", "float", "water added by the minimum flow of the routing", "mm"),
-        Column("storage_change", "float", "change of storage", "mm"),
-        Column("closure_error", "float", "residual of the balance", "mm"),
+        *_water(
+            "mm",
+            "rain",
+            "evapotranspiration",
+            "exchange",
+            "correction_source",
+            "clamped",
+            "runoff",
+            "routing_floor_volume",
+            "storage_change",
+            "closure_error",
+        ),
         *within,
     )
     return Table("balance", "water balance of the catchments by year", terms)
