@@ -64,15 +64,16 @@ def cpu() -> tuple[str | None, str | None]:
     `HYDROCLI_ISA` names an instruction set that the machine has, but would not choose; Numba's own variables are kept.
 
     Raises:
-        ConfigurationError: `HYDROCLI_ISA` names no known one.
+        ConfigurationError: `HYDROCLI_ISA` names none that this kind of machine can have.
     """
     import llvmlite.binding as llvm
 
     if asked := os.environ.get("HYDROCLI_ISA"):
-        if asked not in INSTRUCTION_SETS:
-            known = " or ".join(INSTRUCTION_SETS)
+        known = INSTRUCTION_SETS if platform.machine() in ("x86_64", "AMD64") else {}
+        if asked not in known:
+            what = f"{asked} is not an instruction set that can be chosen on {platform.machine()}"
             raise ConfigurationError(
-                "HYDROCLI_ISA", f"{asked} is no known instruction set", f"Use {known}, or unset it."
+                "HYDROCLI_ISA", what, f"Use {', '.join(known)}; or unset it." if known else "Unset it."
             )
         return INSTRUCTION_SETS[asked]
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")

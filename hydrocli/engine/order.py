@@ -10,8 +10,7 @@ results are put right afterwards (`hydrocli.engine.tiles`). So no row has a tail
 would round otherwise than the vectors, and a warm start, whose ranges begin elsewhere, has the same bits.
 
 Chunks are ranges of slots in both blocks, whose borders depend on the basin alone, never on the number of threads: a
-cell lies in the same chunk as its downstream cell or in an earlier one. Threads take the chunks one block of waves
-apart.
+cell lies in the same chunk as its downstream cell or in an earlier one.
 """
 
 from __future__ import annotations
@@ -52,8 +51,8 @@ class WavefrontOrder(NamedTuple):
     """Slots, windows and chunks of one basin over `steps` steps; compiled loops take it as it is.
 
     slot: int64[n], slot of each cell. cell: int64[slots], cell of each slot, -1 where idle. level: int64[slots].
-    heads: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
-    owed_by: uint64[slots], `downstream` counted from the first routed slot.
+    n_headwater: number of slots of the headwater block. downstream: int64[slots], `slots` at an outlet.
+    downstream_index: uint64[slots], `downstream` counted from the first routed slot.
     upstream: the slots that drain into each routed slot.
     low, high: int64[2, waves], range of slots that is computed in both blocks at each wave, in whole vectors.
     active_low, active_high: int64[2, waves], the active slots in it, which are inside their period.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -126,7 +126,7 @@ class Simulator:
         self.courant = order.spread(step / cell_width, 1.0)[order.n_headwater :].astype(self.real)
         self.gauge_slots = order.slot[gauges]
         self.block = max(16, min(512, BLOCK_VALUES * order.chunks // order.slots))
-        self.threads = min(threads, order.chunks)
+        self.threads, self._lead = min(threads, order.chunks), order.max_chunk_lag
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.newton: Array = np.zeros((4, order.slots), self.real)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
@@ -270,10 +270,10 @@ class Simulator:
     def _ring_rows(self) -> int:
         """Rows of inflow that a reverse keeps.
 
-        A chunk is at most `max_chunk_lag` blocks ahead of one upstream that drains into it, which still reads the row
-        after its own.
+        A chunk is at most `WavefrontOrder.max_chunk_lag` blocks ahead of one upstream that drains into it, which still
+        reads the row after its own.
         """
-        return (self.order.max_chunk_lag + 2) * self.block
+        return (self._lead + 2) * self.block
 
     def _held(self, memory: float) -> int:
         """Rows of a simulation: one block, or more in half of what the forcing leaves of the budget."""
@@ -330,8 +330,10 @@ class Simulator:
                 for place in range(chunks):
                     run(place, turn)
             return
-        turns = _Turns(chunks, blocks, self.order.max_chunk_lag)
-        for worker in [self._pool.submit(turns.work, run) for _ in range(self.threads)]:
+        turns = _Turns(chunks, blocks, self._lead)
+        workers = [self._pool.submit(turns.work, run) for _ in range(self.threads)]
+        wait(workers)  # all of them: after an error in one, another still writes into the rows
+        for worker in workers:
             worker.result()
 
     def _read(self, rows: StateBuffer, start: int, count: int, discharge: NDArray[np.float64]) -> None:

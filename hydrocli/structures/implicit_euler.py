@@ -40,20 +40,16 @@ outflow a network has closed to the last bit, before its powers overflow in sing
 
 
 class Limits(NamedTuple):
-    """Of the solver, numbers of one precision.
-
-    tolerance: relative step at which it has converged. squared_step: its square. lowest, highest: level.
-    """
+    """Of the solver: relative step at which it has converged, lowest and highest level; numbers of one precision."""
 
     tolerance: np.floating
-    squared_step: np.floating
     lowest: np.floating
     highest: np.floating
 
 
 def limits_of(tolerance: float, flux_limits: str, real: type) -> Limits:
     """The limits of the levels of a structure."""
-    return Limits(real(tolerance), real(tolerance * tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
+    return Limits(real(tolerance), real(LOWEST_LEVEL), real(HIGHEST_LEVEL[flux_limits]))
 
 
 @loop
@@ -107,13 +103,13 @@ def _start(terms, p, states, new_states, scratch, limits):
 @loop
 def _improve(terms, inverse_ct, ht0, ht, scratch, limits):
     k, o, inflow, going, iterations = terms[2], terms[3], scratch[0], scratch[1], scratch[2]
-    squared_step, lowest, highest = limits.squared_step, limits.lowest, limits.highest
+    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
     zero, one = inflow.dtype.type(0), inflow.dtype.type(1)
     for c in range(ht.size):
         level, active = ht[c], going[c]  # read once, as in `lagged_adjoint`
         residual, slope = transfer_residual(inflow[c], k[c], o[c], inverse_ct[c], ht0[c], level)
         better = minimum(maximum(level - residual / slope, lowest), highest)
-        moves = (better - level) * (better - level) > squared_step * better * better
+        moves = abs(better - level) > tolerance * better
         # at a limit, only where the residual asks for a level beyond it
         moves |= ((better <= lowest) & (residual < zero)) | ((better >= highest) & (residual > zero))
         still = active > zero

@@ -106,13 +106,12 @@ def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
     """One Newton step of the cells that have not converged, and the terms a, b, k, o at the levels it leads to.
 
     The terms follow from the corrections by their derivatives along the step: where it is the last one, that is exact
-    to the square of that step, and a converged cell keeps terms that do not depend on what its neighbours still
+    to the square of the tolerance, and a converged cell keeps terms that do not depend on what its neighbours still
     do. A level that a limit holds has converged only if its residual asks for a level beyond it.
     """
     x, f, df_dhp, df_dht = net.values[0], net.values[-1], net.tangents[0, -1], net.tangents[1, -1]
     going, iterations = scratch[1], scratch[2]
-    tolerance, squared_step = limits.tolerance, limits.squared_step
-    lowest, highest = limits.lowest, limits.highest
+    tolerance, lowest, highest = limits.tolerance, limits.lowest, limits.highest
     pn, en, f1, f2, f3, f4 = x[2], x[3], f[0], f[1], f[2], f[3]
     p1, p2, p3, p4 = df_dhp[0], df_dhp[1], df_dhp[2], df_dhp[3]
     t1, t2, t3, t4 = df_dht[0], df_dht[1], df_dht[2], df_dht[3]
@@ -129,7 +128,7 @@ def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
         d, e = new_hp - old_hp, new_ht - old_ht
         new_a, new_b = pn[c] * (one + f1[c] + p1[c] * d + t1[c] * e), en[c] * (one + f2[c] + p2[c] * d + t2[c] * e)
         new_k, new_o = kexc[c] * (one + f3[c] + p3[c] * d + t3[c] * e), one + f4[c] + p4[c] * d + t4[c] * e
-        moves = (d * d > squared_step * new_hp * new_hp) | (e * e > squared_step * new_ht * new_ht)
+        moves = (abs(d) > tolerance * new_hp) | (abs(e) > tolerance * new_ht)
         moves |= ((new_hp <= lowest) & (first < zero)) | ((new_hp >= highest_hp) & (first > tolerance))
         moves |= ((new_ht <= lowest) & (second < zero)) | ((new_ht >= highest) & (second > zero))
         still = active > zero
