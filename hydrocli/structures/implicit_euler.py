@@ -28,7 +28,7 @@ from hydrocli.water.state_space import (
     transfer_residual_adjoint,
 )
 from hydrocli.water.transfer import LOWEST_LEVEL
-from hydrocli.water.vector_math import inverse_fourth_root, maximum, minimum
+from hydrocli.water.vector_math import inverse_fourth_root, maximum, minimum, where_positive
 
 ITERATIONS = 12
 BRACKETED = 200
@@ -112,10 +112,9 @@ def _improve(terms, inverse_ct, ht0, ht, scratch, limits):
         moves = abs(better - level) > tolerance * better
         # at a limit, only where the residual asks for a level beyond it
         moves |= ((better <= lowest) & (residual < zero)) | ((better >= highest) & (residual > zero))
-        still = active > zero
         iterations[c] += active
-        ht[c] = better if still else level
-        going[c] = one if still & moves else zero
+        ht[c] = where_positive(active, better, level)
+        going[c] = one if (active > zero) & moves else zero
 
 
 @reduction

@@ -16,7 +16,7 @@ from hydrocli.structures.implicit_euler import Limits, count_iterations, leave_o
 from hydrocli.structures.network import Network, network, network_tangent
 from hydrocli.water.exchange import driving_level, exchange
 from hydrocli.water.state_space import coupling, transfer_residual
-from hydrocli.water.vector_math import maximum, minimum
+from hydrocli.water.vector_math import maximum, minimum, where_positive
 
 ITERATIONS = 20
 BRACKETED = 200
@@ -131,12 +131,11 @@ def _newton(net, kexc, system, terms, hp, ht, scratch, limits):
         moves = (abs(d) > tolerance * new_hp) | (abs(e) > tolerance * new_ht)
         moves |= ((new_hp <= lowest) & (first < zero)) | ((new_hp >= highest_hp) & (first > tolerance))
         moves |= ((new_ht <= lowest) & (second < zero)) | ((new_ht >= highest) & (second > zero))
-        still = active > zero
         iterations[c] += active
-        a[c], b[c] = new_a if still else old_a, new_b if still else old_b
-        k[c], o[c] = new_k if still else old_k, new_o if still else old_o
-        hp[c], ht[c] = new_hp if still else old_hp, new_ht if still else old_ht
-        going[c] = one if still & moves else zero
+        a[c], b[c] = where_positive(active, new_a, old_a), where_positive(active, new_b, old_b)
+        k[c], o[c] = where_positive(active, new_k, old_k), where_positive(active, new_o, old_o)
+        hp[c], ht[c] = where_positive(active, new_hp, old_hp), where_positive(active, new_ht, old_ht)
+        going[c] = one if (active > zero) & moves else zero
 
 
 @loop

@@ -162,8 +162,19 @@ def _minimum(x, y):
     return y if x > y else x
 
 
+@intrinsic
+def _select(_context, x, yes, no):
+    """One instruction, where Python's expression is a branch: LLVM would store one side of it under a mask."""
+
+    def generate(_context, builder, _signature, arguments):
+        number, if_positive, otherwise = arguments
+        return builder.select(builder.fcmp_ordered(">", number, ir.Constant(number.type, 0.0)), if_positive, otherwise)
+
+    return yes(x, yes, no), generate
+
+
 def _where_positive(x, yes, no):
-    return yes if x > 0 else no
+    return _select(x, yes, no)  # type: ignore[call-arg]
 
 
 by_precision(exp_parts, _exp_parts64, _exp_parts32)
