@@ -41,6 +41,18 @@ class ForcingSource:
         add_offset: see `scale_factor`.
         unit: of the values; None: that of the files, or mm per step, mm per day, degrees C where they state none.
         variable: name in the file; None where it has one variable only.
+        packing: whether a scale and offset of the files are applied (`apply`) or not (`ignore`); None applies them
+            where the configuration gives none, and refuses both together.
+        nodata: values of the files, before any scaling, that mean missing besides those the files declare.
+        pattern: of the names of the files (`hydrocli.basin.patterns`), the first that fits; empty: the built-in rule.
+        label: whether the time of a field is the `start` or the `end` of its step; None: see `Reader.label`.
+        offset: added to the times of the files [s].
+        tolerance: a time this near to that of a step is taken for it [s].
+        timezone: of the times of the files; see `hydrocli.basin.time_zones`.
+        accumulated: `day`: values grow from the start of each day (UTC), differences are taken; None: they do not.
+        band: number of the band that holds the values, from 1; None where there is one only.
+        resampling: `mean`, `nearest` or `bilinear`; None: see `hydrocli.basin.sampling`.
+        crs: of the files, whatever they say; None: what they say.
     """
 
     path: Path
@@ -49,6 +61,17 @@ class ForcingSource:
     add_offset: float = 0.0
     unit: str | None = None
     variable: str | None = None
+    packing: str | None = None
+    nodata: tuple[float, ...] = ()
+    pattern: tuple[str, ...] = ()
+    label: str | None = None
+    offset: int = 0
+    tolerance: int = 0
+    timezone: str = "UTC"
+    accumulated: str | None = None
+    band: int | None = None
+    resampling: str | None = None
+    crs: str | None = None
 
 
 class Layer(NamedTuple):
