@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.basin import DAY
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.readers import ForcingSource
@@ -54,6 +55,7 @@ def source_of(experiment: Experiment) -> BasinSource:
         area_tolerance=gauges.area_tolerance,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
+        fill_pet=forcing.fill_pet // DAY,
     )
 
 
