@@ -27,6 +27,8 @@ class Problem:
         decaying: flags, [m], of the controls that a decay of weights may pull to zero; None for none.
         batch: cost and gradient, [m], of a part of the problem: batch(iteration, anchor, x), where the anchor is a
             control vector of a little earlier that a batch may lean on; None where it has no parts.
+        curvature: cost, gradient, [m], and an approximate Hessian, [m, m], at a control vector, [m], the last of
+            `values`: it takes m more runs of the model.
     """
 
     starts: Floats
@@ -36,6 +38,7 @@ class Problem:
     values: Callable[[Floats], Floats]
     decaying: NDArray[np.bool_] | None = None
     batch: Callable[[int, Floats, Floats], tuple[float, Floats]] | None = None
+    curvature: Callable[[Floats], tuple[float, Floats, Floats]] | None = None
 
     def __post_init__(self) -> None:
         outside = np.flatnonzero(~((self.starts >= self.lower) & (self.starts <= self.upper)).all(axis=0))

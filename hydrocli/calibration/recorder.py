@@ -73,7 +73,8 @@ class Recorder:
             NumericalError: either is not finite.
             InputError: the journal has another point at this place, or cannot be written.
         """
-        return self._evaluated(x, self.problem.value_and_gradient)
+        cost, rows = self._evaluated(x, self.problem.value_and_gradient)
+        return cost, rows[0]
 
     def batch(self, iteration: int, anchor: Floats, x: Floats) -> tuple[float, Floats]:
         """Cost and gradient, [m], of the batch of an iteration at `x`, [m]; see `Problem`.
@@ -83,7 +84,24 @@ class Recorder:
         """
         function = self.problem.batch
         assert function is not None
-        return self._evaluated(x, lambda point: function(iteration, anchor.copy(), point))
+        cost, rows = self._evaluated(x, lambda point: function(iteration, anchor.copy(), point))
+        return cost, rows[0]
+
+    def curvature(self, x: Floats) -> tuple[float, Floats, Floats]:
+        """Cost, gradient, [m], and approximate Hessian, [m, m], at `x`, [m]; see `Problem`.
+
+        Raises:
+            NumericalError, InputError: see `value_and_gradient`.
+        """
+        function = self.problem.curvature
+        assert function is not None
+
+        def stacked(point: Floats) -> tuple[float, Floats]:
+            cost, gradient, hessian = function(point)
+            return cost, np.concatenate([gradient[np.newaxis], hessian])
+
+        cost, rows = self._evaluated(x, stacked, 1 + x.size)
+        return cost, rows[0], rows[1:]
 
     def values(self, points: Floats) -> Floats:
         """Costs, [k], of control vectors, [k, m], with infinity in the place of NaN.
@@ -91,7 +109,7 @@ class Recorder:
         Raises:
             InputError: see `value_and_gradient`.
         """
-        batch = self._recorded(points, gradient=False) or self._computed_values(points)
+        batch = self._recorded(points, 0) or self._computed_values(points)
         return np.where(np.isnan(batch.values), np.inf, batch.values)
 
     def report(self, x: Floats, cost: float, gradient: Floats | None = None, batch_cost: float = np.nan) -> None:
@@ -126,14 +144,15 @@ class Recorder:
             self._stage, x, cost, gradient, iterations, evaluations, seconds, reason, finished, candidates
         )
 
-    def _recorded(self, points: Floats, gradient: bool) -> Batch | None:
+    def _recorded(self, points: Floats, rows: int) -> Batch | None:
+        """The next entry of the journal, if it has one, with so many rows of derivatives."""
         if self._should_stop():
             raise Interrupted
         entry = self._journal.next()
         self._replayed = entry is not None
         if entry is None:
             return None
-        if isinstance(entry, str) or entry.points.shape != points.shape or bool(len(entry.gradients)) != gradient:
+        if isinstance(entry, str) or entry.points.shape != points.shape or len(entry.gradients) != rows:
             raise self._unlike(f"evaluation {self._evaluations + 1} is of another kind than in the journal")
         if entry.points.tobytes() != points.tobytes():
             off = np.max(np.abs(entry.points - points))
@@ -141,16 +160,17 @@ class Recorder:
         self._count(entry)
         return entry
 
-    def _evaluated(self, x: Floats, function: Evaluation) -> tuple[float, Floats]:
-        batch = self._recorded(x[np.newaxis], gradient=True) or self._computed(x, function)
-        return float(batch.values[0]), batch.gradients[0]
+    def _evaluated(self, x: Floats, function: Evaluation, rows: int = 1) -> tuple[float, Floats]:
+        """Cost and derivatives, [rows, m]: the gradient, and the rows of the Hessian where a problem gives them."""
+        batch = self._recorded(x[np.newaxis], rows) or self._computed(x, function)
+        return float(batch.values[0]), batch.gradients
 
     def _computed(self, x: Floats, function: Evaluation) -> Batch:
         began = time.perf_counter()
-        cost, gradient = function(x.copy())
-        gradients = np.array([gradient], dtype=np.float64)
-        self._require_finite(cost, gradients[0])
-        return self._record(Batch(x[np.newaxis], np.array([cost]), gradients, time.perf_counter() - began))
+        cost, derivatives = function(x.copy())
+        rows = np.array(derivatives, dtype=np.float64).reshape(-1, x.size)
+        self._require_finite(cost, rows[0])
+        return self._record(Batch(x[np.newaxis], np.array([cost]), rows, time.perf_counter() - began))
 
     def _computed_values(self, points: Floats) -> Batch:
         began = time.perf_counter()
@@ -165,7 +185,8 @@ class Recorder:
         return batch
 
     def _count(self, batch: Batch) -> None:
-        self._evaluations += len(batch.points)
+        # The rows of a Hessian take a run each.
+        self._evaluations += max(len(batch.points), len(batch.gradients) - 1)
         self._seconds += batch.seconds
 
     def _require_finite(self, cost: float, gradient: Floats) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Floats, Integers
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.recorder import Recorder
 from hydrocli.errors import NumericalError
+
+APART = 0.3
+"""Root mean square of the distance in controls, as a share of the box, below which two samples are neighbours."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Screening:
         seed: of the scrambling.
     """
 
-    samples: int = 128
+    samples: int = 64
     keep: int = 3
     batch: int = 32
     seed: int = 1
@@ -44,12 +47,23 @@ class Screening:
             best = int(np.argmin(costs))
             recorder.report(points[best], float(costs[best]))
         ranking = np.argsort(costs, kind="stable")
-        kept = ranking[np.isfinite(costs[ranking])][: self.keep]
-        if not kept.size:
+        kept = self._apart(points, ranking[np.isfinite(costs[ranking])], recorder.problem)
+        if not kept:
             raise NumericalError(
                 "screening", f"none of {len(points)} costs is finite", "Narrow the bounds of the parameters."
             )
         return recorder.result(f"{len(points)} samples evaluated.", candidates=points[kept])
+
+    def _apart(self, points: Floats, ranking: Integers, problem: Problem) -> list[int]:
+        """The best, and the best of those that are not near better ones: descents from neighbours end together."""
+        unit, kept = (points - problem.lower) / (problem.upper - problem.lower), list[int]()
+        for number in ranking.tolist():
+            distance = np.sqrt(np.mean((unit[kept] - unit[number]) ** 2, axis=1))
+            if distance.min(initial=np.inf) > APART:
+                kept.append(number)
+            if len(kept) == self.keep:
+                break
+        return kept
 
     def _drawn(self, problem: Problem) -> Floats:
         sequence = qmc.Sobol(problem.lower.size, scramble=True, rng=self.seed)

@@ -62,7 +62,7 @@ def precompile(structures: Sequence[str], precisions: Sequence[str]) -> list[dic
 
 
 def _run(file: Path, structure: str, precision: str) -> None:
-    optimiser = "adam" if Structure(structure).has_network else "lbfgsb"
+    optimiser = "adam" if Structure(structure).has_network else "lbfgsb"  # both need the gradient
     changes = [
         f"structure={{kind: {structure}}}",
         f"optimiser={{kind: {optimiser}, iterations: 1}}",

@@ -35,6 +35,8 @@ from hydrocli.config.structure import GR, InitialWeights, Structure, declared_st
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that use values only."""
+FOR_FEW_CONTROLS = (*WITHOUT_GRADIENT, "levenberg_marquardt")
+"""Optimisers of uniform parameters."""
 
 PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
 """Default first stage of a mapping with a network (Huynh et al. 2026, 2.3)."""
@@ -110,8 +112,7 @@ class Experiment(Section):
     optimiser: Optimiser = Field(
         (Lbfgsb(kind="lbfgsb"),),
         description="one stage, or a list of stages, each starting from the result of the previous one; "
-        "default: lbfgsb, "
-        "or adam with a network",
+        "default: levenberg_marquardt for uniform parameters in double precision, adam with a network, else lbfgsb",
     )
     flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes to write")
@@ -156,14 +157,20 @@ class Experiment(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_stages_of_networks(cls, data: Any) -> Any:
-        """Default optimiser of networks, as in the papers: phi2 alone first."""
+    def _default_stages(cls, data: Any) -> Any:
+        """Default optimiser: that of few or many parameters; with networks as in the papers, phi2 alone first."""
         if not isinstance(data, dict) or data.get("optimiser") is not None:
             return data
-        kinds = [section.get("kind") for key in ("structure", "mapping") if isinstance(section := data.get(key), dict)]
-        if set(kinds) & set(NETWORKS):
+        structure, mapping, execution = (
+            section if isinstance(section := data.get(key), dict) else {}
+            for key in ("structure", "mapping", "execution")
+        )
+        if mapping.get("kind") in NETWORKS:
             return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
-        return {**data, "optimiser": {"kind": "adam"}} if set(kinds) & set(kinds_with_network()) else data
+        if structure.get("kind") in kinds_with_network():
+            return {**data, "optimiser": {"kind": "adam"}}
+        are_few = mapping.get("kind", "uniform") == "uniform" and execution.get("precision", "double") == "double"
+        return {**data, "optimiser": {"kind": "levenberg_marquardt" if are_few else "lbfgsb"}}
 
     @field_validator("mapping")
     @classmethod
@@ -233,6 +240,15 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_precision_of_stages(self) -> Experiment:
+        what = "levenberg_marquardt takes differences of runs, for which single precision is too coarse"
+        remedy = "use lbfgsb, or `execution.precision: double`"
+        is_single = self.execution.precision == "single"
+        stages = [number for number, stage in enumerate(self.optimiser) if stage.kind == "levenberg_marquardt"]
+        raise_validation_errors([(("optimiser", number, "kind"), what, remedy) for number in stages if is_single])
+        return self
+
+    @model_validator(mode="after")
     def _check_batches_of_basins(self) -> Experiment:
         alone = () if self.regional.basins else tuple(enumerate(self.optimiser))
         what, remedy = "needs several basins", "add basins to regional.basins, or remove the key"
@@ -264,7 +280,7 @@ class Experiment(Section):
         kinds = [stage.mapping or final for stage in stages]
         problems: list[tuple[Location, str, str]] = []
         for index, (stage, kind) in enumerate(zip(stages, kinds, strict=True)):
-            if stage.kind in WITHOUT_GRADIENT and kind != "uniform":
+            if stage.kind in FOR_FEW_CONTROLS and kind != "uniform":
                 remedy = "set `mapping: uniform` for this stage, followed by a stage of kind lbfgsb"
                 problems.append(((index, "kind"), f"{stage.kind} calibrates uniform parameters only", remedy))
             if index and kinds[index - 1] != "uniform" and kind == "uniform":
@@ -308,7 +324,7 @@ def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[t
     asked = stage.train or ()
     if "network" in asked and not data["structure"].network:
         yield f"the structure {data['structure'].kind} has no network", "use grnn or node, or remove `network`"
-    elif "network" in asked and stage.kind in WITHOUT_GRADIENT:
+    elif "network" in asked and stage.kind in FOR_FEW_CONTROLS:
         yield f"{stage.kind} calibrates parameters only", "train the network with a stage of kind adam"
     single = set(asked) - {"parameters", "network"}
     if single and kind in NETWORKS:

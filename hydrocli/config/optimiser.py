@@ -28,14 +28,17 @@ Decay = Annotated[Number, Field(ge=0, lt=1)]
 
 
 class Screening(Section):
-    """Sobol sampling of the box of bounds, then local descents from the best samples."""
+    """Sobol sampling of the box of bounds, then local descents from the best samples that are not neighbours."""
 
     kind: Literal["screening"] = Field(
-        description="screening: Sobol samples between the bounds, then L-BFGS-B from the best of them"
+        description="screening: Sobol samples between the bounds, then short descents from the best of them"
     )
-    samples: Count = Field(128, description="number of parameter sets")
+    samples: Count = Field(64, description="number of parameter sets")
     descents: Count = Field(3, description="number of descents, from the best parameter sets")
-    iterations: Count = Field(20, description="iterations of each descent")
+    iterations: Count = Field(
+        20,
+        description="maximum number of iterations of each descent: Levenberg-Marquardt, in single precision L-BFGS-B",
+    )
 
 
 class GivenGuess(Section):
@@ -91,6 +94,24 @@ class Lbfgsb(Section):
     )
     history_size: Annotated[Integer, Field(ge=3, le=100)] = Field(
         10, description="number of past steps in the approximation of the Hessian"
+    )
+
+
+class LevenbergMarquardt(Section):
+    """Levenberg-Marquardt, for uniform parameters."""
+
+    kind: Literal["levenberg_marquardt"] = Field(
+        description="levenberg_marquardt: Levenberg-Marquardt with sensitivities of the discharge, for uniform "
+        "parameters in double precision"
+    )
+    mapping: Literal["uniform"] | None = Field(
+        None, description="mapping of this stage; default: mapping.kind", examples=["uniform"]
+    )
+    train: Train = None
+    iterations: Count = Field(50, description="maximum number of iterations")
+    cost_tolerance: Tolerance = Field(1e-8, description="stop when an iteration decreases the cost by less")
+    gradient_tolerance: Tolerance = Field(
+        1e-6, description="stop when no component of the projected gradient is larger"
     )
 
 
@@ -210,6 +231,6 @@ class Cmaes(Section):
     )
 
 
-AnyStage = Annotated[Lbfgsb | Adam | Cmaes | Sbs, Field(discriminator="kind")]
+AnyStage = Annotated[Lbfgsb | LevenbergMarquardt | Adam | Cmaes | Sbs, Field(discriminator="kind")]
 
 Optimiser = Annotated[tuple[AnyStage, ...], OneOrMore(), BeforeValidator(listed)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from hydrocli.engine.simulator import Gradient, Observer, Seed, Simulator, State
 from hydrocli.engine.tiles import StateBuffer
 from hydrocli.errors import NumericalError
 from hydrocli.structures.structure import Structure
+
+T = TypeVar("T")
 
 Place = Callable[[int, int], str]
 """Names a cell and a step for the user."""
@@ -84,6 +86,7 @@ class Objective:
         self.state = State(state.levels[:, cells], state.discharge[cells], state.lateral_inflow[cells])
         self.place: Place = lambda cell, step: place(int(cells[cell]), step)
         self.scores: Floats = np.full(len(simulator.gauge_slots), np.nan)
+        self._latest: tuple[bytes, Floats] | None = None
 
     def value_and_gradient(self, control: Floats) -> tuple[float, Floats]:
         """Cost and its gradient [m] at a control [m].
@@ -155,27 +158,48 @@ class Objective:
 
     def values(self, controls: Floats) -> Floats:
         """Costs [k] of controls [k, m]; NaN where a run leaves the finite numbers. The scores become the best one's."""
-        simulators = [self.simulator, *self.helpers][: len(controls)]
-
-        def share(first: int) -> list[tuple[float, Floats]]:
-            return [self._value(control, simulators[first]) for control in controls[first :: len(simulators)]]
-
-        costs, scores = np.full(len(controls), np.nan), np.empty((len(controls), len(self.scores)))
-        with ThreadPoolExecutor(len(simulators)) as pool:
-            for first, found in enumerate(pool.map(share, range(len(simulators)))):
-                costs[first :: len(simulators)], scores[first :: len(simulators)] = zip(*found, strict=True)
+        self._latest = None
+        found = self._each(controls, self._value)
+        costs = np.array([cost for cost, _ in found])
         if np.isfinite(costs).any():
-            self.scores = scores[np.nanargmin(costs)]
+            self.scores = found[int(np.nanargmin(costs))][1]
         return costs
+
+    def discharges(self, controls: Floats) -> list[Floats]:
+        """Discharge [g, t] of each of the controls [k, m]; the first is not run again where a run ended with it."""
+        if self._latest and self._latest[0] == controls[0].tobytes():
+            return [self._latest[1], *self._each(controls[1:], self._discharge)]
+        return self._each(controls, self._discharge)
+
+    def broken(self, control: Floats) -> NumericalError:
+        """The error of a run that leaves the finite numbers: names the first cell, its step and parameters."""
+        maps, weights = self.control.split(control)
+        return broken_run(self.simulator, *self._here(maps), weights, self.place)
+
+    def _each(self, controls: Floats, one: Callable[[Floats, Simulator], T]) -> list[T]:
+        """What a function gives for each of the controls [k, m], computed by the simulator and its helpers."""
+        simulators = [self.simulator, *self.helpers][: max(1, len(controls))]
+
+        def share(first: int) -> list[T]:
+            return [one(control, simulators[first]) for control in controls[first :: len(simulators)]]
+
+        with ThreadPoolExecutor(len(simulators)) as pool:
+            shares = list(pool.map(share, range(len(simulators))))
+        return [shares[k % len(simulators)][k // len(simulators)] for k in range(len(controls))]
+
+    def _discharge(self, control: Floats, simulator: Simulator) -> Floats:
+        maps, weights = self.control.split(control)
+        return simulator.simulate(*self._here(maps), weights)[0]
 
     def _value(self, control: Floats, simulator: Simulator) -> tuple[float, Floats]:
         """Cost and scores [g] of a control [m]; NaN where a run leaves the finite numbers."""
-        maps, weights = self.control.split(control)
-        discharge = simulator.simulate(*self._here(maps), weights)[0]
+        discharge = self._discharge(control, simulator)
+        if simulator is self.simulator:
+            self._latest = control.tobytes(), discharge
         if not np.isfinite(discharge).all():
             return np.nan, np.full(len(discharge), np.nan)
-        cost = self.cost.value(discharge) + (self.penalty.value(maps) if self.penalty else 0.0)
-        return cost, self.cost.by_gauge(discharge)
+        penalty = self.penalty.value(self.control.split(control)[0]) if self.penalty else 0.0
+        return self.cost.value(discharge) + penalty, self.cost.by_gauge(discharge)
 
     def simulate(self, control: Floats, observe: Observer | None = None) -> Floats:
         """Discharge [g, t] of a control [m]; for `observe` see `simulator.Observer`."""

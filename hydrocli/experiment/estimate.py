@@ -94,14 +94,21 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
 
 
 def _evaluations(experiment: Experiment) -> tuple[float, int]:
-    """Gradients of all stages and of the first guess, at most about; simulations of the first guess."""
-    *others, last = (stage.iterations for stage in experiment.optimiser)
-    iterations, guess = sum(others) + last * experiment.objective.repeats, experiment.first_guess
-    screened = 0
+    """Gradients, and simulations, of all stages and of the first guess, at most about."""
+    guess, repeats = experiment.first_guess, experiment.objective.repeats
+    descents = [(stage.kind, stage.iterations) for stage in experiment.optimiser]
+    descents += [descents[-1]] * (repeats - 1)
+    simulations = 0
     if guess.kind == "screening":
-        iterations += guess.descents * guess.iterations
-        screened = guess.samples
-    return 1 + iterations * EVALUATIONS_PER_ITERATION, screened
+        simulations += guess.samples
+        is_single = experiment.execution.precision == "single"
+        descents += [("lbfgsb" if is_single else "levenberg_marquardt", guess.iterations)] * guess.descents
+    structure = experiment.structure.declared
+    controls = sum(experiment.parameters[symbol].calibrated for symbol in structure.all_parameters)
+    controls += sum(experiment.initial[symbol].calibrated for symbol in structure.calibrated_states)
+    few = sum(iterations for kind, iterations in descents if kind == "levenberg_marquardt")
+    many = sum(iterations for kind, iterations in descents if kind != "levenberg_marquardt")
+    return 1 + many * EVALUATIONS_PER_ITERATION, simulations + few * (controls + 1)
 
 
 def _simulator(

@@ -74,6 +74,16 @@ class Group:
 
         return self._each(one)
 
+    def curvatures(self, x: Floats) -> list[tuple[float, Floats, Floats, Floats]]:
+        """Cost, gradient, Hessian and scores of each basin."""
+
+        def one(number: int) -> tuple[float, Floats, Floats, Floats]:
+            curvature = self._problems[number].curvature
+            assert curvature is not None
+            return *curvature(x), self.calibrations[number].scores
+
+        return self._each(one)
+
     def values(self, points: Floats) -> list[Answer]:
         """Costs [k] and scores of each basin at points [k, m]."""
 
@@ -270,7 +280,11 @@ class RegionalCalibration:
                 what = f"the controls of {setup.experiment.name} are not those of {self.setup.experiment.name}"
                 raise ConfigurationError("regional.basins", what, "Calibrate the same levels in `initial` of both.")
         return replace(
-            problem, value_and_gradient=self._value_and_gradient, values=self._values, batch=self._batches(number)
+            problem,
+            value_and_gradient=self._value_and_gradient,
+            values=self._values,
+            batch=self._batches(number),
+            curvature=self._curvature,
         )
 
     def _batches(self, number: int) -> Callable[[int, Floats, Floats], tuple[float, Floats]] | None:
@@ -300,6 +314,14 @@ class RegionalCalibration:
             cost, gradient = cost + share * value, gradient + share * slope
         self.scores = np.concatenate([scores for *_, scores in answers])
         return float(cost), gradient
+
+    def _curvature(self, x: Floats) -> tuple[float, Floats, Floats]:
+        cost, gradient, hessian = 0.0, np.zeros(x.size), np.zeros((x.size, x.size))
+        answers = self._call_all("curvatures", x)
+        for share, (value, slope, curved, _) in zip(self._shares, answers, strict=True):
+            cost, gradient, hessian = cost + share * value, gradient + share * slope, hessian + share * curved
+        self.scores = np.concatenate([scores for *_, scores in answers])
+        return float(cost), gradient, hessian
 
     def _values(self, points: Floats) -> Floats:
         costs, answers = np.zeros(len(points)), self._call_all("values", points)

@@ -1,8 +1,8 @@
 """What a calibration consists of: the stages of the YAML, each with its mapping, optimiser and problem.
 
-A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets,
-both with the weights of a network as they are at first, near zero. Each stage starts from the maps and weights with
-which the one before ended.
+A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets
+that are not neighbours, both with the weights of a network as they are at first, near zero. Each stage starts from the
+maps and weights with which the one before ended.
 
 Mini-batches are sub-periods and gauges that one iteration sees. The calibration period is cut into sub-periods of equal
 length (the last one may overlap the one before it). They are visited in random order, each once before any comes again;
@@ -23,17 +23,20 @@ from hydrocli.arrays import Floats
 from hydrocli.calibration.adam import Adam
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.lbfgsb import LBFGSB
+from hydrocli.calibration.levenberg_marquardt import LevenbergMarquardt
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.recorder import Optimiser
 from hydrocli.calibration.sbs import StepByStep
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.config import Experiment
+from hydrocli.config.experiment import FOR_FEW_CONTROLS
 from hydrocli.config.mapping import BY_DESCRIPTORS
 from hydrocli.config.optimiser import AnyStage, Batches
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective, split_maps
 from hydrocli.engine.observers import InputRange, Observers
+from hydrocli.engine.sensitivities import gauss_newton
 from hydrocli.engine.simulator import State
 from hydrocli.engine.windows import Window, Windows
 from hydrocli.errors import ConfigurationError
@@ -55,6 +58,8 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
     """
     if stage.kind == "lbfgsb":
         return LBFGSB(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance, stage.history_size)
+    if stage.kind == "levenberg_marquardt":
+        return LevenbergMarquardt(stage.iterations, stage.cost_tolerance, stage.gradient_tolerance)
     if stage.kind == "cmaes":
         return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
     if stage.kind == "sbs":
@@ -148,8 +153,11 @@ class TrainableSet:
     only: tuple[str, ...] = ()
 
 
-EVALUATIONS_PER_ITERATION = {"lbfgsb": 1.3, "adam": 1.0, "cmaes": 12.0, "sbs": 12.0}
-"""For estimates of time only; a generation of CMA-ES and a round of SBS depend on the number of controls."""
+EVALUATIONS_PER_ITERATION = {"lbfgsb": 1.3, "levenberg_marquardt": 6.0, "adam": 1.0, "cmaes": 12.0, "sbs": 12.0}
+"""For estimates of time only; those of Levenberg-Marquardt, CMA-ES and SBS depend on the number of controls."""
+NEAR_ENOUGH = 0.01
+"""A descent of the first guess ends with a step that decreases the cost by no more than this share: the stages go on
+from the best one."""
 
 
 @dataclass(frozen=True)
@@ -204,15 +212,22 @@ def _first_guess(experiment: Experiment) -> list[StagePlan]:
     if guess.kind == "given":
         return []
     screening, near = Screening(guess.samples, guess.descents, seed=experiment.seed), TrainableSet("uniform", False)
-    evaluations = guess.descents * (1 + guess.iterations * EVALUATIONS_PER_ITERATION["lbfgsb"])
+    is_single = experiment.execution.precision == "single"
+    evaluations = guess.descents * (
+        1 + guess.iterations * EVALUATIONS_PER_ITERATION["lbfgsb" if is_single else "levenberg_marquardt"]
+    )
+    # Differences of runs in single precision would say little of the curvature.
+    descent: Optimiser = LBFGSB(guess.iterations)
+    if not is_single:
+        descent = LevenbergMarquardt(guess.iterations, rtol=NEAR_ENOUGH)
     return [
         StagePlan("screening", near, screening, guess.samples + 1),
-        StagePlan("first guess", near, LBFGSB(guess.iterations), evaluations, guess.descents),
+        StagePlan("first guess", near, descent, evaluations, guess.descents),
     ]
 
 
 def _trainable_set(stage: AnyStage, kind: str, has_network: bool) -> TrainableSet:
-    asked = stage.train or (("parameters",) if stage.kind in ("cmaes", "sbs") else ("parameters", "network"))
+    asked = stage.train or (("parameters",) if stage.kind in FOR_FEW_CONTROLS else ("parameters", "network"))
     only = tuple(symbol for symbol in asked if symbol not in ("parameters", "network"))
     return TrainableSet(kind if only or "parameters" in asked else None, "network" in asked and has_network, only)
 
@@ -394,7 +409,8 @@ class BasinCalibration:
         evaluate, values = self._objective.value_and_gradient, self._objective.values
         weights = np.array([group(name) in NETWORKS for name in control.names], np.bool_)
         batch = MiniBatches(setup, self._objective, plan.batches) if plan.batches else None
-        return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch)
+        curvature = partial(gauss_newton, self._objective)
+        return Problem(starts, control.lower, control.upper, evaluate, values, weights, batch, curvature)
 
     def _penalty(self, stage: int, results: Sequence[StageResult]) -> Penalty | None:
         """Penalty of a stage: on maps unlike those with which the first of the penalised stages like it began."""

@@ -19,6 +19,7 @@ from hydrocli.arrays import Flags, Floats
 from hydrocli.calibration.covariance import Covariance, Residuals, covariance
 from hydrocli.calibration.problem import StageResult
 from hydrocli.engine.objective import Objective
+from hydrocli.engine.sensitivities import STEP, penalty_curvature, sensitivities
 from hydrocli.experiment.stages import NETWORKS, BasinCalibration, group
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
@@ -27,11 +28,6 @@ from hydrocli.structures.structure import parameter_quantities, state_quantities
 
 MOST = 60
 """So many controls are few."""
-STEP = 1e-6
-"""Of a control. Against the adjoint, differences of `gr` and `ode` on the Cance are off by up to 7e-4 at 1e-4, 1e-9 at
-1e-6 and 4e-9 at 1e-7."""
-SHARE = 1e-4
-"""Step along a direction of the discharge, of its maximum: exact, rounding apart, where the cost is quadratic."""
 AT_BOUND = 1e-6
 """A control nearer than this to a bound lies on it."""
 NORMAL_95 = 1.959964
@@ -72,47 +68,6 @@ def write_uncertainty(folder: RunFolder, calibration: BasinCalibration, results:
     flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
     assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")
     folder.update(uncertainty={"assumptions": assumptions, "gauges": gauges, "flat_directions": flat})
-
-
-def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple[Floats, Floats]:
-    """Derivatives [g, t, m] by the m controls `inside`, of the discharge, and of the derivative of the cost by it."""
-    centre, columns = objective.simulate(control), list[Floats]()
-    curved = []
-    for number in np.flatnonzero(inside):
-        up, down = control.copy(), control.copy()
-        up[number] = min(control[number] + STEP, objective.control.upper[number])
-        down[number] = max(control[number] - STEP, objective.control.lower[number])
-        column = (objective.simulate(up) - objective.simulate(down)) / (up[number] - down[number])
-        columns.append(column)
-        curved.append(_curved(objective, centre, column))
-    nothing = np.zeros((*centre.shape, 0))
-    return (np.stack(columns, axis=-1), np.stack(curved, axis=-1)) if columns else (nothing, nothing)
-
-
-def penalty_curvature(objective: Objective, control: Floats, inside: Flags) -> Floats:
-    """Second derivative [m, m] of the penalty by the m controls `inside`."""
-    penalty, columns = objective.penalty, list[Floats]()
-    assert penalty is not None
-
-    def slope(x: Floats) -> Floats:
-        maps, weights = objective.control.split(x)
-        return objective.control.transpose(x, penalty.derivative(maps), np.zeros_like(weights))
-
-    for number in np.flatnonzero(inside):
-        up, down = control.copy(), control.copy()
-        up[number], down[number] = control[number] + STEP, control[number] - STEP
-        columns.append((slope(up) - slope(down))[inside] / (2.0 * STEP))
-    return np.stack(columns, axis=-1) if columns else np.zeros((0, 0))
-
-
-def _curved(objective: Objective, discharge: Floats, direction: Floats) -> Floats:
-    """Second derivative [g, t] of the cost by the discharge, times a direction; exact where the cost is quadratic."""
-    largest = float(np.abs(direction).max())
-    if largest == 0.0:
-        return np.zeros_like(direction)
-    step = SHARE * float(discharge.max()) / largest
-    above, below = (objective.cost.value_and_derivative(discharge + s * direction)[1] for s in (step, -step))
-    return (above - below) / (2.0 * step)
 
 
 def _inside(objective: Objective, control: Floats) -> Flags:

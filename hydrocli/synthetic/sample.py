@@ -71,7 +71,6 @@ structure: {{kind: gr}}
 mapping: {{kind: uniform}}
 initial: {{hp: {{value: 0.3}}, ht: {{value: 0.2}}}}
 objective: {{metric: nse}}
-optimiser: {{kind: lbfgsb}}
 """
 
 

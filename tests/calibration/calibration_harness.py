@@ -37,7 +37,23 @@ class Rosenbrock:
 
     def problem(self, starts: np.ndarray, upper: float = 2.0) -> Problem:
         size = starts.shape[1]
-        return Problem(starts, np.full(size, -2.0), np.full(size, upper), self.value_and_gradient, self.values)
+        return Problem(
+            starts,
+            np.full(size, -2.0),
+            np.full(size, upper),
+            self.value_and_gradient,
+            self.values,
+            curvature=self.curvature,
+        )
+
+    def curvature(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Gauss-Newton: the valley is a sum of squares, of 10 (b - a^2) and 1 - a."""
+        cost, gradient = self.value_and_gradient(x)
+        jacobian = np.zeros((2 * (x.size - 1), x.size))
+        for k in range(x.size - 1):
+            jacobian[2 * k, k : k + 2] = -20 * x[k], 10
+            jacobian[2 * k + 1, k] = -1
+        return cost, gradient, 2 * jacobian.T @ jacobian
 
     @staticmethod
     def _value(x: np.ndarray) -> float:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from calibration_harness import Outcome, Rosenbrock, calibrate
-from scipy.optimize import rosen, rosen_der
+from scipy.optimize import least_squares, rosen, rosen_der
 
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.lbfgsb import DEAD_END, LBFGSB
+from hydrocli.calibration.levenberg_marquardt import DEAD_END as DEAD_END_NEARBY
+from hydrocli.calibration.levenberg_marquardt import LevenbergMarquardt
 from hydrocli.calibration.problem import Problem
 from hydrocli.calibration.recorder import Optimiser
-from hydrocli.calibration.screening import Screening
+from hydrocli.calibration.screening import APART, Screening
 from hydrocli.calibration.stages import Stage
 from hydrocli.errors import ConfigurationError, NumericalError
 
@@ -65,6 +69,114 @@ def test_lbfgsb_stops_at_a_bound_with_a_vanished_free_gradient(path: Path) -> No
     assert result.x[1] == 1.0
     assert result.gradient[1] == pytest.approx(-24.0)
     assert result.reason == "Converged: projected gradient below 1e-06."
+
+
+class ExponentialDecay:
+    """a exp(-b t) + c against noisy values: a residual that does not vanish, in the box [0, 2]^3."""
+
+    def __init__(self, upper: float = 2.0) -> None:
+        self.t = np.linspace(0.0, 4.0, 60)
+        self.observed = 1.5 * np.exp(-0.8 * self.t) + 0.3 + 0.05 * np.sin(40.0 * self.t)
+        self.lower, self.upper = np.zeros(3), np.array([2.0, upper, 2.0])
+
+    def residuals(self, x: np.ndarray) -> np.ndarray:
+        return x[0] * np.exp(-x[1] * self.t) + x[2] - self.observed
+
+    def jacobian(self, x: np.ndarray) -> np.ndarray:
+        decay = np.exp(-x[1] * self.t)
+        return np.stack([decay, -x[0] * self.t * decay, np.ones_like(decay)], axis=-1)
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        return np.array([0.5 * np.sum(self.residuals(x) ** 2) for x in points])
+
+    def curvature(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        jacobian = self.jacobian(x)
+        return float(self.values(x[np.newaxis])[0]), jacobian.T @ self.residuals(x), jacobian.T @ jacobian
+
+    def problem(self, start: np.ndarray) -> Problem:
+        starts = start[np.newaxis]
+        gradient: Any = None  # not asked for
+        return Problem(starts, self.lower, self.upper, gradient, self.values, curvature=self.curvature)
+
+
+@pytest.mark.parametrize("upper", [2.0, 0.5], ids=["inside", "at a bound"])
+@pytest.mark.parametrize("start", [[0.1, 0.1, 0.1], [1.9, 0.4, 1.9], [0.0, 0.5, 0.0]])
+def test_levenberg_marquardt_ends_where_scipy_does(start: list[float], upper: float, path: Path) -> None:
+    decay = ExponentialDecay(upper)
+    result = solve(path, LevenbergMarquardt(ftol=0.0, gtol=1e-8), decay.problem(np.array(start))).results[0]
+    inside = np.clip(start, decay.lower + 0.01, decay.upper - 0.01)
+    theirs = least_squares(
+        decay.residuals, inside, decay.jacobian, (decay.lower, decay.upper), xtol=1e-15, ftol=1e-15, gtol=1e-15
+    )
+    assert result.reason == "Converged: projected gradient below 1e-08."
+    np.testing.assert_allclose(result.x, theirs.x, rtol=1e-6, atol=1e-8)
+    assert result.cost <= theirs.cost * (1 + 1e-12)
+    assert (result.x[1] == 0.5) == (upper == 0.5)
+
+
+def test_levenberg_marquardt_goes_downhill_and_counts_runs(path: Path) -> None:
+    function = Rosenbrock()
+    outcome = solve(path, LevenbergMarquardt(iterations=200, ftol=0.0), function.problem(START))
+    np.testing.assert_allclose(outcome.results[0].x, 1.0, atol=1e-6)
+    costs = [iteration.cost for iteration in outcome.history]
+    assert costs == sorted(costs, reverse=True)
+    accepted = outcome.results[0].iterations + 1
+    tried = function.computed - accepted  # a value for each try, a curvature for each that was accepted
+    assert outcome.results[0].evaluations == tried + START.size * accepted
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"iterations": 2}, "Stopped at the iteration limit (2)."),
+        ({"gtol": 0.0, "ftol": 1e-6}, "Converged: a step decreased the cost by less than 1e-06."),
+        ({"rtol": 0.5, "gtol": 0.0}, "Converged: a step decreased the cost by less than"),
+    ],
+)
+def test_levenberg_marquardt_says_why_it_ended(options: dict[str, float], sentence: str, path: Path) -> None:
+    problem = ExponentialDecay().problem(np.array([0.1, 0.1, 0.1]))
+    assert solve(path, LevenbergMarquardt(**options), problem).results[0].reason.startswith(sentence)
+
+
+def test_levenberg_marquardt_turns_away_from_what_is_not_finite_and_from_hills(path: Path) -> None:
+    """cos(x) + y^2 is concave at the start; beyond x = 4 there is nothing."""
+
+    def values(points: np.ndarray) -> np.ndarray:
+        x, y = points.T
+        return np.where(x > 4.0, np.nan, np.cos(x) + y**2)
+
+    def curvature(point: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        x, y = point
+        return float(values(point[np.newaxis])[0]), np.array([-np.sin(x), 2 * y]), np.diag([-np.cos(x), 2.0])
+
+    start, none = np.array([[0.05, 1.0]]), cast(Any, None)
+    problem = Problem(start, np.array([0.0, -2.0]), np.array([6.0, 2.0]), none, values, curvature=curvature)
+    result = solve(path, LevenbergMarquardt(), problem).results[0]
+    np.testing.assert_allclose(result.x, [np.pi, 0.0], atol=1e-5)
+
+
+def test_levenberg_marquardt_ends_at_a_kink(path: Path) -> None:
+    def curvature(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return float(np.abs(x).sum()), np.where(x >= 0.0, 1.0, -1.0), np.eye(1)
+
+    none = cast(Any, None)
+    problem = Problem(
+        np.zeros((1, 1)), -np.ones(1), np.ones(1), none, lambda p: np.abs(p).sum(axis=1), curvature=curvature
+    )
+    result = solve(path, LevenbergMarquardt(), problem).results[0]
+    assert (result.x, result.reason) == (0.0, DEAD_END_NEARBY)
+
+
+def test_screening_keeps_candidates_that_are_apart(path: Path) -> None:
+    """Two valleys, at 0.2 and 0.8 of each axis, the first deeper: its neighbours do not take all places."""
+
+    def values(points: np.ndarray) -> np.ndarray:
+        deep, shallow = (((points - at) ** 2).sum(axis=1) for at in (0.2, 0.8))
+        return np.minimum(deep, 0.05 + shallow)
+
+    problem = Problem(np.full((1, 2), 0.5), np.zeros(2), np.ones(2), cast(Any, None), values)
+    found = solve(path, Screening(samples=64, keep=2), problem).results[0].candidates
+    np.testing.assert_allclose(found, [[0.2, 0.2], [0.8, 0.8]], atol=0.15)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +256,13 @@ def test_screening_covers_the_box_and_keeps_the_best(path: Path) -> None:
     assert np.array_equal(points[0], QUADRATIC.starts[0])
     halves = (points[1:] > 0.5).sum(axis=0)
     assert np.array_equal(halves, [32, 32, 32])  # what a Sobol sequence is for
-    ranking = np.argsort(QUADRATIC.values(points))
-    assert np.array_equal(result.candidates, points[ranking[:4]])
+    ranked = points[np.argsort(QUADRATIC.values(points))]
+    assert np.array_equal(result.candidates[0], ranked[0])
+    best = ranked[: 1 + max(int(np.flatnonzero((ranked == kept).all(axis=1))[0]) for kept in result.candidates)]
+    near = [min(float(np.sqrt(np.mean((one - kept) ** 2))) for kept in result.candidates) for one in best]
+    assert max(near) <= APART  # all better ones that were not kept are neighbours
+    between = [np.sqrt(np.mean((a - b) ** 2)) for a, b in combinations(result.candidates, 2)]
+    assert min(between) > APART
     assert np.array_equal(result.x, result.candidates[0])
     assert result.reason == "65 samples evaluated."
     assert result.evaluations == 65

@@ -13,6 +13,7 @@ from calibration_harness import Build, Killed, Rosenbrock, calibrate
 
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.lbfgsb import LBFGSB
+from hydrocli.calibration.levenberg_marquardt import LevenbergMarquardt
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.screening import Screening
 from hydrocli.calibration.stages import Stage
@@ -38,10 +39,14 @@ def cmaes(function: Rosenbrock) -> Sequence[Stage]:
     return [Stage("cmaes", CMAES(iterations=12), lambda _: function.problem(START))]
 
 
-both = pytest.mark.parametrize("build", [screening_then_descents, cmaes])
+def levenberg_marquardt(function: Rosenbrock) -> Sequence[Stage]:
+    return [Stage("few", LevenbergMarquardt(iterations=12), lambda _: function.problem(START))]
 
 
-@both
+each = pytest.mark.parametrize("build", [screening_then_descents, cmaes, levenberg_marquardt])
+
+
+@each
 def test_killed_at_every_evaluation(build: Build, tmp_path: Path) -> None:
     function = Rosenbrock()
     whole = calibrate(tmp_path / "whole", build, function)
@@ -54,7 +59,7 @@ def test_killed_at_every_evaluation(build: Build, tmp_path: Path) -> None:
         assert rest.computed == function.computed - death  # nothing is computed twice
 
 
-@both
+@each
 def test_stopped_before_every_evaluation_again_and_again(build: Build, tmp_path: Path) -> None:
     """Each process computes one thing, then is asked to stop; the last one finishes."""
     whole = calibrate(tmp_path / "whole", build)
@@ -70,7 +75,7 @@ def test_stopped_before_every_evaluation_again_and_again(build: Build, tmp_path:
     assert all(iteration.replayed for iteration in outcome.history[:-1])
 
 
-@both
+@each
 def test_journal_torn_at_any_byte(build: Build, tmp_path: Path) -> None:
     """Every length of the file would take minutes: this stride falls on every part of a frame."""
     path = tmp_path / "journal"

@@ -12,9 +12,10 @@ from runs_harness import call, configuration, manifest, table
 from hydrocli.config import load
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
-from hydrocli.experiment.cost import calibration_cost
+from hydrocli.engine.sensitivities import gauss_newton, penalty_curvature, sensitivities
+from hydrocli.errors import NumericalError
+from hydrocli.experiment.cost import calibration_cost, penalty_of
 from hydrocli.experiment.setup import CalibrationSetup, ingested
-from hydrocli.experiment.uncertainty import sensitivities
 from hydrocli.mapping.direct import Uniform
 
 
@@ -66,6 +67,51 @@ def test_sensitivities_are_those_of_the_adjoint(metric: str, case: CalibrationSe
     expected = objective.value_and_gradient(control)[1][[0, 1, 3, 4]]
     np.testing.assert_allclose(np.einsum("gt,gtk->k", slope, sensitivity), expected, rtol=1e-6)
     assert np.linalg.eigvalsh(np.einsum("gtk,gtl->kl", sensitivity, curved)).max() > 0
+
+
+@pytest.mark.parametrize("metric", ["nse", "kge"])
+def test_one_sided_differences_have_the_gradient_of_the_adjoint(metric: str, case: CalibrationSetup) -> None:
+    """Cost, gradient and Hessian for descents; at an upper bound differences are taken inward."""
+    weighed = type(case.experiment.objective)(metric=metric, regularisation={"weight": 0.3, "prior": 1.0})
+    changed = replace(case, experiment=case.experiment.model_copy(update={"objective": weighed}))
+    objective = objective_of(changed)
+    control = objective.control.first_guess()
+    first = objective.control.split(control + 0.05)[0]
+    objective.penalty = penalty_of(changed, "uniform", first, 0.3)
+    control[4] = objective.control.upper[4]
+    cost, gradient, hessian = gauss_newton(objective, control)
+    expected_cost, expected = objective.value_and_gradient(control)
+    assert cost == pytest.approx(expected_cost, rel=1e-13)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    sensitivity, curved = sensitivities(objective, control, np.ones(5, bool))
+    central = np.einsum("gtk,gtl->kl", sensitivity, curved) + penalty_curvature(objective, control, np.ones(5, bool))
+    np.testing.assert_allclose(hessian, (central + central.T) / 2, atol=1e-3 * np.abs(central).max())  # kexc has kinks
+
+
+def test_a_run_that_has_just_ended_serves_the_differences(case: CalibrationSetup) -> None:
+    """The same bits whether or not the costs were asked for before, and with helpers."""
+    objective = objective_of(case)
+    control = objective.control.first_guess()
+    alone = gauss_newton(objective, control)
+    objective.values(control[np.newaxis])
+    runs = list[int]()
+    simulate = objective.simulator.simulate
+    objective.simulator.simulate = lambda *args: (runs.append(1), simulate(*args))[1]  # type: ignore[method-assign]
+    after = gauss_newton(objective, control)
+    assert len(runs) == control.size
+    objective.values(control[np.newaxis] + 0.01)  # another control is not the one
+    again = gauss_newton(objective, control)
+    objective.helpers = [objective_of(case).simulator]
+    shared = gauss_newton(objective, control)
+    for found in (after, again, shared):
+        assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))
+
+
+def test_differences_of_a_run_that_is_not_finite_say_where(case: CalibrationSetup) -> None:
+    objective = objective_of(case)
+    objective.state.levels[0, 3] = np.nan
+    with pytest.raises(NumericalError, match="is not a finite number"):
+        gauss_newton(objective, objective.control.first_guess())
 
 
 def test_tables_of_a_run(finished: Path) -> None:
