@@ -13,7 +13,7 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
-from hydrocli.basin.basin import Gauges
+from hydrocli.basin.basin import Gauges, missing_by_step
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, make
 from hydrocli.basin.ingest import (
@@ -50,6 +50,7 @@ class ForcingCoverage:
         unit: of the values of the files, and why it is taken for it.
         label: what the times of the fields mean.
         resampling: how cells get their values from the fields.
+        missing_by_step: share of the cells without a value in each step, as far as it is known before ingestion [t].
         lowest, highest: of the values that were looked at, in mm per step or degrees C; None where none was.
     """
 
@@ -63,6 +64,7 @@ class ForcingCoverage:
     unit: str
     label: str
     resampling: str
+    missing_by_step: Floats
     lowest: float | None = None
     highest: float | None = None
 
@@ -107,19 +109,17 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
 
 def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
     basin, found = stored.basin, stored.meta["coverage"]
-    forcings = tuple(
-        replace(
-            _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"]),
-            missing=facts["missing"] / facts["values"],
-        )
-        for name, one in plan.arrays.items()
-        for facts in [found[name]]
-    )
+    forcings = []
+    for name, one in plan.arrays.items():
+        facts = found[name]
+        entry = _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"])
+        shares = missing_by_step(getattr(basin, name)) if facts["missing"] else np.zeros(len(plan.times))
+        forcings.append(replace(entry, missing=facts["missing"] / facts["values"], missing_by_step=shares))
     return Coverage(
         network=basin.network,
         gauges=basin.gauges,
         observed_missing=np.isnan(basin.discharge).mean(axis=1),
-        forcings=forcings,
+        forcings=tuple(forcings),
         descriptors_missing={name: float(np.isnan(values).mean()) for name, values in basin.descriptors.items()},
         store=stored.path,
         notes=tuple(stored.meta["notes"]),
@@ -217,6 +217,9 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
 
 def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resampling: str) -> ForcingCoverage:
     runs, times = one.gaps(name), plan.times
+    shares = np.full(len(times), uncovered)
+    for low, high in runs:
+        shares[low:high] = 1.0
     return ForcingCoverage(
         name=name,
         files=len(one.paths),
@@ -228,4 +231,5 @@ def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resa
         unit=unit,
         label=one.label,
         resampling=resampling,
+        missing_by_step=shares,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,10 @@ from hydrocli.basin.coverage import inspect
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, make_plan
+from hydrocli.commands.check import check
+from hydrocli.config import load
 from hydrocli.errors import HydrocliError
+from hydrocli.experiment.inputs import refuse_missing_rain, source_of
 
 Case = Callable[..., BasinSource]
 HOUR = np.timedelta64(1, "h")
@@ -421,6 +425,38 @@ def test_cells_without_evapotranspiration_have_that_of_the_nearest(case: Case) -
     assert not np.isnan(basin.pet).any()
     day = basin.pet[:24].sum(axis=0)
     np.testing.assert_allclose(day, np.maximum(basin.network.column, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([("calibration: [2020-03-01T12:00Z", "calibration: [2020-03-02T00:00Z")], ""),
+        ([("end: 2020-03-03T00:00Z", "end: 2020-03-05T00:00Z"), ("Z, 2020-03-03T00:00Z]", "Z, 2020-03-05T00:00Z]")],
+         "rain is missing in 57.1% of the calibration period, first at 2020-03-03T01:00:00; the limit is 20%"),
+        ([("start: 2020-03-01T00:00Z", "start: 2020-02-25T00:00Z")],
+         "rain is missing in 90.9% of the spin-up before the calibration, first at 2020-02-25T01:00:00"),
+    ],
+)  # fmt: skip
+def test_rain_that_is_missing_for_most_of_the_calibration(
+    case: Case, changes: list[tuple[str, str]], words: str
+) -> None:
+    """B28, B31a, B31b: by a check before and after ingestion, and by the calibration."""
+    folder = case().flow_directions.parent
+    file = field.write_yaml(folder, *changes, ("path: pet}", "path: pet}\n  fill_pet: 20d"))
+    experiment = load(file)
+    problems = check(file, [])["problems"]
+    basin = open_basin(source_of(experiment), Path(experiment.forcing.store))
+    stored = check(file, [])
+    assert stored["store"] != "not ingested yet"
+    assert problems == stored["problems"]
+    if not words:
+        assert not problems
+        refuse_missing_rain(experiment, basin)
+        return
+    (problem,) = problems
+    assert words in problem
+    with pytest.raises(HydrocliError, match=re.escape(words)):
+        refuse_missing_rain(experiment, basin)
 
 
 # --- 5: space ------------------------------------------------------------------------------------------------------
