@@ -56,6 +56,7 @@ _OFFSETS, _COUNTS = (273, 324), (279, 325)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
+_ALONE = b"1:"
 _PLAIN = {"driver": "GTiff", "GEOREF_SOURCES": "NONE"}
 
 
@@ -120,6 +121,7 @@ class RasterSampler:
     def __init__(self, points: Points, source: ForcingSource | None = None) -> None:
         self.points, self.source = points, source or ForcingSource(Path())
         self._rasters: dict[bytes, Raster] = {}
+        self._beside: dict[str, frozenset[str]] = {}
         self._session: ExitStack | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -151,11 +153,12 @@ class RasterSampler:
         with reading(layer.path):
             key = _georeference(layer.path)
             raster = self._raster(layer.path, key)
-            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
+            if not key or self._has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
                 with opened(layer.path) as dataset:
-                    return raster.sampling.values(self._window(dataset, raster))
+                    return raster.sampling.values(self._window(dataset, raster, may_have_mask=True))
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
-                return raster.sampling.values(self._window(dataset, raster))
+                window = self._window(dataset, raster, may_have_mask=not key.startswith(_ALONE))
+                return raster.sampling.values(window)
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""
@@ -186,13 +189,21 @@ class RasterSampler:
                 self._rasters[key] = found
         return found
 
-    def _window(self, dataset: DatasetReader, raster: Raster) -> Floats:
+    def _has_companions(self, path: str) -> bool:
+        """Whether files beside a raster may hold its nodata value or its mask; a folder is listed once."""
+        folder, name = os.path.split(path)
+        if folder not in self._beside:
+            self._beside[folder] = _companions(folder)
+        beside = self._beside[folder]
+        return bool(beside) and any(name + suffix in beside for suffix in COMPANIONS)
+
+    def _window(self, dataset: DatasetReader, raster: Raster, *, may_have_mask: bool) -> Floats:
         """The pixels of a window in float64, NaN where they are masked or nodata."""
         number = self._number(dataset)
         raw = dataset.read(number, window=raster.window)
         values = raw.astype(np.float64)
         values[is_missing(raw, (dataset.nodata, *self.source.nodata))] = np.nan
-        if has_mask(dataset, number):
+        if may_have_mask and has_mask(dataset, number):
             values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
         scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
         if (scale, offset) == (1.0, 0.0) or self.source.packing == "ignore":
@@ -206,17 +217,17 @@ class RasterSampler:
         return self.source.band or 1
 
 
-def has_companions(path: str) -> bool:
-    """Whether files beside a raster may hold its nodata value or its mask."""
-    return any(os.path.exists(path + suffix) for suffix in COMPANIONS)  # noqa: PTH110 - tens of thousands of files
+def _companions(folder: str) -> frozenset[str]:
+    """Names of the files in a folder that may hold the nodata value or the mask of a raster."""
+    try:
+        return frozenset(name for name in os.listdir(folder or ".") if name.endswith(COMPANIONS))  # noqa: PTH208
+    except OSError:
+        return frozenset()
 
 
 def has_mask(dataset: DatasetReader, number: int) -> bool:
     """Whether a band has a mask besides its nodata value."""
-    from rasterio.enums import MaskFlags
-
-    flags = dataset.mask_flag_enums[number - 1]
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    return any(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[number - 1])
 
 
 def _name_for_gdal(path: str) -> str | None:
@@ -335,7 +346,10 @@ def _names_found(folder: Path) -> str:
 
 
 def _georeference(path: str) -> bytes:
-    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read."""
+    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read.
+
+    They begin with `_ALONE` where the file holds one image, and so no mask.
+    """
     with open(path, "rb") as file:  # noqa: PTH123 - thousands of times
         head = file.read(8)
         order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
@@ -343,7 +357,8 @@ def _georeference(path: str) -> bytes:
             return b""
         file.seek(struct.unpack(order + "4xI", head)[0])
         entries = file.read(12 * struct.unpack(order + "H", file.read(2))[0])
-        parts, is_placed = [head[:4]], False
+        is_alone = file.read(4) == b"\0\0\0\0"  # place of the next image
+        parts, is_placed = [_ALONE if is_alone else b"", head[:4]], False
         for tag, kind, count, value in struct.iter_unpack(order + _ENTRY, entries):
             if tag in _GEOREFERENCE:
                 is_placed = True
