@@ -22,6 +22,7 @@ import numpy as np
 
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
+from hydrocli.basin.containers import has_suffix, is_archive, members
 from hydrocli.basin.grid import Grid
 from hydrocli.errors import InputError
 
@@ -183,9 +184,15 @@ def reader_of(source: ForcingSource) -> Reader:
 def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]:
     """Paths of all files below a folder that end with one of the suffixes (small letters), links followed, sorted.
 
+    Files in archives and compressed ones are among them (`hydrocli.basin.containers`). The path may be one file, too.
+
     Raises:
-        InputError: the folder, or one below it, cannot be listed; `where` is the key that names it.
+        InputError: the folder, or one below it, or an archive, cannot be listed; `where` is the key that names it.
     """
+    if folder.is_file():
+        if not is_archive(folder.name):
+            return [os.fspath(folder)]
+        return sorted(_members(os.fspath(folder), suffixes, where))
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(where, f"{folder} {what}", "Relative paths start from the folder of the YAML file.")
@@ -199,14 +206,24 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
             seen.add((identity.st_dev, identity.st_ino))
             with os.scandir(here) as entries:
                 for entry in entries:
-                    if entry.name.lower().endswith(suffixes):
+                    if has_suffix(entry.name, suffixes):
                         found.append(entry.path)
                     elif entry.is_dir():
                         waiting.append(entry.path)
+                    elif is_archive(entry.name):
+                        found += _members(entry.path, suffixes, where)
         except OSError as error:
             remedy = "Change its permissions, or move it out of this folder."
             raise InputError(where, f"{here} cannot be listed ({error.strerror})", remedy) from error
     return sorted(found)
+
+
+def _members(archive: str, suffixes: tuple[str, ...], where: str) -> list[str]:
+    try:
+        return members(archive, suffixes)
+    except OSError as error:
+        remedy = "Replace it by a sound copy, or move it out of this folder."
+        raise InputError(where, f"{archive} cannot be listed ({error.strerror or error})", remedy) from error
 
 
 def refuse_duplicates(named: list[tuple[str, Layer]], where: str) -> None:
