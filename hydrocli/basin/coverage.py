@@ -16,9 +16,18 @@ from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Making, Piece, make, read_fields
-from hydrocli.basin.ingest import first_readable, make_domain, making_of, points_of, read_descriptors, unit_of
+from hydrocli.basin.ingest import (
+    covered_by,
+    first_readable,
+    make_domain,
+    making_of,
+    points_of,
+    read_descriptors,
+    unit_of,
+)
 from hydrocli.basin.network import DrainageNetwork
-from hydrocli.basin.readers import Points, Sampler, reader_of
+from hydrocli.basin.readers import Sampler, reader_of
+from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
 from hydrocli.errors import HydrocliError
 
@@ -40,6 +49,7 @@ class ForcingCoverage:
         missing: share of missing values over steps and cells; None where the forcing is not ingested yet.
         unit: of the values of the files, and why it is taken for it.
         label: what the times of the fields mean.
+        resampling: how cells get their values from the fields.
         lowest, highest: of the values that were looked at, in mm per step or degrees C; None where none was.
     """
 
@@ -52,6 +62,7 @@ class ForcingCoverage:
     missing: float | None
     unit: str
     label: str
+    resampling: str
     lowest: float | None = None
     highest: float | None = None
 
@@ -98,7 +109,7 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
     basin, found = stored.basin, stored.meta["coverage"]
     forcings = tuple(
         replace(
-            _forcing(plan, name, one, facts["uncovered"], facts["unit"]),
+            _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"]),
             missing=facts["missing"] / facts["values"],
         )
         for name, one in plan.arrays.items()
@@ -152,8 +163,9 @@ def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tupl
         HydrocliError: a unit is not understood, a file is broken, or a value is none of its kind.
     """
     with reader_of(one.source).sampler(one.source, points) as sampler:
-        covered, unit = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
-        making, phrase = making_of(one, source, points, unit)
+        facts = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
+        making, phrase = making_of(one, source, points, facts)
+        covered, resampling = covered_by(facts, points)
         values, negative = _sample(one.pieces, sampler, making)
     suspicions = [
         f"{one.section}: {share:.0%} of the values looked at are negative, and count as missing: is the sign right?"
@@ -162,7 +174,8 @@ def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tupl
     ]
     found = []
     for name in one.arrays:
-        entry = _forcing(plan, name, one, 1.0 - float(np.mean(covered)), unit_of(name, making, phrase))
+        uncovered = 1.0 - float(np.mean(covered))
+        entry = _forcing(plan, name, one, uncovered, unit_of(name, making, phrase), resampling)
         if np.isfinite(values[name]).any():
             entry = replace(entry, lowest=float(np.nanmin(values[name])), highest=float(np.nanmax(values[name])))
         found.append(entry)
@@ -183,7 +196,7 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
     return {name: np.concatenate(own) for name, own in values.items()}, float(np.mean(below or [0.0]))
 
 
-def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str) -> ForcingCoverage:
+def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resampling: str) -> ForcingCoverage:
     runs, times = one.gaps(name), plan.times
     return ForcingCoverage(
         name=name,
@@ -195,4 +208,5 @@ def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str) -> F
         missing=None,
         unit=unit,
         label=one.label,
+        resampling=resampling,
     )

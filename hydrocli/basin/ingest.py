@@ -29,7 +29,8 @@ from hydrocli.basin.forcing import Counts, Making, Target, fill
 from hydrocli.basin.gauges import Placement, place, read_gauges
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.readers import Layer, Points, Sampler, UnreadableError, reader_of
+from hydrocli.basin.readers import FileFacts, Layer, Sampler, UnreadableError, reader_of
+from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
     OF_FORCING,
     BasinSource,
@@ -138,31 +139,41 @@ def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
         return {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
 
 
-def first_readable(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> tuple[Flags, str]:
-    """Which points [n] the first readable field of a forcing covers, and the unit that its file states."""
+def first_readable(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> FileFacts | None:
+    """What the first readable field of a forcing says of itself; None where unreadable files may count as missing."""
     for layer in (layer for piece in one.pieces for layer in piece.layers if layer):
         try:
-            return sampler.covered(layer), sampler.unit(layer)
+            return sampler.facts(layer)
         except UnreadableError:
             if not unreadable_as_missing:
                 raise
-    return np.zeros(len(sampler.points), bool), ""
+    return None
 
 
-def making_of(one: Pass, source: BasinSource, points: Points, unit: str) -> tuple[Making, str]:
+def covered_by(facts: FileFacts | None, points: Points) -> tuple[Flags, str]:
+    """Which points [n] the fields of a forcing cover, and how they get their values, in words."""
+    if facts is None:
+        return np.zeros(len(points), bool), ""
+    return facts.sampling.covered, facts.sampling.label
+
+
+def making_of(one: Pass, source: BasinSource, points: Points, facts: FileFacts | None) -> tuple[Making, str]:
     """What is made of the fields of a forcing, and a phrase on the unit of its values.
 
     Args:
         one: pass over the files.
         source: of the basin.
         points: of its cells.
-        unit: that the files state, empty for none.
+        facts: of the files; None where none can be read.
 
     Raises:
         InputError: the unit is not understood, or differs from the one that the configuration states.
     """
     is_temperature = "temperature" in one.arrays
-    conversion, phrase = conversion_of(one.source, unit, one.interval, one.section, is_temperature=is_temperature)
+    unit, is_packed = (facts.unit, facts.is_packed) if facts else ("", False)
+    conversion, phrase = conversion_of(
+        one.source, unit, one.interval, one.section, is_temperature=is_temperature, is_packed=is_packed
+    )
     latitude = latitudes(points.grid, points.x, points.y) if is_temperature and "pet" in one.arrays else None
     return Making(one.arrays, conversion, latitude, source.unreadable_as_missing), phrase
 
@@ -223,8 +234,9 @@ def complete(
     for one in plan.forcing.passes:
         sampler = reader_of(one.source).sampler(one.source, points)
         with sampler:
-            covered, unit = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
-        making, phrase = making_of(one, source, points, unit)
+            facts = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
+        making, phrase = making_of(one, source, points, facts)
+        covered, resampling = covered_by(facts, points)
         for name in one.arrays:
             for draft, folder, own in zip(drafts, folders, paths, strict=True):
                 own[name] = store.create_array(folder, name, (len(plan.times), len(draft.network)))
@@ -235,8 +247,12 @@ def complete(
             gaps = gap_notes(name, one, plan.times)
             for number, here in enumerate(cells):
                 counts, uncovered = totals[number][name], 1.0 - float(np.mean(covered[here]))
-                facts = {"uncovered": uncovered, "unit": unit_of(name, making, phrase), "label": one.label}
-                coverage[number][name] = asdict(counts) | facts
+                coverage[number][name] = asdict(counts) | {
+                    "uncovered": uncovered,
+                    "unit": unit_of(name, making, phrase),
+                    "label": one.label,
+                    "resampling": resampling,
+                }
                 notes[number] += gaps + _value_notes(name, counts, uncovered, plan.times)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
         forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}

@@ -206,4 +206,4 @@ def _assumption(forcing: ForcingCoverage) -> str:
     seen = (
         "" if forcing.lowest is None else f"; values looked at: {forcing.lowest:.4g} to {forcing.highest:.4g} {target}"
     )
-    return f"{forcing.name}: {forcing.unit}; {forcing.label}{seen}"
+    return f"{forcing.name}: {forcing.unit}; {forcing.label}; {forcing.resampling}{seen}"

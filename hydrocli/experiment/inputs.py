@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def source_of(experiment: Experiment) -> BasinSource:
 
 
 def _forcing_source(files: ForcingFiles) -> ForcingSource:
-    return ForcingSource(
-        Path(files.path), files.format, files.scale_factor, files.add_offset, files.unit, files.variable
-    )
+    """What a section says of its files; keys that it does not have keep their defaults."""
+    given = {key.name: getattr(files, key.name) for key in fields(ForcingSource) if hasattr(files, key.name)}
+    return ForcingSource(**given | {"path": Path(files.path)})
 
 
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

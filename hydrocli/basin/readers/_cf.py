@@ -18,19 +18,20 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Flags, Floats
-from hydrocli.basin.basin import Times, day_of_step
-from hydrocli.basin.grid import Grid, crs_to_wkt
-from hydrocli.basin.readers import Archive, ForcingSource, Layer, Points, refuse_duplicates
-from hydrocli.basin.readers._images import reading
-from hydrocli.basin.readers._places import WGS84, Place, Tile, place_on_centres, place_on_grid
+from hydrocli.arrays import Floats, Integers
+from hydrocli.basin.basin import Times
+from hydrocli.basin.curvilinear import WGS84, sampling_of_centres
+from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt
+from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, is_missing
+from hydrocli.basin.readers._files import archive_of, days_of_archive, reading
+from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
 
 BLOCK_BYTES = 64e6
@@ -55,12 +56,13 @@ class CfFormat(NamedTuple):
     Attributes:
         name: for messages.
         find: paths of the files of a source; its second argument is the key that names them.
-        open: the `xarray.Dataset` of a path, to be closed; its second argument is the variable wanted, or None.
+        open: the `xarray.Dataset` of a path, to be closed; its second argument is the variable wanted, or None, its
+            third one the name of a variable whose values are to be left as they are stored, or None.
     """
 
     name: str
     find: Callable[[ForcingSource, str], list[str]]
-    open: Callable[[str, str | None], Any]
+    open: Callable[[str, str | None, str | None], Any]
 
 
 class CfReader:
@@ -90,23 +92,31 @@ class CfReader:
             if len(found) > 1:
                 shown = " and ".join(f"{path} ({key})" for key, path in list(found.items())[:2])
                 raise InputError(where, f"files differ in their {what}: {shown}", "Keep files of one kind below it.")
-        named.sort()
-        refuse_duplicates([(str(time), layer) for time, layer in named], where)
-        stamps = np.array([time for time, _ in named], "datetime64[s]")
         told = tuple(f"{path} {note}" for note, path in notes.items() if note)
-        return Archive(stamps, tuple(layer for _, layer in named), True in has_bounds, told)
+        return archive_of(named, source, where, has_bounds=True in has_bounds, notes=told)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the year of the times does not count."""
-        archive = self.find(source, where)
-        days = day_of_step(archive.times) if archive.has_bounds else archive.times.astype("datetime64[D]")
-        named = [(str(day)[5:7] + str(day)[8:10], layer) for day, layer in zip(days, archive.layers, strict=True)]
-        refuse_duplicates(named, where)
-        return dict(named)
+        return days_of_archive(self.find(source, where), where)
 
     def sampler(self, source: ForcingSource, points: Points) -> CfSampler:
         """See `Reader`."""
-        return CfSampler(self.format, source.variable, points)
+        return CfSampler(self.format, source, points)
+
+
+class Tile(NamedTuple):
+    """A part of the grid that is read at once.
+
+    Attributes:
+        rows, columns: of the grid.
+        place: int64[k], positions in the flattened part of the k pixels that are needed.
+        number: int64[k], which of the pixels needed these are.
+    """
+
+    rows: slice
+    columns: slice
+    place: Integers
+    number: Integers
 
 
 @dataclass
@@ -115,25 +125,29 @@ class OpenFile:
 
     Attributes:
         path, dataset, variable: of the file.
+        is_raw: whether the values of the variable are as they are stored.
         dims: names of its dimensions: those of time (one or two), y, x.
-        place: of the points.
-        tiles: parts of the grid that are read at once.
+        sampling: of the grid at the points.
+        compact: the same, of the pixels that are needed, side by side.
+        tiles: parts of the grid that hold them.
         length: fields of a block, along the first dimension of time.
         inner: fields along the second one; 1 where there is none.
         first: index of the block along the first dimension.
-        block: [fields, k points that are covered].
+        block: [fields, n points].
     """
 
     path: str
     dataset: Any
     variable: Any
+    is_raw: bool
     dims: tuple[str, ...]
-    place: Place
+    sampling: Sampling
+    compact: Sampling
     tiles: list[Tile]
     length: int
     inner: int
     first: int = 0
-    block: NDArray[np.floating[Any]] | None = None
+    block: Floats | None = None
 
 
 @dataclass
@@ -142,15 +156,15 @@ class CfSampler:
 
     Attributes:
         format: of the files.
-        variable: name in the files; None where they have one variable only.
+        source: what the configuration says of them.
         points: where.
     """
 
     format: CfFormat
-    variable: str | None
+    source: ForcingSource
     points: Points
     _file: OpenFile | None = None
-    _curvilinear: dict[tuple[int, int], Place] = field(default_factory=dict)
+    _curvilinear: dict[tuple[int, int], Sampling] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}
@@ -168,75 +182,107 @@ class CfSampler:
     def read(self, layer: Layer) -> Floats:
         """Values float64[n], NaN where missing; raises as `Sampler.read`."""
         file = self._opened(layer.path)
-        if file.block is None or not file.first * file.inner <= layer.number < file.first * file.inner + len(
-            file.block
-        ):
+        if file.block is None or not 0 <= layer.number - file.first * file.inner < len(file.block):
             file.block = None  # not two of them at a time
             file.first = layer.number // file.inner // file.length * file.length
-            file.block = _read_block(file, self.format.name)
-        result = np.full(len(self.points), np.nan)
-        result[file.place.covered] = file.block[layer.number - file.first * file.inner]
-        return result
+            file.block = self._read_block(file)
+        return np.array(file.block[layer.number - file.first * file.inner])
 
-    def covered(self, layer: Layer) -> Flags:
-        """Which of the points the grid covers, bool[n]; raises as `read`."""
-        return self._opened(layer.path).place.covered
+    def facts(self, layer: Layer) -> FileFacts:
+        """See `Sampler.facts`: the attribute `units`, and `scale_factor` and `add_offset`."""
+        file = self._opened(layer.path)
+        return FileFacts(
+            str(file.variable.attrs.get("units", "")), _packing(file.variable) != (1.0, 0.0), file.sampling
+        )
 
-    def unit(self, layer: Layer) -> str:
-        """The attribute `units`, empty where there is none; raises as `read`."""
-        return str(self._opened(layer.path).variable.attrs.get("units", ""))
+    def check(self, layer: Layer) -> None:
+        """See `Sampler.check`."""
+        self._opened(layer.path)
 
     def _opened(self, path: str) -> OpenFile:
         if self._file is None or self._file.path != path:
             self._close()
-            dataset = _open(self.format, path, self.variable)
-            try:
-                self._file = self._prepared(path, dataset)
-            except BaseException:
-                dataset.close()
-                raise
+            self._file = self._open(path)
         return self._file
 
-    def _prepared(self, path: str, dataset: Any) -> OpenFile:
-        variable = _variable(dataset, self.variable, path, path)
-        outer, *inner = _time_coordinate(variable).dims
-        space = [str(name) for name in variable.dims if name not in (outer, *inner)]
-        place, axes = self._place(dataset, variable, space, path)
-        for name in space:
-            if name not in axes and variable.sizes[name] > 1:
-                what = f"has a dimension {name!r} of {variable.sizes[name]} values besides time, y and x"
-                raise InputError(path, what, "Write files with one of them.")
-        sizes = {str(name): int(size) for name, size in variable.sizes.items()}
-        chunks = dict(zip(sizes, _chunks(variable), strict=True))
-        tiles = place.tiles(chunks[axes[0]], chunks[axes[1]])
-        count = int(np.prod([sizes[name] for name in inner], dtype=np.int64))
-        area = max((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
-        fitting = int(BLOCK_BYTES / (8 * count * max(area, len(place.row))))
-        length = fitting // chunks[outer] * chunks[outer] if fitting >= chunks[outer] else max(1, fitting)
-        return OpenFile(path, dataset, variable, (outer, *inner, *axes), place, tiles, length, count)
+    def _open(self, path: str) -> OpenFile:
+        is_raw = bool(self.source.nodata) or self.source.packing == "ignore"
+        dataset = _open(self.format, path, self.source.variable)
+        try:
+            variable = _variable(dataset, self.source.variable, path, path)
+            if is_raw:
+                dataset.close()
+                dataset = _open(self.format, path, self.source.variable, str(variable.name))
+                variable = _variable(dataset, str(variable.name), path, path)
+            outer, *inner = _time_coordinate(variable).dims
+            space = [str(name) for name in variable.dims if name not in (outer, *inner)]
+            sampling, axes = self._sampling(dataset, variable, space, path)
+            for name in space:
+                if name not in axes and variable.sizes[name] > 1:
+                    what = f"has a dimension {name!r} of {variable.sizes[name]} values besides time, y and x"
+                    raise InputError(path, what, "Write files with one of them.")
+        except BaseException:
+            dataset.close()
+            raise
+        chunks = dict(zip(variable.dims, _chunks(variable), strict=True))
+        compact, tiles = _tiles(sampling, chunks[axes[0]], chunks[axes[1]])
+        count = int(np.prod([variable.sizes[name] for name in inner], dtype=np.int64))
+        largest = max((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
+        fitting = int(BLOCK_BYTES / (8 * count * max(largest, compact.shape[1], len(self.points))))
+        chunk = chunks[outer]
+        length = fitting // chunk * chunk if fitting >= chunk else max(1, fitting)
+        dims = (outer, *inner, *axes)
+        return OpenFile(path, dataset, variable, is_raw, dims, sampling, compact, tiles, length, count)
 
-    def _place(self, dataset: Any, variable: Any, space: list[str], path: str) -> tuple[Place, tuple[str, str]]:
-        """Where the points lie in a file, and the names of the dimensions y and x.
+    def _sampling(self, dataset: Any, variable: Any, space: list[str], path: str) -> tuple[Sampling, tuple[str, str]]:
+        """How the points get their values from a file, and the names of the dimensions y and x.
 
         Raises:
             InputError: the grid is neither regular nor given by its centres, has no CRS, or covers no point.
         """
         x, y = (_axis(variable, axis, space) for axis in ("X", "Y"))
         centres = _centres(variable)
-        has_crs = x is not None and (_mapping(dataset, variable) is not None or _is_longitude(x))
-        if x is not None and y is not None and (has_crs or centres is None):
+        is_known = x is not None and (_mapping(dataset, variable) is not None or _is_longitude(x) or self.source.crs)
+        if x is not None and y is not None and (is_known or centres is None):
             (left, across), (top, down) = (_regular(coordinate, path) for coordinate in (x, y))
-            wkt = _crs(dataset, variable, x, self.points.crs, path)
+            wkt = crs_of_file(_crs(dataset, variable, x, path), self.source.crs, self.points.crs, path)
             grid = Grid(wkt, (across, 0.0, left, 0.0, down, top), len(y), len(x))
-            return place_on_grid(grid, self.points, path), (str(y.name), str(x.name))
+            return Sampling.of(grid, self.points, path, self.source.resampling), (str(y.name), str(x.name))
         if centres is None:
             what = f"has no coordinates x and y, nor latitude and longitude (dimensions: {', '.join(space)})"
             raise InputError(path, what, "Regrid the file to a regular grid, for example with cdo or xesmf.")
+        if self.source.resampling not in (None, "nearest"):
+            what = f"has a curvilinear grid, of which no {self.source.resampling!r} is computed"
+            raise InputError(path, what, "Remove the key `resampling`: the nearest cell is taken.")
         latitude, longitude = (np.asarray(values, np.float64) for values in centres)
         key = zlib.crc32(latitude.tobytes()), zlib.crc32(longitude.tobytes())
         if key not in self._curvilinear:
-            self._curvilinear[key] = place_on_centres(latitude, longitude, self.points, path)
+            self._curvilinear[key] = sampling_of_centres(latitude, longitude, self.points, path)
         return self._curvilinear[key], (str(centres[0].dims[0]), str(centres[0].dims[1]))
+
+    def _read_block(self, file: OpenFile) -> Floats:
+        """Values at the points of so many fields as a block has, [fields, n]."""
+        outer, y, x = file.dims[0], *file.dims[-2:]
+        count = min(file.length, file.variable.sizes[outer] - file.first)
+        pixels = np.full((count * file.inner, 1, file.compact.shape[1]), np.nan)
+        for tile in file.tiles:
+            chosen = {outer: slice(file.first, file.first + count), y: tile.rows, x: tile.columns}
+            others = {name: 0 for name in file.variable.dims if name not in file.dims}
+            with reading(file.path, self.format.name):
+                window = file.variable.isel(chosen | others).transpose(*file.dims).values
+            values = window.reshape(len(pixels), -1)[:, tile.place]
+            pixels[:, 0, tile.number] = self._decoded(values, file.variable) if file.is_raw else values
+        return file.compact.values(pixels)
+
+    def _decoded(self, raw: NDArray[Any], variable: Any) -> Floats:
+        """Values of a variable from those that are stored."""
+        if variable.attrs.get("_Unsigned") == "true":
+            raw = raw.view(f"u{raw.dtype.itemsize}")
+        declared = [variable.attrs[name] for name in ("_FillValue", "missing_value") if name in variable.attrs]
+        values = raw.astype(np.float64)
+        values[is_missing(raw, (*map(float, declared), *self.source.nodata))] = np.nan
+        scale, offset = _packing(variable)
+        return values if self.source.packing == "ignore" else values * scale + offset
 
     def _close(self) -> None:
         if self._file is not None:
@@ -244,22 +290,39 @@ class CfSampler:
             self._file = None
 
 
-def _read_block(file: OpenFile, name: str) -> NDArray[np.floating[Any]]:
-    """Values at the covered points of so many fields as a block has, [fields, k]."""
-    outer, y, x = file.dims[0], *file.dims[-2:]
-    count = min(file.length, file.variable.sizes[outer] - file.first)
-    block: NDArray[np.floating[Any]] | None = None
-    for tile in file.tiles:
-        chosen = {outer: slice(file.first, file.first + count), y: tile.rows, x: tile.columns}
-        others = {name: 0 for name in file.variable.dims if name not in file.dims}
-        with reading(file.path, name):
-            window = file.variable.isel(chosen | others).transpose(*file.dims).values
-        values = window.reshape(count * file.inner, -1)[:, tile.place]
-        if block is None:
-            block = np.full((len(values), len(file.place.row)), np.nan, np.result_type(values, np.float32))
-        block[:, tile.number] = values
-    assert block is not None, "a place has points"
-    return block
+def _packing(variable: Any) -> tuple[float, float]:
+    """The scale and the offset that a file declares, whether they are applied or not."""
+    declared = {**variable.encoding, **variable.attrs}
+    return float(declared.get("scale_factor", 1.0)), float(declared.get("add_offset", 0.0))
+
+
+def _tiles(sampling: Sampling, height: int, width: int) -> tuple[Sampling, list[Tile]]:
+    """The pixels that a sampling needs, side by side, and the parts of the grid that hold them.
+
+    Args:
+        sampling: of the grid.
+        height: rows of a chunk of the file.
+        width: columns likewise.
+    """
+    used: Any = sampling.weights.indices if sampling.weights is not None else sampling.place
+    pixels, place = np.unique(used, return_inverse=True)
+    weights = sampling.weights[:, pixels] if sampling.weights is not None else None
+    compact = replace(
+        sampling,
+        rows=slice(0, 1),
+        columns=slice(0, len(pixels)),
+        place=place if weights is None else None,
+        weights=weights,
+    )
+    row, column = pixels // sampling.shape[1] + sampling.rows.start, pixels % sampling.shape[1] + sampling.columns.start
+    chunk = row // height * (int(column.max()) // width + 1) + column // width
+    order = np.argsort(chunk, kind="stable")
+    tiles = []
+    for number in np.split(order, np.flatnonzero(np.diff(chunk[order])) + 1):
+        top, left = int(row[number].min()), int(column[number].min())
+        rows, columns = slice(top, int(row[number].max()) + 1), slice(left, int(column[number].max()) + 1)
+        tiles.append(Tile(rows, columns, (row[number] - top) * (columns.stop - left) + column[number] - left, number))
+    return compact, tiles
 
 
 def _chunks(variable: Any) -> Sequence[int]:
@@ -268,8 +331,8 @@ def _chunks(variable: Any) -> Sequence[int]:
     return found if found and len(found) == variable.ndim else variable.shape
 
 
-def _open(format: CfFormat, path: str, variable: str | None) -> Any:  # noqa: A002
-    """The `xarray.Dataset` of a file, to be closed.
+def _open(format: CfFormat, path: str, variable: str | None, raw: str | None = None) -> Any:  # noqa: A002
+    """The `xarray.Dataset` of a file, to be closed; see `CfFormat.open`.
 
     Raises:
         UnreadableError: it is absent or broken.
@@ -278,7 +341,7 @@ def _open(format: CfFormat, path: str, variable: str | None) -> Any:  # noqa: A0
     with reading(path, format.name), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about attributes that say nothing about our variable
         try:
-            return format.open(path, variable)
+            return format.open(path, variable, raw)
         except (ValueError, OverflowError, TypeError, ImportError) as error:
             text = " ".join(str(error).split())
             if not ("calendar" in text or "cftime" in text or "decode" in text):
@@ -451,8 +514,8 @@ def _is_longitude(x: Any) -> bool:
     return (units.startswith("degree") or x.attrs.get("standard_name") == "longitude") and not is_rotated
 
 
-def _crs(dataset: Any, variable: Any, x: Any, crs: str | None, path: str) -> str:
-    """WKT of the grid mapping; WGS 84 for longitudes without one; else the CRS that the configuration names."""
+def _crs(dataset: Any, variable: Any, x: Any, path: str) -> str:
+    """WKT of the grid mapping; WGS 84 for longitudes without one; empty where there is none."""
     mapping = _mapping(dataset, variable)
     if mapping is not None:
         import pyproj
@@ -464,9 +527,4 @@ def _crs(dataset: Any, variable: Any, x: Any, crs: str | None, path: str) -> str
         except (pyproj.exceptions.CRSError, KeyError, ValueError) as error:
             what = f"has a grid mapping {mapping.name!r} that is not understood ({error})"
             raise InputError(path, what, "Correct its attributes after the CF conventions.") from error
-    if _is_longitude(x):
-        return crs_to_wkt(path, WGS84)
-    if crs is None:
-        what = "does not name its coordinate reference system"
-        raise InputError(path, what, "Name it in `basin.crs`, for example EPSG:2154.")
-    return crs_to_wkt("basin.crs", crs)
+    return crs_to_wkt(path, WGS84) if _is_longitude(x) else ""

@@ -10,30 +10,24 @@ from __future__ import annotations
 from typing import Any
 
 from hydrocli.basin.containers import is_packed
-from hydrocli.basin.readers import ForcingSource, find_files
+from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers._cf import CfFormat, CfReader
-from hydrocli.basin.readers._images import needs
+from hydrocli.basin.readers._files import files_of, needs
 from hydrocli.errors import InputError
 
 SUFFIXES = (".grib", ".grb", ".grib2", ".grb2", ".gb2", ".grib1", ".grb1")
 
 
 def find(source: ForcingSource, where: str) -> list[str]:
-    """Paths of the files of a source.
-
-    Raises:
-        InputError: there is none, or one is packed.
-    """
-    paths = find_files(source.path, SUFFIXES, where)
-    if not paths:
-        raise InputError(where, f"{source.path} has no file that ends with {', '.join(SUFFIXES)}")
+    """Paths of the files of a source; raises as `files_of`, and where one is packed."""
+    paths = files_of(source, SUFFIXES, where)
     if packed := next(filter(is_packed, paths), None):
         raise InputError(where, f"{packed} is compressed or in an archive", "Unpack GRIB files before they are read.")
     return paths
 
 
-def open_dataset(path: str, variable: str | None) -> Any:
-    """The `xarray.Dataset` of a file: of all its messages, or of those of one variable where others do not fit in."""
+def open_dataset(path: str, variable: str | None, raw: str | None) -> Any:
+    """See `CfFormat.open`: all messages of a file, or those of one variable. Their packing is always applied."""
     try:
         import cfgrib
         import xarray

@@ -10,28 +10,20 @@ import io
 from typing import Any
 
 from hydrocli.basin.containers import is_packed, read_bytes
-from hydrocli.basin.readers import ForcingSource, find_files
+from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers._cf import CfFormat, CfReader
-from hydrocli.basin.readers._images import needs
-from hydrocli.errors import InputError
+from hydrocli.basin.readers._files import files_of, needs
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
 
 
 def find(source: ForcingSource, where: str) -> list[str]:
-    """Paths of the files of a source.
-
-    Raises:
-        InputError: there is none.
-    """
-    paths = find_files(source.path, SUFFIXES, where)
-    if not paths:
-        raise InputError(where, f"{source.path} has no file that ends with {', '.join(SUFFIXES)}")
-    return paths
+    """Paths of the files of a source; raises as `files_of`."""
+    return files_of(source, SUFFIXES, where)
 
 
-def open_dataset(path: str, variable: str | None) -> Any:
-    """The `xarray.Dataset` of a file."""
+def open_dataset(path: str, variable: str | None, raw: str | None) -> Any:
+    """See `CfFormat.open`."""
     try:
         import h5netcdf  # noqa: F401 - the engine
         import xarray
@@ -40,7 +32,11 @@ def open_dataset(path: str, variable: str | None) -> Any:
     packed = read_bytes(path) if is_packed(path) else b""
     with io.BytesIO(packed) if packed else open(path, "rb") as file:  # noqa: PTH123 - a path of any bytes
         is_classic = file.read(3) == b"CDF"  # NetCDF 3
-    return xarray.open_dataset(io.BytesIO(packed) if packed else path, engine="scipy" if is_classic else "h5netcdf")
+    return xarray.open_dataset(
+        io.BytesIO(packed) if packed else path,
+        engine="scipy" if is_classic else "h5netcdf",
+        mask_and_scale={raw: False} if raw else True,
+    )
 
 
 READER = CfReader(

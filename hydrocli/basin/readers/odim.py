@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from hydrocli.basin.containers import is_packed, read_bytes
-from hydrocli.basin.grid import Grid, crs_to_wkt, transform_points
-from hydrocli.basin.readers._images import Field, Image, ImageReader, needs
-from hydrocli.basin.readers._places import WGS84
+from hydrocli.basin.curvilinear import WGS84
+from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt, transform_points
+from hydrocli.basin.readers import ForcingSource, is_missing
+from hydrocli.basin.readers._files import needs
+from hydrocli.basin.readers._images import Field, Image, ImageReader
 from hydrocli.errors import InputError
 
 QUANTITIES = {"ACRR": "mm", "RATE": "mm/h"}
@@ -26,42 +28,45 @@ QUANTITIES = {"ACRR": "mm", "RATE": "mm/h"}
 OBJECTS = ("COMP", "IMAGE")
 
 
-def fields(path: str, variable: str | None) -> list[Field]:
+def fields(path: str, source: ForcingSource) -> list[Field]:
     """The fields of the quantity wanted, or of the only one of `QUANTITIES`."""
     with _opened(path) as file:
         found = []
-        for number, (dataset, data) in enumerate(_layers(file, path, variable)):
+        for number, (dataset, data) in enumerate(_layers(file, path, source.variable)):
             first, last = (_time(file, dataset, data, which) for which in ("start", "end"))
             found.append(Field(first, last, number))
         return found
 
 
-def image(path: str, variable: str | None, number: int) -> Image:
+def image(path: str, source: ForcingSource, number: int) -> Image:
     """One of these fields."""
     with _opened(path) as file:
-        dataset, data = _layers(file, path, variable)[number]
+        dataset, data = _layers(file, path, source.variable)[number]
         raw = data["data"][...]
         gain, offset, nodata, undetect = (
             _attribute(file, dataset, data, "what", name, default)
             for name, default in (("gain", 1.0), ("offset", 0.0), ("nodata", np.nan), ("undetect", np.nan))
         )
-        values = raw * float(gain) + float(offset)
+        is_packed = (float(gain), float(offset)) != (1.0, 0.0)
+        values = raw.astype(np.float64)
+        if source.packing != "ignore":
+            values = values * float(gain) + float(offset)
         values[raw == undetect] = 0.0
-        values[raw == nodata] = np.nan
+        values[is_missing(raw, (float(nodata), *source.nodata))] = np.nan
         names = ("projdef", "xscale", "yscale", "UL_lon", "UL_lat", "LL_lon", "LL_lat")
         found = {name: _attribute(file, dataset, data, "where", name, None) for name in names}
         quantity = _text(_attribute(file, dataset, data, "what", "quantity", ""))
     if absent := [name for name, value in found.items() if value is None and not name.startswith("LL")]:
         raise InputError(path, f"has no {', '.join(absent)} in its group `where`", "These say where the image lies.")
     corner = float(found["UL_lon"]), float(found["UL_lat"])
-    grid = _grid(path, _text(found["projdef"]), corner, float(found["xscale"]), float(found["yscale"]), raw.shape)
-    return Image(values, grid, QUANTITIES[quantity])
+    wkt = crs_of_file(crs_to_wkt(path, _text(found["projdef"])), source.crs, None, path)
+    grid = _grid(path, wkt, corner, float(found["xscale"]), float(found["yscale"]), raw.shape)
+    return Image(values, grid, QUANTITIES[quantity], is_packed)
 
 
 def _grid(
-    path: str, projection: str, corner: tuple[float, float], xscale: float, yscale: float, shape: tuple[int, int]
+    path: str, wkt: str, corner: tuple[float, float], xscale: float, yscale: float, shape: tuple[int, int]
 ) -> Grid:
-    wkt = crs_to_wkt(path, projection)
     x, y = transform_points(WGS84, wkt, np.array(corner[:1]), np.array(corner[1:]), 1e-9, path)
     return Grid(wkt, (xscale, 0.0, float(x[0]), 0.0, -yscale, float(y[0])), *shape)
 

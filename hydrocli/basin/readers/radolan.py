@@ -23,6 +23,7 @@ import numpy as np
 
 from hydrocli.basin.containers import is_packed, read_bytes
 from hydrocli.basin.grid import Grid, crs_to_wkt
+from hydrocli.basin.readers import ForcingSource, is_missing
 from hydrocli.basin.readers._images import Field, Image, ImageReader
 from hydrocli.errors import InputError
 
@@ -92,9 +93,9 @@ def header_of(content: bytes, path: str) -> Header:
     return Header(product, time, minutes, 10.0 ** int(precision[1]), size, len(text) + 1)
 
 
-def fields(path: str, variable: str | None) -> list[Field]:
+def fields(path: str, source: ForcingSource) -> list[Field]:
     """The one field of a composite."""
-    if variable is not None:
+    if source.variable is not None:
         raise InputError(path, "holds one product, which has no name of a variable", "Remove the key `variable`.")
     if is_packed(path):
         content = read_bytes(path)
@@ -105,7 +106,7 @@ def fields(path: str, variable: str | None) -> list[Field]:
     return [Field(header.end - np.timedelta64(header.minutes, "m"), header.end, 0)]
 
 
-def image(path: str, variable: str | None, number: int) -> Image:
+def image(path: str, source: ForcingSource, number: int) -> Image:
     """The field of a composite in mm of its interval."""
     content = read_bytes(path)
     header = header_of(content, path)
@@ -113,10 +114,11 @@ def image(path: str, variable: str | None, number: int) -> Image:
     if len(content) - header.length != 2 * rows * columns:
         raise ValueError(f"it has {len(content) - header.length} bytes of values, {2 * rows * columns} are expected")
     raw = np.frombuffer(content, "<u2", offset=header.length).reshape(header.shape)[::-1]
-    values = (raw & VALUE) * header.precision
-    values[(raw & NEGATIVE) != 0] *= -1
-    values[(raw & (MISSING | CLUTTER)) != 0] = np.nan
-    return Image(values, grid_of(header.shape), "mm")
+    counts = (raw & VALUE).astype(np.int64)
+    counts[(raw & NEGATIVE) != 0] *= -1
+    values = counts.astype(np.float64) * (1.0 if source.packing == "ignore" else header.precision)
+    values[((raw & (MISSING | CLUTTER)) != 0) | is_missing(counts, source.nodata)] = np.nan
+    return Image(values, grid_of(header.shape), "mm", header.precision != 1.0)
 
 
 @lru_cache

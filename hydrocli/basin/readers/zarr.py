@@ -11,7 +11,7 @@ from typing import Any
 
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers._cf import CfFormat, CfReader
-from hydrocli.basin.readers._images import needs
+from hydrocli.basin.readers._files import fitting, needs
 from hydrocli.errors import InputError
 
 MARKS = ("zarr.json", ".zgroup", ".zmetadata")
@@ -47,20 +47,21 @@ def find(source: ForcingSource, where: str) -> list[str]:
     if not found:
         what = f"{source.path} has no Zarr store, which is a folder with one of {', '.join(MARKS)}"
         raise InputError(where, what)
-    return sorted(found)
+    return fitting(sorted(found), source, where)
 
 
-def open_dataset(path: str, variable: str | None) -> Any:
-    """The `xarray.Dataset` of a store."""
+def open_dataset(path: str, variable: str | None, raw: str | None) -> Any:
+    """See `CfFormat.open`."""
     try:
         import xarray
         import zarr
     except ImportError as error:
         raise needs("zarr", "zarr", error) from error
-    if not path.endswith(ZIPPED):
-        return xarray.open_dataset(path, engine="zarr", chunks=None)
-    store = zarr.storage.ZipStore(path, mode="r")
-    dataset = xarray.open_dataset(store, engine="zarr", chunks=None)
+    options: dict[str, Any] = {"engine": "zarr", "chunks": None, "mask_and_scale": {raw: False} if raw else True}
+    if not path.lower().endswith(ZIPPED):
+        return xarray.open_dataset(path, **options)
+    store: Any = zarr.storage.ZipStore(path, mode="r")
+    dataset = xarray.open_dataset(store, **options)
     dataset.set_close(store.close)
     return dataset
 
