@@ -15,7 +15,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
@@ -51,6 +51,18 @@ def is_archive(name: str) -> bool:
 def file_of(path: str) -> str:
     """The file on disk that holds a path: the archive of a member, else the path itself."""
     return _split(path)[0]
+
+
+def parts_on_disk(paths: Iterable[str]) -> list[str]:
+    """The files that hold some paths, each once: archives of members, and all files of folders (stores of Zarr)."""
+    found: dict[str, None] = {}
+    for path in dict.fromkeys(map(file_of, paths)):
+        if os.path.isdir(path):  # noqa: PTH112 - tens of thousands of paths
+            inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)  # noqa: PTH118
+            found |= dict.fromkeys(sorted(inside))
+        else:
+            found[path] = None
+    return list(found)
 
 
 def is_packed(path: str) -> bool:

@@ -21,6 +21,7 @@ import numpy as np
 
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
+from hydrocli.basin.containers import parts_on_disk
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
 from hydrocli.basin.forcing import Piece, gaps, plan_by_day, plan_by_step, plan_climatology
 from hydrocli.basin.formats import FORMATS
@@ -155,7 +156,7 @@ class ForcingPlan:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """See the class."""
-        return tuple(_digest((one.section, path) for path in one.paths) for one in self.passes)
+        return tuple(_digest((one.section, path) for path in parts_on_disk(one.paths)) for one in self.passes)
 
 
 _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)

@@ -57,6 +57,7 @@ class ForcingSource:
         timezone: of the times of the files; see `hydrocli.basin.time_zones`.
         accumulated: `day`: values grow from the start of each day (UTC), differences are taken; None: they do not.
         band: number of the band that holds the values, from 1; None where there is one only.
+        band_step: between the bands of a file that have no times of their own; the first has that of the name [s].
         resampling: `mean`, `nearest` or `bilinear`; None: see `hydrocli.basin.sampling`.
         crs: of the files, whatever they say; None: what they say.
     """
@@ -76,6 +77,7 @@ class ForcingSource:
     timezone: str = "UTC"
     accumulated: str | None = None
     band: int | None = None
+    band_step: int = 0
     resampling: str | None = None
     crs: str | None = None
 

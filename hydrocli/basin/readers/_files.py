@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 import numpy as np
 
 from hydrocli.basin.basin import day_of_step
-from hydrocli.basin.file_names import in_utc, shown_names
+from hydrocli.basin.file_names import shown_names
 from hydrocli.basin.patterns import Pattern
 from hydrocli.basin.readers import Archive, ForcingSource, Layer, UnreadableError, find_files, refuse_duplicates
 from hydrocli.errors import InputError
@@ -34,42 +33,34 @@ def fitting(paths: list[str], source: ForcingSource, where: str) -> list[str]:
     Raises:
         InputError: there is none.
     """
-    if not source.pattern:
-        return paths
-    rules, root = [Pattern(text) for text in source.pattern], source.path
-    relative = {path: os.path.relpath(path, root).replace(os.sep, "/") for path in paths}
-    kept = [path for path in paths if any(rule.match(relative[path]) is not None for rule in rules)]
+    kept = list(iter_fitting(paths, source))
     if not kept:
-        what = f"{root} has no file that fits {' or '.join(source.pattern)}"
+        what = f"{source.path} has no file that fits {' or '.join(source.pattern)}"
         raise InputError(where, what, f"It has files such as {shown_names(paths)}.")
     return kept
 
 
+def iter_fitting(paths: list[str], source: ForcingSource) -> Iterator[str]:
+    """Those of some paths that fit the patterns of a source, one after the other; all where it has none."""
+    rules = [Pattern(text) for text in source.pattern]
+    for path in paths:
+        relative = os.path.relpath(path, source.path).replace(os.sep, "/") if rules else ""
+        if not rules or any(rule.match(relative) is not None for rule in rules):
+            yield path
+
+
 def archive_of(
-    named: list[tuple[np.datetime64, Layer]],
-    source: ForcingSource,
-    where: str,
-    *,
-    has_bounds: bool,
-    notes: tuple[str, ...] = (),
+    named: list[tuple[np.datetime64, Layer]], where: str, *, has_bounds: bool, notes: tuple[str, ...] = ()
 ) -> Archive:
-    """The fields of a source, whose times are in its zone.
+    """The fields of an archive in the order of their times.
 
     Raises:
-        InputError: two of them have the same time.
+        InputError: two of them have the same time; `where` is the key that names the archive.
     """
     named.sort()
+    refuse_duplicates(named, where)
     times = np.array([time for time, _ in named], "datetime64[s]")
-    layers = tuple(layer for _, layer in named)
-    if source.timezone.upper() != "UTC":
-        local: list[datetime] = times.tolist()
-        in_order = sorted(
-            (np.datetime64(time, "s"), layers[int(number)])
-            for time, number in in_utc([(time, str(k)) for k, time in enumerate(local)], source.timezone, where)
-        )
-        times, layers = np.array([time for time, _ in in_order]), tuple(layer for _, layer in in_order)
-    refuse_duplicates(zip(times, layers, strict=True), where)
-    return Archive(times, layers, has_bounds, notes)
+    return Archive(times, tuple(layer for _, layer in named), has_bounds, notes)
 
 
 def days_of_archive(archive: Archive, where: str) -> dict[str, Layer]:
