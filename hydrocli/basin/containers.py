@@ -13,12 +13,13 @@ import lzma
 import os
 import re
 import tarfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ARCHIVES = (".zip", *TARS)
@@ -36,7 +37,8 @@ _FAULTS = (
 )
 
 
-class Container(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Container:
     """An open archive: names of its files, and what reads one of them."""
 
     names: tuple[str, ...]
@@ -119,9 +121,11 @@ def _opened(path: str, size: int, changed: int) -> Container:
     """The archive of a path; size and time of change tell it from an older one of that name."""
     if path.lower().endswith(".zip"):
         archive = zipfile.ZipFile(path)
-        return Container(tuple(info.filename for info in archive.infolist() if not info.is_dir()), archive.read)
+        return _closed_with(
+            Container(tuple(info.filename for info in archive.infolist() if not info.is_dir()), archive.read), archive
+        )
     # Members of a compressed tar are reached by decompressing all before them: cheap in the order of the archive.
-    tar = tarfile.open(path)  # noqa: SIM115 - open as long as it is cached
+    tar = tarfile.open(path)  # noqa: SIM115 - closed with its container
     files = {info.name: info for info in tar if info.isfile()}
 
     def read(name: str) -> bytes:
@@ -131,7 +135,13 @@ def _opened(path: str, size: int, changed: int) -> Container:
         with file:
             return file.read()
 
-    return Container(tuple(files), read)
+    return _closed_with(Container(tuple(files), read), tar)
+
+
+def _closed_with(container: Container, archive: zipfile.ZipFile | tarfile.TarFile) -> Container:
+    """The container; its archive is closed when it leaves the cache, or when the process ends."""
+    weakref.finalize(container, archive.close)
+    return container
 
 
 @contextmanager

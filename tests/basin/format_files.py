@@ -123,7 +123,7 @@ def grib(path: Path) -> Path:
     to_degrees = pyproj.Transformer.from_crs(PROJECTION, "EPSG:4326", always_xy=True)
     sphere = pyproj.Transformer.from_crs(PROJECTION, pyproj.CRS(PROJECTION).geodetic_crs, always_xy=True)
     assert np.allclose(to_degrees.transform(X[0], Y[0]), sphere.transform(X[0], Y[0]), atol=1e-9)
-    longitude, latitude = sphere.transform(X[0], Y[0])
+    longitude, latitude = sphere.transform(X[0], Y[-1])  # rows from the south, as most services have them
     with path.open("wb") as file:
         for hour in range(HOURS):
             message = eccodes.codes_grib_new_from_samples("polar_stereographic_sfc_grib2")
@@ -142,7 +142,7 @@ def grib(path: Path) -> Path:
                 "Dx": 1_000_000,
                 "Dy": 1_000_000,
                 "iScansNegatively": 0,
-                "jScansPositively": 0,
+                "jScansPositively": 1,
                 "productDefinitionTemplateNumber": 8,
                 "dataDate": int(start[:10].replace("-", "")),
                 "dataTime": int(start[11:13]) * 100,
@@ -158,7 +158,7 @@ def grib(path: Path) -> Path:
             for key, value in keys.items():
                 eccodes.codes_set(message, key, value)
             values = np.where(np.isnan(RAIN[hour]), 9999.0, RAIN[hour])
-            eccodes.codes_set_values(message, values.ravel())
+            eccodes.codes_set_values(message, values[::-1].ravel())
             eccodes.codes_write(message, file)
             eccodes.codes_release(message)
     return path
