@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.containers import file_of, is_packed, read_bytes
-from hydrocli.basin.file_names import dates_of, days_of, in_utc, pattern_like, printable
+from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
 from hydrocli.basin.grid import Grid, crs_of_file
 from hydrocli.basin.readers import (
     Archive,
@@ -77,7 +77,6 @@ class GeoTiffReader:
         if source.band is None and first is not None and has_many_bands(first):
             return _bands(fitting(paths, source, where), source, where)
         dated, notes = dates_of(paths, source.pattern, root, where)
-        dated = in_utc(dated, source.timezone, where)
         layers = tuple(Layer(path) for _, path in dated)
         example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
         remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
@@ -168,7 +167,7 @@ class RasterSampler:
             with open(layer.path, "rb") as file:  # noqa: PTH123 - thousands of times
                 key = _georeference(file)
             raster = self._raster(layer, key)
-            if not key or has_companions(layer.path):
+            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
                 with opened(layer.path) as dataset:
                     return raster.sampling.values(self._window(dataset, raster, layer))
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
@@ -282,17 +281,25 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
     return archive_of(named, where, has_bounds=False)
 
 
+def _name_for_gdal(path: str) -> str | None:
+    """A path as GDAL takes it, for UTF-8 whatever the locale; None where its bytes are no UTF-8."""
+    if path.isascii():
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 @contextmanager
 def opened(path: str | Path) -> Iterator[DatasetReader]:
     """A raster opened in the slow way: with its companions, packed, or with a name that is no text."""
     import rasterio
     from rasterio.io import MemoryFile
 
-    path = os.fspath(path)
-    name = os.fsencode(path).decode("utf-8", "surrogateescape")  # GDAL takes names for UTF-8, whatever the locale
-    is_no_text = not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name)
-    if is_no_text or is_packed(path):
-        with MemoryFile(read_bytes(path)) as memory, memory.open() as dataset:
+    name = _name_for_gdal(os.fspath(path))
+    if name is None or is_packed(name):
+        with MemoryFile(read_bytes(os.fspath(path))) as memory, memory.open() as dataset:
             yield dataset
         return
     # A world file beside the raster is found by its name, whatever the settings around.
@@ -309,10 +316,11 @@ def reading(path: str | Path) -> Iterator[None]:
         yield
     except (RasterioIOError, OSError, struct.error) as error:
         file = file_of(str(path))
-        if not os.path.lexists(file):
+        if not Path(file).exists():
             raise UnreadableError(str(path), "does not exist, or not any more") from error
-        if not os.access(file, os.R_OK):
-            raise UnreadableError(str(path), "cannot be opened", "Change its permissions.") from error
+        if isinstance(error, PermissionError) or not os.access(file, os.R_OK):
+            what = "cannot be opened (permission denied)"
+            raise UnreadableError(str(path), what, "Change its permissions.") from error
         if kind := VECTORS.get(Path(path).suffix.lower()):
             what = f"is {kind}, which holds points, lines or polygons; a raster is needed here"
             raise UnreadableError(str(path), what, "Convert it, for example with gdal_rasterize.") from error
