@@ -21,6 +21,7 @@ import numpy as np
 
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
+from hydrocli.basin.containers import parts_on_disk
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
 from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
@@ -160,7 +161,7 @@ class ForcingPlan:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """See the class."""
-        return tuple(_digest((one.section, path) for path in one.paths) for one in self.passes)
+        return tuple(_digest((one.section, path) for path in parts_on_disk(one.paths)) for one in self.passes)
 
 
 _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)

@@ -104,6 +104,11 @@ class TimedFiles(ForcingFiles):
     )
     offset: Offset = Field(0, description="shift of the times of the files: 30min, -1h ...", examples=["10min"])
     tolerance: Duration = Field(0, description="a time this near to that of a step is taken for it", examples=["5min"])
+    band_step: Duration = Field(
+        0,
+        description="geotiff: between bands that state no times; the first has the date of the file name",
+        examples=["1h"],
+    )
     timezone: TimeZone = Field("UTC", description="zone of the times of the files", examples=["Europe/Paris"])
 
 

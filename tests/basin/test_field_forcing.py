@@ -542,10 +542,10 @@ def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytes
 
     source = case()
 
-    def refuse(path: str) -> bytes:
-        if path.endswith("202003011100.tif"):
+    def refuse(file: Any) -> bytes:
+        if file.name.endswith("202003011100.tif"):
             raise PermissionError(13, "Permission denied")
-        return georeference(path)
+        return georeference(file)
 
     georeference = geotiff._georeference
     monkeypatch.setattr(geotiff, "_georeference", refuse)
@@ -567,7 +567,8 @@ def test_files_packed_by_gzip(case: Case, expected: np.ndarray) -> None:
 def test_one_band_of_several(case: Case, expected: np.ndarray) -> None:
     source = case(without=True)
     rewrite(source, lambda amount: np.stack([full(9), full(amount)]))
-    assert "has 2 bands, one is expected\n  Name one with the key `band`" in refusal(source)
+    assert "has 2 bands without times" in (text := refusal(source))
+    assert "or which of them is read: `forcing.precipitation.band`" in text
     np.testing.assert_array_equal(
         rain_of(replace(source, precipitation=replace(source.precipitation, band=2))), expected
     )
