@@ -82,7 +82,9 @@ class GeoTiffReader:
         example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
         remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
         refuse_duplicates(zip((time for time, _ in dated), layers, strict=True), where, remedy)
-        return Archive(np.array([time for time, _ in dated], "datetime64[s]"), layers, notes=tuple(notes))
+        times = np.array([time for time, _ in dated], "datetime64[s]")
+        read = f"{printable(os.path.basename(layers[0].path))} is read as {times[0]}"  # noqa: PTH119 - as above
+        return Archive(times, layers, notes=tuple(notes), names=read)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the day is the first run of 4 digits (mmdd) of a name."""
