@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -118,6 +118,13 @@ class AmountFiles(TimedFiles):
     accumulated: Literal["day"] | None = Field(
         None, description="day: values grow from the start of each day (UTC); differences are taken"
     )
+
+    @model_validator(mode="after")
+    def _sums_have_no_offset(self) -> Self:
+        if self.accumulated and self.add_offset:
+            what = "is lost in the differences of values that grow over the day"
+            raise_validation_errors([(("add_offset",), what, "remove it, or `accumulated`")])
+        return self
 
 
 class Precipitation(AmountFiles):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -99,12 +99,14 @@ class Archive:
         has_bounds: whether the files state the interval of each field, so that `times` are its ends; else they are
             the labels of the files.
         notes: sentences worth a warning.
+        names: an example of how the dates in the names were read; empty where the times are not from names.
     """
 
     times: Times
     layers: tuple[Layer, ...]
     has_bounds: bool = False
     notes: tuple[str, ...] = ()
+    names: str = ""
 
     @property
     def is_daily(self) -> bool:
@@ -115,7 +117,7 @@ class Archive:
     def between(self, first: np.datetime64, last: np.datetime64) -> Archive:
         """The part with first <= time <= last."""
         low, high = np.searchsorted(self.times, first), np.searchsorted(self.times, last, side="right")
-        return Archive(self.times[low:high], self.layers[low:high], self.has_bounds, self.notes)
+        return replace(self, times=self.times[low:high], layers=self.layers[low:high])
 
 
 class FileFacts(NamedTuple):

@@ -62,6 +62,7 @@ _BANDS = 277
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
+_ALONE = b"1:"
 _PLAIN = {"driver": "GTiff", "GEOREF_SOURCES": "NONE"}
 
 
@@ -81,7 +82,9 @@ class GeoTiffReader:
         example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
         remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
         refuse_duplicates(zip((time for time, _ in dated), layers, strict=True), where, remedy)
-        return Archive(np.array([time for time, _ in dated], "datetime64[s]"), layers, notes=tuple(notes))
+        times = np.array([time for time, _ in dated], "datetime64[s]")
+        read = f"{printable(os.path.basename(layers[0].path))} is read as {times[0]}"  # noqa: PTH119 - as above
+        return Archive(times, layers, notes=tuple(notes), names=read)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the day is the first run of 4 digits (mmdd) of a name."""
@@ -129,6 +132,7 @@ class RasterSampler:
     def __init__(self, points: Points, source: ForcingSource | None = None) -> None:
         self.points, self.source = points, source or ForcingSource(Path())
         self._rasters: dict[bytes, Raster] = {}
+        self._beside: dict[str, frozenset[str]] = {}
         self._session: ExitStack | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -167,11 +171,12 @@ class RasterSampler:
             with open(layer.path, "rb") as file:  # noqa: PTH123 - thousands of times
                 key = _georeference(file)
             raster = self._raster(layer, key)
-            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
+            if not key or self._has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
                 with opened(layer.path) as dataset:
                     return raster.sampling.values(self._window(dataset, raster, layer))
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
-                return raster.sampling.values(self._window(dataset, raster, layer))
+                window = self._window(dataset, raster, layer, may_have_mask=not key.startswith(_ALONE))
+                return raster.sampling.values(window)
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""
@@ -204,13 +209,21 @@ class RasterSampler:
                 self._rasters[key] = found
         return found
 
-    def _window(self, dataset: DatasetReader, raster: Raster, layer: Layer) -> Floats:
+    def _has_companions(self, path: str) -> bool:
+        """Whether files beside a raster may hold its nodata value or its mask; a folder is listed once."""
+        folder, name = os.path.split(path)
+        if folder not in self._beside:
+            self._beside[folder] = _companions(folder)
+        beside = self._beside[folder]
+        return bool(beside) and any(name + suffix in beside for suffix in COMPANIONS)
+
+    def _window(self, dataset: DatasetReader, raster: Raster, layer: Layer, *, may_have_mask: bool = True) -> Floats:
         """The pixels of a window in float64, NaN where they are masked or nodata."""
         number = self._number(dataset, layer)
         raw = dataset.read(number, window=raster.window)
         values = raw.astype(np.float64)
         values[is_missing(raw, (dataset.nodata, *self.source.nodata))] = np.nan
-        if has_mask(dataset, number):
+        if may_have_mask and has_mask(dataset, number):
             values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
         scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
         if (scale, offset) == (1.0, 0.0) or self.source.packing == "ignore":
@@ -226,17 +239,17 @@ class RasterSampler:
         return self.source.band or 1
 
 
-def has_companions(path: str) -> bool:
-    """Whether files beside a raster may hold its nodata value or its mask."""
-    return any(os.path.exists(path + suffix) for suffix in COMPANIONS)  # noqa: PTH110 - tens of thousands of files
+def _companions(folder: str) -> frozenset[str]:
+    """Names of the files in a folder that may hold the nodata value or the mask of a raster."""
+    try:
+        return frozenset(name for name in os.listdir(folder or ".") if name.endswith(COMPANIONS))  # noqa: PTH208
+    except OSError:
+        return frozenset()
 
 
 def has_mask(dataset: DatasetReader, number: int) -> bool:
     """Whether a band has a mask besides its nodata value."""
-    from rasterio.enums import MaskFlags
-
-    flags = dataset.mask_flag_enums[number - 1]
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    return any(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[number - 1])
 
 
 def has_many_bands(path: str) -> bool:
@@ -412,9 +425,13 @@ def _entries(file: BinaryIO) -> tuple[str, list[tuple[int, int, int, bytes]]]:
 
 
 def _georeference(file: BinaryIO) -> bytes:
-    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read."""
+    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read.
+
+    They begin with `_ALONE` where the file holds one image, and so no mask.
+    """
     order, entries = _entries(file)
-    parts, is_placed = [order.encode()], False
+    is_alone = file.read(4) == b"\0\0\0\0"  # place of the next image, after the entries
+    parts, is_placed = [_ALONE if is_alone else b"", order.encode()], False
     for tag, kind, count, value in entries:
         if tag in _GEOREFERENCE:
             is_placed = True
