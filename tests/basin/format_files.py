@@ -12,7 +12,9 @@ import numpy as np
 import pyproj
 from field_cases import write_raster
 
+from hydrocli.basin.grid import Grid
 from hydrocli.basin.readers.radolan import CORNERS, PROJECTION
+from hydrocli.basin.sampling import Points
 
 ROW, COLUMN, SIDE, HOURS = 300, 400, 6, 6
 """Of the basin in the composite, its rows and columns, and the hours."""
@@ -23,6 +25,13 @@ RAIN = 0.5 * np.arange(HOURS * SIDE**2).reshape(HOURS, SIDE, SIDE) % 40.0
 """mm; multiples of 0.5, which no packing rounds."""
 RAIN[2, 3, 1] = np.nan
 NODATA = -99.0
+
+
+def cells() -> Points:
+    """Those of the small basin."""
+    grid = Grid(pyproj.CRS(PROJECTION).to_wkt(), (1000.0, 0.0, LEFT, 0.0, -1000.0, TOP), 6, 6)
+    x, y = np.meshgrid(X, Y)
+    return Points(grid, x.ravel(), y.ravel())
 
 
 def stamp(hour: int) -> str:
