@@ -22,6 +22,7 @@ import numpy as np
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.forcing import Piece, gaps, plan_by_day, plan_by_step, plan_climatology
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.gauges import read_gauges
@@ -62,7 +63,6 @@ class BasinSource:
         pet: potential evapotranspiration; None for the kind oudin.
         temperature: of the air, degrees C; needed for the kind oudin.
         discharge: observations; None where there are none.
-        discharge_format: smash or tidy.
         descriptors: raster of each descriptor.
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
@@ -81,8 +81,7 @@ class BasinSource:
     pet_kind: str
     pet: ForcingSource | None = None
     temperature: ForcingSource | None = None
-    discharge: Path | None = None
-    discharge_format: str = "smash"
+    discharge: DischargeSource | None = None
     descriptors: Mapping[str, Path] = field(default_factory=dict)
     gauge_codes: tuple[str, ...] = ()
     gauges_crs: str | None = None
@@ -220,12 +219,13 @@ def make_plan(source: BasinSource) -> Plan:
         Errors: for all that is missing or ambiguous.
     """
     times, errors, notes = source.times, list[HydrocliError](), list[str]()
-    codes: tuple[str, ...] = ()
-    discharge = DischargeFiles("smash", ())
+    codes, area = tuple[str, ...](), tuple[float, ...]()
+    discharge = DischargeFiles(None, ())
     with collecting(errors):
-        codes = read_gauges(source.gauges, source.gauge_codes).code
+        table = read_gauges(source.gauges, source.gauge_codes)
+        codes, area = table.code, tuple(table.area.tolist())
     with collecting(errors):
-        discharge = find_discharge(source.discharge, source.discharge_format, codes)
+        discharge = find_discharge(source.discharge, codes, area)
     forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
     errors += forcing.errors
     notes += forcing.notes
@@ -234,8 +234,7 @@ def make_plan(source: BasinSource) -> Plan:
             errors.append(InputError(f"basin.{name}", f"{path} does not exist"))
     if errors:
         raise Errors(errors)
-    if source.discharge is not None and discharge.format == "smash":
-        notes += [f"gauge {c} has no file of discharge" for c, p in zip(codes, discharge.paths, strict=True) if not p]
+    notes += discharge.notes
     return Plan(times, codes, forcing, discharge, notes)
 
 

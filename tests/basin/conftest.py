@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
 
@@ -82,6 +83,6 @@ def source(tmp_path: Path) -> BasinSource:
         precipitation=ForcingSource(folder / "rain", scale_factor=0.1),
         pet=ForcingSource(folder / "pet"),
         pet_kind="interannual",
-        discharge=folder / "discharge",
+        discharge=DischargeSource(folder / "discharge"),
         descriptors={"slope": folder / "slope.tif"},
     )
