@@ -163,6 +163,36 @@ def crs_to_wkt(where: str, crs: str) -> str:
         raise InputError(where, f"unknown coordinate reference system {crs!r}", "Write it like EPSG:2154.") from error
 
 
+def crs_of_file(found: str, stated: str | None, default: str | None, where: str) -> str:
+    """WKT of the CRS of a file.
+
+    Args:
+        found: WKT that the file has; empty where it has none.
+        stated: what the configuration says of this file, whatever it has; None: nothing.
+        default: of files that have none, or one that nothing can be transformed to.
+        where: the file.
+
+    Raises:
+        InputError: none of them is usable.
+    """
+    import pyproj
+
+    if stated is not None:
+        return crs_to_wkt("crs", stated)
+    try:
+        if found and not _crs(found).is_engineering:
+            return found
+        why = "is a local (engineering) system, which cannot be transformed"
+    except pyproj.exceptions.CRSError:
+        why = "is not known to PROJ"
+    if default is not None:
+        return crs_to_wkt("basin.crs", default)
+    remedy = "State it: `crs` of the forcing or `basin.crs`, for example EPSG:2154."
+    if not found:
+        raise InputError(where, "does not name its coordinate reference system", remedy)
+    raise InputError(where, f"has a coordinate reference system {_name_of(found)!r} that {why}", remedy)
+
+
 def describe(points: Sequence[tuple[int, int]], grid: Grid, limit: int = 10) -> str:
     """Cells in words for messages: row, column, x, y; at most `limit` of them."""
     rows, columns = (np.array(values) for values in zip(*points[:limit], strict=True))

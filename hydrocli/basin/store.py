@@ -33,7 +33,7 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 3
+FORMAT = 4
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")

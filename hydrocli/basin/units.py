@@ -7,6 +7,7 @@ What is not understood is refused, not guessed.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from hydrocli.errors import InputError
 
 WETTEST = 2000.0
 """mm: above it a value is no rain, nor evapotranspiration (the record of a day is 1825 mm, La Reunion 1966)."""
-COLDEST, HOTTEST = -100.0, 100.0
+COLDEST, HOTTEST = -90.0, 60.0
 """degrees C: a value outside is none of the air (records: -89.2, Vostok 1983, and 56.7, Death Valley 1913)."""
 
 DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "kg/m2": 1.0, "kg/m^2": 1.0, "cm": 10.0, "m": 1000.0}
@@ -53,61 +54,80 @@ class Conversion:
         Raises:
             InputError: a value is no rain, evapotranspiration or air temperature; `path` names the file.
         """
-        values = self.factor * values + self.offset
-        if not self.is_temperature:
-            if np.any(values > WETTEST):
-                what = f"has {np.nanmax(values):.6g} mm in a step, more than was ever measured in a day"
-                remedy = "Are `scale_factor`, `unit` and the nodata value of the files right?"
-                raise InputError(path, what, remedy)
-        elif np.any(values > HOTTEST):
-            what = f"has a temperature of {np.nanmax(values):.6g}, degrees C are expected"
-            raise InputError(
-                path, what, "Write `unit: K` if these are kelvin, or `scale_factor` for tenths of degrees."
-            )
-        elif np.any(values < COLDEST):
-            what = f"has a temperature of {np.nanmin(values):.6g}, degrees C are expected"
-            raise InputError(path, what, "Is this a nodata value that the files do not declare?")
+        found, values = values, self.factor * values + self.offset
+        coldest, hottest = (COLDEST, HOTTEST) if self.is_temperature else (-math.inf, WETTEST)
+        wrong = (values > hottest) | (values < coldest)
+        if np.any(wrong):
+            first = int(wrong.ravel().argmax())
+            raw, value = found.ravel()[first], values.ravel()[first]
+            nodata = f"Write `nodata: {raw:.10g}` if this value of the file means missing"
+            if not self.is_temperature:
+                what = f"has {value:.6g} mm in a step, more than was ever measured in a day"
+                raise InputError(path, what, f"Correct `scale_factor` or `unit`. {nodata}.")
+            what = f"has a temperature of {value:.6g}, degrees C are expected"
+            if value > hottest:
+                nodata = "Write `unit: K` if these are kelvin, or `scale_factor: 0.1` for tenths of degrees"
+            raise InputError(path, what, f"{nodata}.")
         return values
 
 
 def conversion_of(
-    source: ForcingSource, found: str, interval: int, where: str, *, is_temperature: bool
+    source: ForcingSource, found: str, interval: int, where: str, *, is_temperature: bool, is_packed: bool = False
 ) -> tuple[Conversion, str]:
     """What turns the values of a source into mm of an interval or degrees C, and a phrase that says from what.
 
     Args:
-        source: with scale_factor, add_offset and unit.
+        source: with scale_factor, add_offset, packing and unit.
         found: unit that the files state, empty for none.
         interval: length of the interval of a field [s].
         where: key of the section, such as forcing.pet.
         is_temperature: or an amount of water.
+        is_packed: whether the files declare a scale or an offset themselves.
 
     Raises:
-        InputError: a unit is not understood, or that of the files differs from the one stated.
+        InputError: a unit is not understood, or that of the files differs from the one stated; or both the files and
+            the source have a scale, and nothing says which counts.
     """
-    is_scaled = (source.scale_factor, source.add_offset) != (1.0, 0.0)
-    native = "degC" if is_temperature else f"mm per {_words(interval)}"
-    stated = source.unit
-    if stated is not None:
-        unit = _understood(stated, interval, is_temperature=is_temperature)
-        if unit is None:
-            what = f"{stated!r} is not a unit that is understood here"
-            raise InputError(f"{where}.unit", what, f"Write {EXAMPLES[is_temperature]}.")
-        theirs = _understood(found, interval, is_temperature=is_temperature) if found and not is_scaled else None
-        if theirs is not None and theirs != unit:
-            what = f"is {stated!r}, but the files state {found!r}"
-            raise InputError(f"{where}.unit", what, "Correct the key, or give `scale_factor` if the files are wrong.")
-        phrase = f"{stated} (stated by `unit`)"
+    is_scaled = (abs(source.scale_factor), source.add_offset) != (1.0, 0.0)
+    if is_packed and is_scaled and source.packing is None:
+        what = "the files declare a scale or an offset themselves, and the configuration gives one as well"
+        remedy = (
+            f"Remove `scale_factor` and `add_offset`, or state `{where}.packing`: apply (both) or ignore (the file's)."
+        )
+        raise InputError(f"{where}.scale_factor", what, remedy)
+    if source.unit is not None:
+        unit, phrase = _stated_unit(source.unit, found if not is_scaled else "", interval, where, is_temperature)
     elif found and not is_scaled:
-        unit = _understood(found, interval, is_temperature=is_temperature)
-        if unit is None:
+        known = _understood(found, interval, is_temperature=is_temperature)
+        if known is None:
             what = f"the files state the unit {found!r}, which is not understood here"
             raise InputError(f"{where}.path", what, f"State it with `{where}.unit`: {EXAMPLES[is_temperature]}.")
-        phrase = f"{found} (stated by the files)"
+        unit, phrase = known, f"{found} (stated by the files)"
     else:
+        native = "degC" if is_temperature else f"mm per {_words(interval)}"
         unit, phrase = (1.0, 0.0), f"{native} ({'after scale_factor' if is_scaled else 'assumed'})"
+    if is_packed:
+        ignored = "ignored" if source.packing == "ignore" else "applied"
+        phrase += f", the scale and offset of the files {ignored}"
+    if source.scale_factor == -1:
+        phrase += ", the sign turned"
     factor, offset = unit
     return Conversion(factor * source.scale_factor, factor * source.add_offset + offset, is_temperature), phrase
+
+
+def _stated_unit(
+    stated: str, found: str, interval: int, where: str, is_temperature: bool
+) -> tuple[tuple[float, float], str]:
+    """Factor and offset of the unit that the configuration states, and a phrase; refuses another one of the files."""
+    unit = _understood(stated, interval, is_temperature=is_temperature)
+    if unit is None:
+        what = f"{stated!r} is not a unit that is understood here"
+        raise InputError(f"{where}.unit", what, f"Write {EXAMPLES[is_temperature]}.")
+    theirs = _understood(found, interval, is_temperature=is_temperature) if found else None
+    if theirs is not None and theirs != unit:
+        what = f"is {stated!r}, but the files state {found!r}"
+        raise InputError(f"{where}.unit", what, "Correct the key, or give `scale_factor` if the files are wrong.")
+    return unit, f"{stated} (stated by `unit`)"
 
 
 def _words(seconds: int) -> str:

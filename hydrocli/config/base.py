@@ -27,6 +27,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
+from hydrocli.basin.time_zones import is_zone
+
 DAY = 86400
 SHORTEST_STEP = 900
 STEP_UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}
@@ -144,8 +146,30 @@ def _duration(value: Any) -> int:
     return value
 
 
+def _offset(value: Any) -> int:
+    """A duration with or without a sign; not a plain number, which may be meant for values (`add_offset`)."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text[:1] not in ("-", "+"):
+        text = f"+{text}"
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return _duration(text[1:]) * (-1 if text[0] == "-" else 1)
+    except ValueError:
+        what = f"{quoted(value)} is not a shift of times"
+        raise validation_error(what, "use 30min, -1h, 1d ...; for values use add_offset") from None
+
+
+def _time_zone(value: Any) -> str:
+    if not is_zone(value):
+        remedy = "use UTC, a shift like +01:00, or a name like Europe/Paris, in quotes"
+        raise validation_error(f"{quoted(value)} is not a time zone", remedy)
+    return str(value)
+
+
 def _step_text(seconds: int) -> str:
-    return next(f"{seconds // size}{unit}" for unit, size in STEP_UNITS.items() if seconds % size == 0)
+    sign = "-" if seconds < 0 else ""
+    return next(f"{sign}{abs(seconds) // size}{unit}" for unit, size in STEP_UNITS.items() if seconds % size == 0)
 
 
 def _memory(value: Any) -> int:
@@ -219,6 +243,17 @@ Duration = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
 ]
 """Seconds, any number of them."""
+
+Offset = Annotated[
+    int,
+    BeforeValidator(_offset),
+    PlainSerializer(_step_text, when_used="json"),
+    WithJsonSchema({"type": "string"}),
+]
+"""Seconds, of either sign."""
+
+TimeZone = Annotated[str, BeforeValidator(_time_zone), WithJsonSchema({"type": "string"})]
+"""A name of the IANA data base, or a shift like +01:00."""
 
 Memory = Annotated[
     int,

@@ -5,10 +5,23 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from hydrocli.basin.formats import FORMATS
-from hydrocli.config.base import InputPath, Number, Section, Switch, raise_validation_errors, validation_error
+from hydrocli.basin.patterns import Pattern
+from hydrocli.config.base import (
+    DAY,
+    Duration,
+    InputPath,
+    Number,
+    Offset,
+    OneOrMore,
+    Section,
+    Switch,
+    TimeZone,
+    raise_validation_errors,
+    validation_error,
+)
 
 
 def _known_format(value: Any) -> Any:
@@ -23,9 +36,30 @@ Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": 
 """A format of forcing files: what `hydrocli.basin.readers` has."""
 
 
-Factor = Annotated[Number, Field(gt=0)]
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _not_zero(value: float) -> float:
+    if value == 0:
+        raise validation_error("is 0, which would make all values equal", "give the factor, or remove the key")
+    return value
+
+
+def _known_pattern(value: str) -> str:
+    try:
+        Pattern(value)
+    except ValueError as error:
+        raise validation_error(f"'{value}' {error}", "write it like rain_%Y%m%d%H%M.tif") from error
+    return value
+
+
+Factor = Annotated[Number, AfterValidator(_not_zero)]
+NamePattern = Annotated[str, AfterValidator(_known_pattern)]
+Patterns = Annotated[tuple[NamePattern, ...], OneOrMore(), BeforeValidator(_several)]
+Numbers = Annotated[tuple[Number, ...], OneOrMore(), BeforeValidator(_several)]
 PATH = "folder tree of files, or one file; geotiff: a date in every name"
-SCALE = "scale_factor * value + add_offset is in `unit`"
+SCALE = "scale_factor * value + add_offset is in `unit`; -1 turns the sign"
 AMOUNT = "mm, mm/h, mm/day, kg m-2 s-1, m ...; left out: that of the files, else mm per"
 
 
@@ -38,9 +72,50 @@ class ForcingFiles(Section):
     unit: str | None = Field(None, description="of the values")
     scale_factor: Factor = Field(1.0, description=SCALE)
     add_offset: Number = Field(0.0, description="see scale_factor")
+    packing: Literal["apply", "ignore"] | None = Field(
+        None,
+        description="scale and offset of the files themselves beside scale_factor or add_offset: apply or ignore",
+    )
+    nodata: Numbers = Field(
+        (), description="further values of the files that mean missing, before any scaling", examples=[[65535, -9999]]
+    )
+    pattern: Patterns = Field(
+        (),
+        description="name of the files in directives of strptime and *; a list where it changed over time",
+        examples=["RR_%Y%m%d%H.gtif"],
+    )
+    band: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        None, description="geotiff: number of the band that is read, from 1, where files have several"
+    )
+    resampling: Literal["mean", "nearest", "bilinear"] | None = Field(
+        None,
+        description="mean (of the area of a cell), nearest, bilinear; default: mean of finer or shifted grids",
+    )
+    crs: str | None = Field(
+        None, description="coordinate reference system, whatever the files say", examples=["EPSG:2154"]
+    )
 
 
-class Precipitation(ForcingFiles):
+class TimedFiles(ForcingFiles):
+    """Files whose fields have times, and what is true of these."""
+
+    label: Literal["start", "end"] | None = Field(
+        None, description="what the time of a file or field is of its step; left out: end", examples=["start"]
+    )
+    offset: Offset = Field(0, description="shift of the times of the files: 30min, -1h ...", examples=["10min"])
+    tolerance: Duration = Field(0, description="a time this near to that of a step is taken for it", examples=["5min"])
+    timezone: TimeZone = Field("UTC", description="zone of the times of the files", examples=["Europe/Paris"])
+
+
+class AmountFiles(TimedFiles):
+    """Files of precipitation or evapotranspiration, of each step or day."""
+
+    accumulated: Literal["day"] | None = Field(
+        None, description="day: values grow from the start of each day (UTC); differences are taken"
+    )
+
+
+class Precipitation(AmountFiles):
     """Precipitation, one field for each step."""
 
     path: InputPath = Field(description=PATH, examples=["prcp"])
@@ -48,7 +123,7 @@ class Precipitation(ForcingFiles):
     scale_factor: Factor = Field(1.0, description=SCALE, examples=[0.1])
 
 
-class Temperature(ForcingFiles):
+class Temperature(TimedFiles):
     """Air temperature, several fields per day or daily ones."""
 
     path: InputPath = Field(description=PATH, examples=["temperature"])
@@ -65,7 +140,7 @@ class InterannualPet(ForcingFiles):
     unit: str | None = Field(None, description=f"{AMOUNT} day", examples=["mm/day"])
 
 
-class RasterPet(ForcingFiles):
+class RasterPet(AmountFiles):
     """Potential evapotranspiration of each step, or day."""
 
     kind: Literal["raster"] = Field(description="one field for each step, or for each day, split to its hours")
@@ -101,6 +176,15 @@ class Forcing(Section):
     )
     unreadable_as_missing: Switch = Field(
         False, description="count a file that cannot be read as missing instead of ending there"
+    )
+
+    fill_pet: Duration = Field(
+        10 * DAY,
+        validate_default=True,
+        description="PET that is missing is that of the nearest day, at most so far away; longer gaps are refused",
+    )
+    max_missing_rain: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.2, description="largest share of steps and cells of the calibration period without rain data"
     )
 
     @model_validator(mode="after")

@@ -54,7 +54,6 @@ RENAMED = {
     "forcing.precipitation.factor": "scale_factor",
     "forcing.pet.factor": "scale_factor",
     "forcing.temperature.factor": "scale_factor",
-    "forcing.temperature.offset": "add_offset",
 }
 """Keys of early versions, and the last part of their names today."""
 

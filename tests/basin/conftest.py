@@ -4,49 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import Affine
+from field_cases import write_raster
 
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
 
-LAMBERT = "EPSG:2154"
-CORNER = (800_000.0, 6_450_000.0)
 DIRECTIONS = np.array([[5, 5, 7, 7], [3, 5, 7, 0], [0, 5, 7, 7], [0, 5, 0, 7]], np.int16)
 """smash codes: 11 cells drain through row 3, column 1, seven of them through row 1, column 1; the others stray."""
-
-
-def write_raster(
-    path: Path,
-    values: Any,
-    crs: str | None = LAMBERT,
-    corner: tuple[float, float] = CORNER,
-    cell: float = 1000.0,
-    nodata: float | None = None,
-    **options: Any,
-) -> Path:
-    """A GeoTIFF of an array [height, width], or [bands, height, width]."""
-    values = np.asarray(values)
-    bands = values if values.ndim == 3 else values[None]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "driver": "GTiff",
-        "count": len(bands),
-        "height": bands.shape[1],
-        "width": bands.shape[2],
-        "dtype": bands.dtype,
-        "crs": crs,
-        "transform": Affine(cell, 0.0, corner[0], 0.0, -cell, corner[1]),
-        "nodata": nodata,
-    }
-    with rasterio.open(path, "w", **(profile | options)) as dataset:
-        dataset.write(bands)
-    return path
 
 
 @pytest.fixture(name="write_raster")

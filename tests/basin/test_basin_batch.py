@@ -43,8 +43,8 @@ def test_every_raster_is_read_once(
     catchments: list[BasinSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    read = RasterSampler._read
-    monkeypatch.setattr(RasterSampler, "_read", lambda self, path: (counted.append(path), read(self, path))[1])
+    read = RasterSampler.read
+    monkeypatch.setattr(RasterSampler, "read", lambda self, layer: (counted.append(layer.path), read(self, layer))[1])
     ingest_batch([*catchments, catchments[0]], tmp_path)
     forcing = [path for path in counted if not path.endswith("slope.tif")]
     assert len(forcing) == len(set(forcing)) == 36 + 2

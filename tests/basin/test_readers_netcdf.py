@@ -178,9 +178,9 @@ def test_geographic_grids_with_longitudes_from_0_to_360(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nc", made)
     grid = Grid(pyproj.CRS("EPSG:4326").to_wkt(), (1.0, 0.0, -5.0, 0.0, -1.0, 50.0), 10, 10)
     points = Points(grid, np.array([-1.5, 3.5]), np.array([45.5, 45.5]))
-    with NetcdfSampler(None, points) as sampler:
+    with NetcdfSampler(ForcingSource(path), points) as sampler:
         np.testing.assert_array_equal(sampler.read(Layer(str(path), 1)), [1358.5, 1003.5])
-        assert sampler.covered(Layer(str(path), 0)).all()
+        assert sampler.facts(Layer(str(path), 0)).sampling.covered.all()
 
 
 def test_interannual_and_daily_fields(source: BasinSource, tmp_path: Path) -> None:

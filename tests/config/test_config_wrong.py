@@ -63,7 +63,7 @@ WRONG = {
     "inside a variant": (
         "{kind: interannual, path: pet}",
         "{kind: oudin}\n  temperature: {path: tas, offset: 1}",
-        ["config.yaml:18: forcing.temperature.offset: is not", "did you mean `add_offset`?"],
+        ["config.yaml:18: forcing.temperature.offset: 1 is not a shift of times", "for values use add_offset"],
     ),
     "oudin without temperature": (
         "{kind: interannual, path: pet}",
@@ -336,7 +336,11 @@ WRONG = {
         ["config.yaml:15: parameters.cp.calibrated: true or false is expected, found 'yes'"],
     ),
     "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.scale_factor: a finite number is expected"]),
-    "negative factor": ("factor: 0.1", "factor: -1", ["forcing.precipitation.scale_factor: must be above 0, found -1"]),
+    "factor of 0": (
+        "factor: 0.1",
+        "factor: 0",
+        ["forcing.precipitation.scale_factor: is 0, which would make all values equal"],
+    ),
     "fractional seed": (
         "name: small",
         "name: small\nseed: 1.5",

@@ -28,7 +28,7 @@ from hydrocli.basin.tables import read_text
 from hydrocli.errors import InputError
 
 _AROUND = " \t,;\"'"
-_USUAL = (900, 1800, 3600, 7200, 10800, 21600, 43200, DAY)
+_USUAL = (3600, DAY)
 """Intervals between values that files are likely to have [s]."""
 
 
@@ -100,7 +100,7 @@ def _refuse_other_interval(path: Path, start: np.datetime64, count: int, period:
         return
     for interval in _USUAL:
         last = start + (count - 1) * np.timedelta64(interval, "s")
-        if interval > step and abs(last - end) < np.timedelta64(interval, "s"):
+        if interval > step and last == end:
             what = f"has {count} values, which fill the period if they are {interval} s apart; the step is {step} s"
             raise InputError(str(path), what, f"State `{SECTION}.interval`: {interval}s, or {step}s if it ends early.")
 

@@ -11,19 +11,24 @@ methods of `Reader`, and a test. The name of the module is the value of `format`
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Grid
+from hydrocli.basin.sampling import Points as Points
+from hydrocli.basin.sampling import Sampling as Sampling
 from hydrocli.errors import InputError
+
+HUGE = 1e30
+"""No measured value is as large."""
 
 
 class UnreadableError(InputError):
@@ -41,6 +46,18 @@ class ForcingSource:
         add_offset: see `scale_factor`.
         unit: of the values; None: that of the files, or mm per step, mm per day, degrees C where they state none.
         variable: name in the file; None where it has one variable only.
+        packing: whether a scale and offset of the files are applied (`apply`) or not (`ignore`); None applies them
+            where the configuration gives none, and refuses both together.
+        nodata: values of the files, before any scaling, that mean missing besides those the files declare.
+        pattern: of the names of the files (`hydrocli.basin.patterns`), the first that fits; empty: the built-in rule.
+        label: whether the time of a field is the `start` or the `end` of its step; None: see `Reader.label`.
+        offset: added to the times of the files [s].
+        tolerance: a time this near to that of a step is taken for it [s].
+        timezone: of the times of the files; see `hydrocli.basin.time_zones`.
+        accumulated: `day`: values grow from the start of each day (UTC), differences are taken; None: they do not.
+        band: number of the band that holds the values, from 1; None where there is one only.
+        resampling: `mean`, `nearest` or `bilinear`; None: see `hydrocli.basin.sampling`.
+        crs: of the files, whatever they say; None: what they say.
     """
 
     path: Path
@@ -49,6 +66,17 @@ class ForcingSource:
     add_offset: float = 0.0
     unit: str | None = None
     variable: str | None = None
+    packing: str | None = None
+    nodata: tuple[float, ...] = ()
+    pattern: tuple[str, ...] = ()
+    label: str | None = None
+    offset: int = 0
+    tolerance: int = 0
+    timezone: str = "UTC"
+    accumulated: str | None = None
+    band: int | None = None
+    resampling: str | None = None
+    crs: str | None = None
 
 
 class Layer(NamedTuple):
@@ -87,24 +115,18 @@ class Archive:
         return Archive(self.times[low:high], self.layers[low:high], self.has_bounds, self.notes)
 
 
-@dataclass(frozen=True)
-class Points:
-    """Where fields are sampled: the active cells of a basin, or of many.
+class FileFacts(NamedTuple):
+    """What a file says of a field.
 
     Attributes:
-        grid: of the cells; its CRS is that of x and y.
-        x: float64[n], centres of the cells.
-        y: float64[n], likewise.
-        crs: of files that name none; None refuses them.
+        unit: as it is written there; empty where there is none.
+        is_packed: whether it declares a scale or an offset of its values.
+        sampling: how the points get their values.
     """
 
-    grid: Grid
-    x: Floats
-    y: Floats
-    crs: str | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
+    unit: str
+    is_packed: bool
+    sampling: Sampling
 
 
 class Sampler(Protocol):
@@ -127,7 +149,9 @@ class Sampler(Protocol):
         ...
 
     def read(self, layer: Layer) -> Floats:
-        """Values float64[n] in the unit of the file: its packing and fill values are applied, NaN where missing.
+        """Values float64[n] in the unit of the file, NaN where missing.
+
+        Packing is applied unless the source says `ignore`; fill values of the file and of the source are missing.
 
         Raises:
             UnreadableError: the file is not there or broken.
@@ -135,12 +159,12 @@ class Sampler(Protocol):
         """
         ...
 
-    def covered(self, layer: Layer) -> Flags:
-        """Which of the points the field covers, bool[n]; raises as `read`."""
+    def facts(self, layer: Layer) -> FileFacts:
+        """What the file says of the field; raises as `read`."""
         ...
 
-    def unit(self, layer: Layer) -> str:
-        """The unit that the file states, as it is written there; empty where it states none; raises as `read`."""
+    def check(self, layer: Layer) -> None:
+        """Raise as `read`, as far as this shows without decoding values; thousands of files are checked in seconds."""
         ...
 
 
@@ -180,6 +204,22 @@ def reader_of(source: ForcingSource) -> Reader:
     return reader
 
 
+def is_missing(raw: NDArray[Any], nodata: Iterable[float | None]) -> Flags:
+    """Where values of a file, before any scaling, are one of its fill values, None is none of them.
+
+    Fill values of float32 are often rounded in tags and texts: one beyond 1e30 stands for all of its sign.
+    """
+    found = np.isnan(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
+    for value in nodata:
+        if value is None:
+            continue
+        if abs(value) > HUGE:
+            found |= (raw * np.sign(value)) > HUGE
+        else:
+            found |= raw == (np.asarray(value, raw.dtype) if raw.dtype.kind == "f" else value)
+    return found
+
+
 def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]:
     """Paths of all files below a folder that end with one of the suffixes (small letters), links followed, sorted.
 
@@ -209,16 +249,16 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
     return sorted(found)
 
 
-def refuse_duplicates(named: list[tuple[str, Layer]], where: str) -> None:
-    """Refuse two layers of one date.
+def refuse_duplicates(named: Iterable[tuple[object, Layer]], where: str, remedy: str = "") -> None:
+    """Refuse two layers of one date; `remedy` is what helps besides keeping one of them.
 
     Raises:
         InputError: names both.
     """
-    seen: dict[str, Layer] = {}
+    seen: dict[object, Layer] = {}
     for date, layer in named:
         if date in seen:
             first, second = seen[date], layer
             files = f"{first.path} and {second.path} have" if first.path != second.path else f"{first.path} has twice"
-            raise InputError(where, f"{files} the same date {date}", "Keep one of them below this folder.")
+            raise InputError(where, f"{files} the same date {date}", f"Keep one of them below this folder{remedy}.")
         seen[date] = layer

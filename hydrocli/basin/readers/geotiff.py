@@ -1,6 +1,7 @@
 """GeoTIFF: folder trees with one raster per time, the date in its name; and single rasters.
 
-Fields are sampled at the centres of the active cells, nearest neighbour.
+Internal masks and masks beside the file count, as does its nodata value, also where only `.aux.xml` has it. Files
+packed by gzip (`.tif.gz`) are read through GDAL.
 
 A GeoTIFF of rain is small, and nine tenths of the time to open it go into decoding its coordinate reference system.
 An archive repeats one and the same georeference thousands of times, so its bytes are compared first (the tags of TIFF
@@ -11,32 +12,32 @@ compared (BigTIFF, world file) is opened in the slow way, with the same result.
 from __future__ import annotations
 
 import os
-import re
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Flags, Floats, Integers
-from hydrocli.basin.basin import Times
-from hydrocli.basin.grid import Grid, crs_to_wkt
+from hydrocli.arrays import Floats
+from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
+from hydrocli.basin.grid import Grid, crs_of_file
 from hydrocli.basin.readers import (
     Archive,
+    FileFacts,
     ForcingSource,
     Layer,
-    Points,
     UnreadableError,
     find_files,
+    is_missing,
     refuse_duplicates,
 )
+from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
     from rasterio.windows import Window
 
-SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".gtif", ".gtiff", ".tif.gz", ".tiff.gz", ".gtif.gz")
+COMPANIONS = (".aux.xml", ".msk")
+"""Suffixes of files beside a raster, after its own."""
+BANDS = "Name one with the key `band`, or write files of one."
 VECTORS = {".shp": "a Shapefile", ".geojson": "GeoJSON", ".kml": "KML", ".gpkg": "a GeoPackage", ".parquet": "Parquet"}
 """Suffixes of files of points, lines and polygons."""
-_STAMP = re.compile(r"(?<!\d)(\d{12}(?:\d{2})?|\d{8})(?!\d)")
-_DAY_OF_YEAR = re.compile(r"(?<!\d)(\d{4})(?!\d)")
+_OFFSETS, _COUNTS = (273, 324), (279, 325)
+"""Tags of the places and sizes of strips and tiles."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
@@ -56,82 +60,53 @@ _PLAIN = {"driver": "GTiff", "GEOREF_SOURCES": "NONE"}
 
 
 class GeoTiffReader:
-    """Folder trees of GeoTIFF; a date is the first run of 8, 12 or 14 digits of a name (%Y%m%d%H%M%S)."""
+    """Folder trees of GeoTIFF with a date in every name, see `hydrocli.basin.file_names`."""
 
     label = "the date in a file name is the end of its step, or the day of a daily file"
 
     def find(self, source: ForcingSource, where: str) -> Archive:
         """See `Reader`."""
-        _refuse_variable(source, where)
-        dated, undated = list[tuple[str, Layer]](), list[str]()
-        for path in find_files(source.path, SUFFIXES, where):
-            match = _STAMP.search(os.path.basename(path))  # noqa: PTH119 - tens of thousands of names
-            if match:
-                dated.append((match[1].ljust(12, "0")[:12], Layer(path)))
-            else:
-                undated.append(path)
-        if not dated:
-            what = f"{source.path} has no GeoTIFF with a date (like 201409150100) in its name"
-            raise InputError(where, what, _names_found(source.path))
-        dated.sort()
-        refuse_duplicates(dated, where)
-        notes = (f"{len(undated)} files without a date are left out, first {undated[0]}",) if undated else ()
-        return Archive(_times(dated, where), tuple(layer for _, layer in dated), notes=notes)
+        paths, root = self._paths(source, where)
+        dated, notes = dates_of(paths, source.pattern, root, where)
+        layers = tuple(Layer(path) for _, path in dated)
+        example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
+        remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
+        refuse_duplicates(zip((time for time, _ in dated), layers, strict=True), where, remedy)
+        return Archive(np.array([time for time, _ in dated], "datetime64[s]"), layers, notes=tuple(notes))
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the day is the first run of 4 digits (mmdd) of a name."""
-        _refuse_variable(source, where)
-        dated = []
-        for path in find_files(source.path, SUFFIXES, where):
-            match = _DAY_OF_YEAR.search(os.path.basename(path))  # noqa: PTH119 - as above
-            if match:
-                dated.append((match[1], Layer(path)))
-        if not dated:
-            what = f"{source.path} has no GeoTIFF with a day (mmdd, like 0915) in its name"
-            raise InputError(where, what, _names_found(source.path))
-        dated.sort()
-        refuse_duplicates(dated, where)
-        _times([("2000" + day + "0000", layer) for day, layer in dated], where)
-        return dict(dated)
+        paths, root = self._paths(source, where)
+        named = [(day, Layer(path)) for day, path in days_of(paths, source.pattern, root, where)]
+        refuse_duplicates(named, where)
+        return dict(named)
 
     def sampler(self, source: ForcingSource, points: Points) -> RasterSampler:
         """See `Reader`."""
-        return RasterSampler(points)
+        return RasterSampler(points, source)
+
+    def _paths(self, source: ForcingSource, where: str) -> tuple[list[str], str]:
+        """All GeoTIFF below the path of a source, and the path."""
+        _refuse_variable(source, where)
+        paths = find_files(source.path, SUFFIXES, where)
+        if not paths:
+            raise InputError(where, f"{source.path} has no GeoTIFF", _names_found(source.path))
+        return paths, os.fspath(source.path)
 
 
 READER = GeoTiffReader()
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Which pixels of a raster hold the points: a window of it, and places in the window.
+class Raster(NamedTuple):
+    """What is read of all rasters of one georeference.
 
     Attributes:
-        window: of the raster, that just holds the points.
-        place: int64[k], position in the flattened window of the k points that the raster covers.
-        covered: bool[n], which points these are.
+        sampling: of its pixels.
+        window: of the band.
     """
 
+    sampling: Sampling
     window: Window
-    place: Integers
-    covered: Flags
-
-    @classmethod
-    def of(cls, raster: Grid, points: Points, where: str) -> Sampling:
-        """Pixels of `raster` that hold the points.
-
-        Raises:
-            InputError: it holds none; `where` names the raster.
-        """
-        from rasterio.windows import Window
-
-        row, column = raster.cells_at(*points.grid.reproject(raster.crs_wkt, points.x, points.y, where))
-        covered = raster.contains(row, column)
-        if not covered.any():
-            raise InputError(where, "covers no active cell", "Are its coordinate reference system and extent right?")
-        row, column = row[covered], column[covered]
-        top, left, width = int(row.min()), int(column.min()), int(np.ptp(column)) + 1
-        return cls(Window(left, top, width, int(np.ptp(row)) + 1), (row - top) * width + column - left, covered)
 
 
 class RasterSampler:
@@ -139,11 +114,12 @@ class RasterSampler:
 
     Args:
         points: where.
+        source: what the configuration says of the files.
     """
 
-    def __init__(self, points: Points) -> None:
-        self.points = points
-        self._samplings: dict[bytes, Sampling] = {}
+    def __init__(self, points: Points, source: ForcingSource | None = None) -> None:
+        self.points, self.source = points, source or ForcingSource(Path())
+        self._rasters: dict[bytes, Raster] = {}
         self._session: ExitStack | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -170,39 +146,105 @@ class RasterSampler:
 
     def read(self, layer: Layer) -> Floats:
         """Values float64[n]: scale and offset of the band applied, NaN where missing; raises as `Sampler.read`."""
-        with reading(layer.path):
-            return self._read(layer.path)
-
-    def covered(self, layer: Layer) -> Flags:
-        """Which of the points the raster covers, bool[n]; raises as `read`."""
-        return self._sampling(layer.path).covered
-
-    def unit(self, layer: Layer) -> str:
-        """Unit of the band, empty where it has none; raises as `read`."""
-        import rasterio
-
-        with reading(layer.path), rasterio.open(layer.path) as dataset:
-            return dataset.units[0] or ""
-
-    def _sampling(self, path: str) -> Sampling:
-        return Sampling.of(raster_grid(path, self.points.crs), self.points, path)
-
-    def _read(self, path: str) -> Floats:
         from rasterio.io import DatasetReader
 
-        key = _georeference(path)
-        sampling = self._samplings.get(key) if key else None
-        if sampling is None:
-            sampling = self._sampling(path)
+        with reading(layer.path):
+            key = _georeference(layer.path)
+            raster = self._raster(layer.path, key)
+            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
+                with opened(layer.path) as dataset:
+                    return raster.sampling.values(self._window(dataset, raster))
+            with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
+                return raster.sampling.values(self._window(dataset, raster))
+
+    def facts(self, layer: Layer) -> FileFacts:
+        """See `Sampler.facts`."""
+        with reading(layer.path):
+            raster = self._raster(layer.path, _georeference(layer.path))
+            with opened(layer.path) as dataset:
+                number = self._number(dataset) - 1
+                is_packed = (dataset.scales[number], dataset.offsets[number]) != (1.0, 0.0)
+                return FileFacts(dataset.units[number] or "", is_packed, raster.sampling)
+
+    def check(self, layer: Layer) -> None:
+        """See `Sampler.check`: the tags of the file, and that it is as long as they say."""
+        with reading(layer.path):
+            _refuse_short(layer.path)
+            self._raster(layer.path, _georeference(layer.path))
+
+    def _raster(self, path: str, key: bytes) -> Raster:
+        """How a raster is read; `key` is its georeference, empty where it has to be decoded."""
+        from rasterio.windows import Window
+
+        found = self._rasters.get(key) if key else None
+        if found is None:
+            grid = raster_grid(path, self.points.crs, self.source.crs, self.source.band)
+            sampling = Sampling.of(grid, self.points, path, self.source.resampling)
+            height, width = sampling.shape
+            found = Raster(sampling, Window(sampling.columns.start, sampling.rows.start, width, height))
             if key:
-                self._samplings[key] = sampling
-        with DatasetReader(path, sharing=False, **(_PLAIN if key else {})) as dataset:
-            values = _values(dataset, sampling)
-        if len(values) == len(self.points):
+                self._rasters[key] = found
+        return found
+
+    def _window(self, dataset: DatasetReader, raster: Raster) -> Floats:
+        """The pixels of a window in float64, NaN where they are masked or nodata."""
+        number = self._number(dataset)
+        raw = dataset.read(number, window=raster.window)
+        values = raw.astype(np.float64)
+        values[is_missing(raw, (dataset.nodata, *self.source.nodata))] = np.nan
+        if has_mask(dataset, number):
+            values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
+        scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
+        if (scale, offset) == (1.0, 0.0) or self.source.packing == "ignore":
             return values
-        result = np.full(len(self.points), np.nan)
-        result[sampling.covered] = values
-        return result
+        return values * scale + offset
+
+    def _number(self, dataset: DatasetReader) -> int:
+        """Of the band that is read, from 1."""
+        if self.source.band is None and dataset.count != 1:
+            raise InputError(dataset.name, f"has {dataset.count} bands, one is expected", BANDS)
+        return self.source.band or 1
+
+
+def has_companions(path: str) -> bool:
+    """Whether files beside a raster may hold its nodata value or its mask."""
+    return any(os.path.exists(path + suffix) for suffix in COMPANIONS)  # noqa: PTH110 - tens of thousands of files
+
+
+def has_mask(dataset: DatasetReader, number: int) -> bool:
+    """Whether a band has a mask besides its nodata value."""
+    from rasterio.enums import MaskFlags
+
+    flags = dataset.mask_flag_enums[number - 1]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+
+def _name_for_gdal(path: str) -> str | None:
+    """A path as GDAL takes it, for UTF-8 whatever the locale; None where its bytes are no UTF-8."""
+    if path.isascii():
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[DatasetReader]:
+    """A raster opened in the slow way: with its companions, packed by gzip, or with a name that is no text."""
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    name = _name_for_gdal(os.fspath(path))
+    if name is None:
+        with MemoryFile(Path(path).read_bytes()) as memory, memory.open() as dataset:
+            yield dataset
+        return
+    if name.lower().endswith(".gz"):
+        name = f"/vsigzip/{os.path.abspath(name)}"  # noqa: PTH100 - GDAL's own form
+    # A world file beside the raster is found by its name, whatever the settings around.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(name) as dataset:
+        yield dataset
 
 
 @contextmanager
@@ -213,10 +255,11 @@ def reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (RasterioIOError, OSError, struct.error) as error:
-        if not os.path.exists(path):  # noqa: PTH110 - as above
+        if not Path(path).exists():
             raise UnreadableError(str(path), "does not exist, or not any more") from error
-        if not os.access(path, os.R_OK):
-            raise UnreadableError(str(path), "cannot be opened", "Change its permissions.") from error
+        if isinstance(error, PermissionError) or not os.access(path, os.R_OK):
+            what = "cannot be opened (permission denied)"
+            raise UnreadableError(str(path), what, "Change its permissions.") from error
         if kind := VECTORS.get(Path(path).suffix.lower()):
             what = f"is {kind}, which holds points, lines or polygons; a raster is needed here"
             raise UnreadableError(str(path), what, "Convert it, for example with gdal_rasterize.") from error
@@ -224,50 +267,56 @@ def reading(path: str | Path) -> Iterator[None]:
         raise UnreadableError(str(path), f"cannot be read as a raster ({error})", remedy) from error
 
 
-def raster_grid(path: str | Path, crs: str | None) -> Grid:
-    """Grid of a raster; `crs` counts where the raster names none.
+def raster_grid(path: str | Path, default: str | None, stated: str | None = None, band: int | None = None) -> Grid:
+    """Grid of a raster.
+
+    Args:
+        path: of the raster.
+        default: CRS where the raster has none, or one that is of no use.
+        stated: CRS, whatever the raster has.
+        band: the one that is read; None where one is expected.
 
     Raises:
         InputError: for a missing or broken file, several bands, no georeference, or no CRS.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.errors import CRSError, NotGeoreferencedWarning
 
     try:
         with reading(path), warnings.catch_warnings():
             warnings.simplefilter("error", NotGeoreferencedWarning)
-            # A world file beside the raster is found by its name, whatever the settings around.
-            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as dataset:
-                wkt, transform, shape, bands = dataset.crs, dataset.transform, dataset.shape, dataset.count
+            with opened(path) as dataset:
+                wkt = dataset.crs.to_wkt() if dataset.crs else ""
+                transform, shape, bands = dataset.transform, dataset.shape, dataset.count
+                if not wkt:
+                    _refuse_cut(dataset)
     except NotGeoreferencedWarning as error:
         remedy = "Give it a transform, for example with gdal_edit."
         raise InputError(str(path), "is not georeferenced", remedy) from error
-    if bands != 1:
-        raise InputError(str(path), f"has {bands} bands, one is expected")
-    if not wkt and crs is None:
-        remedy = "Name it in `basin.crs`, for example EPSG:2154."
-        raise InputError(str(path), "does not name its coordinate reference system", remedy)
-    return Grid(wkt.to_wkt() if wkt else crs_to_wkt("basin.crs", str(crs)), tuple(transform)[:6], *shape)
+    except CRSError as error:
+        what = f"has a coordinate reference system that is not understood ({error})"
+        raise InputError(str(path), what, "State it with `crs`, for example EPSG:2154.") from error
+    if band is None and bands != 1:
+        raise InputError(str(path), f"has {bands} bands, one is expected", BANDS)
+    if band is not None and band > bands:
+        raise InputError(str(path), f"has no band {band}: it has {bands}", "Correct the key `band`.")
+    return Grid(crs_of_file(wkt, stated, default, str(path)), tuple(transform)[:6], *shape)
+
+
+def _refuse_cut(dataset: DatasetReader) -> None:
+    """Refuse a file whose tags have lost their CRS because its end is missing; reading its last pixels fails then.
+
+    Raises:
+        RasterioIOError: of the pixels.
+    """
+    from rasterio.windows import Window
+
+    dataset.read(1, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
 def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
     """All values of the one band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
-    import rasterio
-
-    with reading(path), rasterio.open(path) as dataset:
+    with reading(path), opened(path) as dataset:
         return dataset.read(1), dataset.nodata
-
-
-def _values(dataset: DatasetReader, sampling: Sampling) -> Floats:
-    """The pixels wanted of the only band, in float64, NaN where it holds nodata."""
-    if dataset.count != 1:
-        raise InputError(dataset.name, f"has {dataset.count} bands, one is expected")
-    raw = dataset.read(1, window=sampling.window).take(sampling.place)
-    values = raw.astype(np.float64)
-    nodata, scale, offset = dataset.nodata, dataset.scales[0], dataset.offsets[0]
-    if nodata is not None:
-        values[raw == nodata] = np.nan
-    return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
 
 
 def _refuse_variable(source: ForcingSource, where: str) -> None:
@@ -278,26 +327,11 @@ def _refuse_variable(source: ForcingSource, where: str) -> None:
 
 def _names_found(folder: Path) -> str:
     """Some names of files below a folder, and what they need."""
-    found = (path.name for path in folder.rglob("*") if path.is_file())
+    found = (printable(path.name) for path in folder.rglob("*") if path.is_file())
     names = ", ".join(islice(found, 3))
-    remedy = f"Names end with {' or '.join(SUFFIXES)} and hold the date in one run of digits."
-    return f"It has files such as {names}. {remedy}" if names else "It is empty."
-
-
-def _times(dated: list[tuple[str, Layer]], where: str) -> Times:
-    try:
-        return np.array([_iso(digits) for digits, _ in dated], "datetime64[s]")
-    except ValueError:
-        for digits, layer in dated:
-            try:
-                np.datetime64(_iso(digits), "s")
-            except ValueError as error:
-                raise InputError(where, f"the name of {layer.path} holds no date in {digits!r}") from error
-        raise
-
-
-def _iso(digits: str) -> str:
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:10]}:{digits[10:12]}"
+    return (
+        f"It has files such as {names}. Names of GeoTIFF end with {', '.join(SUFFIXES)}." if names else "It is empty."
+    )
 
 
 def _georeference(path: str) -> bytes:
@@ -319,3 +353,32 @@ def _georeference(path: str) -> bytes:
                 continue
             parts.append(struct.pack("HHI", tag, kind, count) + value)
     return b"".join(parts) if is_placed else b""
+
+
+def _refuse_short(path: str) -> None:
+    """Refuse a TIFF that ends before the last of its pixels; one of another layout is left to GDAL.
+
+    Raises:
+        OSError: it is too short.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - thousands of times
+        head, size = file.read(8), os.fstat(file.fileno()).st_size
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        if order is None:
+            return
+        file.seek(struct.unpack(order + "4xI", head)[0])
+        entries = file.read(12 * struct.unpack(order + "H", file.read(2))[0])
+        numbers: dict[int, NDArray[Any]] = {}
+        for tag, kind, count, value in struct.iter_unpack(order + _ENTRY, entries):
+            length = count * _SIZES.get(kind, 1)
+            if length > 4:
+                place = struct.unpack(order + "I", value)[0]
+                if place + length > size:
+                    raise OSError("it ends within its tags")
+                file.seek(place)
+                value = file.read(length)
+            if tag in _OFFSETS or tag in _COUNTS:
+                numbers[tag] = np.frombuffer(value[:length], f"{order}u{_SIZES[kind]}").astype(np.int64)
+    for first, counts in zip(_OFFSETS, _COUNTS, strict=True):
+        if first in numbers and counts in numbers and (numbers[first] + numbers[counts]).max() > size:
+            raise OSError("it ends before its last pixels")

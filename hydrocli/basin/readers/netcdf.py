@@ -20,18 +20,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Flags, Floats, Integers
+from hydrocli.arrays import Floats
 from hydrocli.basin.basin import Times, day_of_step
-from hydrocli.basin.grid import Grid, crs_to_wkt
+from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt
 from hydrocli.basin.readers import (
     Archive,
+    FileFacts,
     ForcingSource,
     Layer,
-    Points,
     UnreadableError,
     find_files,
     refuse_duplicates,
 )
+from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
@@ -86,7 +87,7 @@ class NetcdfReader:
 
     def sampler(self, source: ForcingSource, points: Points) -> NetcdfSampler:
         """See `Reader`."""
-        return NetcdfSampler(source.variable, points)
+        return NetcdfSampler(source, points)
 
 
 READER = NetcdfReader()
@@ -98,21 +99,16 @@ class Place:
 
     Attributes:
         dimensions: names of the dimensions of time, y and x.
-        rows, columns: of the window that just holds the points.
-        place: int64[k], position in the flattened window of the k points that the grid covers.
-        covered: bool[n], which points these are.
+        sampling: of the grid at the points.
     """
 
     dimensions: tuple[str, str, str]
-    rows: slice
-    columns: slice
-    place: Integers
-    covered: Flags
+    sampling: Sampling
 
 
 @dataclass
 class OpenFile:
-    """The file that is read, and the last block of its fields: float64[t, k] from the index `first`."""
+    """The file that is read, and the last block of its fields: float64[t, n] from the index `first`."""
 
     path: str
     dataset: Any
@@ -127,12 +123,12 @@ class NetcdfSampler:
     """Reads fields at n points; see `Sampler`.
 
     Args:
-        variable: name in the files; None where they have one variable only.
+        source: what the configuration says of the files.
         points: where.
     """
 
-    def __init__(self, variable: str | None, points: Points) -> None:
-        self.variable, self.points = variable, points
+    def __init__(self, source: ForcingSource, points: Points) -> None:
+        self.variable, self.points, self.source = source.variable, points, source
         self._file: OpenFile | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -154,17 +150,18 @@ class NetcdfSampler:
         if file.block is None or not file.first <= layer.number < file.first + len(file.block):
             file.first = layer.number // file.length * file.length
             file.block = self._read_block(file)
-        result = np.full(len(self.points), np.nan)
-        result[file.place.covered] = file.block[layer.number - file.first]
-        return result
+        return np.array(file.block[layer.number - file.first], np.float64)
 
-    def covered(self, layer: Layer) -> Flags:
-        """Which of the points the grid covers, bool[n]; raises as `read`."""
-        return self._opened(layer.path).place.covered
+    def facts(self, layer: Layer) -> FileFacts:
+        """See `Sampler.facts`: the attribute `units`, and `scale_factor` and `add_offset`."""
+        file = self._opened(layer.path)
+        packing = [file.variable.encoding.get(key, plain) for key, plain in (("scale_factor", 1), ("add_offset", 0))]
+        unit = str(file.variable.attrs.get("units", ""))
+        return FileFacts(unit, packing != [1, 0], file.place.sampling)
 
-    def unit(self, layer: Layer) -> str:
-        """The attribute `units`, empty where there is none; raises as `read`."""
-        return str(self._opened(layer.path).variable.attrs.get("units", ""))
+    def check(self, layer: Layer) -> None:
+        """See `Sampler.check`."""
+        self._opened(layer.path)
 
     def _opened(self, path: str) -> OpenFile:
         if self._file is None or self._file.path != path:
@@ -172,23 +169,24 @@ class NetcdfSampler:
             dataset = _open(path)
             try:
                 variable = _variable(dataset, self.variable, path, path)
-                place = _place(dataset, variable, self.points, path)
+                place = _place(dataset, variable, self.points, self.source, path)
             except BaseException:
                 dataset.close()
                 raise
-            size = (place.rows.stop - place.rows.start) * (place.columns.stop - place.columns.start)
+            height, width = place.sampling.shape
             chunks = dict(zip(variable.dims, variable.encoding.get("chunksizes") or variable.shape, strict=True))
-            length = max(1, min(int(chunks[place.dimensions[0]]), int(BLOCK_BYTES / (8 * size))))
+            length = max(1, min(int(chunks[place.dimensions[0]]), int(BLOCK_BYTES / (8 * height * width))))
             self._file = OpenFile(path, dataset, variable, place, length)
         return self._file
 
     def _read_block(self, file: OpenFile) -> NDArray[np.floating[Any]]:
         time, y, x = file.place.dimensions
-        chosen = {time: slice(file.first, file.first + file.length), y: file.place.rows, x: file.place.columns}
+        rows, columns = file.place.sampling.rows, file.place.sampling.columns
+        chosen = {time: slice(file.first, file.first + file.length), y: rows, x: columns}
         others = {name: 0 for name in file.variable.dims if name not in chosen}
         with _reading(file.path):
             window = file.variable.isel(chosen | others).transpose(time, y, x).values
-        return window.reshape(len(window), -1)[:, file.place.place]
+        return file.place.sampling.values(window)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -289,7 +287,7 @@ def _seconds(times: NDArray[np.datetime64]) -> Times:
     return (times.astype("datetime64[ms]") + half).astype("datetime64[s]")
 
 
-def _place(dataset: Any, variable: Any, points: Points, path: str) -> Place:
+def _place(dataset: Any, variable: Any, points: Points, source: ForcingSource, path: str) -> Place:
     """Where the points lie in a file.
 
     Raises:
@@ -302,20 +300,10 @@ def _place(dataset: Any, variable: Any, points: Points, path: str) -> Place:
             what = f"has a dimension {name!r} of {size} values besides time, y and x"
             raise InputError(path, what, "Write files with one of them.")
     (left, across), (top, down) = (_regular(coordinate, path) for coordinate in (x, y))
-    wkt = _crs(dataset, variable, x, points.crs, path)
+    wkt = crs_of_file(_crs(dataset, variable, x, path), source.crs, points.crs, path)
     grid = Grid(wkt, (across, 0.0, left, 0.0, down, top), len(y), len(x))
-    east, north = points.grid.reproject(wkt, points.x, points.y, path)
-    if grid.is_geographic:  # longitudes from 0 to 360, or from -180
-        west = min(left, left + across * len(x))
-        east = west + (east - west) % 360.0
-    row, column = grid.cells_at(east, north)
-    covered = grid.contains(row, column)
-    if not covered.any():
-        raise InputError(path, "covers no active cell", "Are its coordinate reference system and extent right?")
-    row, column = row[covered], column[covered]
-    rows, columns = slice(int(row.min()), int(row.max()) + 1), slice(int(column.min()), int(column.max()) + 1)
-    place = (row - rows.start) * (columns.stop - columns.start) + column - columns.start
-    return Place((time, str(y.name), str(x.name)), rows, columns, place, covered)
+    sampling = Sampling.of(grid, points, path, source.resampling)
+    return Place((time, str(y.name), str(x.name)), sampling)
 
 
 def _axis(variable: Any, axis: str, time: str, path: str) -> Any:
@@ -345,8 +333,8 @@ def _regular(coordinate: Any, path: str) -> tuple[float, float]:
     return float(values[0]) - width / 2, width
 
 
-def _crs(dataset: Any, variable: Any, x: Any, crs: str | None, path: str) -> str:
-    """WKT of the grid mapping; WGS 84 for longitudes without one; else the CRS that the configuration names."""
+def _crs(dataset: Any, variable: Any, x: Any, path: str) -> str:
+    """WKT of the grid mapping; WGS 84 for longitudes without one; empty where there is none."""
     name = variable.attrs.get("grid_mapping") or variable.encoding.get("grid_mapping") or ""
     mapping = dataset.get(str(name).split(":")[0].split(" ")[0])
     if mapping is not None:
@@ -361,7 +349,4 @@ def _crs(dataset: Any, variable: Any, x: Any, crs: str | None, path: str) -> str
             raise InputError(path, what, "Correct its attributes after the CF conventions.") from error
     if str(x.attrs.get("units", "")).startswith("degree") or x.attrs.get("standard_name") == "longitude":
         return crs_to_wkt(path, "EPSG:4326")
-    if crs is None:
-        what = "does not name its coordinate reference system"
-        raise InputError(path, what, "Name it in `basin.crs`, for example EPSG:2154.")
-    return crs_to_wkt("basin.crs", crs)
+    return ""
