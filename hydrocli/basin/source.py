@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -27,7 +27,7 @@ from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.file_names import printable
 from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
-from hydrocli.basin.gauges import read_gauges
+from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
@@ -60,7 +60,7 @@ class BasinSource:
         end: end of the last step.
         step: 900 ... 86400, divides a day [s].
         flow_directions: raster of D8 codes; its grid is the grid of the model.
-        encoding: of the codes: smash, esri or ldd.
+        encoding: of the codes, see `hydrocli.basin.network.ENCODINGS`.
         gauges: table code, x, y, area [km2].
         precipitation: mm/step.
         pet_kind: interannual (mmdd in the names, mm/day), raster (mm/day or mm/step), oudin (from the temperature).
@@ -71,6 +71,11 @@ class BasinSource:
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
         area_tolerance: largest relative difference of a gauge's drained area.
+        gauge_columns: names in the table of code, x, y and area, where they are others.
+        area_unit: of the table: km2 or m2; None: km2, unless no catchment on Earth were as large.
+        snap_distance: how far a gauge may be from its cell [m]; None: the eight cells around. With it, the table need
+            not have areas.
+        flow_directions_crs: of the flow directions, whatever the file names.
         crs: of files that do not name theirs.
         unreadable_as_missing: a broken file of forcing counts as missing instead of ending the work.
         fill_pet: days from which potential evapotranspiration that is missing may be taken, at most; what is then
@@ -92,6 +97,10 @@ class BasinSource:
     gauge_codes: tuple[str, ...] = ()
     gauges_crs: str | None = None
     area_tolerance: float = 0.2
+    gauge_columns: Mapping[str, str] = field(default_factory=dict)
+    area_unit: str | None = None
+    snap_distance: float | None = None
+    flow_directions_crs: str | None = None
     crs: str | None = None
     unreadable_as_missing: bool = False
     fill_pet: int = 10
@@ -214,6 +223,13 @@ class Plan:
         return {name: one for one in self.forcing.passes for name in one.arrays}
 
 
+def gauges_of(source: BasinSource, codes: Sequence[str] | None = None) -> GaugeTable:
+    """The rows of the gauges of a source, or of some codes; raises as `read_gauges`."""
+    wanted = source.gauge_codes if codes is None else codes
+    columns, needs_area = source.gauge_columns, source.snap_distance is None
+    return read_gauges(source.gauges, wanted, columns, source.area_unit, needs_area=needs_area)
+
+
 def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
     """Values of some options of a source."""
     return tuple(getattr(source, name) for name in names)
@@ -229,7 +245,8 @@ def make_plan(source: BasinSource) -> Plan:
     codes, area = tuple[str, ...](), tuple[float, ...]()
     discharge = DischargeFiles(None, ())
     with collecting(errors):
-        table = read_gauges(source.gauges, source.gauge_codes)
+        table = gauges_of(source)
+        notes += table.notes
         codes, area = table.code, tuple(table.area.tolist())
     with collecting(errors):
         discharge = find_discharge(source.discharge, codes, area)

@@ -24,6 +24,16 @@ from hydrocli.config.base import (
 )
 from hydrocli.errors import InputError
 
+WORDS = ("upstream", "downstream", "independent", "all")
+
+
+def _known_word(value: Any) -> Any:
+    if value not in WORDS:
+        what = f"{quoted(value)} is not one of {', '.join(WORDS)}"
+        raise validation_error(what, f"write a list for codes: [{value}]")
+    return value
+
+
 Weight = Annotated[Number, Field(gt=0)]
 Weights = Annotated[
     Annotated[Literal["equal", "area", "record_length"], Tag("word")]
@@ -31,7 +41,7 @@ Weights = Annotated[
     Discriminator(lambda value: "codes" if isinstance(value, dict) else "word"),
 ]
 Codes = Annotated[
-    Annotated[Literal["upstream", "downstream", "independent", "all"], Tag("word")]
+    Annotated[Literal["upstream", "downstream", "independent", "all"], BeforeValidator(_known_word), Tag("word")]
     | Annotated[tuple[GaugeCode, ...], Tag("codes")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "codes"),
 ]
@@ -125,17 +135,35 @@ class Discharge(Section):
     )
 
 
+class GaugeColumns(Section):
+    """Names of columns of the table of gauges."""
+
+    code: str | None = Field(None, description="codes", examples=["cdstationhydro"])
+    x: str | None = Field(None, description="x", examples=["xl93"])
+    y: str | None = Field(None, description="y", examples=["yl93"])
+    area: str | None = Field(None, description="areas of catchments", examples=["surface"])
+
+
 class Gauges(Section):
     """The gauges and their roles."""
 
     table: InputPath = Field(
-        description="table with code, x, y, area [km2]: CSV, Parquet, GeoPackage or Shapefile",
+        description="table with code, x, y, area: CSV, Parquet, GeoPackage or Shapefile",
         examples=["gauge_attributes.csv"],
     )
     crs: str | None = Field(
         None,
         description="coordinate reference system of x and y; default: that of the layer, or of the flow directions",
         examples=["EPSG:2154"],
+    )
+    columns: GaugeColumns = Field(GaugeColumns(), description="names of columns of the table, where they are others")
+    area_unit: Literal["km2", "m2"] | None = Field(
+        None, description="of the areas in the table; default: km2, unless no catchment were as large"
+    )
+    snap_distance: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="how far a gauge may be from its cell [m]; with it, areas may be absent; "
+        "default: the eight cells around",
     )
     area_tolerance: Annotated[Number, Field(gt=0)] = Field(
         0.2, description="maximum relative difference between given and delineated catchment area"

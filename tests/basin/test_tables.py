@@ -203,7 +203,7 @@ def test_folders_of_parquet_are_watched_part_by_part(tmp_path: Path) -> None:
 
 
 def test_rows_of_gauges_that_nobody_uses_are_not_examined(tmp_path: Path) -> None:
-    path = written(tmp_path / "g.csv", "code,x,y,area\nA,1,2,3\nB,x,2,-999\nC,1,2,3\nC,1,2,3\n")
+    path = written(tmp_path / "g.csv", "code,x,y,area\nA,1,2,3\nB,x,2,-999\nC,1,2,3\nC,1,2,4\n")
     assert read_gauges(path, ["A"]).code == ("A",)
     with pytest.raises(Errors, match=r"has no gauge BB\n  Did you mean B\?"):
         read_gauges(path, ["A", "BB"])

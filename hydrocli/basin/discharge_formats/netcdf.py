@@ -35,13 +35,17 @@ class NetcdfFormat:
     ) -> Found:
         """See `DischargeFormat`."""
         try:
+            import h5netcdf  # noqa: F401 - the engine
             import xarray as xr
         except ImportError as error:
             remedy = "Install them with: pip install 'hydrocli[netcdf]'"
             raise ConfigurationError(f"{SECTION}.format", "netcdf needs xarray and h5netcdf", remedy) from error
         path = Path(paths[0])
         try:
-            with xr.open_dataset(path) as dataset:
+            with path.open("rb") as file:
+                is_classic = file.read(3) == b"CDF"
+            # Named, since a search for engines would import every one that is installed.
+            with xr.open_dataset(path, engine="scipy" if is_classic else "h5netcdf") as dataset:
                 return _read(dataset, path, source, codes)
         except (OSError, ValueError) as error:
             what = f"cannot be read as NetCDF ({error})"
