@@ -194,7 +194,7 @@ def stage_plans(setup: CalibrationSetup) -> list[StagePlan]:
             sub_periods(setup, batches)  # refuses early those that do not fit
         optimiser = optimiser_of(stage, experiment.seed)
         evaluations = 1 + stage.iterations * EVALUATIONS_PER_ITERATION[stage.kind]
-        for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
+        for weight, words in penalty_weights(experiment, kind, number == len(experiment.optimiser)):
             plans.append(StagePlan(name + words, trainable, optimiser, evaluations, batches=batches, weight=weight))
     return plans
 
@@ -306,6 +306,21 @@ class BasinCalibration:
             simulator.simulate(parameters, state, weights, Observers(simulator, parameters, weights, seen))
             network = replace(network, lowest=seen.lowest, highest=seen.highest)
         return maps, network, self._regionalisation(results)
+
+    def uniform_start(self, results: Sequence[StageResult]) -> dict[str, float]:
+        """Values of the calibrated maps from which the mapping by descriptors started.
+
+        Empty without such a mapping, and where it started from maps that vary: those of another run.
+        """
+        mapped = [number for number, plan in enumerate(self.plans) if plan.trainable.mapping in BY_DESCRIPTORS]
+        if not mapped:
+            return {}
+        control = self._control(mapped[0], results[: mapped[0]])
+        maps = control.split(control.first_guess())[0]
+        rows = [(row.symbol, map_) for row, map_ in zip(self.setup.rows, maps, strict=True) if row.calibrated]
+        if not all(np.allclose(map_, map_[0], rtol=1e-9, atol=0.0) for _, map_ in rows):
+            return {}
+        return {symbol: float(map_[0]) for symbol, map_ in rows}
 
     def _regionalisation(self, results: Sequence[StageResult]) -> RegionalisationModel | None:
         """The mapping by descriptors as the last stage that trained it has left it."""

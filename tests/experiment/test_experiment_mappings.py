@@ -12,6 +12,8 @@ import rasterio
 from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
 from test_experiment_structures import STRUCTURES, Calibrated
 
+from hydrocli.experiment.scores import worse_than_uniform
+
 GIVEN: dict[str, Any] = {
     "first_guess": {"kind": "given"},
     "parameters.cp": {"value": 200.0, "bounds": [50, 800]},
@@ -162,6 +164,47 @@ def test_a_mapping_reaches_beyond_the_domain_of_its_run(kind: str, store: Path, 
 
 def phi2_size(folder: Path) -> int:
     return of_phi2(folder)["value"].size
+
+
+@pytest.mark.parametrize("name", ["gr", "grnn"])
+def test_the_uniform_start_is_simulated_and_scored_beside_the_mapping(
+    calibrated: Calibrated, name: str, store: Path, tmp_path: Path
+) -> None:
+    """As a simulation of its own with the first guess, without corrections; `validate` names the gauges below it."""
+    file, folder = calibrated[name, "mlp"], calibrated[name, "mlp"].with_suffix("")
+    values = {key: one["value"] for key, one in GIVEN.items() if key != "first_guess"}
+    values |= {"parameters.akw": 5.0, "parameters.bkw": 0.6}
+    start = {key: {"value": manifest(folder)["first_guess"][key.removeprefix("parameters.")]} for key in values}
+    np.testing.assert_allclose([one["value"] for one in start.values()], list(values.values()), rtol=1e-9)
+    call("simulate", configuration(tmp_path / "plain.yaml", store, changes=start))
+    np.testing.assert_allclose(
+        table(folder, "uniform")["simulated"], table(tmp_path / "plain", "discharge")["simulated"], rtol=1e-9
+    )
+    plain = configuration(tmp_path / "plain.yaml", store, changes=start | {"gauges.calibration": None})
+    expected = {(row["gauge"], row["period"]): row["nse"] for row in rows(call("validate", plain, "--json"))}
+    result = call("validate", file, "--json")
+    scores = rows(result)
+    for row in scores:
+        if row["period"] != "calibration":
+            assert row["nse_uniform"] == pytest.approx(expected[row["gauge"], row["period"]], abs=1e-9)
+    sentences = worse_than_uniform(scores, "mlp")
+    assert all(sentence in result.stderr.replace("\n", " ") for sentence in sentences)
+    said = [one for one in manifest(folder)["warnings"] if "does worse than the uniform" in one]
+    assert said == sentences
+
+
+def test_validate_says_where_a_mapping_does_worse_than_uniform_parameters() -> None:
+    """By scenario and period, the largest loss first; what does not show in two decimals is left out."""
+    scores = [("temporal", "A", 0.61, 0.82), ("temporal", "B", -1.6, 0.93), ("temporal", "C", 0.9, 0.904)]
+    scores += [("calibration", "A", 0.98, 0.96), ("spatial", "D", 0.5, np.nan)]
+    made = [
+        {"scenario": scenario, "gauge": gauge, "period": "p2", "nse": nse, "nse_uniform": uniform}
+        for scenario, gauge, nse, uniform in scores
+    ]
+    assert worse_than_uniform([*made, {"scenario": "spatial", "gauge": "E", "period": "p2", "nse": 0.1}], "mlp") == [
+        "temporal, period p2: the mapping mlp does worse than the uniform parameters from which it started at "
+        "B (NSE -1.60, uniform 0.93), A (NSE 0.61, uniform 0.82)"
+    ]
 
 
 def test_beyond_the_calibrated_catchments_descriptors_may_be_held(store: Path, tmp_path: Path) -> None:
