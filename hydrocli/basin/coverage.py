@@ -13,9 +13,9 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
-from hydrocli.basin.basin import Gauges
+from hydrocli.basin.basin import Gauges, missing_by_step
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import Making, Piece, make, read_fields
+from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, make
 from hydrocli.basin.ingest import (
     covered_by,
     first_readable,
@@ -23,16 +23,16 @@ from hydrocli.basin.ingest import (
     making_of,
     points_of,
     read_descriptors,
+    refuse_impossible,
     unit_of,
 )
 from hydrocli.basin.network import DrainageNetwork
-from hydrocli.basin.readers import Sampler, reader_of
+from hydrocli.basin.planning import Piece
+from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
-from hydrocli.errors import HydrocliError
-
-MOSTLY = 0.5
-"""Share of negative values from which a forcing is suspected of the wrong sign."""
+from hydrocli.basin.values import Counts
+from hydrocli.errors import Errors, HydrocliError, Stopped
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class ForcingCoverage:
         unit: of the values of the files, and why it is taken for it.
         label: what the times of the fields mean.
         resampling: how cells get their values from the fields.
+        missing_by_step: share of the cells without a value in each step, as far as it is known before ingestion [t].
         lowest, highest: of the values that were looked at, in mm per step or degrees C; None where none was.
     """
 
@@ -63,6 +64,7 @@ class ForcingCoverage:
     unit: str
     label: str
     resampling: str
+    missing_by_step: Floats
     lowest: float | None = None
     highest: float | None = None
 
@@ -107,19 +109,17 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
 
 def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
     basin, found = stored.basin, stored.meta["coverage"]
-    forcings = tuple(
-        replace(
-            _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"]),
-            missing=facts["missing"] / facts["values"],
-        )
-        for name, one in plan.arrays.items()
-        for facts in [found[name]]
-    )
+    forcings = []
+    for name, one in plan.arrays.items():
+        facts = found[name]
+        entry = _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"])
+        shares = missing_by_step(getattr(basin, name)) if facts["missing"] else np.zeros(len(plan.times))
+        forcings.append(replace(entry, missing=facts["missing"] / facts["values"], missing_by_step=shares))
     return Coverage(
         network=basin.network,
         gauges=basin.gauges,
         observed_missing=np.isnan(basin.discharge).mean(axis=1),
-        forcings=forcings,
+        forcings=tuple(forcings),
         descriptors_missing={name: float(np.isnan(values).mean()) for name, values in basin.descriptors.items()},
         store=stored.path,
         notes=tuple(stored.meta["notes"]),
@@ -146,9 +146,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
             descriptors = {name: float(np.isnan(values).mean()) for name, values in fields.items()}
         for one in plan.forcing.passes:
             with collecting(errors):
-                looked_at, suspicions = _look_at(one, plan, source, points)
-                forcings += looked_at
-                notes += suspicions
+                forcings += _look_at(one, plan, source, points)
     # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
@@ -156,48 +154,72 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     )
 
 
-def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tuple[list[ForcingCoverage], list[str]]:
-    """How the arrays of a pass cover domain and period, from the first, middle and last of its pieces with fields.
+def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> list[ForcingCoverage]:
+    """How the arrays of a pass cover domain and period: all its files are opened, few of its fields are read.
 
     Raises:
-        HydrocliError: a unit is not understood, a file is broken, or a value is none of its kind.
+        HydrocliError: a unit is not understood, files are broken, or a value is none of its kind.
     """
     with reader_of(one.source).sampler(one.source, points) as sampler:
+        _check_files(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
         facts = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
         making, phrase = making_of(one, source, points, facts)
         covered, resampling = covered_by(facts, points)
-        values, negative = _sample(one.pieces, sampler, making)
-    suspicions = [
-        f"{one.section}: {share:.0%} of the values looked at are negative, and count as missing: is the sign right?"
-        for share in [negative]
-        if share >= MOSTLY
-    ]
+        values, counts = _sample(one.pieces, sampler, making)
     found = []
     for name in one.arrays:
+        refuse_impossible(name, counts[name], one.section, source.step)
         uncovered = 1.0 - float(np.mean(covered))
         entry = _forcing(plan, name, one, uncovered, unit_of(name, making, phrase), resampling)
         if np.isfinite(values[name]).any():
             entry = replace(entry, lowest=float(np.nanmin(values[name])), highest=float(np.nanmax(values[name])))
         found.append(entry)
-    return found, suspicions
+    return found
 
 
-def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict[str, Floats], float]:
-    """Values of the arrays in the first, middle and last piece with fields, and the share of negative ones."""
+def _check_files(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> None:
+    """Open every file of a pass.
+
+    Raises:
+        HydrocliError: all that is wrong with them, of the first `SHOWN_ERRORS` files.
+    """
+    errors: list[HydrocliError] = []
+    files: dict[str, Layer] = {layer.path: layer for piece in one.pieces for layer in piece.layers if layer}
+    for layer in files.values():
+        try:
+            sampler.check(layer)
+        except Stopped:
+            raise
+        except HydrocliError as error:
+            if not (unreadable_as_missing and isinstance(error, UnreadableError)):
+                errors.append(error)
+        if len(errors) == SHOWN_ERRORS:
+            break
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(errors)
+
+
+def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict[str, Floats], dict[str, Counts]]:
+    """Values of the arrays in the first, middle and last piece with fields, and their counts."""
     present = [piece for piece in pieces if not piece.is_gap]
     values: dict[str, list[Floats]] = {name: [] for name in making.arrays}
-    below: list[float] = []
+    counts = dict.fromkeys(making.arrays, Counts())
+    fields = Fields(sampler, making.unreadable_as_missing)
     for piece in {chosen.first: chosen for chosen in (present[0], present[len(present) // 2], present[-1])}.values():
-        made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
-        for name, (own, shares, negative) in made.items():
-            values[name].append((own if shares is None else shares * own).ravel())
-            if shares is not None:
-                below.append(float(negative.mean()))
-    return {name: np.concatenate(own) for name, own in values.items()}, float(np.mean(below or [0.0]))
+        read = fields.of(piece)
+        for name, one in make(piece, read, making).items():
+            values[name].append(one.rows(slice(None)).ravel())
+            counts[name] += one.counts(piece, slice(None))
+        if not making.conversion.is_temperature:
+            counts[making.arrays[0]] = counts[making.arrays[0]].with_limits(read)
+    return {name: np.concatenate(own) for name, own in values.items()}, counts
 
 
 def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resampling: str) -> ForcingCoverage:
     runs, times = one.gaps(name), plan.times
+    shares = np.full(len(times), uncovered)
+    for low, high in runs:
+        shares[low:high] = 1.0
     return ForcingCoverage(
         name=name,
         files=len(one.paths),
@@ -209,4 +231,5 @@ def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resa
         unit=unit,
         label=one.label,
         resampling=resampling,
+        missing_by_step=shares,
     )

@@ -16,7 +16,6 @@ from functools import lru_cache
 from itertools import islice
 
 from hydrocli.basin.patterns import Pattern
-from hydrocli.basin.time_zones import to_utc
 from hydrocli.errors import InputError
 
 STRAY = 0.1
@@ -83,23 +82,6 @@ def days_of(paths: list[str], patterns: tuple[str, ...], root: str, where: str) 
         except ValueError as error:
             raise InputError(where, f"the name of {path} holds no day in {day!r}") from error
     return sorted(found)
-
-
-def in_utc(dated: Dated, zone: str, where: str) -> Dated:
-    """Times of a zone in UTC.
-
-    Raises:
-        InputError: a clock of the zone never shows a time.
-    """
-    if zone.upper() == "UTC":
-        return dated
-    try:
-        return [(to_utc(time, zone), path) for time, path in dated]
-    except ValueError as error:
-        section = where.rpartition(".")[0]
-        raise InputError(
-            f"{section}.timezone", f"{error}, but a file has this time", "Is it the right zone?"
-        ) from error
 
 
 def shown_names(paths: list[str], count: int = 3) -> str:

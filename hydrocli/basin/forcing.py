@@ -1,25 +1,14 @@
-"""Forcing: from archives of fields to arrays [t, n], with the fields that each step needs planned beforehand.
-
-A plan is a list of pieces. A piece is a run of steps that share their fields: one step and its field of rain; the steps
-of a day and the fields of that day. Gaps are pieces without fields. Pieces are independent, so that any number of
-processes may work on them, each with no more than a few rows in memory.
-
-Days and stamps. A value belongs to the step that ENDS at its stamp. A daily field belongs to the day in its name: with
-steps shorter than a day it is split over the steps that lie in that day, with a daily step it serves the stamp of that
-date, like a daily field of rain. A field whose file states its interval (CF bounds) belongs to the day of it.
-Temperatures: a daily one holds for all steps of its day; of several per day, a step has the mean of those that lie in
-it, or, where they are coarser than the step, the one whose interval holds it. Oudin's formula has the mean of the day.
-"""
+"""Forcing: from archives of fields to arrays [t, n], along the plan of `hydrocli.basin.planning`."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
@@ -30,138 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
-from hydrocli.basin.basin import DAY, Times, day_of_step
-from hydrocli.basin.pet import extraterrestrial_radiation, oudin, shares_of_day
-from hydrocli.basin.readers import Archive, Layer, Sampler, UnreadableError
+from hydrocli.basin.pet import extraterrestrial_radiation, oudin
+from hydrocli.basin.planning import Piece
+from hydrocli.basin.readers import Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion
-from hydrocli.errors import InputError, Stopped
+from hydrocli.basin.values import Counts
+from hydrocli.errors import Errors, HydrocliError, Stopped
 from hydrocli.processes import ignore_stop_signals, signals_held_back
 
 BATCH = 256
 """Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
 WORTH_A_PROCESS = 2000
 """Fields: to start a process takes as long as reading some thousand small ones."""
-
-Layers = tuple[Layer | None, ...]
-
-
-class Piece(NamedTuple):
-    """Steps first, first + 1 ... that share their fields.
-
-    Attributes:
-        first: number of the first step.
-        layers: fields of the piece, None in the place of each absent one.
-        shares: of an amount of the piece, for each step.
-        day: calendar day, or stamp of the step.
-        parts: for each step, places in `layers` of the fields that make its temperature; empty for amounts.
-        expected: number of fields that make a temperature where none is absent.
-    """
-
-    first: int
-    layers: Layers
-    shares: tuple[float, ...]
-    day: np.datetime64
-    parts: tuple[tuple[int, ...], ...] = ()
-    expected: int = 1
-
-    @property
-    def is_gap(self) -> bool:
-        """Whether too few fields are there: less than half of a day's."""
-        return 2 * sum(layer is not None for layer in self.layers) < max(len(self.layers), 1)
-
-
-def plan_by_step(archive: Archive, times: Times, step: int, where: str) -> list[Piece]:
-    """One field per step: rain, or evapotranspiration of each step.
-
-    Raises:
-        InputError: when the archive has another step: a part of the rain would be lost, or most steps be missing.
-    """
-    present = _by_stamp(archive, times, step, where)
-    return [Piece(i, (layer,), (1.0,), times[i]) for i, layer in enumerate(present)]
-
-
-def plan_climatology(days: Mapping[str, Layer], times: Times, step: int) -> list[Piece]:
-    """One field per day from those of the days of the year 'mmdd'; 28 February replaces an absent 29."""
-    if "0229" not in days and "0228" in days:
-        days = {**days, "0229": days["0228"]}
-    labels = times.astype("datetime64[D]") if step == DAY else day_of_step(times)
-    return [
-        Piece(low, (days.get(str(day)[5:7] + str(day)[8:10]),), shares, day)
-        for low, _, shares, day in _runs_of_days(labels, times, step)
-    ]
-
-
-def plan_by_day(archive: Archive, times: Times, step: int) -> list[Piece]:
-    """The fields of each day: one that is split over its steps, or several that are averaged.
-
-    Args:
-        archive: of amounts per day, or of temperatures.
-        times: stamps of the steps [t].
-        step: [s].
-    """
-    if archive.is_daily:
-        by_label = step == DAY and not archive.has_bounds
-        labels = times.astype("datetime64[D]") if by_label else day_of_step(times)
-        days = day_of_step(archive.times) if archive.has_bounds else archive.times.astype("datetime64[D]")
-        layers = dict(zip(days.tolist(), archive.layers, strict=True))
-        return [
-            Piece(low, (layers.get(day.item()),), shares, day, ((0,),) * (end - low))
-            for low, end, shares, day in _runs_of_days(labels, times, step)
-        ]
-    return _plan_means_of_days(archive, times, step)
-
-
-def _runs_of_days(
-    labels: Times, times: Times, step: int
-) -> Iterator[tuple[int, int, tuple[float, ...], np.datetime64]]:
-    """First step, one past the last, shares of a day's amount and day of each run of steps of one day."""
-    shares = shares_of_day(times, step)
-    first = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
-    for low, end in zip(first.tolist(), [*first[1:].tolist(), len(times)], strict=True):
-        yield low, end, tuple(shares[low:end].tolist()), labels[low]
-
-
-def _plan_means_of_days(archive: Archive, times: Times, step: int) -> list[Piece]:
-    """Days of an archive of several fields per day."""
-    days = day_of_step(archive.times)
-    per_day = int(np.unique(days, return_counts=True)[1].max())
-    spacing = int(np.diff(archive.times).min().astype(int))
-    pieces = []
-    for low, end, shares, day in _runs_of_days(day_of_step(times), times, step):
-        first, last = np.searchsorted(days, day), np.searchsorted(days, day, side="right")
-        absent = (None,) * (per_day - int(last - first))
-        parts = _parts(archive.times[first:last], times[low:end], step, spacing)
-        pieces.append(Piece(low, archive.layers[first:last] + absent, shares, day, parts, max(1, step // spacing)))
-    return pieces
-
-
-def _parts(found: Times, stamps: Times, step: int, spacing: int) -> tuple[tuple[int, ...], ...]:
-    """For each step, which of the fields of its day make its temperature; see the module."""
-    offsets = (found - stamps[:, None]).astype(np.int64)  # [step, field] in seconds
-    inside = (offsets > -step) & (offsets <= 0)
-    if spacing > step:
-        inside = (offsets >= 0) & (offsets < spacing)
-    return tuple(tuple(np.flatnonzero(row).tolist()) for row in inside)
-
-
-def gaps(pieces: Iterable[Piece], *, of_temperature: bool = False) -> list[tuple[int, int]]:
-    """Runs of steps without fields: first, one past the last."""
-    runs: list[tuple[int, int]] = []
-    for piece in pieces:
-        for first, end in _gaps_of(piece, of_temperature):
-            start = runs.pop()[0] if runs and runs[-1][1] == first else first
-            runs.append((start, end))
-    return runs
-
-
-def _gaps_of(piece: Piece, of_temperature: bool) -> Iterator[tuple[int, int]]:
-    if not of_temperature:
-        if piece.is_gap:
-            yield piece.first, piece.first + len(piece.shares)
-        return
-    for step, part in enumerate(piece.parts, start=piece.first):
-        if not any(piece.layers[number] is not None for number in part):
-            yield step, step + 1
+CELLS_AT_ONCE = 2000
+"""Cells whose gaps are filled at a time."""
+SHOWN_ERRORS = 20
+"""Broken files that are named at once; reading ends there."""
+NOISE = 0.01
+"""mm: an amount above minus this is 0, as resampling and packing leave it."""
 
 
 @dataclass(frozen=True)
@@ -189,29 +64,41 @@ class Making:
     unreadable_as_missing: bool = False
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What was found while reading.
-
-    Attributes:
-        values: steps times cells.
-        missing: among these.
-        negative: among the missing.
-        first_missing: number of the first step with a missing value; -1 where there is none.
-    """
-
-    values: int = 0
-    missing: int = 0
-    negative: int = 0
-    first_missing: int = -1
-
-    def __add__(self, other: Counts) -> Counts:
-        first = self.first_missing if self.first_missing >= 0 else other.first_missing
-        return Counts(self.values + other.values, self.missing + other.missing, self.negative + other.negative, first)
-
-
 Totals = list[dict[str, Counts]]
 """Counts by array, for each target."""
+
+
+@dataclass
+class Found:
+    """What reading some pieces has found.
+
+    Attributes:
+        totals: counts by array, for each target.
+        unreadable: files that count as missing.
+        errors: what was wrong with files, the first `SHOWN_ERRORS`.
+        impossible: the first value that is no rain, evapotranspiration or temperature; others have the same cause.
+    """
+
+    totals: Totals
+    unreadable: list[str] = field(default_factory=list)
+    errors: list[HydrocliError] = field(default_factory=list)
+    impossible: HydrocliError | None = None
+
+    def add(self, other: Found) -> None:
+        """Add what other pieces have."""
+        self.totals = [
+            {name: own[name] + more[name] for name in own} for own, more in zip(self.totals, other.totals, strict=True)
+        ]
+        self.unreadable += other.unreadable
+        self.errors += other.errors
+        self.impossible = self.impossible or other.impossible
+
+    def raise_errors(self) -> None:
+        """Raise what was wrong, each file once; no effect without errors."""
+        distinct = list({str(error): error for error in self.errors}.values())[:SHOWN_ERRORS]
+        distinct += [self.impossible] if self.impossible else []
+        if distinct:
+            raise distinct[0] if len(distinct) == 1 else Errors(distinct)
 
 
 def fill(
@@ -221,7 +108,7 @@ def fill(
     making: Making,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
-) -> Totals:
+) -> Found:
     """Read the fields of all pieces once, into every target.
 
     Args:
@@ -233,26 +120,28 @@ def fill(
         progress: called with the pieces done and all pieces.
 
     Returns:
-        For each target what was found, by array.
+        What was found for each target.
 
     Raises:
-        InputError: for the first file that cannot be read.
+        InputError: for a file that cannot be read, or has impossible values.
+        Errors: for several.
     """
     processes = min(workers, sum(len(piece.layers) for piece in pieces) // WORTH_A_PROCESS)
     # A file of many fields is opened and its chunks are decoded anew in every batch of another process.
     size = max(BATCH, len(pieces) // (16 * processes)) if processes > 1 else BATCH
     batches = [tuple(pieces[i : i + size]) for i in range(0, len(pieces), size)]
     task = partial(_open_and_fill if processes > 1 else _fill_batch, targets, sampler, making)
-    totals, done = [dict.fromkeys(making.arrays, Counts()) for _ in targets], 0
+    found, done = Found([dict.fromkeys(making.arrays, Counts()) for _ in targets]), 0
     with nullcontext() if processes > 1 else sampler:
-        for batch, counts in zip(batches, run_in_processes(task, batches, processes), strict=True):
-            totals = [
-                {name: total[name] + more[name] for name in total} for total, more in zip(totals, counts, strict=True)
-            ]
+        for batch, more in zip(batches, run_in_processes(task, batches, processes), strict=True):
+            found.add(more)
+            if found.impossible or len(found.errors) >= SHOWN_ERRORS:
+                break
             done += len(batch)
             if progress:
                 progress(done, len(pieces))
-    return totals
+    found.raise_errors()
+    return found
 
 
 def run_in_processes(task: Callable[[Any], Any], parts: Sequence[Any], processes: int) -> Iterator[Any]:
@@ -298,76 +187,140 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _open_and_fill(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Totals:
+def _open_and_fill(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Found:
     """A batch in a process of its own."""
     with sampler:
         return _fill_batch(targets, sampler, making, pieces)
 
 
-def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Totals:
+def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Found:
     rows = [{name: np.load(target.paths[name], mmap_mode="r+") for name in making.arrays} for target in targets]
-    totals = [dict.fromkeys(making.arrays, Counts()) for _ in targets]
+    found = Found([dict.fromkeys(making.arrays, Counts()) for _ in targets])
+    fields = Fields(sampler, making.unreadable_as_missing)
     for piece in pieces:
-        made = make(piece, read_fields(piece, sampler, making.unreadable_as_missing), making)
-        end = piece.first + len(piece.shares)
-        for target, own, total in zip(targets, rows, totals, strict=True):
-            for name, (values, shares, below) in made.items():
-                here = values[:, target.cells]
-                own[name][piece.first : end] = here if shares is None else shares * here
-                repeats = len(piece.shares) // len(here)
-                absent, negative = np.isnan(here), int(below[target.cells].sum())
-                missing = int(absent.sum())
-                first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
-                total[name] += Counts(here.size * repeats, missing * repeats, negative * repeats, first)
-    return totals
-
-
-def read_fields(piece: Piece, sampler: Sampler, unreadable_as_missing: bool = False) -> Floats:
-    """The fields of a piece as the files have them, float64[k, n]; NaN for absent ones.
-
-    Raises:
-        InputError: see `Sampler.read`; of unreadable files unless they count as missing.
-    """
-    fields: list[Floats | None] = []
-    for layer in piece.layers:
         try:
-            fields.append(sampler.read(layer) if layer is not None else None)
+            values = fields.of(piece)
+        except Stopped:
+            raise
+        except HydrocliError as error:
+            found.errors.append(error)
+            if len(found.errors) >= SHOWN_ERRORS:
+                break
+            continue
+        try:
+            made = make(piece, values, making)
+        except HydrocliError as error:
+            found.impossible = error
+            break
+        if found.errors:
+            continue  # nothing will come of it
+        for target, own, total in zip(targets, rows, found.totals, strict=True):
+            for name, one in made.items():
+                own[name][piece.first : piece.first + len(piece.shares)] = one.rows(target.cells)
+                total[name] += one.counts(piece, target.cells)
+            if not making.conversion.is_temperature:
+                total[making.arrays[0]] = total[making.arrays[0]].with_limits(values[:, target.cells])
+    found.unreadable += fields.unreadable
+    return found
+
+
+class Fields:
+    """The fields of pieces, one after the other; one that two neighbours share is read once.
+
+    Args:
+        sampler: opened.
+        unreadable_as_missing: whether a broken file counts as a missing one.
+    """
+
+    def __init__(self, sampler: Sampler, unreadable_as_missing: bool = False) -> None:
+        self.unreadable: list[str] = []
+        self._sampler, self._may_be_missing = sampler, unreadable_as_missing
+        self._last: dict[Layer, Floats] = {}
+
+    def of(self, piece: Piece) -> Floats:
+        """The fields of a piece as the files have them, float64[k, n]; NaN for absent ones.
+
+        Raises:
+            InputError: see `Sampler.read`; of unreadable files unless they count as missing.
+        """
+        absent = np.full(len(self._sampler.points), np.nan)
+        read = {
+            layer: self._last[layer] if layer in self._last else self._read(layer) for layer in piece.layers if layer
+        }
+        self._last = {layer: values for layer, values in read.items() if values is not None}
+        return np.stack([absent if layer is None else self._last.get(layer, absent) for layer in piece.layers])
+
+    def _read(self, layer: Layer) -> Floats | None:
+        try:
+            return self._sampler.read(layer)
         except UnreadableError:
-            if not unreadable_as_missing:
+            if not self._may_be_missing:
                 raise
-            fields.append(None)
-    absent = np.full(len(sampler.points), np.nan)
-    return np.stack([absent if field is None else field for field in fields])
+            self.unreadable.append(layer.path)
+            return None
 
 
-Made = dict[str, tuple[Floats, Floats | None, NDArray[np.bool_]]]
-"""By array: values [1 or steps, n], shares of them [steps, 1] where they are amounts, where they were negative [n]."""
+class Made(NamedTuple):
+    """An array of the steps of a piece.
+
+    Attributes:
+        values: [1 or steps, n].
+        shares: of them [steps, 1] where they are amounts; None: they are the same for all steps.
+        negative: the negative amounts [n], which count as missing; 0 elsewhere.
+    """
+
+    values: Floats
+    shares: Floats | None
+    negative: Floats
+
+    def rows(self, cells: Integers | slice) -> Floats:
+        """Values of some cells [1 or steps, k]."""
+        here = self.values[:, cells]
+        return here if self.shares is None else self.shares * here
+
+    def counts(self, piece: Piece, cells: Integers | slice) -> Counts:
+        """What some of the cells have; of amounts also their sums over the steps."""
+        here, below = self.values[:, cells], self.negative[cells]
+        repeats, absent = len(piece.shares) // len(here), np.isnan(here)
+        missing = int(absent.sum())
+        first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
+        total = 0.0 if self.shares is None else float(np.nansum(here)) * float(self.shares.sum())
+        negative = int(np.count_nonzero(below)) * repeats
+        return Counts(here.size * repeats, missing * repeats, negative, first, total, float(below.sum()))
 
 
-def make(piece: Piece, fields: Floats, making: Making) -> Made:
-    """Arrays of the steps of a piece from its fields [k, n].
+def make(piece: Piece, fields: Floats, making: Making) -> dict[str, Made]:
+    """Arrays of the steps of a piece from its fields [k, n], by name.
 
     Raises:
         InputError: a value is no rain, evapotranspiration or temperature.
     """
-    made: Made = {}
+    made: dict[str, Made] = {}
     path = next((layer.path for layer in piece.layers if layer is not None), "")
     shares = np.array(piece.shares)[:, None]
     for name in making.arrays:
         if name == "temperature":
             values = _temperatures(piece, fields, making, path)
-            made[name] = values, None, np.zeros(values.shape[1], bool)
+            made[name] = Made(values, None, np.zeros(values.shape[1]))
             continue
         if piece.is_gap:
             values = np.full(fields.shape[1], np.nan)
         else:
-            values = making.conversion.apply(fields[0] if len(fields) == 1 else _mean(fields, len(fields)), path)
+            values = making.conversion.apply(_amount(piece, fields), path)
             if making.latitude is not None:
                 values = oudin(values, extraterrestrial_radiation(making.latitude, piece.day))
-        below = values < 0
-        values[below] = np.nan
-        made[name] = values[None], shares, below
+        values[(values < 0) & (values > -NOISE)] = 0.0
+        below = np.where(values < 0, values, 0.0)
+        values[values < 0] = np.nan
+        made[name] = Made(values[None], shares, below)
     return made
+
+
+def _amount(piece: Piece, fields: Floats) -> Floats:
+    """Of the field of a piece, the difference of its two, or the mean of several."""
+    if len(fields) == 1:
+        return fields[0].copy()
+    return fields[1] - fields[0] if piece.is_difference else _mean(fields, len(fields))
 
 
 def _temperatures(piece: Piece, fields: Floats, making: Making, path: str) -> Floats:
@@ -384,20 +337,43 @@ def _mean(fields: Floats, expected: int) -> Floats:
     return np.where(2 * count >= expected, total / np.maximum(count, 1), math.nan)
 
 
-def _by_stamp(archive: Archive, times: Times, step: int, where: str) -> list[Layer | None]:
-    """Field of each stamp, None where there is none."""
-    layers: list[Layer | None] = [None] * len(times)
-    part = archive.between(times[0] - np.timedelta64(step - 1, "s"), times[-1])
-    place = np.searchsorted(times, part.times)
-    remedy = "Bring the archive to the step, or set `period.step` to that of the archive."
-    stray = np.flatnonzero(times[place] != part.times)
-    if stray.size:
-        number = int(stray[0])
-        example = f"{os.path.basename(part.layers[number].path)} ({part.times[number]})"  # noqa: PTH119 - the name only
-        raise InputError(where, f"{stray.size} fields lie between the stamps of the steps, first {example}", remedy)
-    # Three fields distinguish a coarser archive from two that happen to be left of a gap.
-    if len(place) > 2 and np.diff(place).min() > 1:
-        raise InputError(where, f"has a field at every {np.diff(place).min()} steps at most", remedy)
-    for i, layer in zip(place, part.layers, strict=True):
-        layers[i] = layer
-    return layers
+def fill_gaps(values: NDArray[np.float32], steps_per_day: int, limit: int) -> int:
+    """Fill gaps of potential evapotranspiration, in place, from the nearest days of the same cell.
+
+    Args:
+        values: [t, n], NaN where missing.
+        steps_per_day: steps.
+        limit: days between a gap and the value that fills it, at most.
+
+    Returns:
+        Number of values that were filled.
+    """
+    filled = 0
+    for low in range(0, values.shape[1], CELLS_AT_ONCE):
+        known = np.array(values[:, low : low + CELLS_AT_ONCE])
+        gaps = int(np.isnan(known).sum())
+        if not gaps:
+            continue
+        result = known.copy()
+        for shift in range(steps_per_day, min(limit * steps_per_day, len(known) - 1) + 1, steps_per_day):
+            for here, there in ((slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None))):
+                empty = np.isnan(result[here])
+                result[here][empty] = known[there][empty]
+        values[:, low : low + CELLS_AT_ONCE] = result
+        filled += gaps - int(np.isnan(result).sum())
+    return filled
+
+
+def fill_cells(values: NDArray[np.float32], x: Floats, y: Floats) -> int:
+    """Give cells [n] that have no value at any time those of the nearest cell that has some, in place; their number."""
+    from scipy.spatial import KDTree  # elsewhere it costs the start of every command
+
+    has_some = np.zeros(values.shape[1], bool)
+    for low in range(0, values.shape[0], CELLS_AT_ONCE):
+        has_some |= ~np.isnan(values[low : low + CELLS_AT_ONCE]).all(axis=0)
+    empty, known = np.flatnonzero(~has_some), np.flatnonzero(has_some)
+    if not len(empty) or not len(known):
+        return 0
+    _, nearest = KDTree(np.column_stack([x[known], y[known]])).query(np.column_stack([x[empty], y[empty]]))
+    values[:, empty] = values[:, known[nearest]]
+    return len(empty)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
-from hydrocli.basin.basin import Basin, Gauges, Times
+from hydrocli.basin.basin import DAY, Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import Counts, Making, Target, fill
+from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
 from hydrocli.basin.gauges import Placement, place, read_gauges
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.network import Drainage, DrainageNetwork
@@ -44,6 +44,7 @@ from hydrocli.basin.source import (
     shared,
 )
 from hydrocli.basin.units import conversion_of
+from hydrocli.basin.values import Counts, refuse_fill_values, refuse_wrong_sign, refuse_wrong_sum
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 from hydrocli.files import remove_leftovers
 
@@ -242,18 +243,21 @@ def complete(
                 own[name] = store.create_array(folder, name, (len(plan.times), len(draft.network)))
         targets = [Target(own, here) for own, here in zip(paths, cells, strict=True)]
         report = partial(progress, one.section.removeprefix("forcing.")) if progress else None
-        totals = fill(targets, one.pieces, sampler, making, workers, report)
+        found = fill(targets, one.pieces, sampler, making, workers, report)
         for name in one.arrays:
-            gaps = gap_notes(name, one, plan.times)
-            for number, here in enumerate(cells):
-                counts, uncovered = totals[number][name], 1.0 - float(np.mean(covered[here]))
-                coverage[number][name] = asdict(counts) | {
+            shared_notes = [*gap_notes(name, one, plan.times), *_unreadable_notes(name, found.unreadable)]
+            for number, (draft, here) in enumerate(zip(drafts, cells, strict=True)):
+                counts, uncovered = found.totals[number][name], 1.0 - float(np.mean(covered[here]))
+                refuse_impossible(name, counts, one.section, source.step)
+                coverage[number][name] = counts.facts() | {
                     "uncovered": uncovered,
                     "unit": unit_of(name, making, phrase),
                     "label": one.label,
                     "resampling": resampling,
                 }
-                notes[number] += gaps + _value_notes(name, counts, uncovered, plan.times)
+                notes[number] += shared_notes + _value_notes(name, counts, uncovered, plan.times)
+                if name == "pet" and counts.missing:
+                    notes[number] += _complete_pet(paths[number][name], draft)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
         forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}
         store.save(folder, _basin_of(draft, forcings), coverage[number], notes[number])
@@ -281,6 +285,49 @@ def gap_notes(name: str, one: Pass, times: Times) -> list[str]:
     more = f" and {len(runs) - SHOWN_GAPS} more" if len(runs) > SHOWN_GAPS else ""
     count = sum(high - low for low, high in runs)
     return [f"{name} has no file at {count} of {len(times)} steps: {', '.join(shown[:SHOWN_GAPS])}{more}"]
+
+
+def refuse_impossible(name: str, counts: Counts, section: str, step: int) -> None:
+    """Refuse an array whose values together prove that it is read wrong.
+
+    Raises:
+        InputError: see `hydrocli.basin.values`.
+    """
+    if name == "temperature" or (name == "pet" and section == "forcing.temperature"):
+        return
+    refuse_fill_values(counts, section)
+    refuse_wrong_sign(counts, section)
+    if name == "pet":
+        refuse_wrong_sum(counts, section, step)
+
+
+def _complete_pet(path: Path, draft: Draft) -> list[str]:
+    """Fill what is missing of the potential evapotranspiration in a file; sentences worth a warning.
+
+    Raises:
+        InputError: a gap is too long.
+    """
+    source, network, times = draft.source, draft.network, draft.plan.times
+    values = np.load(path, mmap_mode="r+")
+    notes = []
+    filled = fill_gaps(values, DAY // source.step, source.fill_pet)
+    if filled:
+        notes.append(f"pet is filled from the nearest days in {filled / values.size:.3%} of steps and cells")
+    if cells := fill_cells(values, network.x, network.y):
+        notes.append(f"pet is that of the nearest cell in {cells} of {len(network)} cells, which have none")
+    missing = np.isnan(values).any(axis=1)
+    if missing.any():
+        what = f"is missing at {times[int(missing.argmax())]}, and {source.fill_pet} days around it as well"
+        remedy = "Add the files, shorten `period`, or raise `forcing.fill_pet`."
+        raise InputError("forcing.pet" if source.pet else "forcing.temperature", what, remedy)
+    return notes
+
+
+def _unreadable_notes(name: str, paths: list[str]) -> list[str]:
+    distinct = list(dict.fromkeys(paths))
+    if not distinct:
+        return []
+    return [f"{name}: {len(distinct)} files cannot be read and count as missing, first {distinct[0]}"]
 
 
 def _value_notes(name: str, counts: Counts, uncovered: float, times: Times) -> list[str]:
@@ -342,11 +389,10 @@ def _build(drafts: list[Draft], store_folder: Path, workers: int, progress: Prog
         _build_at_once(drafts, store_folder, workers, progress)
     except Stopped:
         raise
-    except UnreadableError as error:  # a file that all of them need
-        return {draft.fingerprint: error for draft in drafts}
     except HydrocliError as error:
-        if len(drafts) == 1:
-            return {drafts[0].fingerprint: error}
+        files = error.errors if isinstance(error, Errors) else [error]
+        if len(drafts) == 1 or any(isinstance(one, UnreadableError) for one in files):  # a file that all of them need
+            return {draft.fingerprint: error for draft in drafts}
         half = len(drafts) // 2
         parts = drafts[:half], drafts[half:]
         return {key: one for part in parts for key, one in _build(part, store_folder, workers, progress).items()}

@@ -261,7 +261,7 @@ def _counts(cells: _Cells, first: int) -> Iterator[_Weights]:
 def _bilinear(cells: _Cells) -> Iterator[_Weights]:
     """Of the four pixels whose centres surround that of a cell."""
     placed = np.flatnonzero(np.isfinite(cells.column) & np.isfinite(cells.row))
-    column, row = (np.round(at[placed] - 0.5, EXACT) for at in (cells.column, cells.row))
+    column, row = (at[placed] - 0.5 for at in (cells.column, cells.row))
     left, top = np.floor(column), np.floor(row)
     for k in (0, 1):
         for j in (0, 1):

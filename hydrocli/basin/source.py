@@ -22,10 +22,11 @@ import numpy as np
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
-from hydrocli.basin.forcing import Piece, gaps, plan_by_day, plan_by_step, plan_climatology
+from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.gauges import read_gauges
 from hydrocli.basin.network import ENCODINGS
+from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
 from hydrocli.basin.tables import parts_of
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
@@ -42,6 +43,7 @@ OF_FORCING = (
     "pet",
     "temperature",
     "unreadable_as_missing",
+    "fill_pet",
 )
 """Options of a source that say which files of forcing are read, and how."""
 
@@ -69,6 +71,8 @@ class BasinSource:
         area_tolerance: largest relative difference of a gauge's drained area.
         crs: of files that do not name theirs.
         unreadable_as_missing: a broken file of forcing counts as missing instead of ending the work.
+        fill_pet: days from which potential evapotranspiration that is missing may be taken, at most; what is then
+            still missing ends the work.
     """
 
     start: np.datetime64
@@ -89,6 +93,7 @@ class BasinSource:
     area_tolerance: float = 0.2
     crs: str | None = None
     unreadable_as_missing: bool = False
+    fill_pet: int = 10
 
     def __post_init__(self) -> None:
         formats = {forcing.format for forcing in (self.precipitation, self.pet, self.temperature) if forcing}
@@ -253,10 +258,12 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
     for name, path in files:
         try:
             state = os.stat(path)  # noqa: PTH116 - tens of thousands of files
+            size, changed = state.st_size, state.st_mtime_ns
         except OSError as error:
-            raise InputError(path, f"cannot be opened ({error.strerror})") from error
-        place = os.path.abspath(path)  # noqa: PTH100
-        entry = f"{name}\0{place}\0{state.st_size}\0{state.st_mtime_ns}\0"
+            if not name.startswith("forcing."):
+                raise InputError(path, f"cannot be opened ({error.strerror})") from error
+            size = changed = -1  # whoever reads it says so, and may count it as missing
+        entry = f"{name}\0{os.path.abspath(path)}\0{size}\0{changed}\0"  # noqa: PTH100
         hasher.update(entry.encode("utf-8", "surrogateescape"))  # a name may be no text
     return hasher.hexdigest()
 
@@ -296,21 +303,62 @@ def _pass(forcing: ForcingSource, section: str, source: BasinSource, arrays: tup
     """
     reader, where, times, step = reader_of(forcing), f"{section}.path", source.times, source.step
     if arrays == ("pet",) and source.pet_kind == "interannual":
-        pieces, interval, label = (
-            plan_climatology(reader.find_days(forcing, where), times, step),
-            DAY,
-            "a day of the year",
-        )
+        pieces, interval = plan_climatology(reader.find_days(forcing, where), times, step), DAY
+        label = "a day of the year"
     else:
-        archive = reader.find(forcing, where)
+        found = reader.find(forcing, where)
+        archive = with_true_times(found, forcing, times, step, where)
         notes += archive.notes
-        label = "a field is valid between its bounds" if archive.has_bounds else reader.label
-        by_day = "temperature" in arrays or (arrays == ("pet",) and archive.is_daily and step < DAY)
-        pieces = plan_by_day(archive, times, step) if by_day else plan_by_step(archive, times, step, where)
-        interval = DAY if by_day else step
+        label = _label(forcing, reader.label, has_bounds=found.has_bounds)
+        if "temperature" in arrays or (arrays == ("pet",) and archive.is_daily and step < DAY):
+            pieces, interval = plan_by_day(archive, times, step), DAY
+        else:
+            pieces, interval, more = plan_amounts(archive, times, step, forcing, where)
+            notes += more
+        if all(piece.is_gap for piece in pieces):
+            first = f"the first, {Path(archive.layers[0].path).name}, is of {archive.times[0]}"
+            what = f"has no field in the period; {first}, the last of {archive.times[-1]}"
+            raise InputError(where, what, f"Do its dates agree with `period`? Else write `{section}.pattern`.")
     if all(piece.is_gap for piece in pieces):
         raise InputError(where, "has no field in the period", "Do its dates agree with `period`?")
+    if "pet" in arrays:
+        refuse_long_gaps(gaps(pieces), times, step, source.fill_pet, where)
     return Pass(forcing, section, pieces, interval, arrays, label)
+
+
+def _label(forcing: ForcingSource, of_reader: str, *, has_bounds: bool) -> str:
+    """What the times of the fields mean, for the user."""
+    label = "a field is valid between its bounds" if has_bounds else of_reader
+    if forcing.label is not None:
+        label = f"the time of a field is the {forcing.label} of its step (stated by `label`)"
+    if forcing.offset:
+        label += f", shifted by {forcing.offset / 60:+.0f} min"
+    return label if forcing.timezone == "UTC" else f"{label}, in the zone {forcing.timezone}"
+
+
+def refuse_long_gaps(runs: list[tuple[int, int]], times: Times, step: int, days: int, where: str) -> None:
+    """Refuse gaps of potential evapotranspiration that the days beside them cannot fill.
+
+    Args:
+        runs: steps without fields: first, one past the last.
+        times: stamps of the steps.
+        step: [s].
+        days: from which a value may come, at most.
+        where: key of the path, for messages.
+
+    Raises:
+        InputError: names the first.
+    """
+    values = np.zeros((len(times), 1), np.float32)
+    for low, high in runs:
+        values[low:high] = np.nan
+    fill_gaps(values, DAY // step, days)
+    missing = np.flatnonzero(np.isnan(values[:, 0]))
+    if missing.size:
+        first = next((low, high) for low, high in runs if low <= missing[0] < high)
+        span = f"from {times[first[0]]} to {times[first[1] - 1]}"
+        what = f"has no field {span}, a gap that the {days} days beside it cannot fill"
+        raise InputError(where, what, "Add the files, shorten `period`, or raise `forcing.fill_pet`.")
 
 
 def _single_rasters(source: BasinSource) -> dict[str, Path]:

@@ -7,6 +7,7 @@ What is not understood is refused, not guessed.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from hydrocli.errors import InputError
 
 WETTEST = 2000.0
 """mm: above it a value is no rain, nor evapotranspiration (the record of a day is 1825 mm, La Reunion 1966)."""
-COLDEST, HOTTEST = -100.0, 100.0
+COLDEST, HOTTEST = -90.0, 60.0
 """degrees C: a value outside is none of the air (records: -89.2, Vostok 1983, and 56.7, Death Valley 1913)."""
 
 DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "kg/m2": 1.0, "kg/m^2": 1.0, "cm": 10.0, "m": 1000.0}
@@ -53,20 +54,20 @@ class Conversion:
         Raises:
             InputError: a value is no rain, evapotranspiration or air temperature; `path` names the file.
         """
-        values = self.factor * values + self.offset
-        if not self.is_temperature:
-            if np.any(values > WETTEST):
-                what = f"has {np.nanmax(values):.6g} mm in a step, more than was ever measured in a day"
-                remedy = "Are `scale_factor`, `unit` and the nodata value of the files right?"
-                raise InputError(path, what, remedy)
-        elif np.any(values > HOTTEST):
-            what = f"has a temperature of {np.nanmax(values):.6g}, degrees C are expected"
-            raise InputError(
-                path, what, "Write `unit: K` if these are kelvin, or `scale_factor` for tenths of degrees."
-            )
-        elif np.any(values < COLDEST):
-            what = f"has a temperature of {np.nanmin(values):.6g}, degrees C are expected"
-            raise InputError(path, what, "Is this a nodata value that the files do not declare?")
+        found, values = values, self.factor * values + self.offset
+        coldest, hottest = (COLDEST, HOTTEST) if self.is_temperature else (-math.inf, WETTEST)
+        wrong = (values > hottest) | (values < coldest)
+        if np.any(wrong):
+            first = int(wrong.ravel().argmax())
+            raw, value = found.ravel()[first], values.ravel()[first]
+            nodata = f"Write `nodata: {raw:.10g}` if this value of the file means missing"
+            if not self.is_temperature:
+                what = f"has {value:.6g} mm in a step, more than was ever measured in a day"
+                raise InputError(path, what, f"Correct `scale_factor` or `unit`. {nodata}.")
+            what = f"has a temperature of {value:.6g}, degrees C are expected"
+            if value > hottest:
+                nodata = "Write `unit: K` if these are kelvin, or `scale_factor: 0.1` for tenths of degrees"
+            raise InputError(path, what, f"{nodata}.")
         return values
 
 

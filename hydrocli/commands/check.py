@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydrocli.basin.basin import stamps
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECONDS_OF_PROCESS, estimate
-from hydrocli.experiment.inputs import source_of
+from hydrocli.experiment.inputs import missing_rain, source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import step_notes
 from hydrocli.experiment.roles import roles_of, stamp
@@ -55,11 +56,20 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
     report["problems"] = [
         *map(str, coverage.errors),
         *problems,
+        *_dry(experiment, coverage),
         *_gaps(experiment, coverage),
         *_sources(experiment),
         *_silent(experiment, coverage, roles),
     ]
     return report
+
+
+def _dry(experiment: Experiment, coverage: Coverage) -> list[str]:
+    """Rain data that are missing for too much of the calibration."""
+    period = experiment.period
+    times = stamps(stamp(period.start), int((period.end - period.start).total_seconds()) // period.step, period.step)
+    rain = [forcing for forcing in coverage.forcings if forcing.name == "precipitation"]
+    return [str(error) for forcing in rain for error in missing_rain(experiment, times, forcing.missing_by_step)]
 
 
 def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:

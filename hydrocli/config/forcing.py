@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.patterns import Pattern
 from hydrocli.config.base import (
+    DAY,
     Duration,
     InputPath,
     Number,
@@ -175,6 +176,15 @@ class Forcing(Section):
     )
     unreadable_as_missing: Switch = Field(
         False, description="count a file that cannot be read as missing instead of ending there"
+    )
+
+    fill_pet: Duration = Field(
+        10 * DAY,
+        validate_default=True,
+        description="PET that is missing is that of the nearest day, at most so far away; longer gaps are refused",
+    )
+    max_missing_rain: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.2, description="largest share of steps and cells of the calibration period without rain data"
     )
 
     @model_validator(mode="after")

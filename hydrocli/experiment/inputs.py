@@ -17,17 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, Plan, inputs_read_once, make_plan
 from hydrocli.config import Experiment, regional_members
 from hydrocli.config.forcing import ForcingFiles
-from hydrocli.errors import HydrocliError
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.experiment.roles import stamp
 
 logger = logging.getLogger(__name__)
 
+DRY_SPIN_UP = 0.5
+"""Share of the spin-up without rain data above which its stores do not have the level of the season."""
 OBSERVATIONS, TABLE, END = "gauges.discharge", "gauges.table", "period.end"
 
 
@@ -54,6 +57,7 @@ def source_of(experiment: Experiment) -> BasinSource:
         area_tolerance=gauges.area_tolerance,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
+        fill_pet=forcing.fill_pet // DAY,
     )
 
 
@@ -61,6 +65,43 @@ def _forcing_source(files: ForcingFiles) -> ForcingSource:
     """What a section says of its files; keys that it does not have keep their defaults."""
     given = {key.name: getattr(files, key.name) for key in fields(ForcingSource) if hasattr(files, key.name)}
     return ForcingSource(**given | {"path": Path(files.path)})
+
+
+def missing_rain(experiment: Experiment, times: Times, missing: Floats) -> list[InputError]:
+    """What forbids a calibration: rain data that are missing for too much of its period, or of its spin-up.
+
+    Args:
+        experiment: with `forcing.max_missing_rain`.
+        times: stamps of the steps [t].
+        missing: share of the cells without rain in each step [t].
+    """
+    window = experiment.period.calibration
+    if window is None:
+        return []
+    limit = experiment.forcing.max_missing_rain
+    start, end = (stamp(time) for time in window)
+    parts = {
+        "calibration period": ((times > start) & (times <= end), limit, "raise `forcing.max_missing_rain`"),
+        "spin-up before the calibration": (times <= start, max(limit, DRY_SPIN_UP), "start it at the first file"),
+    }
+    errors = []
+    for name, (inside, most, otherwise) in parts.items():
+        share = float(missing[inside].mean()) if inside.any() else 0.0
+        if share > most:
+            first = times[inside][int((missing[inside] > 0).argmax())]
+            what = f"rain is missing in {share:.1%} of the {name}, first at {first}; the limit is {most:.0%}"
+            errors.append(InputError("forcing.precipitation", what, f"Add the files, change `period`, or {otherwise}."))
+    return errors
+
+
+def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
+    """Refuse a calibration without rain data for too much of its period; see `missing_rain`.
+
+    Raises:
+        InputError: names the share and the first step.
+    """
+    if errors := missing_rain(experiment, basin.times, missing_by_step(basin.precipitation)):
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

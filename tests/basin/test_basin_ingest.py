@@ -96,8 +96,8 @@ def test_gaps_are_missing_and_told(source: BasinSource, store: Path, caplog: pyt
     missing = np.isnan(basin.precipitation)
     np.testing.assert_array_equal(np.flatnonzero(missing.any(axis=1)), [2, 3, 8])
     np.testing.assert_array_equal(missing.any(axis=1), missing.all(axis=1))
-    assert np.isnan(basin.pet[24:]).all()
-    assert not np.isnan(basin.pet[:24]).any()
+    np.testing.assert_array_equal(basin.pet[24:], basin.pet[:12])
+    assert "pet is filled from the nearest days in 33.333% of steps and cells" in caplog.messages
     told = "precipitation has no file at 3 of 36 steps: 2019-02-28T03:00:00 to 2019-02-28T04:00:00, 2019-02-28T09:00:00"
     assert told in caplog.messages
     caplog.clear()
@@ -197,11 +197,11 @@ def test_a_file_that_vanishes_after_listing_is_named(
 def test_given_pet_of_each_step(source: BasinSource, store: Path) -> None:
     given = replace(
         source,
-        pet=replace(source.precipitation, scale_factor=0.01),
+        pet=replace(source.precipitation, scale_factor=0.001),
         pet_kind="raster",
     )
     basin = open_basin(given, store)
-    np.testing.assert_allclose(basin.pet, basin.precipitation / 10, rtol=SINGLE)
+    np.testing.assert_allclose(basin.pet, basin.precipitation / 100, rtol=SINGLE)
 
 
 def test_given_pet_of_days_is_split(source: BasinSource, store: Path, write_raster: Writer) -> None:
@@ -235,7 +235,7 @@ def test_oudin_from_daily_temperature(source: BasinSource, store: Path, write_ra
 def test_oudin_from_hourly_temperature_is_that_of_the_mean_of_the_day(
     source: BasinSource, store: Path, write_raster: Writer
 ) -> None:
-    """The hour that ends at midnight belongs to the day before; half a day is enough for a mean, less is missing."""
+    """The hour that ends at midnight belongs to the day before; half a day is enough for a mean, less is a gap."""
     folder = source.flow_directions.parent / "temperature"
     for hour in [*range(1, 25), *range(25, 36)]:
         stamp = "".join(filter(str.isdigit, str(source.start + np.timedelta64(hour, "h"))))
@@ -244,7 +244,9 @@ def test_oudin_from_hourly_temperature_is_that_of_the_mean_of_the_day(
     basin = open_basin(hourly, store)
     expected = np.outer(DAYLIGHT, oudin_of(basin, 9.0, "2019-02-28"))
     np.testing.assert_allclose(basin.pet[:24], expected, rtol=SINGLE)
-    assert np.isnan(basin.pet[24:]).all()
+    np.testing.assert_array_equal(basin.pet[24:], basin.pet[:12])
+    with pytest.raises(Errors, match=r"forcing.temperature.path: has no field from .*03-01T01:00:00 .*0 days beside"):
+        open_basin(replace(hourly, fill_pet=0), store)
 
 
 def test_daily_steps_take_files_by_their_dates(source: BasinSource, store: Path, write_raster: Writer) -> None:
@@ -267,11 +269,17 @@ def test_daily_steps_take_files_by_their_dates(source: BasinSource, store: Path,
     assert np.isnan(basin.discharge).all()
 
 
-def test_archives_of_another_step_are_refused(source: BasinSource, store: Path) -> None:
-    with pytest.raises(Errors, match=r"18 fields lie between the stamps of the steps, first rain_201902280100\.tif"):
-        open_basin(replace(source, step=7200), store)
-    with pytest.raises(Errors, match=r"forcing.precipitation.path: has a field at every 4 steps at most"):
-        open_basin(replace(source, step=900), store)
+def test_archives_of_another_step_are_added_up_or_split(
+    source: BasinSource, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hourly = replace(source, discharge=None)
+    rain = open_basin(hourly, store).precipitation
+    basin = open_basin(replace(hourly, step=7200), store)
+    np.testing.assert_allclose(basin.precipitation, rain[::2] + rain[1::2], rtol=SINGLE)
+    assert "precipitation has a field every hour: 2 are added up to a step" in caplog.messages
+    basin = open_basin(replace(hourly, step=900), store)
+    np.testing.assert_allclose(basin.precipitation, np.repeat(rain, 4, axis=0) / 4, rtol=SINGLE)
+    assert "precipitation has a field every hour: each is split evenly over 4 steps" in caplog.messages
 
 
 def test_a_period_that_is_no_number_of_steps_is_refused(source: BasinSource, store: Path) -> None:
@@ -450,8 +458,9 @@ def test_a_look_recognises_kelvin_and_wrong_signs(source: BasinSource, store: Pa
     assert rain.highest == pytest.approx(36.13)
     for path in source.pet.path.glob("*.tif"):  # type: ignore[union-attr]
         write_raster(path, np.full((4, 4), -2.0))
-    negative = inspect(source, store)
-    assert any("100% of the values looked at are negative" in note for note in negative.notes)
+    (negative,) = inspect(source, store).errors
+    assert "100% of the values are negative" in str(negative)
+    assert "Write `forcing.pet.scale_factor: -1`" in str(negative)
 
 
 def test_a_vector_file_as_a_raster_is_explained(source: BasinSource, store: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydrocli.basin.basin import DAY, stamps
-from hydrocli.basin.forcing import Making, Piece, gaps, make, plan_by_day, plan_by_step
+from hydrocli.basin.forcing import Making, make
 from hydrocli.basin.pet import shares_of_day
+from hydrocli.basin.planning import Piece, gaps, plan_by_day, plan_by_step
 from hydrocli.basin.readers import Archive, Layer
 from hydrocli.basin.units import Conversion
 

@@ -78,7 +78,7 @@ def test_the_unit_of_files_counts_for_their_own_values_only() -> None:
     [
         (2000.1, False, "more than was ever measured in a day"),
         (283.15, True, "unit: K"),
-        (-9999.0, True, "nodata value that the files do not declare"),
+        (-9999.0, True, "Write `nodata: -9999` if this value"),
     ],
 )
 def test_values_out_of_all_sense_are_refused(value: float, is_temperature: bool, words: str) -> None:

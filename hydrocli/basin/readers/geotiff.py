@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
-from hydrocli.basin.file_names import dates_of, days_of, in_utc, pattern_like, printable
+from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
 from hydrocli.basin.grid import Grid, crs_of_file
 from hydrocli.basin.readers import (
     Archive,
@@ -68,7 +68,6 @@ class GeoTiffReader:
         """See `Reader`."""
         paths, root = self._paths(source, where)
         dated, notes = dates_of(paths, source.pattern, root, where)
-        dated = in_utc(dated, source.timezone, where)
         layers = tuple(Layer(path) for _, path in dated)
         example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
         remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
@@ -152,7 +151,7 @@ class RasterSampler:
         with reading(layer.path):
             key = _georeference(layer.path)
             raster = self._raster(layer.path, key)
-            if not key or has_companions(layer.path):
+            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
                 with opened(layer.path) as dataset:
                     return raster.sampling.values(self._window(dataset, raster))
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
@@ -220,15 +219,24 @@ def has_mask(dataset: DatasetReader, number: int) -> bool:
     return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
+def _name_for_gdal(path: str) -> str | None:
+    """A path as GDAL takes it, for UTF-8 whatever the locale; None where its bytes are no UTF-8."""
+    if path.isascii():
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 @contextmanager
 def opened(path: str | Path) -> Iterator[DatasetReader]:
     """A raster opened in the slow way: with its companions, packed by gzip, or with a name that is no text."""
     import rasterio
     from rasterio.io import MemoryFile
 
-    path = os.fspath(path)
-    name = os.fsencode(path).decode("utf-8", "surrogateescape")  # GDAL takes names for UTF-8, whatever the locale
-    if not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
+    name = _name_for_gdal(os.fspath(path))
+    if name is None:
         with MemoryFile(Path(path).read_bytes()) as memory, memory.open() as dataset:
             yield dataset
         return
@@ -247,10 +255,11 @@ def reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (RasterioIOError, OSError, struct.error) as error:
-        if not os.path.lexists(path):
+        if not Path(path).exists():
             raise UnreadableError(str(path), "does not exist, or not any more") from error
-        if not os.access(path, os.R_OK):
-            raise UnreadableError(str(path), "cannot be opened", "Change its permissions.") from error
+        if isinstance(error, PermissionError) or not os.access(path, os.R_OK):
+            what = "cannot be opened (permission denied)"
+            raise UnreadableError(str(path), what, "Change its permissions.") from error
         if kind := VECTORS.get(Path(path).suffix.lower()):
             what = f"is {kind}, which holds points, lines or polygons; a raster is needed here"
             raise UnreadableError(str(path), what, "Convert it, for example with gdal_rasterize.") from error

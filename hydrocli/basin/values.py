@@ -1,0 +1,126 @@
+"""What the values of a forcing look like: counts while reading, and what they prove to be wrong.
+
+Fill values that nobody has declared give themselves away: one number that repeats, far from all others. Potential
+evapotranspiration that is negative upward, in mm per day where it should be per hour, is found by its sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hydrocli.arrays import Floats
+from hydrocli.errors import InputError
+
+LIMITS = (255.0, 999.0, 9999.0, 32767.0, 65535.0, 99999.0, -99.0, -999.0, -9999.0, -32768.0, -99999.0)
+"""Numbers that stand for missing values in many archives."""
+_SMALLEST, _NEGATIVE = 255.0, -99.0
+REPEATED = 4
+"""Occurrences from which a number is suspected; one storm may hit it once."""
+NEIGHBOURHOOD = 0.1
+"""Other values count as near to a number within this share of it."""
+ISOLATED = 0.25
+"""Share of near values, among them and the number itself, up to which the number stands alone."""
+WETTEST_YEAR = 10_000.0
+"""mm: no potential evapotranspiration of a year (deserts have up to 4 m)."""
+YEAR = 365.25 * 86400
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was found while reading.
+
+    Attributes:
+        values: steps times cells.
+        missing: among these.
+        negative: among the missing.
+        first_missing: number of the first step with a missing value; -1 where there is none.
+        total: sum of the amounts that are not missing [mm].
+        below: sum of the negative ones [mm].
+        limits: occurrences of each of `LIMITS` in the files.
+        near: of other values near them.
+    """
+
+    values: int = 0
+    missing: int = 0
+    negative: int = 0
+    first_missing: int = -1
+    total: float = 0.0
+    below: float = 0.0
+    limits: tuple[int, ...] = (0,) * len(LIMITS)
+    near: tuple[int, ...] = (0,) * len(LIMITS)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.values + other.values,
+            self.missing + other.missing,
+            self.negative + other.negative,
+            self.first_missing if self.first_missing >= 0 else other.first_missing,
+            self.total + other.total,
+            self.below + other.below,
+            tuple(a + b for a, b in zip(self.limits, other.limits, strict=True)),
+            tuple(a + b for a, b in zip(self.near, other.near, strict=True)),
+        )
+
+    def with_limits(self, fields: Floats) -> Counts:
+        """These counts and those of numbers in some fields, as the files have them."""
+        if not np.any((fields >= _SMALLEST) | (fields <= _NEGATIVE)):
+            return self
+        found = [fields == limit for limit in LIMITS]
+        near = [np.abs(fields - limit) <= NEIGHBOURHOOD * abs(limit) for limit in LIMITS]
+        limits = [int(np.count_nonzero(here)) for here in found]
+        others = [int(np.count_nonzero(around)) - count for around, count in zip(near, limits, strict=True)]
+        return self + replace(Counts(), limits=tuple(limits), near=tuple(others))
+
+    def facts(self) -> dict[str, int]:
+        """Counts that a store keeps, by name."""
+        return {name: getattr(self, name) for name in ("values", "missing", "negative", "first_missing")}
+
+
+def refuse_fill_values(counts: Counts, section: str) -> None:
+    """Refuse a number that stands for missing values, which neither the files nor the configuration declare.
+
+    Raises:
+        InputError: names the number, and the key that declares it.
+    """
+    for limit, count, near in zip(LIMITS, counts.limits, counts.near, strict=True):
+        if count >= REPEATED and near <= ISOLATED * (count + near):
+            what = f"the files have the value {limit:.0f} {count} times, and hardly one near it: a fill value?"
+            remedy = (
+                f"Write `{section}.nodata: {limit:.0f}` if it means missing; the files do not declare it. "
+                "If it is measured, correct the files."
+            )
+            raise InputError(f"{section}.nodata", what, remedy)
+
+
+def refuse_wrong_sign(counts: Counts, section: str) -> None:
+    """Refuse amounts that are negative for the greater part.
+
+    Raises:
+        InputError: names the key that turns the sign.
+    """
+    if counts.negative and -counts.below > counts.total:
+        share = counts.negative / max(counts.values - counts.missing + counts.negative, 1)
+        what = f"{share:.0%} of the values are negative, with a sum of {counts.below:.4g} mm"
+        remedy = f"Write `{section}.scale_factor: -1` if the files count upward fluxes as negative."
+        raise InputError(f"{section}.scale_factor", what, remedy)
+
+
+def refuse_wrong_sum(counts: Counts, section: str, step: int) -> None:
+    """Refuse potential evapotranspiration that no year has.
+
+    Args:
+        counts: of the steps.
+        section: key of the forcing.
+        step: [s].
+
+    Raises:
+        InputError: names the keys that may be wrong.
+    """
+    known = counts.values - counts.missing
+    year = counts.total / known * YEAR / step if known else 0.0
+    if year > WETTEST_YEAR:
+        what = f"the values make {year / 365.25:.4g} mm a day, {year / 1000:.3g} m a year"
+        remedy = f"Write `{section}.unit: mm/day` if each file holds a rate per day, or correct `scale_factor`."
+        raise InputError(f"{section}.unit", what, remedy)
