@@ -36,6 +36,9 @@ from hydrocli.config.structure import GR, InitialWeights, Structure, declared_st
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that use values only."""
 
+UNIFORM_ITERATIONS = 100
+"""Of the uniform calibration before a mapping by descriptors; the descents of the screening have done most of it."""
+
 PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
 """Default first stage of a mapping with a network (Huynh et al. 2026, 2.3)."""
 
@@ -117,6 +120,12 @@ class Experiment(Section):
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes to write")
     regional: Regional = Field(default_factory=Regional, description="further basins of a regional calibration")
     execution: Execution = Field(default_factory=Execution, description="threads, processes, precision, memory")
+
+    @property
+    def iterations_to_uniform(self) -> int:
+        """Iterations at most from the first guess to uniform parameters, from which a mapping by descriptors starts."""
+        starts = self.first_guess.kind == "screening" and self.mapping.kind in BY_DESCRIPTORS
+        return UNIFORM_ITERATIONS if starts and self.optimiser[0].mapping != "uniform" else 0
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,14 @@ import rasterio
 from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
 from test_experiment_structures import STRUCTURES, Calibrated
 
+from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.problem import Iteration, StageResult
+from hydrocli.calibration.recorder import Recorder
+from hydrocli.calibration.stages import run_stages
+from hydrocli.config import load
 from hydrocli.experiment.scores import worse_than_uniform
+from hydrocli.experiment.setup import CalibrationSetup, ingested
+from hydrocli.experiment.stages import BasinCalibration
 
 GIVEN: dict[str, Any] = {
     "first_guess": {"kind": "given"},
@@ -191,6 +198,34 @@ def test_the_uniform_start_is_simulated_and_scored_beside_the_mapping(
     assert all(sentence in result.stderr.replace("\n", " ") for sentence in sentences)
     said = [one for one in manifest(folder)["warnings"] if "does worse than the uniform" in one]
     assert said == sentences
+
+
+def test_a_mapping_starts_from_the_uniform_optimum_and_goes_on_after_every_stop(store: Path, tmp_path: Path) -> None:
+    """The uniform calibration before it is a stage of the journal as the others are: stopped many times, same bits."""
+    changes: dict[str, Any] = {"mapping": MAPPINGS["multilinear"], "optimiser.iterations": 3}
+    experiment = load(configuration(tmp_path / "run.yaml", store, changes=changes))
+    setup = CalibrationSetup(experiment, ingested(experiment))
+
+    def calibrated(journal: Path, evaluations: int) -> tuple[BasinCalibration, list[StageResult], list[Iteration]]:
+        costs, iterations, calibration = list[float](), list[Iteration](), BasinCalibration(setup)
+        with Journal(journal, "key") as opened:
+            recorder = Recorder(opened, iterations.append, lambda: len(costs) >= evaluations, costs.append)
+            return calibration, run_stages(calibration.stages, recorder), iterations
+
+    calibration, whole, iterations = calibrated(tmp_path / "whole.bin", 10**6)
+    assert [result.stage for result in whole] == ["screening", "first guess", "uniform", "1 multilinear lbfgsb"]
+    guess, uniform, mapped = whole[1:]
+    assert uniform.cost < guess.cost
+    start = next(one for one in iterations if one.stage == mapped.stage)
+    assert start.cost == pytest.approx(uniform.cost, rel=1e-6)  # no penalty yet, and no parameter at a bound
+    values = calibration.uniform_start(whole)
+    assert [values[symbol] for symbol in ("cp", "ct")] == pytest.approx(uniform.x[:2] * 1000, rel=1e-5)
+    stops = 0
+    while not (pieces := calibrated(tmp_path / "pieces.bin", 30)[1])[-1].finished:
+        stops += 1
+    assert stops > 2
+    for one, other in zip(whole, pieces, strict=True):
+        assert (one.cost, one.reason, one.x.tobytes()) == (other.cost, other.reason, other.x.tobytes())
 
 
 def test_validate_says_where_a_mapping_does_worse_than_uniform_parameters() -> None:
