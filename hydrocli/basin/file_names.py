@@ -119,7 +119,7 @@ def _by_rule(paths: list[str], where: str) -> tuple[Dated, list[str]]:
     """Dates by the rule of the module."""
     found, left = list[tuple[str, list[tuple[str, datetime]]]](), list[str]()
     for path in paths:
-        dates = list(_candidates(os.path.basename(path)))  # noqa: PTH119 - tens of thousands of names
+        dates = list(dates_in(os.path.basename(path)))  # noqa: PTH119 - tens of thousands of names
         if dates:
             found.append((path, dates))
         else:
@@ -144,8 +144,8 @@ def _by_rule(paths: list[str], where: str) -> tuple[Dated, list[str]]:
     return [(time, path) for path, (_, time) in chosen], left
 
 
-def _candidates(name: str) -> Iterator[tuple[str, datetime]]:
-    """Form and time of every date in a name."""
+def dates_in(name: str) -> Iterator[tuple[str, datetime]]:
+    """Form and time of every date in a name, or another text."""
     for match in _DATE.finditer(name):
         hour = match["H"] or match["H1"] or "00"
         digits = match["Y"] + match["m"] + match["d"] + hour + (match["M"] or "00") + (match["S"] or "00")

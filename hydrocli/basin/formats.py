@@ -9,5 +9,9 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 FORMATS: tuple[str, ...] = tuple(
-    sorted(module.name for module in iter_modules([str(Path(__file__).parent / "readers")]))
+    sorted(
+        module.name
+        for module in iter_modules([str(Path(__file__).parent / "readers")])
+        if not module.name.startswith("_")  # what several formats share
+    )
 )

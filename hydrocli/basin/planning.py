@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -102,8 +103,8 @@ def with_true_times(archive: Archive, source: ForcingSource, times: Times, step:
     named = sorted(zip(found.tolist(), archive.layers, strict=True))
     refuse_duplicates(named, where)
     in_order = np.array([time for time, _ in named], "datetime64[s]")
-    is_known = archive.has_bounds or source.label is not None
-    return Archive(in_order, tuple(layer for _, layer in named), is_known, archive.notes)
+    layers = tuple(layer for _, layer in named)
+    return replace(archive, times=in_order, layers=layers, has_bounds=archive.has_bounds or source.label is not None)
 
 
 def _in_utc(times: Times, zone: str, section: str) -> Times:

@@ -146,7 +146,7 @@ class Sampling:
         flat = window.reshape(*window.shape[:-2], -1)
         if self.place is not None:
             if len(self.place) == len(self.covered):
-                return flat[..., self.place]
+                return flat.take(self.place, axis=-1)
             result = np.full((*flat.shape[:-1], len(self.covered)), np.nan)
             result[..., self.covered] = flat[..., self.place]
             return result

@@ -21,7 +21,9 @@ import numpy as np
 
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
+from hydrocli.basin.containers import parts_on_disk
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
+from hydrocli.basin.file_names import printable
 from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.gauges import read_gauges
@@ -160,7 +162,7 @@ class ForcingPlan:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """See the class."""
-        return tuple(_digest((one.section, path) for path in one.paths) for one in self.passes)
+        return tuple(_digest((one.section, path) for path in parts_on_disk(one.paths)) for one in self.passes)
 
 
 _kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
@@ -310,13 +312,14 @@ def _pass(forcing: ForcingSource, section: str, source: BasinSource, arrays: tup
         archive = with_true_times(found, forcing, times, step, where)
         notes += archive.notes
         label = _label(forcing, reader.label, has_bounds=found.has_bounds)
+        label += f" ({found.names})" if found.names else ""
         if "temperature" in arrays or (arrays == ("pet",) and archive.is_daily and step < DAY):
             pieces, interval = plan_by_day(archive, times, step), DAY
         else:
             pieces, interval, more = plan_amounts(archive, times, step, forcing, where)
             notes += more
         if all(piece.is_gap for piece in pieces):
-            first = f"the first, {Path(archive.layers[0].path).name}, is of {archive.times[0]}"
+            first = f"the first, {printable(Path(archive.layers[0].path).name)}, is of {archive.times[0]}"
             what = f"has no field in the period; {first}, the last of {archive.times[-1]}"
             raise InputError(where, what, f"Do its dates agree with `period`? Else write `{section}.pattern`.")
     if all(piece.is_gap for piece in pieces):

@@ -207,7 +207,8 @@ def test_stamps_at_the_start_of_an_hour(case: Case, expected: np.ndarray) -> Non
     write_rain(folder_of(source), shift=-1)
     np.testing.assert_array_equal(rain_of(source), expected)
     (rain, _) = inspect(source).forcings
-    assert rain.label == "the time of a field is the start of its step (stated by `label`)"
+    words = "the time of a field is the start of its step (stated by `label`)"
+    assert rain.label == f"{words} (202003010000.tif is read as 2020-03-01T00:00:00)"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,25 @@ def test_stamps_of_local_clocks(case: Case, expected: np.ndarray, zone: str, shi
         assert "between the stamps" in refusal(source)
         return
     np.testing.assert_array_equal(rain_of(source), expected)
+
+
+def test_what_files_say_of_their_times_is_not_overruled() -> None:
+    """Bounds of time, and calendar days, leave nothing to state."""
+    from hydrocli.basin.planning import with_true_times
+    from hydrocli.basin.readers import Archive, Layer
+
+    times = np.array(HOURS[:4], "datetime64[s]")
+    layers = tuple(Layer("f", number) for number in range(4))
+    bounded = Archive(times, layers, has_bounds=True)
+    with pytest.raises(HydrocliError, match=r"forcing.rain.label: the files state the interval"):
+        with_true_times(bounded, ForcingSource(Path(), label="end"), times, 3600, "forcing.rain.path")
+    days = Archive(np.arange("2020-03-01", "2020-03-05", dtype="datetime64[D]").astype("datetime64[s]"), layers)
+    with pytest.raises(HydrocliError, match=r"forcing.rain.timezone: daily fields belong to calendar days"):
+        with_true_times(days, ForcingSource(Path(), timezone="+01:00"), times, 3600, "forcing.rain.path")
+    clocks = Archive(np.array(["2020-03-29T02:30"], "datetime64[s]"), layers[:1])
+    paris = ForcingSource(Path(), timezone="Europe/Paris")
+    with pytest.raises(HydrocliError, match="does not exist in Europe/Paris, but a field has this time"):
+        with_true_times(replace(bounded, has_bounds=False, times=clocks.times.repeat(4)), paris, times, 900, "f.r.path")
 
 
 def test_finer_fields_are_added_up(case: Case) -> None:
@@ -542,10 +562,10 @@ def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytes
 
     source = case()
 
-    def refuse(path: str) -> bytes:
-        if path.endswith("202003011100.tif"):
+    def refuse(file: Any) -> bytes:
+        if file.name.endswith("202003011100.tif"):
             raise PermissionError(13, "Permission denied")
-        return georeference(path)
+        return georeference(file)
 
     georeference = geotiff._georeference
     monkeypatch.setattr(geotiff, "_georeference", refuse)
@@ -567,7 +587,8 @@ def test_files_packed_by_gzip(case: Case, expected: np.ndarray) -> None:
 def test_one_band_of_several(case: Case, expected: np.ndarray) -> None:
     source = case(without=True)
     rewrite(source, lambda amount: np.stack([full(9), full(amount)]))
-    assert "has 2 bands, one is expected\n  Name one with the key `band`" in refusal(source)
+    assert "has 2 bands without times" in (text := refusal(source))
+    assert "or which of them is read: `forcing.precipitation.band`" in text
     np.testing.assert_array_equal(
         rain_of(replace(source, precipitation=replace(source.precipitation, band=2))), expected
     )

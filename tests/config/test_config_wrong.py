@@ -336,6 +336,11 @@ WRONG = {
         ["config.yaml:15: parameters.cp.calibrated: true or false is expected, found 'yes'"],
     ),
     "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.scale_factor: a finite number is expected"]),
+    "offset of sums": (
+        "scale_factor: 0.1",
+        "accumulated: day, add_offset: 1",
+        ["forcing.precipitation.add_offset: is lost in the differences", "remove it, or `accumulated`"],
+    ),
     "factor of 0": (
         "factor: 0.1",
         "factor: 0",
