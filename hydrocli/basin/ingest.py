@@ -268,7 +268,7 @@ def complete(
         report = partial(progress, one.section.removeprefix("forcing.")) if progress else None
         found = fill(targets, one.pieces, sampler, making, workers, report)
         for name in one.arrays:
-            shared_notes = [*gap_notes(name, one, plan.times), *_unreadable_notes(name, found.unreadable)]
+            shared_notes = [*gap_notes(name, one, plan.times), *unreadable_notes(name, found.unreadable)]
             for number, (draft, here) in enumerate(zip(drafts, cells, strict=True)):
                 counts, uncovered = found.totals[number][name], 1.0 - float(np.mean(covered[here]))
                 refuse_impossible(name, counts, one.section, source.step)
@@ -346,7 +346,8 @@ def _complete_pet(path: Path, draft: Draft) -> list[str]:
     return notes
 
 
-def _unreadable_notes(name: str, paths: list[str]) -> list[str]:
+def unreadable_notes(name: str, paths: list[str]) -> list[str]:
+    """A sentence about files that count as missing, naming the first of them."""
     distinct = list(dict.fromkeys(paths))
     if not distinct:
         return []

@@ -83,6 +83,8 @@ def with_true_times(archive: Archive, source: ForcingSource, times: Times, step:
     Raises:
         InputError: the label or the zone contradicts the files; two fields come to the same time.
     """
+    if (source.timezone, source.offset, source.label, source.tolerance) == ("UTC", 0, None, 0):
+        return archive
     section = where.rpartition(".")[0]
     found = archive.times
     if source.timezone.upper() != "UTC":

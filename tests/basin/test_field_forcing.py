@@ -553,7 +553,15 @@ def test_broken_files_may_count_as_missing(case: Case) -> None:
     (folder_of(source) / far).symlink_to("nowhere.tif")
     assert len(names) == 4
     assert cut
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(rain_of(source)).all(axis=1)), [3, 4, 5, 6, 7, 8])
+    note = "precipitation: 6 files cannot be read and count as missing, first"
+    before = inspect(source)
+    assert any(text.startswith(note) for text in before.notes)
+    lost = [3, 4, 5, 6, 7, 8]
+    np.testing.assert_array_equal(np.flatnonzero(before.forcings[0].missing_by_step), lost)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(rain_of(source)).all(axis=1)), lost)
+    after = inspect(source, source.flow_directions.parent / "store")
+    assert any(text.startswith(note) for text in after.notes)
+    np.testing.assert_array_equal(after.forcings[0].missing_by_step, before.forcings[0].missing_by_step)
 
 
 def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

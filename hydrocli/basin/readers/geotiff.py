@@ -185,8 +185,8 @@ class RasterSampler:
                 raster = self._raster(layer, _georeference(file))
             with opened(layer.path) as dataset:
                 number = self._number(dataset, layer) - 1
-                is_packed = (dataset.scales[number], dataset.offsets[number]) != (1.0, 0.0)
-                return FileFacts(dataset.units[number] or "", is_packed, raster.sampling)
+                packing = dataset.scales[number], dataset.offsets[number]
+                return FileFacts(dataset.units[number] or "", packing != (1.0, 0.0), raster.sampling)
 
     def check(self, layer: Layer) -> None:
         """See `Sampler.check`: the tags of the file, and that it is as long as they say."""
