@@ -108,8 +108,8 @@ class Discharge(Section):
     )
     label: Literal["start", "end", "instant"] | None = Field(
         None,
-        description="whether times are the start or the end of the interval of a value, or the instant of a reading; "
-        "default: end, or start in formats of daily means",
+        description="times are the start or end of the interval of a value, or the instant of a reading; "
+        "default: end; archives of days: start",
     )
     interval: Duration | None = Field(
         None, description="between two values; default: found from the times; smash: the step", examples=["1h"]
