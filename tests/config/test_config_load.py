@@ -365,6 +365,7 @@ BY_SLOPE = ("basin.descriptors={slope: slope.tif}", "mapping={kind: mlp}")
         (("parameters.from=runs/other",), None),
         (("mapping={kind: distributed}",), None),
         (("mapping={kind: uniform}",), None),
+        (("mapping={kind: uniform}", "objective.regularisation.weight=0"), (0, 0)),
     ],
 )
 def test_mappings_by_descriptors_are_held_near_the_uniform_parameters_that_are_found_first(
