@@ -13,6 +13,8 @@ Times = NDArray[np.datetime64]
 
 DAY = 86400
 """Seconds."""
+ROWS = 256
+"""Steps that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,8 @@ def stamps(start: np.datetime64, count: int, step: int) -> Times:
 def day_of_step(times: Times) -> Times:
     """Calendar day, datetime64[D], in which the steps that end at the stamps lie: midnight ends the day before."""
     return (times - np.timedelta64(1, "s")).astype("datetime64[D]")
+
+
+def missing_by_step(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of missing values in each row of an array [t, n], which may be memory-mapped."""
+    return np.concatenate([np.isnan(values[low : low + ROWS]).mean(axis=1) for low in range(0, len(values), ROWS)])

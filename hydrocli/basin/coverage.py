@@ -13,7 +13,7 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
-from hydrocli.basin.basin import Gauges
+from hydrocli.basin.basin import Gauges, missing_by_step
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, make
 from hydrocli.basin.ingest import (
@@ -25,6 +25,7 @@ from hydrocli.basin.ingest import (
     read_descriptors,
     refuse_impossible,
     unit_of,
+    unreadable_notes,
 )
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.planning import Piece
@@ -50,6 +51,7 @@ class ForcingCoverage:
         unit: of the values of the files, and why it is taken for it.
         label: what the times of the fields mean.
         resampling: how cells get their values from the fields.
+        missing_by_step: share of the cells without a value in each step, as far as it is known before ingestion [t].
         lowest, highest: of the values that were looked at, in mm per step or degrees C; None where none was.
     """
 
@@ -63,6 +65,7 @@ class ForcingCoverage:
     unit: str
     label: str
     resampling: str
+    missing_by_step: Floats
     lowest: float | None = None
     highest: float | None = None
 
@@ -107,19 +110,17 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
 
 def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
     basin, found = stored.basin, stored.meta["coverage"]
-    forcings = tuple(
-        replace(
-            _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"]),
-            missing=facts["missing"] / facts["values"],
-        )
-        for name, one in plan.arrays.items()
-        for facts in [found[name]]
-    )
+    forcings = []
+    for name, one in plan.arrays.items():
+        facts = found[name]
+        entry = _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"])
+        shares = missing_by_step(getattr(basin, name)) if facts["missing"] else np.zeros(len(plan.times))
+        forcings.append(replace(entry, missing=facts["missing"] / facts["values"], missing_by_step=shares))
     return Coverage(
         network=basin.network,
         gauges=basin.gauges,
         observed_missing=np.isnan(basin.discharge).mean(axis=1),
-        forcings=forcings,
+        forcings=tuple(forcings),
         descriptors_missing={name: float(np.isnan(values).mean()) for name, values in basin.descriptors.items()},
         store=stored.path,
         notes=tuple(stored.meta["notes"]),
@@ -146,7 +147,9 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
             descriptors = {name: float(np.isnan(values).mean()) for name, values in fields.items()}
         for one in plan.forcing.passes:
             with collecting(errors):
-                forcings += _look_at(one, plan, source, points)
+                looked_at, unreadable = _look_at(one, plan, source, points)
+                forcings += looked_at
+                notes += unreadable
     # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
@@ -154,14 +157,16 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     )
 
 
-def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> list[ForcingCoverage]:
+def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> tuple[list[ForcingCoverage], list[str]]:
     """How the arrays of a pass cover domain and period: all its files are opened, few of its fields are read.
+
+    Sentences about files that count as missing come with it.
 
     Raises:
         HydrocliError: a unit is not understood, files are broken, or a value is none of its kind.
     """
     with reader_of(one.source).sampler(one.source, points) as sampler:
-        _check_files(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
+        unreadable = _check_files(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
         facts = first_readable(one, sampler, unreadable_as_missing=source.unreadable_as_missing)
         making, phrase = making_of(one, source, points, facts)
         covered, resampling = covered_by(facts, points)
@@ -173,17 +178,20 @@ def _look_at(one: Pass, plan: Plan, source: BasinSource, points: Points) -> list
         entry = _forcing(plan, name, one, uncovered, unit_of(name, making, phrase), resampling)
         if np.isfinite(values[name]).any():
             entry = replace(entry, lowest=float(np.nanmin(values[name])), highest=float(np.nanmax(values[name])))
+        for piece in one.pieces:
+            if all(layer is None or layer.path in unreadable for layer in piece.layers):
+                entry.missing_by_step[piece.first : piece.first + len(piece.shares)] = 1.0
         found.append(entry)
-    return found
+    return found, unreadable_notes(one.section.removeprefix("forcing."), unreadable)
 
 
-def _check_files(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> None:
-    """Open every file of a pass.
+def _check_files(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> list[str]:
+    """Open every file of a pass; those that cannot be read come back where they count as missing.
 
     Raises:
         HydrocliError: all that is wrong with them, of the first `SHOWN_ERRORS` files.
     """
-    errors: list[HydrocliError] = []
+    errors, unreadable = list[HydrocliError](), list[str]()
     files: dict[str, Layer] = {layer.path: layer for piece in one.pieces for layer in piece.layers if layer}
     for layer in files.values():
         try:
@@ -191,12 +199,15 @@ def _check_files(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) ->
         except Stopped:
             raise
         except HydrocliError as error:
-            if not (unreadable_as_missing and isinstance(error, UnreadableError)):
+            if unreadable_as_missing and isinstance(error, UnreadableError):
+                unreadable.append(layer.path)
+            else:
                 errors.append(error)
         if len(errors) == SHOWN_ERRORS:
             break
     if errors:
         raise errors[0] if len(errors) == 1 else Errors(errors)
+    return unreadable
 
 
 def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict[str, Floats], dict[str, Counts]]:
@@ -217,6 +228,9 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
 
 def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resampling: str) -> ForcingCoverage:
     runs, times = one.gaps(name), plan.times
+    shares = np.full(len(times), uncovered)
+    for low, high in runs:
+        shares[low:high] = 1.0
     return ForcingCoverage(
         name=name,
         files=len(one.paths),
@@ -228,4 +242,5 @@ def _forcing(plan: Plan, name: str, one: Pass, uncovered: float, unit: str, resa
         unit=unit,
         label=one.label,
         resampling=resampling,
+        missing_by_step=shares,
     )

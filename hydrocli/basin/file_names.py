@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from hydrocli.basin.patterns import Pattern
 from hydrocli.errors import InputError
 
+_DIGITS = str.maketrans("123456789", "000000000")
 STRAY = 0.1
 """Largest share of files without a date that is left out with a note: more of them are a part of the archive."""
 _DATE = re.compile(
@@ -32,6 +34,13 @@ _OTHERS = ("%y%m%d%H%M", "%Y%j%H%M", "%Y%j%H", "%Y%j", "%y%m%d%H", "%y%m%d")
 
 Dated = list[tuple[datetime, str]]
 """Times as the names have them, and paths."""
+
+
+class Place(NamedTuple):
+    """Where a date is in a name: its form as of strptime, and spans of year, month, day, hour ... as far as given."""
+
+    form: str
+    parts: tuple[tuple[int, int], ...]
 
 
 def dates_of(paths: list[str], patterns: tuple[str, ...], root: str, where: str) -> tuple[Dated, list[str]]:
@@ -118,8 +127,9 @@ def _by_pattern(
 def _by_rule(paths: list[str], where: str) -> tuple[Dated, list[str]]:
     """Dates by the rule of the module."""
     found, left = list[tuple[str, list[tuple[str, datetime]]]](), list[str]()
+    known: dict[str, list[Place]] = {}
     for path in paths:
-        dates = list(_candidates(os.path.basename(path)))  # noqa: PTH119 - tens of thousands of names
+        dates = _dates_in(os.path.basename(path), known)  # noqa: PTH119 - tens of thousands of names
         if dates:
             found.append((path, dates))
         else:
@@ -144,13 +154,32 @@ def _by_rule(paths: list[str], where: str) -> tuple[Dated, list[str]]:
     return [(time, path) for path, (_, time) in chosen], left
 
 
-def _candidates(name: str) -> Iterator[tuple[str, datetime]]:
-    """Form and time of every date in a name."""
-    for match in _DATE.finditer(name):
-        hour = match["H"] or match["H1"] or "00"
-        digits = match["Y"] + match["m"] + match["d"] + hour + (match["M"] or "00") + (match["S"] or "00")
-        if (time := _time(digits)) is not None:
-            yield _form(match), time
+def dates_in(text: str) -> Iterator[tuple[str, datetime]]:
+    """Form and time of every date in a text."""
+    yield from _dates_in(text, {})
+
+
+def _dates_in(name: str, known: dict[str, list[Place]]) -> list[tuple[str, datetime]]:
+    """Form and time of every date in a name.
+
+    Names of an archive are alike but for their digits: places of dates are looked for in the first of each kind, kept
+    in `known`, and looked for again where a name has no dates there.
+    """
+    kind = name.translate(_DIGITS)
+    if kind in known:
+        dates = [(place.form, _time("".join([name[low:high] for low, high in place.parts]))) for place in known[kind]]
+        if all(time for _, time in dates):
+            return [(form, time) for form, time in dates if time]
+    places = [_place(match) for match in _DATE.finditer(name)]
+    timed = [(place, _time("".join([name[low:high] for low, high in place.parts]))) for place in places]
+    if any(time for _, time in timed):
+        known.setdefault(kind, [place for place, time in timed if time])
+    return [(place.form, time) for place, time in timed if time]
+
+
+def _place(match: re.Match[str]) -> Place:
+    hour = "H1" if match["H1"] else "H"
+    return Place(_form(match), tuple(match.span(key) for key in ("Y", "m", "d", hour, "M", "S") if match[key]))
 
 
 def _form(match: re.Match[str]) -> str:
@@ -171,15 +200,15 @@ def _telling(found: list[tuple[str, list[tuple[str, datetime]]]]) -> int:
 
 
 def _time(digits: str) -> datetime | None:
-    """The time of 'yyyymmddHHMMSS', whose hour may be 24; None where there is none."""
+    """The time of 'yyyymmddHHMMSS' or its beginning, whose hour may be 24; None where there is none."""
+    day, clock = divmod(int(digits.ljust(14, "0")), 1_000_000)
+    hour, minute, second = clock // 10_000, clock // 100 % 100, clock % 100
     try:
-        day = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+        if clock == 240_000:
+            return datetime(day // 10_000, day // 100 % 100, day % 100) + timedelta(1)
+        return datetime(day // 10_000, day // 100 % 100, day % 100, hour, minute, second)
     except ValueError:
         return None
-    hour, minute, second = (int(digits[at : at + 2]) for at in (8, 10, 12))
-    if hour == 24 and (minute or second):
-        return None
-    return day + timedelta(hours=hour, minutes=minute, seconds=second)
 
 
 def pattern_like(name: str) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -82,6 +83,8 @@ def with_true_times(archive: Archive, source: ForcingSource, times: Times, step:
     Raises:
         InputError: the label or the zone contradicts the files; two fields come to the same time.
     """
+    if (source.timezone, source.offset, source.label, source.tolerance) == ("UTC", 0, None, 0):
+        return archive
     section = where.rpartition(".")[0]
     found = archive.times
     if source.timezone.upper() != "UTC":
@@ -102,8 +105,8 @@ def with_true_times(archive: Archive, source: ForcingSource, times: Times, step:
     named = sorted(zip(found.tolist(), archive.layers, strict=True))
     refuse_duplicates(named, where)
     in_order = np.array([time for time, _ in named], "datetime64[s]")
-    is_known = archive.has_bounds or source.label is not None
-    return Archive(in_order, tuple(layer for _, layer in named), is_known, archive.notes)
+    layers = tuple(layer for _, layer in named)
+    return replace(archive, times=in_order, layers=layers, has_bounds=archive.has_bounds or source.label is not None)
 
 
 def _in_utc(times: Times, zone: str, section: str) -> Times:

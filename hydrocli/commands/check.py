@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
 
+from hydrocli.basin.basin import stamps
 from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECONDS_OF_PROCESS, estimate
-from hydrocli.experiment.inputs import source_of
+from hydrocli.experiment.inputs import missing_rain, source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import step_notes
 from hydrocli.experiment.roles import roles_of, stamp
@@ -55,11 +57,20 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
     report["problems"] = [
         *map(str, coverage.errors),
         *problems,
+        *_dry(experiment, coverage),
         *_gaps(experiment, coverage),
         *_sources(experiment),
         *_silent(experiment, coverage, roles),
     ]
     return report
+
+
+def _dry(experiment: Experiment, coverage: Coverage) -> list[str]:
+    """Rain data that are missing for too much of the calibration."""
+    period = experiment.period
+    times = stamps(stamp(period.start), int((period.end - period.start).total_seconds()) // period.step, period.step)
+    rain = [forcing for forcing in coverage.forcings if forcing.name == "precipitation"]
+    return [str(error) for forcing in rain for error in missing_rain(experiment, times, forcing.missing_by_step)]
 
 
 def _gaps(experiment: Experiment, coverage: Coverage) -> list[str]:
@@ -179,7 +190,7 @@ def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
             "y": float(gauges.y[g]),
             "row": int(network.row[gauges.cell[g]]),
             "column": int(network.column[gauges.cell[g]]),
-            "area_asked_km2": float(gauges.area_asked[g] / 1e6),
+            "area_asked_km2": None if isnan(gauges.area_asked[g]) else float(gauges.area_asked[g] / 1e6),
             "area_found_km2": float(gauges.area_found[g] / 1e6),
             "observed_missing": None if missing is None else float(missing[g]),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -104,6 +104,11 @@ class TimedFiles(ForcingFiles):
     )
     offset: Offset = Field(0, description="shift of the times of the files: 30min, -1h ...", examples=["10min"])
     tolerance: Duration = Field(0, description="a time this near to that of a step is taken for it", examples=["5min"])
+    band_step: Duration = Field(
+        0,
+        description="geotiff: between bands that state no times; the first has the date of the file name",
+        examples=["1h"],
+    )
     timezone: TimeZone = Field("UTC", description="zone of the times of the files", examples=["Europe/Paris"])
 
 
@@ -113,6 +118,13 @@ class AmountFiles(TimedFiles):
     accumulated: Literal["day"] | None = Field(
         None, description="day: values grow from the start of each day (UTC); differences are taken"
     )
+
+    @model_validator(mode="after")
+    def _sums_have_no_offset(self) -> Self:
+        if self.accumulated and self.add_offset:
+            what = "is lost in the differences of values that grow over the day"
+            raise_validation_errors([(("add_offset",), what, "remove it, or `accumulated`")])
+        return self
 
 
 class Precipitation(AmountFiles):

@@ -102,7 +102,8 @@ def _evaluations(experiment: Experiment) -> tuple[float, int]:
     if guess.kind == "screening":
         simulations += guess.samples
         is_single = experiment.execution.precision == "single"
-        descents += [("lbfgsb" if is_single else "levenberg_marquardt", guess.iterations)] * guess.descents
+        kind = "lbfgsb" if is_single else "levenberg_marquardt"
+        descents += [(kind, guess.iterations)] * guess.descents + [(kind, experiment.iterations_to_uniform)]
     structure = experiment.structure.declared
     controls = sum(experiment.parameters[symbol].calibrated for symbol in structure.all_parameters)
     controls += sum(experiment.initial[symbol].calibrated for symbol in structure.calibrated_states)

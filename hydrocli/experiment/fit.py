@@ -22,7 +22,7 @@ from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
 from hydrocli.experiment.cost import corner_of
-from hydrocli.experiment.inputs import fingerprints
+from hydrocli.experiment.inputs import fingerprints, refuse_missing_rain
 from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
 from hydrocli.experiment.setup import CalibrationSetup, all_ingested, announce_compilation
 from hydrocli.experiment.simulation import asked_of, final_simulation, unsolved
@@ -79,6 +79,7 @@ def read_data(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> list
     members = regional_members(experiment)
     setups = [CalibrationSetup(*pair) for pair in zip(members, all_ingested(members, stopping), strict=True)]
     for setup in setups:
+        refuse_missing_rain(setup.experiment, setup.basin)
         schemas.domain(list(setup.basin.descriptors))  # refuses names early
         asked_of(setup)  # and outputs that cannot be
     return setups
@@ -105,11 +106,13 @@ def _calibrated(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        found = calibration.found(results)
+        maps, network, model = calibration.found(results)
         if isinstance(calibration, BasinCalibration):
             calibration.release()  # the final simulation needs rows of its own
         with track("final simulation"):
-            scores = final_simulation(folder, calibration.setup, *found)
+            scores = final_simulation(
+                folder, calibration.setup, maps, network, model, first_guess=calibration.uniform_start(results)
+            )
         if isinstance(calibration, RegionalCalibration):
             scores |= write_others(calibration, results)
         numbers = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}

@@ -17,18 +17,22 @@ from pathlib import Path
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.basin.basin import DAY
+from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.gauges import GaugeTable, read_gauges
+from hydrocli.basin.discharge_formats import DischargeSource
+from hydrocli.basin.gauges import GaugeTable
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, Plan, inputs_read_once, make_plan
+from hydrocli.basin.source import BasinSource, Plan, gauges_of, inputs_read_once, make_plan
 from hydrocli.config import Experiment, regional_members
 from hydrocli.config.forcing import ForcingFiles
-from hydrocli.errors import HydrocliError
+from hydrocli.config.gauges import Discharge
+from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.experiment.roles import stamp
 
 logger = logging.getLogger(__name__)
 
+DRY_SPIN_UP = 0.5
+"""Share of the spin-up without rain data above which its stores do not have the level of the season."""
 OBSERVATIONS, TABLE, END = "gauges.discharge", "gauges.table", "period.end"
 
 
@@ -47,22 +51,71 @@ def source_of(experiment: Experiment) -> BasinSource:
         pet_kind=pet.kind,
         pet=None if pet.kind == "oudin" else _forcing_source(pet),
         temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
-        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
-        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
+        discharge=_discharge_source(gauges.discharge) if gauges.discharge else None,
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
+        gauge_columns=gauges.columns.model_dump(exclude_none=True),
+        area_unit=gauges.area_unit,
+        snap_distance=gauges.snap_distance,
+        flow_directions_crs=experiment.basin.flow_directions.crs,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
         fill_pet=forcing.fill_pet // DAY,
     )
 
 
+def _discharge_source(files: Discharge) -> DischargeSource:
+    stated = files.columns.model_dump(exclude_none=True)
+    options = files.model_dump(exclude={"path", "columns", "flags"})
+    flags = (
+        None if files.flags is None else tuple(f"{flag:g}" if isinstance(flag, float) else flag for flag in files.flags)
+    )
+    return DischargeSource(path=Path(files.path), columns=stated, flags=flags, **options)
+
+
 def _forcing_source(files: ForcingFiles) -> ForcingSource:
     """What a section says of its files; keys that it does not have keep their defaults."""
     given = {key.name: getattr(files, key.name) for key in fields(ForcingSource) if hasattr(files, key.name)}
     return ForcingSource(**given | {"path": Path(files.path)})
+
+
+def missing_rain(experiment: Experiment, times: Times, missing: Floats) -> list[InputError]:
+    """What forbids a calibration: rain data that are missing for too much of its period, or of its spin-up.
+
+    Args:
+        experiment: with `forcing.max_missing_rain`.
+        times: stamps of the steps [t].
+        missing: share of the cells without rain in each step [t].
+    """
+    window = experiment.period.calibration
+    if window is None:
+        return []
+    limit = experiment.forcing.max_missing_rain
+    start, end = (stamp(time) for time in window)
+    parts = {
+        "calibration period": ((times > start) & (times <= end), limit, "raise `forcing.max_missing_rain`"),
+        "spin-up before the calibration": (times <= start, max(limit, DRY_SPIN_UP), "start it at the first file"),
+    }
+    errors = []
+    for name, (inside, most, otherwise) in parts.items():
+        share = float(missing[inside].mean()) if inside.any() else 0.0
+        if share > most:
+            first = times[inside][int((missing[inside] > 0).argmax())]
+            what = f"rain is missing in {share:.1%} of the {name}, first at {first}; the limit is {most:.0%}"
+            errors.append(InputError("forcing.precipitation", what, f"Add the files, change `period`, or {otherwise}."))
+    return errors
+
+
+def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
+    """Refuse a calibration without rain data for too much of its period; see `missing_rain`.
+
+    Raises:
+        InputError: names the share and the first step.
+    """
+    if errors := missing_rain(experiment, basin.times, missing_by_step(basin.precipitation)):
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -129,7 +182,7 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     source = source_of(experiment)
     plan = make_plan(source)
     found = {END: experiment.period.end.isoformat()}
-    table = read_gauges(source.gauges, codes)
+    table = gauges_of(source, codes)
     found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
     found["basin.flow_directions"] = _content(source.flow_directions)
     found |= {f"basin.descriptors.{name}": _content(path) for name, path in source.descriptors.items()}

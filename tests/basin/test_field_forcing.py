@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,10 @@ from hydrocli.basin.coverage import inspect
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, make_plan
+from hydrocli.commands.check import check
+from hydrocli.config import load
 from hydrocli.errors import HydrocliError
+from hydrocli.experiment.inputs import refuse_missing_rain, source_of
 
 Case = Callable[..., BasinSource]
 HOUR = np.timedelta64(1, "h")
@@ -192,6 +196,9 @@ def test_a_name_that_is_no_text(case: Case, expected: np.ndarray) -> None:
         path.rename(path.parent / os.fsdecode(b"pluie_d\xe9_" + path.name.encode()))
     np.testing.assert_array_equal(rain_of(source), expected)
     assert not inspect(source).errors
+    next(iter(folder_of(source).glob("*.tif"))).write_bytes(b"broken")
+    assert "(its content not recognized as being in a supported file format.)" in refusal(source)
+    assert "count as missing" in notes_of(replace(source, unreadable_as_missing=True))
 
 
 # --- 2: time -------------------------------------------------------------------------------------------------------
@@ -203,7 +210,8 @@ def test_stamps_at_the_start_of_an_hour(case: Case, expected: np.ndarray) -> Non
     write_rain(folder_of(source), shift=-1)
     np.testing.assert_array_equal(rain_of(source), expected)
     (rain, _) = inspect(source).forcings
-    assert rain.label == "the time of a field is the start of its step (stated by `label`)"
+    words = "the time of a field is the start of its step (stated by `label`)"
+    assert rain.label == f"{words} (202003010000.tif is read as 2020-03-01T00:00:00)"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +238,25 @@ def test_stamps_of_local_clocks(case: Case, expected: np.ndarray, zone: str, shi
         assert "between the stamps" in refusal(source)
         return
     np.testing.assert_array_equal(rain_of(source), expected)
+
+
+def test_what_files_say_of_their_times_is_not_overruled() -> None:
+    """Bounds of time, and calendar days, leave nothing to state."""
+    from hydrocli.basin.planning import with_true_times
+    from hydrocli.basin.readers import Archive, Layer
+
+    times = np.array(HOURS[:4], "datetime64[s]")
+    layers = tuple(Layer("f", number) for number in range(4))
+    bounded = Archive(times, layers, has_bounds=True)
+    with pytest.raises(HydrocliError, match=r"forcing.rain.label: the files state the interval"):
+        with_true_times(bounded, ForcingSource(Path(), label="end"), times, 3600, "forcing.rain.path")
+    days = Archive(np.arange("2020-03-01", "2020-03-05", dtype="datetime64[D]").astype("datetime64[s]"), layers)
+    with pytest.raises(HydrocliError, match=r"forcing.rain.timezone: daily fields belong to calendar days"):
+        with_true_times(days, ForcingSource(Path(), timezone="+01:00"), times, 3600, "forcing.rain.path")
+    clocks = Archive(np.array(["2020-03-29T02:30"], "datetime64[s]"), layers[:1])
+    paris = ForcingSource(Path(), timezone="Europe/Paris")
+    with pytest.raises(HydrocliError, match="does not exist in Europe/Paris, but a field has this time"):
+        with_true_times(replace(bounded, has_bounds=False, times=clocks.times.repeat(4)), paris, times, 900, "f.r.path")
 
 
 def test_finer_fields_are_added_up(case: Case) -> None:
@@ -423,6 +450,38 @@ def test_cells_without_evapotranspiration_have_that_of_the_nearest(case: Case) -
     np.testing.assert_allclose(day, np.maximum(basin.network.column, 1), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([("calibration: [2020-03-01T12:00Z", "calibration: [2020-03-02T00:00Z")], ""),
+        ([("end: 2020-03-03T00:00Z", "end: 2020-03-05T00:00Z"), ("Z, 2020-03-03T00:00Z]", "Z, 2020-03-05T00:00Z]")],
+         "rain is missing in 57.1% of the calibration period, first at 2020-03-03T01:00:00; the limit is 20%"),
+        ([("start: 2020-03-01T00:00Z", "start: 2020-02-25T00:00Z")],
+         "rain is missing in 90.9% of the spin-up before the calibration, first at 2020-02-25T01:00:00"),
+    ],
+)  # fmt: skip
+def test_rain_that_is_missing_for_most_of_the_calibration(
+    case: Case, changes: list[tuple[str, str]], words: str
+) -> None:
+    """B28, B31a, B31b: by a check before and after ingestion, and by the calibration."""
+    folder = case().flow_directions.parent
+    file = field.write_yaml(folder, *changes, ("path: pet}", "path: pet}\n  fill_pet: 20d"))
+    experiment = load(file)
+    problems = check(file, [])["problems"]
+    basin = open_basin(source_of(experiment), Path(experiment.forcing.store))
+    stored = check(file, [])
+    assert stored["store"] != "not ingested yet"
+    assert problems == stored["problems"]
+    if not words:
+        assert not problems
+        refuse_missing_rain(experiment, basin)
+        return
+    (problem,) = problems
+    assert words in problem
+    with pytest.raises(HydrocliError, match=re.escape(words)):
+        refuse_missing_rain(experiment, basin)
+
+
 # --- 5: space ------------------------------------------------------------------------------------------------------
 
 
@@ -497,7 +556,15 @@ def test_broken_files_may_count_as_missing(case: Case) -> None:
     (folder_of(source) / far).symlink_to("nowhere.tif")
     assert len(names) == 4
     assert cut
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(rain_of(source)).all(axis=1)), [3, 4, 5, 6, 7, 8])
+    note = "precipitation: 6 files cannot be read and count as missing, first"
+    before = inspect(source)
+    assert any(text.startswith(note) for text in before.notes)
+    lost = [3, 4, 5, 6, 7, 8]
+    np.testing.assert_array_equal(np.flatnonzero(before.forcings[0].missing_by_step), lost)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(rain_of(source)).all(axis=1)), lost)
+    after = inspect(source, source.flow_directions.parent / "store")
+    assert any(text.startswith(note) for text in after.notes)
+    np.testing.assert_array_equal(after.forcings[0].missing_by_step, before.forcings[0].missing_by_step)
 
 
 def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,10 +573,10 @@ def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytes
 
     source = case()
 
-    def refuse(path: str) -> bytes:
-        if path.endswith("202003011100.tif"):
+    def refuse(file: Any) -> bytes:
+        if file.name.endswith("202003011100.tif"):
             raise PermissionError(13, "Permission denied")
-        return georeference(path)
+        return georeference(file)
 
     georeference = geotiff._georeference
     monkeypatch.setattr(geotiff, "_georeference", refuse)
@@ -531,7 +598,8 @@ def test_files_packed_by_gzip(case: Case, expected: np.ndarray) -> None:
 def test_one_band_of_several(case: Case, expected: np.ndarray) -> None:
     source = case(without=True)
     rewrite(source, lambda amount: np.stack([full(9), full(amount)]))
-    assert "has 2 bands, one is expected\n  Name one with the key `band`" in refusal(source)
+    assert "has 2 bands without times" in (text := refusal(source))
+    assert "or which of them is read: `forcing.precipitation.band`" in text
     np.testing.assert_array_equal(
         rain_of(replace(source, precipitation=replace(source.precipitation, band=2))), expected
     )

@@ -206,6 +206,16 @@ def test_an_archive_is_read_by_the_dates_in_its_names(tmp_path: Path) -> None:
     assert open_archive(names(tmp_path / "daily", "20140101_T.tif", "20140102_T.tif"), "t").is_daily
 
 
+def test_a_name_without_a_date_says_nothing_of_names_like_it(tmp_path: Path) -> None:
+    """The hour 24 ends the day; a number that is no date is in no archive."""
+    folder = names(tmp_path, "r_20201332_0100.tif", "r_20200331_2300.tif", "r_20200331_2400.tif", "r_20200401_0100.tif")
+    archive = open_archive(folder, "rain")
+    hours = (archive.times - archive.times[0]).astype("timedelta64[h]").astype(int)
+    assert (str(archive.times[0]), hours.tolist()) == ("2020-03-31T23:00:00", [0, 1, 2])
+    assert archive.names == "r_20200331_2300.tif is read as 2020-03-31T23:00:00"
+    assert "r_20201332_0100.tif" in archive.notes[0]
+
+
 def test_two_files_of_one_date_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a_20140915.tif and .*b_20140915.tif have the same date"):
         open_archive(names(tmp_path, "a_20140915.tif", "b_20140915.tif"), "forcing.rain.path")

@@ -14,7 +14,7 @@ import pytest
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.readers.netcdf import READER, NetcdfSampler
+from hydrocli.basin.readers.netcdf import READER
 from hydrocli.basin.source import BasinSource
 from hydrocli.errors import Errors, InputError
 
@@ -73,7 +73,7 @@ def expected(source: BasinSource, tmp_path: Path) -> np.ndarray:
 
 
 def test_formats_are_the_modules_of_the_readers() -> None:
-    assert FORMATS == ("geotiff", "netcdf")
+    assert FORMATS == ("geotiff", "grib", "netcdf", "odim", "radolan", "zarr")
 
 
 @pytest.mark.parametrize("files", ["one", "months", "classic"])
@@ -98,11 +98,11 @@ def test_several_processes_and_blocks_give_the_same(
     source: BasinSource, tmp_path: Path, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     from hydrocli.basin import forcing
-    from hydrocli.basin.readers import netcdf
+    from hydrocli.basin.readers import _cf
 
     monkeypatch.setattr(forcing, "WORTH_A_PROCESS", 10)
     monkeypatch.setattr(forcing, "BATCH", 7)
-    monkeypatch.setattr(netcdf, "BLOCK_BYTES", 8 * 16 * 3)
+    monkeypatch.setattr(_cf, "BLOCK_BYTES", 8 * 16 * 3)
     path = write(tmp_path / "rain.nc", dataset())
     rain = replace(source, precipitation=ForcingSource(path, "netcdf"))
     np.testing.assert_allclose(open_basin(rain, tmp_path / "store", workers).precipitation, expected, rtol=SINGLE)
@@ -178,7 +178,7 @@ def test_geographic_grids_with_longitudes_from_0_to_360(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nc", made)
     grid = Grid(pyproj.CRS("EPSG:4326").to_wkt(), (1.0, 0.0, -5.0, 0.0, -1.0, 50.0), 10, 10)
     points = Points(grid, np.array([-1.5, 3.5]), np.array([45.5, 45.5]))
-    with NetcdfSampler(ForcingSource(path), points) as sampler:
+    with READER.sampler(ForcingSource(path), points) as sampler:
         np.testing.assert_array_equal(sampler.read(Layer(str(path), 1)), [1358.5, 1003.5])
         assert sampler.facts(Layer(str(path), 0)).sampling.covered.all()
 

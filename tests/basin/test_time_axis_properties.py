@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from hydrocli.basin.basin import DAY, stamps
 from hydrocli.basin.forcing import Making, make
 from hydrocli.basin.pet import shares_of_day
-from hydrocli.basin.planning import Piece, gaps, plan_by_day, plan_by_step
-from hydrocli.basin.readers import Archive, Layer
+from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_by_step, with_true_times
+from hydrocli.basin.readers import Archive, ForcingSource, Layer
 from hydrocli.basin.units import Conversion
 
 STEPS = (900, 1800, 3600, 10800, 21600, 43200, DAY)
@@ -120,3 +122,77 @@ def test_fields_of_steps_are_theirs_or_refused(drawn: tuple[np.ndarray, int, Arc
     np.testing.assert_array_equal(made(pieces, "precipitation", len(times)), expected)
     without = [step for low, high in gaps(pieces) for step in range(low, high)]
     assert without == np.flatnonzero(np.isnan(expected)).tolist()
+
+
+SOURCE = ForcingSource(Path())
+
+
+@settings(max_examples=80, deadline=None)
+@given(archives())
+def test_amounts_of_any_interval_come_to_their_steps(drawn: tuple[np.ndarray, int, Archive]) -> None:
+    """Finer fields are added up where half of them are there; a coarser one is shared out evenly."""
+    times, step, archive = drawn
+    distances = np.diff(archive.times).astype(int)
+    spacing = int(distances.min(initial=DAY))
+    if len(distances) < 2 or 10 * (distances == spacing).sum() < len(distances):
+        return  # an archive has a spacing where it is frequent
+    pieces, interval, notes = plan_amounts(archive, times, step, SOURCE, "forcing.rain.path")
+    assert (interval, bool(notes)) == (spacing, spacing != step)
+    index = pd.DatetimeIndex(times)
+    values = pd.Series([layer.number / 100 for layer in archive.layers], pd.DatetimeIndex(archive.times))
+    if spacing <= step:
+        groups = values.groupby(values.index.ceil(f"{step}s"))
+        count = groups.count().reindex(index, fill_value=0)
+        expected = groups.mean().reindex(index) * (step // spacing)
+        expected[2 * count < step // spacing] = np.nan
+    else:
+        expected = values.reindex(index.ceil(f"{spacing}s")) / (spacing // step)
+    np.testing.assert_allclose(made(pieces, "precipitation", len(times)), expected.to_numpy(), rtol=1e-12)
+    missing = [step for low, high in gaps(pieces) for step in range(low, high)]
+    assert missing == np.flatnonzero(np.isnan(expected)).tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(archives(), st.integers(0, 4))
+def test_growing_amounts_come_back_as_what_they_grew_by(drawn: tuple[np.ndarray, int, Archive], seed: int) -> None:
+    times, step, archive = drawn
+    spacing = int(np.diff(archive.times).astype(int).min(initial=DAY))
+    ends = np.arange(times[0] - np.timedelta64(step, "s"), times[-1], np.timedelta64(spacing, "s")) + spacing
+    if len(ends) < 3:
+        return
+    index = pd.DatetimeIndex(ends)
+    grown = np.random.default_rng(seed).integers(0, 9, len(ends)).astype(float)
+    day = (index - pd.Timedelta(1, "s")).floor("D")
+    numbers = pd.Series(grown, index).groupby(day).cumsum().to_numpy()
+    layers = tuple(Layer("file", round(100 * value)) for value in numbers)
+    source = replace(SOURCE, accumulated="day")
+    pieces, interval, _ = plan_amounts(Archive(ends, layers), times, step, source, "forcing.rain.path")
+    assert interval == max(step, spacing)
+    found = made(pieces, "precipitation", len(times))
+    by_step = pd.Series(grown, index).groupby(index.ceil(f"{interval}s")).sum()
+    np.testing.assert_allclose(pd.Series(found).groupby(np.arange(len(found)) * step // interval).sum(), by_step)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["Europe/Paris", "America/New_York", "Asia/Kathmandu", "+02:00", "UTC"]),
+    STARTS,
+    st.sampled_from([900, 3600]),
+    st.sampled_from([-3600, 0, 600]),
+    st.sampled_from(["start", "end", None]),
+)
+def test_times_of_clocks_are_those_of_pandas(
+    zone: str, start: np.datetime64, spacing: int, offset: int, label: str | None
+) -> None:
+    """Two days of a local clock without the hour that occurs twice, or never."""
+    local = pd.date_range(pd.Timestamp(start), periods=2 * DAY // spacing, freq=f"{spacing}s")
+    name = zone if zone[0] not in "+-" else "Etc/GMT-2"
+    aware = local.tz_localize(name, ambiguous="NaT", nonexistent="NaT")
+    kept = ~aware.isna()
+    archive = Archive(local[kept].to_numpy().astype("datetime64[s]"), tuple(Layer("f", k) for k in range(kept.sum())))
+    source = replace(SOURCE, timezone=zone, offset=offset, label=label)
+    found = with_true_times(archive, source, stamps(start, 48, 3600), 3600, "forcing.rain.path")
+    shift = pd.Timedelta(offset + (spacing if label == "start" else 0), "s")
+    expected = (aware[kept].tz_convert("UTC").tz_localize(None) + shift).to_numpy().astype("datetime64[s]")
+    np.testing.assert_array_equal(found.times, expected)
+    assert found.has_bounds == (label is not None)

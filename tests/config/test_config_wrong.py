@@ -336,6 +336,11 @@ WRONG = {
         ["config.yaml:15: parameters.cp.calibrated: true or false is expected, found 'yes'"],
     ),
     "not finite": ("factor: 0.1", "factor: 1e999", ["forcing.precipitation.scale_factor: a finite number is expected"]),
+    "offset of sums": (
+        "scale_factor: 0.1",
+        "accumulated: day, add_offset: 1",
+        ["forcing.precipitation.add_offset: is lost in the differences", "remove it, or `accumulated`"],
+    ),
     "factor of 0": (
         "factor: 0.1",
         "factor: 0",
@@ -377,7 +382,11 @@ WRONG = {
         "basin:\n  descriptors: {../../x: a.tif}",
         ["config.yaml:9: basin.descriptors.../../x: only letters, digits, _, - and ."],
     ),
-    "gauge code that leaves": ("[C]", "[../C]", ["config.yaml:14: gauges.validation.0: '../C' is not a gauge code"]),
+    "gauge code that leaves": (
+        "[C]",
+        "[../C]",
+        ["config.yaml:14: gauges.validation.0: the gauge code '../C' holds a slash"],
+    ),
     "gauge code that was a number": (
         "[C]",
         "[1E3]",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
+from hydrocli.basin.containers import has_suffix, is_archive, members
 from hydrocli.basin.sampling import Points as Points
 from hydrocli.basin.sampling import Sampling as Sampling
 from hydrocli.errors import InputError
@@ -56,6 +57,7 @@ class ForcingSource:
         timezone: of the times of the files; see `hydrocli.basin.time_zones`.
         accumulated: `day`: values grow from the start of each day (UTC), differences are taken; None: they do not.
         band: number of the band that holds the values, from 1; None where there is one only.
+        band_step: between the bands of a file that have no times of their own; the first has that of the name [s].
         resampling: `mean`, `nearest` or `bilinear`; None: see `hydrocli.basin.sampling`.
         crs: of the files, whatever they say; None: what they say.
     """
@@ -75,6 +77,7 @@ class ForcingSource:
     timezone: str = "UTC"
     accumulated: str | None = None
     band: int | None = None
+    band_step: int = 0
     resampling: str | None = None
     crs: str | None = None
 
@@ -96,12 +99,14 @@ class Archive:
         has_bounds: whether the files state the interval of each field, so that `times` are its ends; else they are
             the labels of the files.
         notes: sentences worth a warning.
+        names: an example of how the dates in the names were read; empty where the times are not from names.
     """
 
     times: Times
     layers: tuple[Layer, ...]
     has_bounds: bool = False
     notes: tuple[str, ...] = ()
+    names: str = ""
 
     @property
     def is_daily(self) -> bool:
@@ -112,7 +117,7 @@ class Archive:
     def between(self, first: np.datetime64, last: np.datetime64) -> Archive:
         """The part with first <= time <= last."""
         low, high = np.searchsorted(self.times, first), np.searchsorted(self.times, last, side="right")
-        return Archive(self.times[low:high], self.layers[low:high], self.has_bounds, self.notes)
+        return replace(self, times=self.times[low:high], layers=self.layers[low:high])
 
 
 class FileFacts(NamedTuple):
@@ -223,9 +228,15 @@ def is_missing(raw: NDArray[Any], nodata: Iterable[float | None]) -> Flags:
 def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]:
     """Paths of all files below a folder that end with one of the suffixes (small letters), links followed, sorted.
 
+    Files in archives and compressed ones are among them (`hydrocli.basin.containers`). The path may be one file, too.
+
     Raises:
-        InputError: the folder, or one below it, cannot be listed; `where` is the key that names it.
+        InputError: the folder, or one below it, or an archive, cannot be listed; `where` is the key that names it.
     """
+    if folder.is_file():
+        if not is_archive(folder.name):
+            return [os.fspath(folder)]
+        return sorted(_members(os.fspath(folder), suffixes, where))
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(where, f"{folder} {what}", "Relative paths start from the folder of the YAML file.")
@@ -239,14 +250,24 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
             seen.add((identity.st_dev, identity.st_ino))
             with os.scandir(here) as entries:
                 for entry in entries:
-                    if entry.name.lower().endswith(suffixes):
+                    if has_suffix(entry.name, suffixes):
                         found.append(entry.path)
                     elif entry.is_dir():
                         waiting.append(entry.path)
+                    elif is_archive(entry.name):
+                        found += _members(entry.path, suffixes, where)
         except OSError as error:
             remedy = "Change its permissions, or move it out of this folder."
             raise InputError(where, f"{here} cannot be listed ({error.strerror})", remedy) from error
     return sorted(found)
+
+
+def _members(archive: str, suffixes: tuple[str, ...], where: str) -> list[str]:
+    try:
+        return members(archive, suffixes)
+    except OSError as error:
+        remedy = "Replace it by a sound copy, or move it out of this folder."
+        raise InputError(where, f"{archive} cannot be listed ({error.strerror or error})", remedy) from error
 
 
 def refuse_duplicates(named: Iterable[tuple[object, Layer]], where: str, remedy: str = "") -> None:

@@ -1,7 +1,7 @@
 """GeoTIFF: folder trees with one raster per time, the date in its name; and single rasters.
 
-Internal masks and masks beside the file count, as does its nodata value, also where only `.aux.xml` has it. Files
-packed by gzip (`.tif.gz`) are read through GDAL.
+Internal masks and masks beside the file count, as does its nodata value, also where only `.aux.xml` has it. Files may
+be packed by gzip (`.tif.gz`), or be members of zip and tar archives. A file with many bands has a time for each.
 
 A GeoTIFF of rain is small, and nine tenths of the time to open it go into decoding its coordinate reference system.
 An archive repeats one and the same georeference thousands of times, so its bytes are compared first (the tags of TIFF
@@ -11,7 +11,9 @@ compared (BigTIFF, world file) is opened in the slow way, with the same result.
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -19,12 +21,13 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.containers import file_of, is_packed, read_bytes
 from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
 from hydrocli.basin.grid import Grid, crs_of_file
 from hydrocli.basin.readers import (
@@ -37,6 +40,8 @@ from hydrocli.basin.readers import (
     is_missing,
     refuse_duplicates,
 )
+from hydrocli.basin.readers._bands import times_of_bands
+from hydrocli.basin.readers._files import archive_of, fitting, iter_fitting
 from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
 
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
     from rasterio.windows import Window
 
-SUFFIXES = (".tif", ".tiff", ".gtif", ".gtiff", ".tif.gz", ".tiff.gz", ".gtif.gz")
+SUFFIXES = (".tif", ".tiff", ".gtif", ".gtiff")
 COMPANIONS = (".aux.xml", ".msk")
 """Suffixes of files beside a raster, after its own."""
 BANDS = "Name one with the key `band`, or write files of one."
@@ -53,9 +58,14 @@ VECTORS = {".shp": "a Shapefile", ".geojson": "GeoJSON", ".kml": "KML", ".gpkg":
 """Suffixes of files of points, lines and polygons."""
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
 """Tags of the places and sizes of strips and tiles."""
+_BANDS = 277
+"""Tag of the number of samples of a pixel."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
+_ALONE = b"1:"
+_IN_MEMORY = re.compile(r"'?/vsimem/[^' ]*'?")
+"""GDAL's names of files that were read before it saw them."""
 _PLAIN = {"driver": "GTiff", "GEOREF_SOURCES": "NONE"}
 
 
@@ -65,14 +75,19 @@ class GeoTiffReader:
     label = "the date in a file name is the end of its step, or the day of a daily file"
 
     def find(self, source: ForcingSource, where: str) -> Archive:
-        """See `Reader`."""
+        """See `Reader`; files of many bands, of which none is named, have one for each time."""
         paths, root = self._paths(source, where)
+        first = next(iter_fitting(paths, source), None)
+        if source.band is None and first is not None and has_many_bands(first):
+            return _bands(fitting(paths, source, where), source, where)
         dated, notes = dates_of(paths, source.pattern, root, where)
         layers = tuple(Layer(path) for _, path in dated)
         example = pattern_like(os.path.basename(dated[0][1])) or "rain_%Y%m%d%H.tif"  # noqa: PTH119 - the name only
         remedy = f", or say which belong to the archive: `{where.rpartition('.')[0]}.pattern: {example}`"
         refuse_duplicates(zip((time for time, _ in dated), layers, strict=True), where, remedy)
-        return Archive(np.array([time for time, _ in dated], "datetime64[s]"), layers, notes=tuple(notes))
+        times = np.array([time for time, _ in dated], "datetime64[s]")
+        read = f"{printable(os.path.basename(layers[0].path))} is read as {times[0]}"  # noqa: PTH119 - as above
+        return Archive(times, layers, notes=tuple(notes), names=read)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the day is the first run of 4 digits (mmdd) of a name."""
@@ -120,6 +135,7 @@ class RasterSampler:
     def __init__(self, points: Points, source: ForcingSource | None = None) -> None:
         self.points, self.source = points, source or ForcingSource(Path())
         self._rasters: dict[bytes, Raster] = {}
+        self._beside: dict[str, frozenset[str]] = {}
         self._session: ExitStack | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,77 +162,139 @@ class RasterSampler:
 
     def read(self, layer: Layer) -> Floats:
         """Values float64[n]: scale and offset of the band applied, NaN where missing; raises as `Sampler.read`."""
-        from rasterio.io import DatasetReader
+        from rasterio.io import DatasetReader, MemoryFile
 
         with reading(layer.path):
-            key = _georeference(layer.path)
-            raster = self._raster(layer.path, key)
-            if not key or has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
+            if is_packed(layer.path):
+                content = read_bytes(layer.path)
+                key = _georeference(io.BytesIO(content))
+                raster = self._raster(layer, key)
+                with MemoryFile(content) as memory, memory.open(**(_PLAIN if key else {})) as dataset:
+                    return raster.sampling.values(self._window(dataset, raster, layer))
+            with open(layer.path, "rb") as file:  # noqa: PTH123 - thousands of times
+                key = _georeference(file)
+            raster = self._raster(layer, key)
+            if not key or self._has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
                 with opened(layer.path) as dataset:
-                    return raster.sampling.values(self._window(dataset, raster))
+                    return raster.sampling.values(self._window(dataset, raster, layer))
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
-                return raster.sampling.values(self._window(dataset, raster))
+                window = self._window(dataset, raster, layer, may_have_mask=not key.startswith(_ALONE))
+                return raster.sampling.values(window)
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""
         with reading(layer.path):
-            raster = self._raster(layer.path, _georeference(layer.path))
+            with _bytes_of(layer.path) as file:
+                raster = self._raster(layer, _georeference(file))
             with opened(layer.path) as dataset:
-                number = self._number(dataset) - 1
-                is_packed = (dataset.scales[number], dataset.offsets[number]) != (1.0, 0.0)
-                return FileFacts(dataset.units[number] or "", is_packed, raster.sampling)
+                number = self._number(dataset, layer) - 1
+                packing = dataset.scales[number], dataset.offsets[number]
+                return FileFacts(dataset.units[number] or "", packing != (1.0, 0.0), raster.sampling)
 
     def check(self, layer: Layer) -> None:
         """See `Sampler.check`: the tags of the file, and that it is as long as they say."""
-        with reading(layer.path):
-            _refuse_short(layer.path)
-            self._raster(layer.path, _georeference(layer.path))
+        with reading(layer.path), _bytes_of(layer.path) as file:
+            _refuse_short(file)
+            file.seek(0)
+            self._raster(layer, _georeference(file))
 
-    def _raster(self, path: str, key: bytes) -> Raster:
+    def _raster(self, layer: Layer, key: bytes) -> Raster:
         """How a raster is read; `key` is its georeference, empty where it has to be decoded."""
         from rasterio.windows import Window
 
         found = self._rasters.get(key) if key else None
         if found is None:
-            grid = raster_grid(path, self.points.crs, self.source.crs, self.source.band)
-            sampling = Sampling.of(grid, self.points, path, self.source.resampling)
+            grid = raster_grid(layer.path, self.points.crs, self.source.crs, layer.number or self.source.band)
+            sampling = Sampling.of(grid, self.points, layer.path, self.source.resampling)
             height, width = sampling.shape
             found = Raster(sampling, Window(sampling.columns.start, sampling.rows.start, width, height))
             if key:
                 self._rasters[key] = found
         return found
 
-    def _window(self, dataset: DatasetReader, raster: Raster) -> Floats:
+    def _has_companions(self, path: str) -> bool:
+        """Whether files beside a raster may hold its nodata value or its mask; a folder is listed once."""
+        folder, name = os.path.split(path)
+        if folder not in self._beside:
+            self._beside[folder] = _companions(folder)
+        beside = self._beside[folder]
+        return bool(beside) and any(name + suffix in beside for suffix in COMPANIONS)
+
+    def _window(self, dataset: DatasetReader, raster: Raster, layer: Layer, *, may_have_mask: bool = True) -> Floats:
         """The pixels of a window in float64, NaN where they are masked or nodata."""
-        number = self._number(dataset)
+        number = self._number(dataset, layer)
         raw = dataset.read(number, window=raster.window)
         values = raw.astype(np.float64)
         values[is_missing(raw, (dataset.nodata, *self.source.nodata))] = np.nan
-        if has_mask(dataset, number):
+        if may_have_mask and has_mask(dataset, number):
             values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
         scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
         if (scale, offset) == (1.0, 0.0) or self.source.packing == "ignore":
             return values
         return values * scale + offset
 
-    def _number(self, dataset: DatasetReader) -> int:
+    def _number(self, dataset: DatasetReader, layer: Layer) -> int:
         """Of the band that is read, from 1."""
+        if layer.number:
+            return layer.number
         if self.source.band is None and dataset.count != 1:
             raise InputError(dataset.name, f"has {dataset.count} bands, one is expected", BANDS)
         return self.source.band or 1
 
 
-def has_companions(path: str) -> bool:
-    """Whether files beside a raster may hold its nodata value or its mask."""
-    return any(os.path.exists(path + suffix) for suffix in COMPANIONS)  # noqa: PTH110 - tens of thousands of files
+def _companions(folder: str) -> frozenset[str]:
+    """Names of the files in a folder that may hold the nodata value or the mask of a raster."""
+    try:
+        return frozenset(name for name in os.listdir(folder or ".") if name.endswith(COMPANIONS))  # noqa: PTH208
+    except OSError:
+        return frozenset()
 
 
 def has_mask(dataset: DatasetReader, number: int) -> bool:
     """Whether a band has a mask besides its nodata value."""
-    from rasterio.enums import MaskFlags
+    return any(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[number - 1])
 
-    flags = dataset.mask_flag_enums[number - 1]
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+def has_many_bands(path: str) -> bool:
+    """Whether a raster has several bands; one that cannot be read has not: whoever reads it says why."""
+    try:
+        with _bytes_of(path) as file:
+            order, entries = _entries(file)
+        if order:
+            return any(tag == _BANDS and struct.unpack_from(order + "H", value)[0] > 1 for tag, *_, value in entries)
+        with reading(path), opened(path) as dataset:
+            return bool(dataset.count > 1)
+    except (OSError, struct.error, UnreadableError):
+        return False
+
+
+def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
+    """The bands of some files as fields: times are those that the bands state, or start with that of the name.
+
+    Raises:
+        InputError: they have no times.
+    """
+    section = where.rpartition(".")[0]
+    named, untimed = list[tuple[np.datetime64, Layer]](), list[tuple[str, int]]()
+    for path in paths:
+        with reading(path), opened(path) as dataset:
+            times, count = times_of_bands(dataset), dataset.count
+        named += [(time, Layer(path, number)) for number, time in enumerate(times, start=1)]
+        untimed += [(path, count)] if not times else []
+    if untimed and not source.band_step:
+        what = f"{untimed[0][0]} has {untimed[0][1]} bands without times in their descriptions or tags"
+        remedy = (
+            f"Say how far apart they are: `{section}.band_step: 1h`, the first at the date of the name; "
+            f"or which of them is read: `{section}.band`."
+        )
+        raise InputError(where, what, remedy)
+    if untimed:
+        dated, _ = dates_of([path for path, _ in untimed], source.pattern, os.fspath(source.path), where)
+        step, counts = np.timedelta64(source.band_step, "s"), dict(untimed)
+        for first, path in dated:
+            start = np.datetime64(first, "s")
+            named += [(start + k * step, Layer(path, k + 1)) for k in range(counts[path])]
+    return archive_of(named, where, has_bounds=False)
 
 
 def _name_for_gdal(path: str) -> str | None:
@@ -231,17 +309,15 @@ def _name_for_gdal(path: str) -> str | None:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[DatasetReader]:
-    """A raster opened in the slow way: with its companions, packed by gzip, or with a name that is no text."""
+    """A raster opened in the slow way: with its companions, packed, or with a name that is no text."""
     import rasterio
     from rasterio.io import MemoryFile
 
     name = _name_for_gdal(os.fspath(path))
-    if name is None:
-        with MemoryFile(Path(path).read_bytes()) as memory, memory.open() as dataset:
+    if name is None or is_packed(name):
+        with MemoryFile(read_bytes(os.fspath(path))) as memory, memory.open() as dataset:
             yield dataset
         return
-    if name.lower().endswith(".gz"):
-        name = f"/vsigzip/{os.path.abspath(name)}"  # noqa: PTH100 - GDAL's own form
     # A world file beside the raster is found by its name, whatever the settings around.
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(name) as dataset:
         yield dataset
@@ -255,16 +331,18 @@ def reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (RasterioIOError, OSError, struct.error) as error:
-        if not Path(path).exists():
+        file = file_of(str(path))
+        if not Path(file).exists():
             raise UnreadableError(str(path), "does not exist, or not any more") from error
-        if isinstance(error, PermissionError) or not os.access(path, os.R_OK):
+        if isinstance(error, PermissionError) or not os.access(file, os.R_OK):
             what = "cannot be opened (permission denied)"
             raise UnreadableError(str(path), what, "Change its permissions.") from error
         if kind := VECTORS.get(Path(path).suffix.lower()):
             what = f"is {kind}, which holds points, lines or polygons; a raster is needed here"
             raise UnreadableError(str(path), what, "Convert it, for example with gdal_rasterize.") from error
         remedy = "Replace it by a sound copy, or remove it."
-        raise UnreadableError(str(path), f"cannot be read as a raster ({error})", remedy) from error
+        text = _IN_MEMORY.sub("its content", str(error))
+        raise UnreadableError(str(path), f"cannot be read as a raster ({text})", remedy) from error
 
 
 def raster_grid(path: str | Path, default: str | None, stated: str | None = None, band: int | None = None) -> Grid:
@@ -334,51 +412,61 @@ def _names_found(folder: Path) -> str:
     )
 
 
-def _georeference(path: str) -> bytes:
-    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read."""
-    with open(path, "rb") as file:  # noqa: PTH123 - thousands of times
-        head = file.read(8)
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-        if order is None:
-            return b""
-        file.seek(struct.unpack(order + "4xI", head)[0])
-        entries = file.read(12 * struct.unpack(order + "H", file.read(2))[0])
-        parts, is_placed = [head[:4]], False
-        for tag, kind, count, value in struct.iter_unpack(order + _ENTRY, entries):
-            if tag in _GEOREFERENCE:
-                is_placed = True
-                file.seek(struct.unpack(order + "I", value)[0])
-                value = file.read(count * _SIZES.get(kind, 1))
-            elif tag not in _IMAGE_SIZE:
-                continue
-            parts.append(struct.pack("HHI", tag, kind, count) + value)
+def _bytes_of(path: str) -> BinaryIO:
+    """A raster as a file of bytes, to be closed, also where it is packed."""
+    return io.BytesIO(read_bytes(path)) if is_packed(path) else open(path, "rb")  # noqa: PTH123 - as above
+
+
+def _entries(file: BinaryIO) -> tuple[str, list[tuple[int, int, int, bytes]]]:
+    """Order of bytes of a TIFF, and tag, type, count and value of its entries; empty where it has another layout."""
+    head = file.read(8)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+    if order is None:
+        return "", []
+    file.seek(struct.unpack(order + "4xI", head)[0])
+    entries = file.read(12 * struct.unpack(order + "H", file.read(2))[0])
+    return order, list(struct.iter_unpack(order + _ENTRY, entries))
+
+
+def _georeference(file: BinaryIO) -> bytes:
+    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read.
+
+    They begin with `_ALONE` where the file holds one image, and so no mask.
+    """
+    order, entries = _entries(file)
+    is_alone = file.read(4) == b"\0\0\0\0"  # place of the next image, after the entries
+    parts, is_placed = [_ALONE if is_alone else b"", order.encode()], False
+    for tag, kind, count, value in entries:
+        if tag in _GEOREFERENCE:
+            is_placed = True
+            file.seek(struct.unpack(order + "I", value)[0])
+            value = file.read(count * _SIZES.get(kind, 1))
+        elif tag not in _IMAGE_SIZE:
+            continue
+        parts.append(struct.pack("HHI", tag, kind, count) + value)
     return b"".join(parts) if is_placed else b""
 
 
-def _refuse_short(path: str) -> None:
+def _refuse_short(file: BinaryIO) -> None:
     """Refuse a TIFF that ends before the last of its pixels; one of another layout is left to GDAL.
 
     Raises:
         OSError: it is too short.
     """
-    with open(path, "rb") as file:  # noqa: PTH123 - thousands of times
-        head, size = file.read(8), os.fstat(file.fileno()).st_size
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-        if order is None:
-            return
-        file.seek(struct.unpack(order + "4xI", head)[0])
-        entries = file.read(12 * struct.unpack(order + "H", file.read(2))[0])
-        numbers: dict[int, NDArray[Any]] = {}
-        for tag, kind, count, value in struct.iter_unpack(order + _ENTRY, entries):
-            length = count * _SIZES.get(kind, 1)
-            if length > 4:
-                place = struct.unpack(order + "I", value)[0]
-                if place + length > size:
-                    raise OSError("it ends within its tags")
-                file.seek(place)
-                value = file.read(length)
-            if tag in _OFFSETS or tag in _COUNTS:
-                numbers[tag] = np.frombuffer(value[:length], f"{order}u{_SIZES[kind]}").astype(np.int64)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    order, entries = _entries(file)
+    numbers: dict[int, NDArray[Any]] = {}
+    for tag, kind, count, value in entries:
+        length = count * _SIZES.get(kind, 1)
+        if length > 4:
+            place = struct.unpack(order + "I", value)[0]
+            if place + length > size:
+                raise OSError("it ends within its tags")
+            file.seek(place)
+            value = file.read(length)
+        if tag in _OFFSETS or tag in _COUNTS:
+            numbers[tag] = np.frombuffer(value[:length], f"{order}u{_SIZES[kind]}").astype(np.int64)
     for first, counts in zip(_OFFSETS, _COUNTS, strict=True):
         if first in numbers and counts in numbers and (numbers[first] + numbers[counts]).max() > size:
             raise OSError("it ends before its last pixels")
