@@ -26,7 +26,7 @@ from hydrocli.config.execution import Execution
 from hydrocli.config.forcing import Forcing
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
-from hydrocli.config.objective import FloodEvents, Objective
+from hydrocli.config.objective import PROTECTION, FloodEvents, Objective
 from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, Screening
 from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters, filled, levels_of
@@ -35,6 +35,9 @@ from hydrocli.config.structure import GR, InitialWeights, Structure, declared_st
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that use values only."""
+
+UNIFORM_ITERATIONS = 100
+"""Of the uniform calibration before a mapping by descriptors; the descents of the screening have done most of it."""
 
 PRECALIBRATION = {"kind": "adam", "iterations": 40, "learning_rate": 0.004, "train": ["parameters"]}
 """Default first stage of a mapping with a network (Huynh et al. 2026, 2.3)."""
@@ -118,6 +121,12 @@ class Experiment(Section):
     regional: Regional = Field(default_factory=Regional, description="further basins of a regional calibration")
     execution: Execution = Field(default_factory=Execution, description="threads, processes, precision, memory")
 
+    @property
+    def iterations_to_uniform(self) -> int:
+        """Iterations at most from the first guess to uniform parameters, from which a mapping by descriptors starts."""
+        starts = self.first_guess.kind == "screening" and self.mapping.kind in BY_DESCRIPTORS
+        return UNIFORM_ITERATIONS if starts and self.optimiser[0].mapping != "uniform" else 0
+
     @model_validator(mode="before")
     @classmethod
     def _parent_run_as_first_guess(cls, data: Any) -> Any:
@@ -164,6 +173,23 @@ class Experiment(Section):
         if set(kinds) & set(NETWORKS):
             return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
         return {**data, "optimiser": {"kind": "adam"}} if set(kinds) & set(kinds_with_network()) else data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_regularisation(cls, data: Any) -> Any:
+        """Maps by descriptors are held near the uniform parameters that the calibration finds first."""
+        if not isinstance(data, dict):
+            return data
+        mapping, objective = data.get("mapping"), {} if data.get("objective") is None else data["objective"]
+        by_descriptors = isinstance(mapping, dict) and mapping.get("kind") in BY_DESCRIPTORS
+        if not by_descriptors or not isinstance(objective, dict) or not _starts_uniform(data):
+            return data
+        given = objective.get("regularisation")
+        if given is None:
+            return {**data, "objective": {**objective, "regularisation": dict(PROTECTION)}}
+        if isinstance(given, dict) and given.get("prior") is None and given.get("smoothing") is None:
+            return {**data, "objective": {**objective, "regularisation": {**given, "prior": PROTECTION["prior"]}}}
+        return data
 
     @field_validator("mapping")
     @classmethod
@@ -216,7 +242,8 @@ class Experiment(Section):
     def _check_regularisation(self) -> Experiment:
         regularisation, last = self.objective.regularisation, self.optimiser[-1]
         problems: list[tuple[Location, str, str]] = []
-        if regularisation and not regularisation.prior and self.mapping.kind == "uniform":
+        smoothed = regularisation and not regularisation.prior and regularisation.weight != 0
+        if smoothed and self.mapping.kind == "uniform":
             what = "uniform parameters have no spatial variation to smooth"
             problems.append((("objective", "regularisation", "smoothing"), what, "set prior, or use another mapping"))
         if regularisation and regularisation.weight == "lcurve" and last.train == ("network",):
@@ -301,6 +328,17 @@ class Experiment(Section):
                 )
         raise_validation_errors(problems)
         return self
+
+
+def _starts_uniform(data: dict[str, Any]) -> bool:
+    """Whether a calibration finds uniform parameters before anything else: by screening, or in its first stage."""
+    parameters, guess, stages = (data.get(key) for key in ("parameters", "first_guess", "optimiser"))
+    first = stages[0] if isinstance(stages, list | tuple) and stages else stages
+    if isinstance(first, dict) and first.get("mapping") == "uniform":
+        return True
+    if isinstance(guess, dict):
+        return guess.get("kind") == "screening"
+    return guess is None and not (isinstance(parameters, dict) and parameters.get("from"))
 
 
 def _untrainable(stage: AnyStage, kind: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -21,9 +21,11 @@ from hydrocli.config.base import (
 Weight = Annotated[Number, Field(gt=0)]
 Factor = Annotated[Number, Field(ge=0)]
 PenaltyWeight = Annotated[
-    Annotated[Literal["lcurve"], Tag("word")] | Annotated[Weight, Tag("number")],
+    Annotated[Literal["lcurve"], Tag("word")] | Annotated[Factor, Tag("number")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
 ]
+PROTECTION = {"prior": 1.0, "weight": 5.0}
+"""Default of a mapping by descriptors that starts from calibrated uniform parameters, see the page mappings."""
 Metric = Literal["nse", "kge", "nnse", "mse", "rmse"]
 SIGNATURES = (
     *("Crc", "Crchf", "Crclf", "Crch2r", "Cfp2", "Cfp10", "Cfp50", "Cfp90"),
@@ -93,8 +95,8 @@ class Regularisation(Section):
     )
     weight: PenaltyWeight = Field(
         0.1,
-        description="weight of the penalty in the cost; lcurve: the last stage runs with each of `weights`, "
-        "the corner is chosen",
+        description="weight of the penalty; 0: none, as in the papers; lcurve: the last stage runs with each of "
+        "`weights`, the corner is chosen",
     )
     weights: Annotated[tuple[Weight, ...], Field(min_length=3, max_length=30)] = Field(
         (100.0, 10.0, 1.0, 0.1, 0.01), description="weights of the L-curve, each stage starting from the previous one"
@@ -102,7 +104,7 @@ class Regularisation(Section):
 
     @model_validator(mode="after")
     def _check_weights_given(self) -> Regularisation:
-        if self.prior == self.smoothing == 0:
+        if self.prior == self.smoothing == 0 and self.weight != 0:
             raise_validation_errors(
                 [((), "has neither prior nor smoothing", "set one of them, for example smoothing: 1")]
             )
@@ -121,7 +123,11 @@ class Objective(Section):
         examples=[[{"metric": "kge", "weight": 0.5, "transform": "sqrt"}, {"signature": "Epf", "weight": 0.2}]],
     )
 
-    regularisation: Regularisation | None = Field(None, description="penalty on the parameter maps, added to the cost")
+    regularisation: Regularisation | None = Field(
+        None,
+        description="penalty on the parameter maps, added to the cost; default of mappings by descriptors: prior 1 "
+        "with weight 5, which holds them near uniform parameters",
+    )
 
     @model_validator(mode="before")
     @classmethod

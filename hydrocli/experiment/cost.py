@@ -88,10 +88,14 @@ class CurvePoint:
     penalty: float
 
 
-def penalty_weights(experiment: Experiment, last: bool) -> list[tuple[float, str]]:
-    """Weights with which a stage runs, and words for its name; 0: no penalty, NaN: that of the corner."""
+def penalty_weights(experiment: Experiment, mapping: str, last: bool) -> list[tuple[float, str]]:
+    """Weights with which a stage runs, and words for its name; 0: no penalty, NaN: that of the corner.
+
+    A uniform stage before another mapping finds the maps near which the penalty holds the others: it has none.
+    """
     asked = experiment.objective.regularisation
-    if asked is None or (asked.weight == "lcurve" and not last):
+    before = mapping == "uniform" != experiment.mapping.kind
+    if asked is None or before or (asked.weight == "lcurve" and not last):
         return [(0.0, "")]
     if asked.weight != "lcurve":
         return [(float(asked.weight), "")]
@@ -137,7 +141,7 @@ def penalty_of(setup: CalibrationSetup, mapping: str, first: Floats, weight: flo
 
 def penalty_to_check(setup: CalibrationSetup, first: Floats) -> Penalty | None:
     """The penalty of the configuration, with its largest weight where there are several; None without one."""
-    weight, _ = penalty_weights(setup.experiment, last=True)[0]
+    weight, _ = penalty_weights(setup.experiment, setup.experiment.mapping.kind, last=True)[0]
     return penalty_of(setup, setup.experiment.mapping.kind, first, weight) if weight else None
 
 

@@ -99,7 +99,7 @@ def _evaluations(experiment: Experiment) -> tuple[float, int]:
     iterations, guess = sum(others) + last * experiment.objective.repeats, experiment.first_guess
     screened = 0
     if guess.kind == "screening":
-        iterations += guess.descents * guess.iterations
+        iterations += guess.descents * guess.iterations + experiment.iterations_to_uniform
         screened = guess.samples
     return 1 + iterations * EVALUATIONS_PER_ITERATION, screened
 

@@ -46,6 +46,7 @@ class GaugePeriod:
     """A gauge in a period: `scenario` says whether either of the two was calibrated.
 
     `extrapolated` is the share of the cells whose network sees what the calibration has not seen, if there is one.
+    `uniform` is the discharge with the uniform parameters from which a mapping by descriptors started.
     """
 
     gauge: str
@@ -56,6 +57,7 @@ class GaugePeriod:
     simulated: Floats
     rain: Floats
     extrapolated: Floats | None
+    uniform: Floats | None
 
 
 class Evaluation:
@@ -97,6 +99,8 @@ class Evaluation:
             self.run.arrays("catchment_timeseries"),
         )
         rows, rows_of_means = rows_by_gauge(discharge["gauge"]), rows_by_gauge(means["gauge"])
+        uniform = self.run.arrays("uniform") if self.run.manifest.first_guess else None
+        rows_of_uniform = rows_by_gauge(uniform["gauge"]) if uniform else {}
         for code in self._codes():
             times, here = discharge["time"][rows[code]].astype("datetime64[s]"), rows_of_means[code]
             rain = means["precipitation"][here]
@@ -105,8 +109,9 @@ class Evaluation:
                 inside = (times > stamp(start)) & (times <= stamp(end))
                 observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
                 shown = None if outside is None else outside[inside]
+                plain = uniform["simulated"][rows_of_uniform[code]][inside] if uniform else None
                 scenario = self._scenario(code, name, (start, end))
-                yield GaugePeriod(code, scenario, name, times[inside], observed, simulated, rain[inside], shown)
+                yield GaugePeriod(code, scenario, name, times[inside], observed, simulated, rain[inside], shown, plain)
 
     def _codes(self) -> tuple[str, ...]:
         return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
@@ -196,7 +201,13 @@ class Evaluation:
         maps = maps_of_run(self.folder, setup)
         with RunFolder.open(self.folder, self.experiment.name) as folder, folder.rewriting():
             final_simulation(
-                folder, setup, maps, setup.flux_network, read_regionalisation(self.folder), self._require_same
+                folder,
+                setup,
+                maps,
+                setup.flux_network,
+                read_regionalisation(self.folder),
+                self._require_same,
+                self.run.manifest.first_guess,
             )
             calibrated = experiment.gauges.model_copy(update={"discharge": self._discharge})
             kept = experiment.model_copy(update={"gauges": calibrated})

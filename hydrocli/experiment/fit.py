@@ -106,11 +106,13 @@ def _calibrated(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        found = calibration.found(results)
+        maps, network, model = calibration.found(results)
         if isinstance(calibration, BasinCalibration):
             calibration.release()  # the final simulation needs rows of its own
         with track("final simulation"):
-            scores = final_simulation(folder, calibration.setup, *found)
+            scores = final_simulation(
+                folder, calibration.setup, maps, network, model, first_guess=calibration.uniform_start(results)
+            )
         if isinstance(calibration, RegionalCalibration):
             scores |= write_others(calibration, results)
         numbers = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}

@@ -256,6 +256,10 @@ class RegionalCalibration:
         """As `BasinCalibration.found`, of the first basin."""
         return self._own.found(results)
 
+    def uniform_start(self, results: Sequence[StageResult]) -> dict[str, float]:
+        """As `BasinCalibration.uniform_start`; the values are those of all basins."""
+        return self._own.uniform_start(results)
+
     def others(self, results: Sequence[StageResult]) -> Iterator[tuple[CalibrationSetup, tuple[Any, ...]]]:
         """Each further basin, and what was found for it."""
         for setup in self._setups[1:]:
@@ -316,13 +320,13 @@ def write_others(calibration: RegionalCalibration, results: Sequence[StageResult
         NumericalError: a state or discharge is not finite.
     """
     scores: dict[str, float] = {}
-    for setup, found in calibration.others(results):
+    for setup, (maps, network, model) in calibration.others(results):
         member = setup.experiment
         with RunFolder.open(Path(member.folder), member.name) as folder:
             inputs = {"basin": setup.basin.fingerprint} | fingerprints(member, {member.name: setup.calibration})
             folder.start(identity=numbers_hash(member), seed=member.seed, inputs=inputs)
             write_text(folder.path / CONFIG, resolved(member))
-            own = final_simulation(folder, setup, *found)
+            own = final_simulation(folder, setup, maps, network, model, first_guess=calibration.uniform_start(results))
             with_whom = calibration.setup.experiment.name
             folder.finish(
                 f"Calibrated together with {with_whom}, whose folder has the convergence table.{unsolved(folder)}"

@@ -6,7 +6,8 @@ What `outputs` asks for of its states and fluxes (which, where, when) is recorde
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,6 +186,7 @@ def final_simulation(
     network: FluxNetwork,
     model: RegionalisationModel | None = None,
     accept: Callable[[Sequence[str], Floats], None] = lambda codes, simulated: None,
+    first_guess: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Run the whole period over the whole domain with the maps [rows, n] and a network, write all tables of it.
 
@@ -195,6 +197,7 @@ def final_simulation(
         network: the flux network.
         model: the mapping by descriptors that gave the maps, if there is one.
         accept: may refuse the discharge [g, t] of the gauges before anything is written.
+        first_guess: uniform values of maps, by symbol, which are simulated beside if there are any.
 
     Returns:
         NSE of every calibration gauge over the calibration period; empty without observations or period.
@@ -250,6 +253,8 @@ def final_simulation(
     outputs.write(folder, start)
     write_series(folder.path, schemas.catchment_timeseries(quantities), basin.gauges.code, basin.times, means, run=run)
     _write_balance(folder, setup, pieces, routed, in_cells)
+    if first_guess:
+        _write_uniform(folder, setup, exact, maps, first_guess)
     observed = basin.discharge
     series = {"observed": observed, "simulated": simulated}
     # The last table: `validate` reads from it what has been simulated.
@@ -262,6 +267,20 @@ def final_simulation(
         code: nse(observed[g, inside], simulated[g, inside])
         for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True)
     }
+
+
+def _write_uniform(
+    folder: RunFolder, setup: CalibrationSetup, simulator: Simulator, maps: Floats, first_guess: Mapping[str, float]
+) -> None:
+    """Simulate with uniform values in the place of maps [rows, n], and without corrections; keep the discharge."""
+    uniform = maps.copy()
+    for symbol, value in first_guess.items():
+        uniform[setup.structure.maps.index(symbol)] = value
+    parameters, start = split_maps(simulator.structure, uniform, setup.state)
+    simulated, _ = simulator.simulate(parameters, start, np.zeros_like(setup.flux_network.weights))
+    columns, run = {"simulated": simulated}, folder.manifest.run
+    write_series(folder.path, schemas.UNIFORM, setup.basin.gauges.code, setup.basin.times, columns, run=run)
+    folder.update(first_guess=dict(first_guess))
 
 
 def _all(observers: Sequence[Observer]) -> Observer:

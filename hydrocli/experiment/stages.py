@@ -1,8 +1,8 @@
 """What a calibration consists of: the stages of the YAML, each with its mapping, optimiser and problem.
 
 A uniform first guess goes before the stages: Sobol screening of the whole box, then short descents from the best sets,
-both with the weights of a network as they are at first, near zero. Each stage starts from the maps and weights with
-which the one before ended.
+both with the weights of a network as they are at first, near zero. Before a mapping by descriptors the best descent
+goes on to its optimum. Each stage starts from the maps and weights with which the one before ended.
 
 Mini-batches are sub-periods and gauges that one iteration sees. The calibration period is cut into sub-periods of equal
 length (the last one may overlap the one before it). They are visited in random order, each once before any comes again;
@@ -194,7 +194,7 @@ def stage_plans(setup: CalibrationSetup) -> list[StagePlan]:
             sub_periods(setup, batches)  # refuses early those that do not fit
         optimiser = optimiser_of(stage, experiment.seed)
         evaluations = 1 + stage.iterations * EVALUATIONS_PER_ITERATION[stage.kind]
-        for weight, words in penalty_weights(experiment, number == len(experiment.optimiser)):
+        for weight, words in penalty_weights(experiment, kind, number == len(experiment.optimiser)):
             plans.append(StagePlan(name + words, trainable, optimiser, evaluations, batches=batches, weight=weight))
     return plans
 
@@ -204,11 +204,15 @@ def _first_guess(experiment: Experiment) -> list[StagePlan]:
     if guess.kind == "given":
         return []
     screening, near = Screening(guess.samples, guess.descents, seed=experiment.seed), TrainableSet("uniform", False)
-    evaluations = guess.descents * (1 + guess.iterations * EVALUATIONS_PER_ITERATION["lbfgsb"])
-    return [
+    per_iteration = EVALUATIONS_PER_ITERATION["lbfgsb"]
+    evaluations = guess.descents * (1 + guess.iterations * per_iteration)
+    plans = [
         StagePlan("screening", near, screening, guess.samples + 1),
         StagePlan("first guess", near, LBFGSB(guess.iterations), evaluations, guess.descents),
     ]
+    if iterations := experiment.iterations_to_uniform:
+        plans.append(StagePlan("uniform", near, LBFGSB(iterations), 1 + iterations * per_iteration))
+    return plans
 
 
 def _trainable_set(stage: AnyStage, kind: str, has_network: bool) -> TrainableSet:
@@ -306,6 +310,24 @@ class BasinCalibration:
             simulator.simulate(parameters, state, weights, Observers(simulator, parameters, weights, seen))
             network = replace(network, lowest=seen.lowest, highest=seen.highest)
         return maps, network, self._regionalisation(results)
+
+    def uniform_start(self, results: Sequence[StageResult]) -> dict[str, float]:
+        """Values of the calibrated maps from which the mapping by descriptors started, also those at a bound.
+
+        Empty without such a mapping, and where it started from maps that vary: those of another run.
+        """
+        mapped = [number for number, plan in enumerate(self.plans) if plan.trainable.mapping in BY_DESCRIPTORS]
+        if not mapped:
+            return {}
+        first = mapped[0]
+        control, before = self._control(first, results[:first]), results[:first]
+        maps = control.split(control.first_guess())[0]
+        if before:
+            maps = self._control(first - 1, before[:-1]).split(before[-1].x)[0]
+        rows = [(row.symbol, map_) for row, map_ in zip(self.setup.rows, maps, strict=True) if row.calibrated]
+        if not all(np.allclose(map_, map_[0], rtol=1e-9, atol=0.0) for _, map_ in rows):
+            return {}
+        return {symbol: float(map_[0]) for symbol, map_ in rows}
 
     def _regionalisation(self, results: Sequence[StageResult]) -> RegionalisationModel | None:
         """The mapping by descriptors as the last stage that trained it has left it."""

@@ -19,6 +19,7 @@ OF_EVENTS = "_events"
 
 METRIC_WORDS = {
     "nse": "NSE",
+    "nse_uniform": "NSE of uniform",
     "nnse": "NNSE",
     "log_nse": "log-NSE",
     "kge": "KGE",

@@ -20,7 +20,7 @@ from hydrocli.results.write import write_table
 
 FILE = "compare.html"
 MAIN = "nse"
-NOT_BOXED = ("extrapolated",)
+NOT_BOXED = ("extrapolated", "nse_uniform")
 LEAST_GAUGES = 3
 """Gauges that a radar needs to have a surface."""
 

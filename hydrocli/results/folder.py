@@ -92,6 +92,8 @@ class Manifest:
         gradient_norms: at the end of a calibration, 2-norm of the gradient of each group of controls.
         structure: kind, snow, title, states, fluxes and corrections of the structure, as the report needs them, and the
             time step [s] that its values per step belong to.
+        first_guess: value of each calibrated parameter from which a mapping by descriptors started; empty where it
+            started from maps.
         uncertainty: assumptions behind the standard errors of the controls.
         warnings: sentences for the user.
         files: of a finished run, size and SHA-256 of each file (see `run_format`).
@@ -111,6 +113,7 @@ class Manifest:
     stages: list[dict[str, Any]] = field(default_factory=list)
     gradient_norms: dict[str, float] = field(default_factory=dict)
     structure: dict[str, Any] = field(default_factory=dict)
+    first_guess: dict[str, float] = field(default_factory=dict)
     uncertainty: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -65,8 +65,9 @@ class Run:
         folder: its path.
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
-            domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, response_surfaces,
-            balance, annual_fluxes, events, signatures, solvers, solver_series: the tables, as DataFrames; an
+            domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, uniform,
+            response_surfaces, balance, annual_fluxes, events, signatures, solvers, solver_series: the tables, as
+            DataFrames; an
             AttributeError where there is none.
     """
 
@@ -86,6 +87,7 @@ class Run:
     mean_maps = _Lazy()
     cell_timeseries = _Lazy()
     no_correction = _Lazy()
+    uniform = _Lazy()
     response_surfaces = _Lazy()
     balance = _Lazy()
     annual_fluxes = _Lazy()

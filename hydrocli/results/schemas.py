@@ -89,7 +89,12 @@ SCORES = Table(
         GAUGE,
         Column("scenario", "text", "calibration, temporal, spatial or spatio-temporal"),
         PERIOD,
-        Column("metric", "text", "name of the metric; <name>_events: over the steps of observed flood events only"),
+        Column(
+            "metric",
+            "text",
+            "name of the metric; <name>_events: over the steps of observed flood events only; nse_uniform: NSE of the "
+            "uniform parameters from which a mapping by descriptors started",
+        ),
         Column("value", "float", "value of the metric in its own unit", "", "not defined on these data"),
         Column("n_valid", "integer", "number of pairs of observed and simulated values"),
     ),
@@ -478,6 +483,12 @@ def no_correction(quantities: Sequence[Quantity]) -> Table:
     return Table("no_correction", words, (RUN, GAUGE, TIME, *columns, simulated))
 
 
+UNIFORM = Table(
+    "uniform",
+    "the same simulation with the uniform parameters from which a mapping by descriptors started, without corrections",
+    (RUN, GAUGE, TIME, Column("simulated", "float", "discharge simulated with them", "m3/s", "not finite")),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -497,6 +508,7 @@ TABLES = {
         mean_maps(()),
         cell_timeseries(()),
         no_correction(()),
+        UNIFORM,
         RESPONSE_SURFACES,
         balance(()),
         ANNUAL_FLUXES,

@@ -71,6 +71,7 @@ def _configuration(run: Path, structure: str, mapping: str, stages: list[dict[st
     asked = yaml.safe_load(UNIFORM.read_text())
     asked |= {"name": run.name, "structure": {"kind": structure}, "mapping": {"kind": mapping}}
     asked |= {"folder": str(run), "optimiser": stages}
+    asked["objective"] = {"metric": "nse", "regularisation": {"weight": 0}}  # the papers have none
     asked.pop("execution", None)
     for section, key in (("flow_directions", "path"), ("descriptors", "slope"), ("descriptors", "dd")):
         asked["basin"][section][key] = _absolute(asked["basin"][section][key])

@@ -348,6 +348,35 @@ def test_a_metric_is_short_for_one_term(read: Read, minimal: str) -> None:
     assert (one.metric, one.transform, one.weight, two.metric, two.signature) == ("kge", "sqrt", 1.0, None, "Epf")
 
 
+BY_SLOPE = ("basin.descriptors={slope: slope.tif}", "mapping={kind: mlp}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((), (1, 5)),
+        (("objective.metric=kge",), (1, 5)),
+        (("first_guess={kind: given}", "optimiser=[{kind: lbfgsb, mapping: uniform}, {kind: adam}]"), (1, 5)),
+        (("objective.regularisation.weight=0",), (1, 0)),
+        (("objective.regularisation.weight=2",), (1, 2)),
+        (("objective.regularisation={smoothing: 1, weight: 2}",), (0, 2)),
+        (("objective.regularisation={prior: 1}",), (1, 0.1)),
+        (("first_guess={kind: given}",), None),
+        (("parameters.from=runs/other",), None),
+        (("mapping={kind: distributed}",), None),
+        (("mapping={kind: uniform}",), None),
+        (("mapping={kind: uniform}", "objective.regularisation.weight=0"), (0, 0)),
+    ],
+)
+def test_mappings_by_descriptors_are_held_near_the_uniform_parameters_that_are_found_first(
+    changes: tuple[str, ...], expected: tuple[float, float] | None, read: Read, minimal: str
+) -> None:
+    experiment = read(minimal, *BY_SLOPE, *changes)
+    regularisation = experiment.objective.regularisation
+    assert (regularisation and (regularisation.prior, regularisation.weight)) == expected
+    assert read(resolved(experiment)) == experiment
+
+
 def test_the_commented_file_to_start_from(read: Read) -> None:
     text = config.initial_yaml()
     experiment = read(text)

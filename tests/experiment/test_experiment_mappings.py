@@ -12,6 +12,15 @@ import rasterio
 from runs_harness import SAMPLE, assert_same_bits, call, configuration, manifest, rows, series, table
 from test_experiment_structures import STRUCTURES, Calibrated
 
+from hydrocli.calibration.journal import Journal
+from hydrocli.calibration.problem import Iteration, StageResult
+from hydrocli.calibration.recorder import Recorder
+from hydrocli.calibration.stages import run_stages
+from hydrocli.config import load
+from hydrocli.experiment.scores import worse_than_uniform
+from hydrocli.experiment.setup import CalibrationSetup, ingested
+from hydrocli.experiment.stages import BasinCalibration
+
 GIVEN: dict[str, Any] = {
     "first_guess": {"kind": "given"},
     "parameters.cp": {"value": 200.0, "bounds": [50, 800]},
@@ -162,6 +171,75 @@ def test_a_mapping_reaches_beyond_the_domain_of_its_run(kind: str, store: Path, 
 
 def phi2_size(folder: Path) -> int:
     return of_phi2(folder)["value"].size
+
+
+@pytest.mark.parametrize("name", ["gr", "grnn"])
+def test_the_uniform_start_is_simulated_and_scored_beside_the_mapping(
+    calibrated: Calibrated, name: str, store: Path, tmp_path: Path
+) -> None:
+    """As a simulation of its own with the first guess, without corrections; `validate` names the gauges below it."""
+    file, folder = calibrated[name, "mlp"], calibrated[name, "mlp"].with_suffix("")
+    values = {key: one["value"] for key, one in GIVEN.items() if key != "first_guess"}
+    values |= {"parameters.akw": 5.0, "parameters.bkw": 0.6}
+    start = {key: {"value": manifest(folder)["first_guess"][key.removeprefix("parameters.")]} for key in values}
+    np.testing.assert_allclose([one["value"] for one in start.values()], list(values.values()), rtol=1e-9)
+    call("simulate", configuration(tmp_path / "plain.yaml", store, changes=start))
+    np.testing.assert_allclose(
+        table(folder, "uniform")["simulated"], table(tmp_path / "plain", "discharge")["simulated"], rtol=1e-9
+    )
+    plain = configuration(tmp_path / "plain.yaml", store, changes=start | {"gauges.calibration": None})
+    expected = {(row["gauge"], row["period"]): row["nse"] for row in rows(call("validate", plain, "--json"))}
+    result = call("validate", file, "--json")
+    scores = rows(result)
+    for row in scores:
+        if row["period"] != "calibration":
+            assert row["nse_uniform"] == pytest.approx(expected[row["gauge"], row["period"]], abs=1e-9)
+    sentences = worse_than_uniform(scores, "mlp")
+    assert all(sentence in result.stderr.replace("\n", " ") for sentence in sentences)
+    said = [one for one in manifest(folder)["warnings"] if "does worse than the uniform" in one]
+    assert said == sentences
+
+
+def test_a_mapping_starts_from_the_uniform_optimum_and_goes_on_after_every_stop(store: Path, tmp_path: Path) -> None:
+    """The uniform calibration before it is a stage of the journal as the others are: stopped many times, same bits."""
+    changes: dict[str, Any] = {"mapping": MAPPINGS["multilinear"], "optimiser.iterations": 3}
+    experiment = load(configuration(tmp_path / "run.yaml", store, changes=changes))
+    setup = CalibrationSetup(experiment, ingested(experiment))
+
+    def calibrated(journal: Path, evaluations: int) -> tuple[BasinCalibration, list[StageResult], list[Iteration]]:
+        costs, iterations, calibration = list[float](), list[Iteration](), BasinCalibration(setup)
+        with Journal(journal, "key") as opened:
+            recorder = Recorder(opened, iterations.append, lambda: len(costs) >= evaluations, costs.append)
+            return calibration, run_stages(calibration.stages, recorder), iterations
+
+    calibration, whole, iterations = calibrated(tmp_path / "whole.bin", 10**6)
+    assert [result.stage for result in whole] == ["screening", "first guess", "uniform", "1 multilinear lbfgsb"]
+    guess, uniform, mapped = whole[1:]
+    assert uniform.cost < guess.cost
+    start = next(one for one in iterations if one.stage == mapped.stage)
+    assert start.cost == pytest.approx(uniform.cost, rel=1e-6)  # no penalty yet, and no parameter at a bound
+    values = calibration.uniform_start(whole)
+    assert [values[symbol] for symbol in ("cp", "ct")] == pytest.approx(uniform.x[:2] * 1000, rel=1e-5)
+    stops = 0
+    while not (pieces := calibrated(tmp_path / "pieces.bin", 30)[1])[-1].finished:
+        stops += 1
+    assert stops > 2
+    for one, other in zip(whole, pieces, strict=True):
+        assert (one.cost, one.reason, one.x.tobytes()) == (other.cost, other.reason, other.x.tobytes())
+
+
+def test_validate_says_where_a_mapping_does_worse_than_uniform_parameters() -> None:
+    """By scenario and period, the largest loss first; what does not show in two decimals is left out."""
+    scores = [("temporal", "A", 0.61, 0.82), ("temporal", "B", -1.6, 0.93), ("temporal", "C", 0.9, 0.904)]
+    scores += [("calibration", "A", 0.98, 0.96), ("spatial", "D", 0.5, np.nan)]
+    made = [
+        {"scenario": scenario, "gauge": gauge, "period": "p2", "nse": nse, "nse_uniform": uniform}
+        for scenario, gauge, nse, uniform in scores
+    ]
+    assert worse_than_uniform([*made, {"scenario": "spatial", "gauge": "E", "period": "p2", "nse": 0.1}], "mlp") == [
+        "temporal, period p2: the mapping mlp does worse than the uniform parameters from which it started at "
+        "B (NSE -1.60, uniform 0.93), A (NSE 0.61, uniform 0.82)"
+    ]
 
 
 def test_beyond_the_calibrated_catchments_descriptors_may_be_held(store: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from test_experiment_resume import STOPPED, disturbed
 from hydrocli.config import load
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import CalibrationSetup, ingested
+from hydrocli.experiment.stages import stage_plans
 from hydrocli.score.metrics import nse
 
 GIVEN = {"first_guess": {"kind": "given"}, "parameters.cp.value": 150.0, "parameters.ct.value": 80.0}
@@ -59,6 +60,17 @@ def test_gradcheck_of_several_terms_and_a_penalty(between: str, store: Path, tmp
     passed = [line.split()[-1] for line in printed.splitlines()[2:] if line]
     assert "yes" in passed
     assert "no" not in passed
+
+
+def test_a_uniform_stage_before_a_mapping_has_no_penalty(store: Path, tmp_path: Path) -> None:
+    """It finds the parameters near which the penalty holds the maps."""
+    stages = [{"kind": "sbs", "mapping": "uniform", "iterations": 1}, {"kind": "adam", "iterations": 1}]
+    changes = {"mapping": {"kind": "multilinear"}, "optimiser": stages}
+    experiment = load(configuration(tmp_path / "run.yaml", store, changes=changes))
+    plans = stage_plans(CalibrationSetup(experiment, ingested(experiment)))
+    assert [(plan.trainable.mapping, plan.weight) for plan in plans] == [
+        ("uniform", 0), ("uniform", 0), ("uniform", 0), ("multilinear", 5),
+    ]  # fmt: skip
 
 
 def test_weights_of_gauges(store: Path, tmp_path: Path) -> None:

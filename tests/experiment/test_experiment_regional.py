@@ -156,6 +156,19 @@ def test_mappings_by_descriptors_see_one_range_for_all(kind: str, region: Path, 
     np.testing.assert_array_equal(one["value"], other["value"])
 
 
+def test_a_mapping_of_a_region_starts_from_uniform_parameters_of_all_basins(region: Path, store: Path) -> None:
+    """They are one set of values, and are simulated and scored in every basin."""
+    file = written(region, store, "held", {"mapping": {"kind": "multilinear"}, "optimiser.iterations": 2})
+    call("calibrate", file)
+    first, *others = (manifest(region / "held" / part)["first_guess"] for part in (".", "basins/b2", "basins/b3"))
+    assert set(first) == {"cp", "ct", "kexc", "akw", "bkw"}
+    assert others == [first, first]
+    assert "uniform" in table(region / "held", "convergence")["stage"]
+    assert {row["basin"] for row in rows(call("validate", file, "--json")) if np.isfinite(row["nse_uniform"])} == {
+        "short", "b2", "b3",
+    }  # fmt: skip
+
+
 def test_every_basin_has_a_run_folder_of_its_own(region: Path, store: Path) -> None:
     file = written(region, store, "folders")
     call("calibrate", file)
