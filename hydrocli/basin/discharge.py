@@ -1,63 +1,80 @@
 """Observed discharge, in m3/s, at the stamps of a period; NaN where nothing was observed.
 
-`smash`: a folder of one CSV per gauge, of one column: the date of the first value (8 digits, or 12 with the hour), then
-a value per step, negative where missing. A file is that of a gauge when its name holds the code between characters
-that are neither letters nor digits. A blank line is a step without observation.
+Formats are in `hydrocli.basin.discharge_formats`; what their values mean is settled here, for all of them:
 
-`tidy`: one table for all gauges, CSV or Parquet, with the columns gauge, time, discharge; times without zone are UTC,
-negative values are missing, other columns are left out. Formats as in `hydrocli.basin.tables`.
+* negative values, blanks and the marks that the configuration lists are missing; any other text is an error;
+* values with a flag that is not among those to keep are missing;
+* times are brought to UTC, and to the end of the interval of a value where they label its beginning;
+* several values within a step give their mean; irregular ones are interpolated linearly and averaged over the step;
+* values that are a day apart are never taken for those of a shorter step.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from hydrocli.arrays import Floats
-from hydrocli.basin.basin import Times
-from hydrocli.basin.tables import MISSING, Columns, number, read_columns, read_text
+from hydrocli.arrays import Flags, Floats
+from hydrocli.basin.basin import DAY, Times
+from hydrocli.basin.clock import looks_like_a_local_clock, to_utc
+from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Period, Records, format_of
+from hydrocli.basin.tables import MISSING
 from hydrocli.errors import Errors, HydrocliError, InputError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-WHERE = "gauges.discharge.path"
-FORMATS = ("smash", "tidy")
-COLUMNS = ("gauge", "time", "discharge")
-_SEPARATORS = " \t,;\"'"
+HOUR = 3600
+VOLUMES = {"m3/s": 1.0, "m3 s-1": 1.0, "m^3/s": 1.0, "m3.s-1": 1.0, "m**3 s**-1": 1.0, "cumecs": 1.0}
+VOLUMES |= dict.fromkeys(("l/s", "l s-1"), 1e-3)
+VOLUMES |= dict.fromkeys(("cfs", "ft3/s", "ft3 s-1", "ft^3/s"), 0.3048**3)
+"""m3/s in a unit of discharge, in small letters."""
+DEPTHS = {"mm/step": 0, "mm": 0, "mm/h": HOUR, "mm h-1": HOUR, "mm/hour": HOUR}
+DEPTHS |= dict.fromkeys(("mm/d", "mm/day", "mm d-1", "mm day-1"), DAY)
+"""Seconds over which a millimetre of runoff is counted; 0 for the interval of a value."""
+UNITS = "m3/s, l/s, cfs, mm/step, mm/h or mm/day"
+LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.99, 9999.99)
+"""Numbers that stand for missing values in some archives."""
+SHARE_OF_STEP = 0.5
+"""Of a step that must be observed for its mean."""
 
 
 @dataclass(frozen=True)
 class DischargeFiles:
-    """What holds the observations: a file per gauge, '' for a gauge that has none (smash), or one for all (tidy)."""
+    """What holds the observations.
 
-    format: str
+    Attributes:
+        source: what the configuration says of them; None where there are none.
+        paths: a file per gauge, '' for one that has none, or some for all.
+        area: of the catchments of the gauges [m2]; may be empty.
+        notes: sentences worth a warning.
+    """
+
+    source: DischargeSource | None
     paths: tuple[str, ...]
+    area: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def find_discharge(path: Path | None, format: str, codes: Sequence[str]) -> DischargeFiles:  # noqa: A002
+def find_discharge(source: DischargeSource | None, codes: Sequence[str], area: Sequence[float] = ()) -> DischargeFiles:
     """Find the files of the gauges.
 
+    Args:
+        source: None where there are no observations.
+        codes: of the g gauges.
+        area: of their catchments [m2], for values in mm; may be empty.
+
     Raises:
-        InputError: when `path` does not exist, or several files bear the code of one gauge.
+        InputError: when the path does not exist, or several files bear the code of one gauge.
     """
-    if path is None:
-        return DischargeFiles("smash", ("",) * len(codes))
-    if not path.exists():
-        raise InputError(WHERE, f"{path} does not exist")
-    if format == "tidy":
-        return DischargeFiles(format, (os.fspath(path),))
-    if not path.is_dir():
-        raise InputError(WHERE, f"{path} is not a folder", "The format smash has a folder of one CSV per gauge.")
-    candidates = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() == ".csv")
-    return DischargeFiles(format, tuple(_file_of(code, candidates) for code in codes))
+    if source is None:
+        return DischargeFiles(None, ())
+    if not source.path.exists():
+        raise InputError(WHERE, f"{source.path} does not exist")
+    paths = format_of(source.format).find(source, codes)
+    without = [code for code, path in zip(codes, paths, strict=False) if not path]
+    notes = tuple(f"gauge {code} has no file of discharge" for code in without)
+    return DischargeFiles(source, paths, tuple(area), notes)
 
 
 def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> tuple[Floats, list[str]]:
@@ -73,157 +90,295 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         float64[g, t] [m3/s], NaN where missing, and sentences worth a warning.
 
     Raises:
-        Errors: for every broken file, together.
+        Errors: for everything that is wrong, together.
     """
     discharge = np.full((len(codes), len(times)), np.nan)
-    notes = []
-    if files.format == "tidy":
-        notes = _read_tidy(Path(files.paths[0]), codes, times, discharge)
-    else:
-        errors: list[HydrocliError] = []
-        for series, path in zip(discharge, files.paths, strict=True):
+    notes: list[str] = []
+    if files.source is None or not any(files.paths):
+        return discharge, notes
+    period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
+    found = format_of(files.source.format).read(files.paths, files.source, codes, period, notes)
+    for g, code in enumerate(codes):
+        records = found.get(code)
+        if isinstance(records, Records):
+            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings)
             try:
-                if path:
-                    _read_column(path, times, step, series)
+                discharge[g] = gauge.series(period)
             except InputError as error:
                 errors.append(error)
-        if errors:
-            raise Errors(errors)
-    if any(files.paths):
-        empty = np.isnan(discharge).all(axis=1)
-        notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
+        elif records is not None:
+            errors.append(records)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(errors)
+    notes += [_sentence(what, gauges) for what, gauges in findings.items()]
+    empty = np.isnan(discharge).all(axis=1)
+    notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
     return discharge, notes
 
 
-def _file_of(code: str, candidates: list[str]) -> str:
-    """The file whose name holds the code as a whole word, '' where there is none."""
-    word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(code)}(?![A-Za-z0-9])")
-    found = [path for path in candidates if word.search(Path(path).stem)]
-    exact = [path for path in found if Path(path).stem == code]
-    chosen = exact if len(exact) == 1 else found
-    if len(chosen) > 1:
-        raise InputError(WHERE, f"gauge {code} has several files: {', '.join(chosen)}", "Keep one of them there.")
-    return chosen[0] if chosen else ""
+def _sentence(what: str, gauges: list[str]) -> str:
+    shown = ", ".join(gauges[:5]) + (f" and {len(gauges) - 5} more" if len(gauges) > 5 else "")
+    return f"discharge of {shown}: {what}"
 
 
-def _read_column(path: str, times: Times, step: int, series: Floats) -> None:
-    """Write into `series` [t] what a one-column file holds at `times`."""
-    lines = read_text(Path(path)).splitlines()
-    header = next((i for i, line in enumerate(lines) if line.strip(_SEPARATORS)), None)
-    if header is None:
-        return
-    begin = _date(path, header, lines[header].strip(_SEPARATORS))
-    offset = int((times[0] - begin).astype(int))
-    if offset % step:
-        what = f"begins at {begin}, which is no stamp of a step of {step} s"
-        raise InputError(f"{path}:{header + 1}", what, "Does it have the step of the model?")
-    skip = offset // step
-    low, high = max(skip, 0), max(skip + len(times), 0)
-    values = _numbers(path, lines[header + 1 :], header + 2)[low:high]
-    series[low - skip : low - skip + len(values)] = values
+def volume_factor(unit: str, interval: int, area: float, where: str) -> float:
+    """m3/s in one unit of discharge or runoff.
 
-
-def _numbers(path: str, lines: list[str], first_line: int) -> Floats:
-    """A number per line; NaN for blank lines, marks of missing values, and negative numbers."""
-    values = np.empty(len(lines))
-    for i, line in enumerate(lines):
-        try:
-            values[i] = float(line)
-        except ValueError:
-            values[i] = _odd_number(path, line, first_line + i)
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        raise InputError(f"{path}:{first_line + infinite[0]}", "is infinite")
-    values[values < 0] = np.nan
-    return values
-
-
-def _odd_number(path: str, line: str, line_number: int) -> float:
-    """A line that is not simply a number: blank, a mark of a missing value, or with separators around it."""
-    text = line.strip(_SEPARATORS)
-    if text.lower() in MISSING:
-        return math.nan
-    value = number(text)
-    if value is None:
-        remedy = "Write one number per line; negative or blank where missing."
-        raise InputError(f"{path}:{line_number}", f"{line.strip()!r} is not a discharge", remedy)
-    return value
-
-
-def _date(path: str, line: int, text: str) -> np.datetime64:
-    if re.fullmatch(r"\d{8}|\d{12}", text):
-        digits = text.ljust(12, "0")
-        try:
-            iso = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:10]}:{digits[10:]}"
-            return np.datetime64(iso, "s")
-        except ValueError:
-            pass
-    what = f"{text!r} is not the date of the first value"
-    raise InputError(f"{path}:{line + 1}", what, "Write it as 201409150100, or 20140915 for daily values.")
-
-
-def _read_tidy(path: Path, codes: Sequence[str], times: Times, discharge: Floats) -> list[str]:
-    """Write into `discharge` [g, t] what a table holds of the gauges at `times`; gives sentences worth a warning.
+    Args:
+        unit: see `UNITS`.
+        interval: of a value [s].
+        area: of the catchment [m2].
+        where: gauge or key, for messages.
 
     Raises:
-        InputError: for what is no number or time, two values of a gauge at one time, times between the stamps.
+        InputError: the unit is not understood, or the area is not known where it is needed.
     """
-    table = read_columns(path, COLUMNS, "gauge,time,discharge")
-    notes = [f"{path}: columns that are not read: {', '.join(table.others)}"] if table.others else []
-    frame = table.frame
-    frame["gauge"] = frame["gauge"].astype("string").str.strip()
-    wanted = frame[frame["gauge"].isin(codes)]
-    if wanted.empty:
-        there = ", ".join(frame["gauge"].dropna().unique().tolist()[:5])
-        return [*notes, f"{path} has none of the gauges; it has {there or 'no row'}"]
-    when = _utc_times(table, wanted["time"])
-    values = _discharges(table, wanted["discharge"])
-    keys = wanted[["gauge"]].assign(time=when)
-    repeated = keys[keys.duplicated().to_numpy()]
-    if len(repeated):
-        row = repeated.iloc[0]
-        what = f"gauge {row['gauge']} has two values at {row['time']} ({len(repeated)} duplicates)"
-        raise InputError(table.where(repeated.index[0]), what, "Keep one.")
-    within = (when >= times[0]) & (when <= times[-1])
-    place = np.searchsorted(times, when[within])
-    stray = np.flatnonzero(times[place] != when[within])
-    if stray.size:
-        what = f"has a value at {when[within][stray[0]]}, which is no stamp of the step"
-        where = table.where(wanted.index[within][stray[0]])
-        raise InputError(where, what, "Bring the series to the step of the model first.")
-    number_of = {code: g for g, code in enumerate(codes)}
-    gauge = wanted["gauge"][within].map(number_of).to_numpy(np.int64)
-    discharge[gauge, place] = np.where(values[within] < 0, np.nan, values[within])
-    return notes
+    text = " ".join(unit.strip().lower().split())
+    if text in VOLUMES:
+        return VOLUMES[text]
+    if text not in DEPTHS:
+        raise InputError(f"{SECTION}.unit", f"{unit!r} is not a unit of discharge", f"Write {UNITS}.")
+    if not area > 0:
+        what = f"{where} has no area, which discharge in {unit} needs"
+        raise InputError("gauges.table", what, "Add the area to the table.")
+    return 1e-3 * area / (DEPTHS[text] or interval)
 
 
-def _utc_times(table: Columns, column: pd.Series[str]) -> Times:
-    """Times of a column in UTC, datetime64[s]."""
+@dataclass(frozen=True)
+class _Gauge:
+    """Observations of one gauge on their way to a series.
+
+    Attributes:
+        code: of the gauge.
+        records: as its file has them.
+        source: what the configuration says of them.
+        area: of its catchment [m2].
+        findings: gauges by what is worth a warning.
+    """
+
+    code: str
+    records: Records
+    source: DischargeSource
+    area: float
+    findings: dict[str, list[str]]
+
+    def note(self, what: str, more: str = "") -> None:
+        """Keep something worth a warning."""
+        self.findings.setdefault(what, []).append(self.code + more)
+
+    def where(self, place: int) -> str:
+        """File and line of a row, by its place."""
+        return self.records.where(self.records.values.index[place])
+
+    def series(self, period: Period) -> Floats:
+        """Values at the stamps, float64[t].
+
+        Raises:
+            InputError: for what cannot be understood within the period.
+        """
+        step, source = period.step, self.source
+        when = self._utc()
+        gap = source.max_gap or max(step, HOUR)
+        margin = np.timedelta64(max(gap, 2 * step, 2 * DAY), "s")
+        around = np.flatnonzero((when > period.times[0] - margin) & (when <= period.times[-1] + margin))
+        if not around.size:
+            return np.full(len(period.times), np.nan)
+        spacing = source.interval or _spacing(when[around]) or (DAY if self.records.stamps.are_dates else step)
+        label = source.label or self.records.label
+        self._refuse_longer_means(when[around], spacing, label, step, int(around[0]))
+        if label is None and self.records.stamps.are_dates:
+            self.note("dates are the ends of their days; `label: start` takes them for the days themselves")
+        if label == "start":
+            when = when + np.timedelta64(spacing, "s")
+        # Only what counts is examined: with regular times, that of the period.
+        first = period.times[0] - np.timedelta64(step, "s")
+        is_inside = (when[around] > first) & (when[around] <= period.times[-1])
+        on_stamps = not np.any((when[around][is_inside] - period.times[0]).astype(np.int64) % step)
+        chosen = around[is_inside] if on_stamps else around
+        values = self._values(chosen)
+        when, values = self._sorted(when[chosen], values, chosen)
+        values = values * self._factor(spacing)
+        if on_stamps:
+            result = np.full(len(period.times), np.nan)
+            result[np.searchsorted(period.times, when)] = values
+            return result
+        offsets = (when - first).astype(np.int64)
+        if label != "instant" and step % spacing == 0 and not np.any(offsets % spacing):
+            self.note(f"means over each step of values that are {words(spacing)} apart")
+            return _mean_of_values(offsets, values, period, step // spacing)
+        self.note("means over each step of what is interpolated between irregular times")
+        return _mean_of_line(offsets, values, period, gap)
+
+    def _utc(self) -> Times:
+        """Times of the rows in UTC."""
+        stamps = self.records.stamps
+        when = to_utc(stamps, self.source.timezone, self.where)
+        lost = int(np.count_nonzero(np.isnat(when) & ~np.isnat(stamps.times)))
+        if lost:
+            self.note("times of a doubled hour that are there once are left out", f" ({lost})")
+        if self.source.timezone is None and not stamps.is_utc.any() and not stamps.are_dates:
+            hour = looks_like_a_local_clock(np.sort(stamps.times))
+            if hour is not None:
+                self.note(
+                    f"the clock seems to change to or from summer time at {hour}, and UTC is assumed: "
+                    f"`{SECTION}.timezone` states a zone, for example Europe/Paris"
+                )
+        return when
+
+    def _refuse_longer_means(self, when: Times, spacing: int, label: str | None, step: int, place: int) -> None:
+        """Refuse values of a day beside a shorter step, and of a month beside a day; say so of other longer ones."""
+        if spacing <= step or label == "instant":
+            return
+        days = when.astype("datetime64[D]")
+        at_one_hour = len(np.unique(when - days)) == 1 and (len(when) > 2 or self.records.stamps.are_dates)
+        if spacing >= DAY and (at_one_hour or self.records.stamps.are_dates):
+            what = f"the values of gauge {self.code} are {words(spacing)} apart, the step is {words(step)}"
+            remedy = f"Set `period.step: {'1d' if spacing == DAY else words(spacing)}` to compare them as means, or "
+            if step == DAY:
+                remedy = "Give daily values, or "
+            remedy += f"`{SECTION}.label: instant` if each is a reading at its time."
+            raise InputError(self.where(place), what, remedy)
+        self.note(f"values are {words(spacing)} apart, and count for the step of {words(step)} that ends at their time")
+
+    def _values(self, chosen: Any) -> Floats:
+        """Numbers of some rows, NaN where missing.
+
+        Raises:
+            InputError: for what is no number.
+        """
+        column = self.records.values.iloc[chosen]
+        keep = self.source.flags
+        flags = self.records.flags
+        if flags is not None and keep is not None:
+            text = flags.iloc[chosen].astype("string").str.strip().fillna("")
+            dropped = ~text.isin([str(flag) for flag in keep]).to_numpy(bool)
+            if dropped.any():
+                self.note("values with other flags are missing", f" ({np.count_nonzero(dropped)})")
+                column = column.mask(dropped)
+        values, marked = _numbers(column, self.source.missing)
+        if marked.any():
+            self.note("values with a mark of `missing`", f" ({np.count_nonzero(marked)})")
+        text = column.astype("string").str.strip().fillna("")
+        is_blank = text.str.lower().isin(MISSING).to_numpy(bool)
+        odd = np.flatnonzero((np.isnan(values) & ~is_blank & ~marked) | np.isinf(values))
+        if odd.size:
+            raise self._odd_text(column, odd)
+        positive = values[values > 0]
+        largest = positive.max(initial=0.0)
+        others = positive[positive < largest]
+        if largest in LARGEST_MARKS and others.size > 2 and largest > 10 * others.max():
+            place = int(np.flatnonzero(values == largest)[0])
+            what = f"{largest:g} is more than ten times any other discharge of gauge {self.code}"
+            remedy = f"If it marks missing values: `{SECTION}.missing: [{largest:g}]`. Else correct it."
+            raise InputError(self.records.where(column.index[place]), what, remedy)
+        return np.where(values < 0, np.nan, values)
+
+    def _odd_text(self, column: Any, odd: Any) -> InputError:
+        found = list(dict.fromkeys(str(value).strip() for value in column.iloc[odd[:1000]]))
+        if found[0].lower().lstrip("+-") in ("inf", "infinity"):
+            return InputError(self.records.where(column.index[odd[0]]), "is infinite")
+        more = f" ({len(odd)} such values: {', '.join(map(repr, found[:5]))})" if len(odd) > 1 else ""
+        remedy = f"Correct it, or list what marks missing values: `{SECTION}.missing: [{found[0]}]`."
+        if any(character.isdigit() for character in found[0]):
+            remedy = "Write numbers without separators of thousands or letters, for example 1234.5."
+        return InputError(self.records.where(column.index[odd[0]]), f"{found[0]!r} is not a discharge{more}", remedy)
+
+    def _sorted(self, when: Times, values: Floats, chosen: Any) -> tuple[Times, Floats]:
+        """Rows by time; equal ones are one.
+
+        Raises:
+            InputError: two values of one time differ.
+        """
+        order = np.argsort(when, kind="stable")
+        when, values, chosen = when[order], values[order], chosen[order]
+        is_again = np.append(False, when[1:] == when[:-1])
+        if not is_again.any():
+            return when, values
+        same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+        differs = np.flatnonzero(is_again & ~np.append(True, same))
+        if differs.size:
+            place = int(differs[0])
+            what = f"gauge {self.code} has two values at {str(when[place]).replace('T', ' ')}"
+            what += f" ({differs.size} duplicates)"
+            row = self.records.stamps
+            local = self.source.timezone is None and not row.is_utc.all() and when[place].astype("datetime64[M]")
+            is_autumn = local and int(local.astype(int)) % 12 in (9, 10)
+            remedy = "Keep one."
+            if is_autumn:
+                remedy += f" Is this the end of summer time on a local clock? Then state `{SECTION}.timezone`."
+            raise InputError(self.where(int(chosen[place])), what, remedy)
+        return when[~is_again], values[~is_again]
+
+    def _factor(self, spacing: int) -> float:
+        """m3/s in a unit of the values; that of the file and that of the configuration must agree."""
+        own, stated = self.records.unit, self.source.unit
+        factor = volume_factor(stated or own, spacing, self.area, f"gauge {self.code}")
+        if stated and own != "m3/s" and abs(volume_factor(own, spacing, self.area, self.code) / factor - 1) > 1e-9:
+            what = f"is {stated!r}, but the files are in {own}"
+            raise InputError(f"{SECTION}.unit", what, "Remove the key.")
+        return factor
+
+
+def words(seconds: int) -> str:
+    """A length of time as the configuration writes it."""
+    return next(
+        f"{seconds // size}{unit}"
+        for unit, size in (("d", DAY), ("h", HOUR), ("min", 60), ("s", 1))
+        if seconds % size == 0
+    )
+
+
+def _spacing(when: Times) -> int:
+    """Median interval between times [s]; 0 where there is none."""
+    gaps = np.diff(np.unique(when)).astype(np.int64)
+    return int(np.median(gaps)) if gaps.size else 0
+
+
+def _numbers(column: Any, marks: Sequence[str | float]) -> tuple[Floats, Flags]:
+    """Numbers of a column, with decimal points or commas, NaN where there is none; and which of them have a mark."""
     import pandas as pd
 
-    is_text = pd.api.types.is_string_dtype(column)
-    text = column.str.strip() if is_text else column
-    utc = pd.to_datetime(text, utc=True, format="ISO8601" if is_text else None, errors="coerce").dt.tz_localize(None)
-    if utc.isna().any():
-        row, found = column.index[utc.isna()][0], column[utc.isna()].iloc[0]
-        is_empty = pd.isna(found) or not str(found).strip()
-        what = "has no time" if is_empty else f"invalid time stamp {str(found)!r}"
-        raise InputError(table.where(row), what, "Use ISO 8601, for example 2014-09-15T01:00Z.")
-    return utc.to_numpy("datetime64[s]")
+    values = np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    texts = {str(mark).strip().lower() for mark in marks if isinstance(mark, str)}
+    marked = np.zeros(len(values), bool)
+    if not pd.api.types.is_numeric_dtype(column):
+        text = column.astype("string").str.strip().str.lower().fillna("")
+        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool) & np.isnan(values)
+        values[comma] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
+        marked = text.isin(texts).to_numpy(bool)
+    for mark in marks:
+        if not isinstance(mark, str):
+            marked |= values == mark
+    values[marked] = np.nan
+    return values, marked
 
 
-def _discharges(table: Columns, column: pd.Series[str]) -> Floats:
-    """Numbers of a column, with decimal points or commas, NaN where missing."""
-    import pandas as pd
+def _mean_of_values(offsets: Any, values: Floats, period: Period, count: int) -> Floats:
+    """Means of the values within each step, of which there are `count`; `offsets` [s] count from the first step."""
+    number = -(-offsets // period.step) - 1
+    good = np.isfinite(values) & (number >= 0) & (number < len(period.times))
+    total = np.bincount(number[good], values[good], len(period.times))
+    found = np.bincount(number[good], minlength=len(period.times))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(found >= SHARE_OF_STEP * count, total / found, np.nan)
 
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    text = column.astype("string").str.strip().str.lower().fillna("")
-    odd = np.flatnonzero((np.isnan(values) & ~text.isin(MISSING).to_numpy(bool)) | np.isinf(values))
-    if odd.size:
-        is_decimal_comma = text.iloc[odd].str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
-        commas, odd = odd[is_decimal_comma], odd[~is_decimal_comma]
-        values[commas] = text.iloc[commas].str.replace(",", ".", regex=False).astype(np.float64)
-    if odd.size:
-        remedy = "Write a number, or leave it empty where missing."
-        raise InputError(table.where(column.index[odd[0]]), f"{str(column.iloc[odd[0]])!r} is not a discharge", remedy)
-    return values
+
+def _mean_of_line(offsets: Any, values: Floats, period: Period, gap: int) -> Floats:
+    """Means over each step of the line through the values, but for intervals longer than `gap` or next to a gap."""
+    step, steps = period.step, len(period.times)
+    good = np.isfinite(values)
+    if np.count_nonzero(good) < 2:
+        return np.full(steps, np.nan)
+    is_good = np.append(good[1:] & good[:-1] & (np.diff(offsets) <= gap), False)
+    points = np.union1d(offsets, np.arange(steps + 1) * step)
+    points = points[(points >= 0) & (points <= steps * step)]
+    line = np.interp(points, offsets[good], values[good])
+    middle, length = (points[1:] + points[:-1]) / 2, np.diff(points)
+    segment = np.searchsorted(offsets, middle, side="right") - 1
+    inside = (segment >= 0) & is_good[segment]
+    number = np.minimum(middle // step, steps - 1).astype(np.int64)
+    weight = np.where(inside, length, 0)
+    covered = np.bincount(number, weight, steps)
+    total = np.bincount(number, weight * (line[1:] + line[:-1]) / 2, steps)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(covered >= SHARE_OF_STEP * step, total / covered, np.nan)

@@ -1,4 +1,4 @@
-"""Formats of forcing files: the modules of `hydrocli.basin.readers`, found without importing any of them.
+"""Formats of files: the modules of `hydrocli.basin.readers` (forcing) and of `hydrocli.basin.discharge_formats`.
 
 A module of its own, so that the configuration can list the formats without loading NumPy and the libraries of rasters.
 """
@@ -14,4 +14,7 @@ FORMATS: tuple[str, ...] = tuple(
         for module in iter_modules([str(Path(__file__).parent / "readers")])
         if not module.name.startswith("_")  # what several formats share
     )
+)
+DISCHARGE_FORMATS: tuple[str, ...] = tuple(
+    sorted(module.name for module in iter_modules([str(Path(__file__).parent / "discharge_formats")]))
 )

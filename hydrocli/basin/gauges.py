@@ -1,16 +1,18 @@
 """The table of gauges, and the cell of the drainage network on which each is.
 
 The coordinates of a gauge seldom fall on the very cell of its river. Its cell is the one, among that of its coordinates
-and the eight around it, whose drained area is nearest to the area of the table.
+and the eight around it, whose drained area is nearest to the area of the table. Within a stated distance it is looked
+for farther away: of the cells whose area fits, the best by area and distance; without an area, the largest river.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,11 +20,14 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Gauges
 from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import Drainage, DrainageNetwork
-from hydrocli.basin.tables import Table, read_table
+from hydrocli.basin.tables import Table, code_text, read_table
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 COLUMNS = ("code", "x", "y", "area")
 SQUARE_KILOMETRE = 1e6
+LARGEST_CATCHMENT = 7.5e6
+"""km2, more than that of the Amazon."""
+SHOWN_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,9 @@ class GaugeTable:
         path: of the table.
         code: name of each gauge.
         x, y: float64[g], coordinates.
-        area: float64[g], drained area [m2].
+        area: float64[g], drained area [m2], NaN where the table has none.
         crs: of the coordinates, where the table states one (that of a GeoPackage of points); else empty.
+        notes: sentences worth a warning.
     """
 
     path: Path
@@ -43,6 +49,7 @@ class GaugeTable:
     y: Floats
     area: Floats
     crs: str = ""
+    notes: tuple[str, ...] = ()
 
     def select(self, codes: Sequence[str], known: Sequence[str] = ()) -> GaugeTable:
         """The rows of `codes`, in their order; all rows where `codes` is empty.
@@ -60,17 +67,27 @@ class GaugeTable:
         for code in codes:
             if code not in self.code:
                 there = list(known or self.code)
-                near = get_close_matches(code, there, 1)
+                bare = [other for other in there if other.lstrip("0") == code.lstrip("0")]
+                near = bare or get_close_matches(code, there, 1)
                 remedy = f"Did you mean {near[0]}?" if near else f"It has {', '.join(there[:10])}."
+                if bare:
+                    remedy += " Leading zeros are part of a code: write it alike in both places."
                 errors.append(InputError("gauges", f"{self.path} has no gauge {code}", remedy))
         if errors:
             raise Errors(errors)
         index = [self.code.index(code) for code in codes]
-        return GaugeTable(self.path, tuple(codes), self.x[index], self.y[index], self.area[index], self.crs)
+        return GaugeTable(self.path, tuple(codes), self.x[index], self.y[index], self.area[index], self.crs, self.notes)
 
 
-def read_gauges(path: Path, codes: Sequence[str] = ()) -> GaugeTable:
-    """Read a table with the columns code, x, y, area [km2] in any order; others are left out.
+def read_gauges(
+    path: Path,
+    codes: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    area_unit: str | None = None,
+    *,
+    needs_area: bool = True,
+) -> GaugeTable:
+    """Read a table with the columns code, x, y, area in any order; others are left out.
 
     Formats as in `hydrocli.basin.tables`. Where a GeoPackage or Shapefile of points has no columns x and y, its
     geometry has them.
@@ -78,45 +95,93 @@ def read_gauges(path: Path, codes: Sequence[str] = ()) -> GaugeTable:
     Args:
         path: of the table.
         codes: of the gauges wanted, in this order; the rows of others are not examined. Empty: all of the table.
+        columns: their names in the table, where they are others.
+        area_unit: km2 or m2; None: km2, unless no catchment on Earth were as large.
+        needs_area: whether every gauge must have an area.
 
     Raises:
         Errors: everything wrong with the table, together.
     """
-    table = read_table(path, "gauges.table")
-    names = tuple(name.lower() for name in table.names)
+    table = _with_own_names(read_table(path, "gauges.table"), columns or {})
+    names = table.names
     has_points = table.x is not None and not {"x", "y"} <= set(names)
     required = [name for name in COLUMNS if not (has_points and name in ("x", "y"))]
-    replace(table, names=names).require(required, "code,x,y,area")
-    rows = [{name.lower(): value for name, value in row.items()} for row in table.rows]
-    kept = [i for i, row in enumerate(rows) if not codes or str(row["code"]) in codes]
-    table = replace(table, names=names, rows=[rows[i] for i in kept], lines=[table.lines[i] for i in kept])
+    if not needs_area:
+        required.remove("area")
+    remedy = "code,x,y,area; or state their names in `gauges.columns`"
+    table.require(required, remedy)
+    every = tuple(code_text(row["code"]) for row in table.rows)
+    kept = _distinct_rows(table, [i for i, code in enumerate(every) if not codes or code in codes])
+    rows = [table.rows[i] for i in kept]
     errors: list[HydrocliError] = []
-    if table.x is not None and table.y is not None and has_points:
-        x, y = table.x[kept], table.y[kept]
+    points = table.x, table.y
+    table = replace(table, rows=rows, lines=[table.lines[i] for i in kept])
+    if points[0] is not None and points[1] is not None and has_points:
+        x, y = points[0][kept], points[1][kept]
     else:
         x, y = (table.numbers(name, errors) for name in ("x", "y"))
-    area = table.numbers("area", errors)
-    errors += _odd_rows(table, x, y, area, {error.where for error in errors})
-    if not rows:
+    area = table.numbers("area", errors) if "area" in names else np.full(len(rows), np.nan)
+    if not needs_area:
+        area = np.where(area > 0, area, np.nan)
+    errors += _odd_rows(table, x, y, area, {error.where for error in errors}, needs_area=needs_area)
+    if not every:
         errors.append(InputError(str(path), "has no gauge"))
     if errors:
         raise Errors(errors)
-    found = tuple(str(row["code"]) for row in table.rows)
-    every = tuple(str(row["code"]) for row in rows)
+    factor, notes = _area_factor(area, area_unit, path)
+    found = tuple(code_text(row["code"]) for row in rows)
     crs = table.crs if has_points else ""
-    return GaugeTable(path, found, x, y, area * SQUARE_KILOMETRE, crs).select(codes, every)
+    return GaugeTable(path, found, x, y, area * factor, crs, notes).select(codes, every)
 
 
-def _odd_rows(table: Table, x: Floats, y: Floats, area: Floats, reported: set[str]) -> list[HydrocliError]:
+def _with_own_names(table: Table, columns: Mapping[str, str]) -> Table:
+    """The table with names of columns in small letters, and those that are stated by their roles.
+
+    Raises:
+        InputError: a column that is stated is not there.
+    """
+    roles = {name.lower(): role for role, name in columns.items()}
+    own = [name.lower() for name in table.names]
+    for role, name in columns.items():
+        if name.lower() not in own:
+            shown = ", ".join(table.names[:12])
+            raise InputError(f"gauges.columns.{role}", f"{table.path} has no column {name}", f"It has {shown}.")
+    # A column that has the name of a role and is not it, such as a second `area`, is left out.
+    names = [roles.get(name, f"{name}#" if name in columns else name) for name in own]
+    rows = [dict(zip(names, row.values(), strict=True)) for row in table.rows]
+    return replace(table, names=tuple(names), rows=rows)
+
+
+def _distinct_rows(table: Table, kept: list[int]) -> list[int]:
+    """Rows without those that are equal to one before."""
+    seen = dict[str, int]()
+    for i in kept:
+        seen.setdefault(repr([table.rows[i][name] for name in COLUMNS if name in table.names]), i)
+    return [i for i in kept if i in set(seen.values())]
+
+
+def _area_factor(area: Floats, unit: str | None, path: Path) -> tuple[float, tuple[str, ...]]:
+    """Square metres in a unit of the areas of a table, and what is to be said of it."""
+    if unit is None and np.nanmax(area, initial=0.0) > LARGEST_CATCHMENT:
+        return 1.0, (f"{path}: areas are taken for m2, since no catchment has {np.nanmax(area):.4g} km2",)
+    return (1.0 if unit == "m2" else SQUARE_KILOMETRE), ()
+
+
+def _odd_rows(
+    table: Table, x: Floats, y: Floats, area: Floats, reported: set[str], *, needs_area: bool
+) -> list[HydrocliError]:
     """Errors about rows without a code or finite numbers, unless they are reported already, and about equal codes."""
     errors: list[HydrocliError] = []
-    codes = ["" if row["code"] is None else str(row["code"]) for row in table.rows]
+    codes = ["" if row["code"] is None else code_text(row["code"]) for row in table.rows]
     for i, code in enumerate(codes):
         if not code:
             errors.append(InputError(table.where(i), "has no gauge code", "Give each gauge a code."))
-        elif table.where(i) not in reported and not (np.isfinite([x[i], y[i], area[i]]).all() and area[i] > 0):
+        elif table.where(i) not in reported and not (
+            np.isfinite([x[i], y[i]]).all() and (not needs_area or (np.isfinite(area[i]) and area[i] > 0))
+        ):
             what = f"gauge {code} needs finite x and y and an area above 0"
-            errors.append(InputError(table.where(i), what, "Correct the row, or remove it."))
+            remedy = "Correct the row, remove it, or state `gauges.snap_distance` to do without areas."
+            errors.append(InputError(table.where(i), what, remedy))
     for code, times in Counter(codes).items():
         if code and times > 1:
             errors.append(InputError(str(table.path), f"gauge {code} is listed {times} times", "Keep one row."))
@@ -133,6 +198,7 @@ class Placement:
         column: int64[g], likewise.
         area_found: float64[g] [m2]; -1 outside.
         errors: about gauges outside the raster or of another area than the table says.
+        moves: for each gauge, a sentence on a cell that is not that of its coordinates; empty for none.
     """
 
     table: GaugeTable
@@ -140,6 +206,7 @@ class Placement:
     column: Integers
     area_found: Floats
     errors: tuple[HydrocliError, ...]
+    moves: tuple[str, ...] = ()
 
     def on(self, network: DrainageNetwork, drainage: Drainage) -> Gauges:
         """The gauges as cells of the network that was cut out of the same raster."""
@@ -149,15 +216,20 @@ class Placement:
         cell = place[network.grid.cells_at(x, y)]
         return Gauges(self.table.code, cell, x, y, self.table.area, self.area_found)
 
-    def shared_cells(self) -> list[str]:
-        """Sentences about gauges on one cell: allowed, but rarely meant."""
+    def notes(self) -> list[str]:
+        """Sentences about gauges on one cell, allowed but rarely meant, and about those far from their cell."""
         groups: dict[tuple[int, int], list[str]] = {}
         for code, *cell in zip(self.table.code, self.row.tolist(), self.column.tolist(), strict=True):
             groups.setdefault((cell[0], cell[1]), []).append(code)
-        return [f"gauges {', '.join(codes)} are on the same cell" for codes in groups.values() if len(codes) > 1]
+        notes = [f"gauges {', '.join(codes)} are on the same cell" for codes in groups.values() if len(codes) > 1]
+        return notes + [
+            f"gauge {code}: {text}" for code, text in zip(self.table.code, self.moves, strict=False) if text
+        ]
 
 
-def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | None = None) -> Placement:
+def place(
+    table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | None = None, distance: float | None = None
+) -> Placement:
     """Find the cell of each gauge.
 
     Args:
@@ -165,34 +237,69 @@ def place(table: GaugeTable, drainage: Drainage, tolerance: float, crs: str | No
         drainage: the raster of flow directions.
         tolerance: largest relative difference between the area found and that of the table.
         crs: of the coordinates; None: that which the table states, else that of the raster.
+        distance: how far a cell may be from its gauge [m]; None: the eight cells around.
     """
     grid, x, y = drainage.grid, table.x, table.y
     if crs or table.crs:
         x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0, "gauges.crs")
     row, column = grid.cells_at(x, y)
-    cells = [_nearest(drainage, *cell) for cell in zip(row.tolist(), column.tolist(), table.area.tolist(), strict=True)]
-    rows, columns, found = (np.array(values) for values in zip(*cells, strict=True))
-    errors = _errors(table, found, tolerance)
-    return Placement(table, rows, columns, found.astype(np.float64), tuple(errors))
+    found, moves, hints = list[tuple[int, int, float]](), list[str](), list[str]()
+    for g, cell in enumerate(zip(row.tolist(), column.tolist(), strict=True)):
+        candidates = _candidates(drainage, *cell, distance)
+        best = _best(candidates, float(table.area[g]), tolerance, distance)
+        found.append((best.row, best.column, best.area) if best else (-1, -1, -1.0))
+        is_far = best is not None and distance is not None and best.distance > 0
+        moves.append(f"its cell is {best.distance / 1e3:.3g} km from its coordinates" if best and is_far else "")
+        hints.append(_listed(candidates, float(table.area[g])))
+    rows, columns, areas = (np.array(values) for values in zip(*found, strict=True))
+    errors = _errors(table, areas, tolerance, hints)
+    return Placement(table, rows, columns, areas.astype(np.float64), tuple(errors), tuple(moves))
 
 
-def _nearest(drainage: Drainage, row: int, column: int, area: float) -> tuple[int, int, float]:
-    """Row, column and drained area of the cell around (row, column) that drains an area nearest to `area`."""
+class Candidate(NamedTuple):
+    """A cell that may be that of a gauge: its place in the raster, drained area [m2] and distance [m]."""
+
+    row: int
+    column: int
+    area: float
+    distance: float
+
+
+def _candidates(drainage: Drainage, row: int, column: int, distance: float | None) -> list[Candidate]:
+    """Cells around (row, column), the nearest ones first; none where it is outside of the raster."""
     height, width = drainage.grid.shape
     if not (0 <= row < height and 0 <= column < width):
-        return -1, -1, -1.0
-    around = [
-        (r, c)
-        for r in range(max(row - 1, 0), min(row + 2, height))
-        for c in range(max(column - 1, 0), min(column + 2, width))
+        return []
+    side = float(np.sqrt(drainage.grid.cell_area_of_rows()[row]))
+    reach = 1 if distance is None else int(distance // side)
+    found = [
+        Candidate(r, c, float(drainage.drained_area[r, c]), side * float(np.hypot(r - row, c - column)))
+        for r in range(max(row - reach, 0), min(row + reach + 1, height))
+        for c in range(max(column - reach, 0), min(column + reach + 1, width))
     ]
-    # Of two cells that drain as much, the nearer one.
-    around.sort(key=lambda cell: (cell[0] - row) ** 2 + (cell[1] - column) ** 2)
-    best = min(around, key=lambda cell: abs(drainage.drained_area[cell] - area))
-    return *best, float(drainage.drained_area[best])
+    return sorted((one for one in found if distance is None or one.distance <= distance), key=lambda one: one.distance)
 
 
-def _errors(table: GaugeTable, found: Floats, tolerance: float) -> list[HydrocliError]:
+def _best(candidates: list[Candidate], area: float, tolerance: float, distance: float | None) -> Candidate | None:
+    """The cell of a gauge; of two that are as good, the nearer one."""
+    if not candidates:
+        return None
+    if np.isnan(area):
+        return max(candidates, key=lambda one: one.area)
+    fitting = [one for one in candidates if abs(one.area - area) <= tolerance * area]
+    if distance and fitting:
+        return min(fitting, key=lambda one: abs(one.area - area) / (tolerance * area) + one.distance / distance)
+    return min(candidates, key=lambda one: abs(one.area - area))
+
+
+def _listed(candidates: list[Candidate], area: float) -> str:
+    """The best candidates by area, for messages."""
+    nearest = sorted(candidates, key=lambda one: abs(one.area - area))[:SHOWN_CANDIDATES]
+    cells = (f"{one.area / SQUARE_KILOMETRE:.6g} km2 at {one.distance / 1e3:.3g} km" for one in nearest)
+    return ", ".join(cells)
+
+
+def _errors(table: GaugeTable, found: Floats, tolerance: float, hints: Sequence[str]) -> list[HydrocliError]:
     """One error each for the gauges outside and for those whose area differs, naming all of them."""
     where, errors = "gauges.table", list[HydrocliError]()
     outside = [code for code, area in zip(table.code, found, strict=True) if area < 0]
@@ -207,7 +314,11 @@ def _errors(table: GaugeTable, found: Floats, tolerance: float) -> list[Hydrocli
             if is_off
         )
         what = f"drained areas differ by more than {tolerance:.0%}: {listed}"
-        errors.append(InputError(where, what, _area_hint(table.area[off], found[off])))
+        cells = "; ".join(
+            f"{code}: {hint}" for code, hint, is_off in zip(table.code, hints, off, strict=True) if is_off
+        )
+        remedy = f"{_area_hint(table.area[off], found[off])} Cells around: {cells}."
+        errors.append(InputError(where, what, remedy))
     return errors
 
 
@@ -215,5 +326,5 @@ def _area_hint(stated: Floats, found: Floats) -> str:
     """What to do about areas that do not fit: a million times too large means m2 in place of km2."""
     in_metres = (stated > 1e4 * found) & (stated > 1e4 * SQUARE_KILOMETRE)
     if in_metres.any():
-        return "The areas of the table seem to be in m2: write them in km2."
-    return "Check x, y and area, or set `gauges.area_tolerance`."
+        return "The areas of the table seem to be in m2: write them in km2, or set `gauges.area_unit: m2`."
+    return "Check x, y and area, or set `gauges.snap_distance` (metres) or `gauges.area_tolerance`."

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Gauges, Times
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
-from hydrocli.basin.gauges import Placement, place, read_gauges
+from hydrocli.basin.gauges import Placement, place
 from hydrocli.basin.grid import latitudes
-from hydrocli.basin.network import Drainage, DrainageNetwork
+from hydrocli.basin.network import ENCODINGS, Drainage, DrainageNetwork
 from hydrocli.basin.readers import FileFacts, Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
@@ -38,6 +38,7 @@ from hydrocli.basin.source import (
     Plan,
     collecting,
     fingerprint_of,
+    gauges_of,
     inputs_read_once,
     make_plan,
     options_of,
@@ -55,7 +56,7 @@ AT_ONCE = 200
 Failures = dict[str, HydrocliError]
 """What is wrong with basins, by fingerprint."""
 SHOWN_GAPS = 5
-OF_DRAINAGE = ("flow_directions", "encoding", "crs")
+OF_DRAINAGE = ("flow_directions", "encoding", "crs", "flow_directions_crs")
 """Options of a source that say how the whole raster drains."""
 
 logger = logging.getLogger(__name__)
@@ -97,18 +98,40 @@ def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]
     """Cut the catchments of the gauges out of the flow directions; sentences worth a warning come with them."""
     drainage, placement = place_gauges(source)
     if placement.errors:
-        raise Errors(list(placement.errors))
+        raise Errors([*placement.errors, *(flaw.error for flaw in drainage.flaws)])
     cells = zip(placement.row.tolist(), placement.column.tolist(), strict=True)
     network = DrainageNetwork.from_drainage(drainage, cells)
-    return network, placement.on(network, drainage), placement.shared_cells()
+    errors, notes = drainage.flaws_of(network)
+    if errors:
+        raise Errors(errors)
+    return network, placement.on(network, drainage), [*placement.notes(), *notes]
 
 
 def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
     """Read the flow directions and find the cells of the gauges; the placement holds what is wrong with gauges."""
     key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
     drainage = shared(key, lambda: read_drainage(source))
-    table = read_gauges(source.gauges, source.gauge_codes)
-    return drainage, place(table, drainage, source.area_tolerance, source.gauges_crs)
+    table = gauges_of(source)
+
+    def placed(drainage: Drainage) -> Placement:
+        return place(table, drainage, source.area_tolerance, source.gauges_crs, source.snap_distance)
+
+    placement = placed(drainage)
+    if any("areas" in error.what for error in placement.errors):
+        fitting = [name for name in ENCODINGS if name != source.encoding and _fits(source, name, placed)]
+        if fitting:
+            remedy = f"Read with the encoding {' or '.join(fitting)} all areas fit: is it {source.encoding} indeed?"
+            error = InputError("basin.flow_directions.encoding", "areas of the gauges do not fit", remedy)
+            placement = replace(placement, errors=(error, *placement.errors))
+    return drainage, placement
+
+
+def _fits(source: BasinSource, encoding: str, placed: Callable[[Drainage], Placement]) -> bool:
+    """Whether all gauges find their areas with another encoding."""
+    try:
+        return not placed(read_drainage(replace(source, encoding=encoding))).errors
+    except InputError:
+        return False
 
 
 def read_drainage(source: BasinSource) -> Drainage:
@@ -117,10 +140,10 @@ def read_drainage(source: BasinSource) -> Drainage:
     from hydrocli.basin.readers.geotiff import raster_grid, read_whole
 
     where = str(source.flow_directions)
-    grid = raster_grid(source.flow_directions, source.crs)
+    grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs)
     grid.check_north_up(where)
     directions, nodata = read_whole(source.flow_directions)
-    return Drainage.from_d8(directions, source.encoding, grid, nodata, where)
+    return Drainage.from_d8(directions, source.encoding, grid, nodata, where, with_flaws=True)
 
 
 def points_of(source: BasinSource, network: DrainageNetwork) -> Points:

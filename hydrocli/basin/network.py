@@ -7,6 +7,14 @@ Encodings, clockwise where not said otherwise:
 | smash | 1 = N, 2 = NE, 3 = E ... 8 = NW | 0 |
 | esri | 1 = E, 2 = SE, 4 = S ... 128 = NE | 0 (mouth), 255 (inland sink); 247 is no cell |
 | ldd (PCRaster) | the keypad: 7 8 9 / 4 5 6 / 1 2 3 | 5 (pit); 255 is no cell |
+| taudem | 1 = E, then anticlockwise 2 = NE ... 8 = SE | none |
+| grass | 1 = NE, then anticlockwise 2 = N ... 8 = E; negative where it leaves | 0 |
+| whitebox | 1 = NE, then clockwise 2 = E, 4 = SE ... 128 = N | 0 |
+
+Where the nodata value of a file is the only code of an outlet (0 in smash), cells with it that receive water are
+outlets, the others no cells.
+
+Codes that an encoding lacks, and cycles, are errors within the catchments wanted, and flaws that are noted elsewhere.
 
 A cell whose water would leave the raster, or enter a cell without a direction, is an outlet too. pyflwdir parses the
 codes, orders the cells, accumulates areas and delineates catchments. What it lacks is here: the codes of smash,
@@ -36,9 +44,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Floats, Integers
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.grid import Grid, describe
-from hydrocli.errors import InputError
+from hydrocli.errors import HydrocliError, InputError
 
 OUTLET, NO_CELL = -1, -2
 
@@ -48,12 +56,25 @@ ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
     "smash": {code + 1: step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT},
     "esri": {2 ** ((code + 6) % 8): step for code, step in enumerate(_CLOCKWISE)} | {0: _PIT, 255: _PIT},
     "ldd": {code: _CLOCKWISE[place] for place, code in enumerate((8, 9, 6, 3, 2, 1, 4, 7))} | {5: _PIT},
+    "taudem": {code: _CLOCKWISE[(3 - code) % 8] for code in range(1, 9)},
+    "grass": {sign * code: _CLOCKWISE[(2 - code) % 8] for code in range(1, 9) for sign in (1, -1)} | {0: _PIT},
+    "whitebox": {2 ** ((place + 7) % 8): step for place, step in enumerate(_CLOCKWISE)} | {0: _PIT},
 }
 """Row and column step of every code of every encoding."""
-_ABSENT = {"smash": (), "esri": (247,), "ldd": (255,)}
+_ABSENT = {"esri": (247,), "ldd": (255,)}
 _ESRI = {step: code for code, step in reversed(ENCODINGS["esri"].items())}
+MOST_FLAWED = 0.1
+"""Share of the cells from which an encoding is wrong, and no flaw of some cells."""
 _NO_CODE, _UNKNOWN = 247, 254
 """Values in a raster of ESRI codes for no cell, which pyflwdir knows, and for a code that the encoding lacks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flaw:
+    """Cells of a raster, by their flat indices, whose water cannot be followed, and the error that says why."""
+
+    cells: Integers
+    error: InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,36 +86,95 @@ class Drainage:
         below: int32[cells], flat index of the cell downstream as pyflwdir has it: itself at an outlet, -1 for no cell.
         order: int32[k], flat indices of the k cells, each after the one that it drains to.
         drained_area: float64[height, width] [m2], the cell itself included; 0 where there is no cell.
+        flaws: cells whose water cannot be followed.
     """
 
     grid: Grid
     below: NDArray[np.integer]
     order: NDArray[np.integer]
     drained_area: Floats
+    flaws: tuple[Flaw, ...] = ()
 
     @classmethod
     def from_d8(
-        cls, directions: NDArray[np.generic], encoding: str, grid: Grid, nodata: float | None = None, where: str = ""
+        cls,
+        directions: NDArray[np.generic],
+        encoding: str,
+        grid: Grid,
+        nodata: float | None = None,
+        where: str = "",
+        *,
+        with_flaws: bool = False,
     ) -> Drainage:
-        """Read a raster of D8 codes [height, width]; `where` names it in errors.
+        """Read a raster of D8 codes [height, width].
+
+        Args:
+            directions: codes.
+            encoding: see `ENCODINGS`.
+            grid: of the raster.
+            nodata: value of no cell.
+            where: names the raster in errors.
+            with_flaws: keep codes that the encoding does not have, and cycles, as flaws, where they are few.
 
         Raises:
             InputError: for codes that the encoding does not have, and for cycles.
         """
         where = where or "flow directions"
         codes = _to_esri(directions, encoding, nodata)
-        if (codes == _UNKNOWN).any():
-            raise _code_error(np.unique(directions[codes == _UNKNOWN]), directions, encoding, nodata, where)
+        if nodata is not None and [code for code, step in ENCODINGS[encoding].items() if step == _PIT] == [nodata]:
+            codes = _keep_outlets(_to_esri(directions, encoding, None), np.asarray(directions) == nodata)
         if (codes == _NO_CODE).all():
             raise InputError(where, "has no cell with a direction", "Is its nodata value right?")
+        flaws = []
+        most = MOST_FLAWED * np.count_nonzero(codes != _NO_CODE) if with_flaws else 0
+        unknown = np.flatnonzero(codes == _UNKNOWN)
+        if unknown.size:
+            values = np.unique(directions[codes == _UNKNOWN])
+            flaws.append(Flaw(unknown, _code_error(values, directions, encoding, nodata, where)))
+            codes[codes == _UNKNOWN] = _NO_CODE
         below, order = _flow(codes)
         in_cycle = _cells_in_cycles(below, order)
         if in_cycle.size:
-            raise _cycle_error(in_cycle, below, directions, encoding, nodata, grid, where)
+            error = _cycle_error(in_cycle, below, directions, encoding, nodata, grid, where)
+            flaws.append(Flaw(in_cycle, error))
+        for flaw in flaws:
+            if flaw.cells.size > most:
+                raise flaw.error
         area = np.where(codes == _NO_CODE, 0.0, grid.cell_area_of_rows()[:, None])
-        return cls(
-            grid, below, order, _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
-        )
+        drained = _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
+        return cls(grid, below, order, drained, tuple(flaws))
+
+    def flaws_of(self, network: DrainageNetwork) -> tuple[list[HydrocliError], list[str]]:
+        """Errors about flaws within a network cut out of this raster, and sentences about the others.
+
+        Cells that cannot be followed are within it where most cells around them belong to it.
+        """
+        from scipy.ndimage import binary_dilation, find_objects, label
+
+        errors, notes = list[HydrocliError](), list[str]()
+        if not self.flaws:
+            return errors, notes
+        active = np.zeros(self.grid.shape, bool)
+        active[self.grid.cells_at(network.x, network.y)] = True
+        around = np.ones((3, 3), bool)
+        for flaw in self.flaws:
+            mask = np.zeros(self.grid.height * self.grid.width, bool)
+            mask[flaw.cells] = True
+            groups, _ = label(mask.reshape(self.grid.shape), around)
+            is_inside = False
+            for number, (rows, columns) in enumerate(find_objects(groups), 1):
+                window = (
+                    slice(max(rows.start - 1, 0), rows.stop + 1),
+                    slice(max(columns.start - 1, 0), columns.stop + 1),
+                )
+                own = groups[window] == number
+                ring = binary_dilation(own, around) & ~own
+                is_inside |= bool(active[window][own].any()) or bool(ring.any() and active[window][ring].mean() > 0.5)
+            if is_inside:
+                errors.append(flaw.error)
+            else:
+                notes.append(f"{flaw.error.where}: outside of the catchments, {flaw.error.what}")
+        return errors, notes
 
     @cached_property
     def downstream(self) -> Integers:
@@ -210,18 +290,27 @@ def _steps_to_outlet(below: NDArray[np.integer], cells: Integers) -> NDArray[np.
 def _to_esri(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> NDArray[np.uint8]:
     """ESRI codes uint8 of a raster, _NO_CODE where it has no cell, _UNKNOWN where its encoding lacks the code."""
     codes = np.asarray(directions)
-    table = np.full(257, _UNKNOWN, np.uint8)
+    table = np.full(265, _UNKNOWN, np.uint8)  # codes from -8 to 256
     for code, step in ENCODINGS[encoding].items():
-        table[code] = _ESRI[step]
-    # Negative codes are a nodata value that the file forgets to declare.
-    absent = ~np.isfinite(codes) | (codes < 0)
-    for value in (*_ABSENT[encoding], nodata):
+        table[code + 8] = _ESRI[step]
+    # Negative codes that an encoding lacks are a nodata value that the file forgets to declare.
+    absent = ~np.isfinite(codes) | (codes < min(*ENCODINGS[encoding], 0))
+    for value in (*_ABSENT.get(encoding, ()), nodata):
         if value is not None:
             absent |= codes == value
     # A uint8 cannot be compared with 256; a code with a fraction is none.
     numbers = np.where(absent, 0, codes).astype(np.float64)
-    key = np.where(numbers == np.floor(numbers), np.minimum(numbers, 256), 256).astype(np.int64)
+    key = np.where(numbers == np.floor(numbers), np.minimum(numbers, 256), 256).astype(np.int64) + 8
     return np.where(absent, np.uint8(_NO_CODE), table[key])
+
+
+def _keep_outlets(codes: NDArray[np.uint8], is_nodata: Flags) -> NDArray[np.uint8]:
+    """ESRI codes whose outlets are no cells where they have the nodata value and receive no water."""
+    below, _ = _flow(np.where(codes == _UNKNOWN, np.uint8(_NO_CODE), codes))
+    cells = np.arange(below.size)
+    receives = np.zeros(below.size, bool)
+    receives[below[(below >= 0) & (below != cells)]] = True
+    return np.where(is_nodata & ~receives.reshape(codes.shape), np.uint8(_NO_CODE), codes)
 
 
 def _cells_in_cycles(below: NDArray[np.integer], order: NDArray[np.integer]) -> Integers:

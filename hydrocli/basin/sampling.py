@@ -163,7 +163,11 @@ def _cells_in(raster: Grid, points: Points, where: str) -> _Cells:
     width, height = points.grid.transform[0] / 2, points.grid.transform[4] / 2
     x = np.concatenate([points.x, points.x - width, points.x + width, points.x, points.x])
     y = np.concatenate([points.y, points.y, points.y, points.y - height, points.y + height])
-    column, row = positions(raster, *points.grid.reproject(raster.crs_wkt, x, y, where))
+    x, y = points.grid.reproject(raster.crs_wkt, x, y, where)
+    if raster.is_geographic:  # edges of a cell on either side of Greenwich, or of the date line, stay with its centre
+        centre, x = x[: len(points)], np.where(np.isfinite(x), x, np.nan).reshape(5, -1)
+        x = (wrapped(raster, centre) + (x - x[0] + 180.0) % 360.0 - 180.0).ravel()
+    column, row = _positions(raster, x, y)
     column[~np.isfinite(column)] = row[~np.isfinite(row)] = np.nan
     columns, rows = column.reshape(5, -1), row.reshape(5, -1)
     if not np.isfinite(columns.sum(axis=0) + rows.sum(axis=0)).any():
@@ -171,10 +175,10 @@ def _cells_in(raster: Grid, points: Points, where: str) -> _Cells:
     return _Cells(columns[0], rows[0], *((columns[k + 1] - columns[k], rows[k + 1] - rows[k]) for k in (1, 3)))
 
 
-def positions(raster: Grid, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Column and row, with fractions, of points of a raster's CRS; longitudes of any range."""
+def _positions(raster: Grid, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Column and row, with fractions, of points of a raster's CRS."""
     a, b, c, d, e, f = raster.transform
-    across, down = wrapped(raster, x) - c, y - f
+    across, down = x - c, y - f
     determinant = a * e - b * d
     with np.errstate(invalid="ignore"):  # points that could not be transformed are infinite
         return (e * across - b * down) / determinant, (a * down - d * across) / determinant
@@ -274,9 +278,11 @@ def _weighted(raster: Grid, cells: _Cells, parts: Iterator[_Weights], label: str
     from scipy.sparse import csr_matrix
 
     kept = []
+    goes_around = raster.is_geographic and abs(raster.transform[0]) * (raster.width + 0.5) > 360.0
     for part in parts:
-        inside = raster.contains(part.row, part.column) & (part.weight > 0)
-        kept.append((part.cell[inside], part.row[inside], part.column[inside], part.weight[inside]))
+        at = part.column % raster.width if goes_around else part.column
+        inside = raster.contains(part.row, at) & (part.weight > 0)
+        kept.append((part.cell[inside], part.row[inside], at[inside], part.weight[inside]))
     cell, row, column, weight = (np.concatenate(values) for values in zip(*kept, strict=True))
     rows, columns = _window(row, column, where)
     width, size = columns.stop - columns.start, (rows.stop - rows.start) * (columns.stop - columns.start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -23,10 +23,11 @@ from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.containers import parts_on_disk
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.file_names import printable
 from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
-from hydrocli.basin.gauges import read_gauges
+from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
@@ -59,18 +60,22 @@ class BasinSource:
         end: end of the last step.
         step: 900 ... 86400, divides a day [s].
         flow_directions: raster of D8 codes; its grid is the grid of the model.
-        encoding: of the codes: smash, esri or ldd.
+        encoding: of the codes, see `hydrocli.basin.network.ENCODINGS`.
         gauges: table code, x, y, area [km2].
         precipitation: mm/step.
         pet_kind: interannual (mmdd in the names, mm/day), raster (mm/day or mm/step), oudin (from the temperature).
         pet: potential evapotranspiration; None for the kind oudin.
         temperature: of the air, degrees C; needed for the kind oudin.
         discharge: observations; None where there are none.
-        discharge_format: smash or tidy.
         descriptors: raster of each descriptor.
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
         area_tolerance: largest relative difference of a gauge's drained area.
+        gauge_columns: names in the table of code, x, y and area, where they are others.
+        area_unit: of the table: km2 or m2; None: km2, unless no catchment on Earth were as large.
+        snap_distance: how far a gauge may be from its cell [m]; None: the eight cells around. With it, the table need
+            not have areas.
+        flow_directions_crs: of the flow directions, whatever the file names.
         crs: of files that do not name theirs.
         unreadable_as_missing: a broken file of forcing counts as missing instead of ending the work.
         fill_pet: days from which potential evapotranspiration that is missing may be taken, at most; what is then
@@ -87,12 +92,15 @@ class BasinSource:
     pet_kind: str
     pet: ForcingSource | None = None
     temperature: ForcingSource | None = None
-    discharge: Path | None = None
-    discharge_format: str = "smash"
+    discharge: DischargeSource | None = None
     descriptors: Mapping[str, Path] = field(default_factory=dict)
     gauge_codes: tuple[str, ...] = ()
     gauges_crs: str | None = None
     area_tolerance: float = 0.2
+    gauge_columns: Mapping[str, str] = field(default_factory=dict)
+    area_unit: str | None = None
+    snap_distance: float | None = None
+    flow_directions_crs: str | None = None
     crs: str | None = None
     unreadable_as_missing: bool = False
     fill_pet: int = 10
@@ -215,6 +223,13 @@ class Plan:
         return {name: one for one in self.forcing.passes for name in one.arrays}
 
 
+def gauges_of(source: BasinSource, codes: Sequence[str] | None = None) -> GaugeTable:
+    """The rows of the gauges of a source, or of some codes; raises as `read_gauges`."""
+    wanted = source.gauge_codes if codes is None else codes
+    columns, needs_area = source.gauge_columns, source.snap_distance is None
+    return read_gauges(source.gauges, wanted, columns, source.area_unit, needs_area=needs_area)
+
+
 def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
     """Values of some options of a source."""
     return tuple(getattr(source, name) for name in names)
@@ -227,12 +242,14 @@ def make_plan(source: BasinSource) -> Plan:
         Errors: for all that is missing or ambiguous.
     """
     times, errors, notes = source.times, list[HydrocliError](), list[str]()
-    codes: tuple[str, ...] = ()
-    discharge = DischargeFiles("smash", ())
+    codes, area = tuple[str, ...](), tuple[float, ...]()
+    discharge = DischargeFiles(None, ())
     with collecting(errors):
-        codes = read_gauges(source.gauges, source.gauge_codes).code
+        table = gauges_of(source)
+        notes += table.notes
+        codes, area = table.code, tuple(table.area.tolist())
     with collecting(errors):
-        discharge = find_discharge(source.discharge, source.discharge_format, codes)
+        discharge = find_discharge(source.discharge, codes, area)
     forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
     errors += forcing.errors
     notes += forcing.notes
@@ -241,8 +258,7 @@ def make_plan(source: BasinSource) -> Plan:
             errors.append(InputError(f"basin.{name}", f"{path} does not exist"))
     if errors:
         raise Errors(errors)
-    if source.discharge is not None and discharge.format == "smash":
-        notes += [f"gauge {c} has no file of discharge" for c, p in zip(codes, discharge.paths, strict=True) if not p]
+    notes += discharge.notes
     return Plan(times, codes, forcing, discharge, notes)
 
 

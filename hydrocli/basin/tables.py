@@ -14,7 +14,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,10 @@ KINDS = {
 }
 """What begins with these bytes."""
 TABLES = ("text", "Parquet", "GeoPackage", "Shapefile")
+MOST_HEADER_LINES = 200
+"""Of a text table, among which the names of its columns are looked for."""
+_LINE_END = re.compile("\r\r?\n|\r")
+"""Some programs on Windows write a second carriage return, which would count as a blank line."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,13 @@ def kind_of(path: Path, where: str) -> str:
     return kind
 
 
+def code_text(value: Any) -> str:
+    """A code as a text; one that a table holds as a number with a fraction of 0 has none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
 def parts_of(path: Path) -> list[str]:
     """Files that belong to an input: itself, the companions of a Shapefile, all that lies in a folder."""
     if path.is_dir():
@@ -192,8 +203,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         what = f"is not a text in any known encoding (byte {error.start})"
         raise InputError(str(path), what, "Save it as UTF-8.") from error
-    # Some programs on Windows write a second carriage return, which would count as a blank line.
-    return re.sub("\r\r?\n|\r", "\n", text)
+    return _LINE_END.sub("\n", text)
 
 
 @dataclass(frozen=True)
@@ -204,21 +214,87 @@ class Columns:
         path: of the file.
         frame: the columns; texts of a text table, typed values else. Its index counts the rows from 0.
         others: names of the columns that are left out.
-        is_text: whether rows have lines.
+        layout: of a text table, whose rows have lines; else None.
     """
 
     path: Path
     frame: pd.DataFrame
     others: list[str]
-    is_text: bool
+    layout: Layout | None
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages; the number of the row counted from 2 where there are no lines."""
-        if not self.is_text:
+        if self.layout is None:
             return f"{self.path}:{row + 2}"
-        reader = csv.reader(io.StringIO(read_text(self.path)), delimiter=_text_header(self.path)[1])
-        lines = (reader.line_num for values in reader if any(map(str.strip, values)))
-        return f"{self.path}:{next(islice(lines, int(row) + 1, None), row + 2)}"
+        text = "\n".join(read_text(self.path).split("\n")[self.layout.skip :])
+        reader = csv.reader(io.StringIO(text), delimiter=self.layout.separator)
+        lines = (self.layout.skip + reader.line_num for values in reader if any(map(str.strip, values)))
+        return f"{self.path}:{next(islice(lines, int(row), None), row + 2)}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text table is written.
+
+    Attributes:
+        separator: of the columns.
+        encoding: of the text.
+        skip: number of lines before the first row.
+    """
+
+    separator: str
+    encoding: str
+    skip: int
+
+
+@dataclass(frozen=True)
+class LargeTable:
+    """A table, CSV or Parquet, of which nothing but the header is read yet.
+
+    Attributes:
+        path: of the table.
+        names: of the columns, without blanks around them; those without a name, or with one that is there before,
+            have their number from 0 in its place.
+        layout: of a text table, else None.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    layout: Layout | None
+
+    def read(self, columns: Mapping[str, str]) -> Columns:
+        """Read some columns.
+
+        Args:
+            columns: name in the file of each column, by the name that it has in the result.
+
+        Raises:
+            InputError: the table cannot be read.
+        """
+        own = list(dict.fromkeys(columns.values()))
+        frame = _text_frame(self, own) if self.layout else _parquet_frame(self.path, own)
+        frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
+        return Columns(self.path, frame, [name for name in self.names if name not in own], self.layout)
+
+
+def open_table(path: Path, is_header: Callable[[list[str]], bool] | None = None) -> LargeTable:
+    """Read the header of a large table.
+
+    Args:
+        path: of the table.
+        is_header: whether a line of a text, by its cells, names the columns; the last one of them does. None, or
+            where there is none: the first line that is neither blank nor begins with #.
+
+    Raises:
+        InputError: it is no table.
+    """
+    kind = kind_of(path, str(path))
+    if kind not in ("text", "Parquet"):
+        raise InputError(str(path), f"is a {kind}, a CSV or Parquet table is expected", "Export it as CSV.")
+    if kind == "Parquet":
+        return LargeTable(path, _distinct(_parquet_names(path)), None)
+    cells, layout = _text_header(path, is_header)
+    return LargeTable(path, _distinct(cells), layout)
 
 
 def read_columns(path: Path, columns: Sequence[str], example: str) -> Columns:
@@ -232,21 +308,18 @@ def read_columns(path: Path, columns: Sequence[str], example: str) -> Columns:
     Raises:
         InputError: a column is absent, or the table cannot be read.
     """
-    kind = kind_of(path, str(path))
-    if kind not in ("text", "Parquet"):
-        raise InputError(str(path), f"is a {kind}, a CSV or Parquet table is expected", "Export it as CSV.")
-    names = [name.strip() for name in (_text_header(path)[0] if kind == "text" else _parquet_names(path))]
-    own = {name.lower(): name for name in names}
-    if "time" in own and "time" in columns and not {"gauge", "discharge"} & set(own):
-        what = f"has no column {', '.join(name for name in columns if name not in own)}"
-        remedy = (
-            f"This looks like one column per gauge ({', '.join(names[:4])} ...): write a row for each value, {example}."
-        )
-        raise InputError(str(path), what, remedy)
+    table = open_table(path)
+    own = {name.lower(): name for name in table.names}
     Table(path, tuple(own), [], []).require(columns, example)
-    frame = (_text_frame if kind == "text" else _parquet_frame)(path, [own[name] for name in columns])
-    frame.columns = list(columns)
-    return Columns(path, frame, [name for name in names if name.lower() not in columns], kind == "text")
+    return table.read({name: own[name] for name in columns})
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns, see `LargeTable`."""
+    stripped = [name.strip() for name in names]
+    return tuple(
+        name if name and name not in stripped[:number] else f"{name}#{number}" for number, name in enumerate(stripped)
+    )
 
 
 def _encoding(data: bytes) -> str:
@@ -365,24 +438,32 @@ def _parquet_frame(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(str(path), f"cannot be read as Parquet ({error})", "Replace it by a sound copy.") from error
 
 
-def _text_header(path: Path) -> tuple[list[str], str, str]:
-    """Names of the columns, separator and encoding of a text table, from its beginning."""
+def _text_header(path: Path, is_header: Callable[[list[str]], bool] | None) -> tuple[list[str], Layout]:
+    """Names of the columns and layout of a text table, from its beginning."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
     encoding = _encoding(head)
-    header = head.decode(encoding, errors="replace").replace("\r", "\n").split("\n")[0]
-    separator = _separator(header)
-    return next(csv.reader([header], delimiter=separator, skipinitialspace=True), []), separator, encoding
+    lines = _LINE_END.sub("\n", head.decode(encoding, errors="replace")).split("\n")[:MOST_HEADER_LINES]
+    is_named = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    if is_header:
+        is_named = [i for i, line in enumerate(lines) if is_header(_cells(line, _separator(line)))][-1:] or is_named
+    number = is_named[0] if is_named else 0
+    separator = _separator(lines[number])
+    return _cells(lines[number].lstrip("#"), separator), Layout(separator, encoding, number + 1)
 
 
-def _text_frame(path: Path, columns: list[str]) -> pd.DataFrame:
+def _cells(line: str, separator: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
+
+
+def _text_frame(table: LargeTable, columns: list[str]) -> pd.DataFrame:
     """Columns of a large text table, as texts."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.csv
 
-    names, separator, encoding = _text_header(path)
-    names = [name.strip() for name in names]
+    path, layout = table.path, table.layout
+    assert layout is not None
     with path.open("rb") as file:
         has_second_return = b"\r\r\n" in file.read(SAMPLE_BYTES)
     odd: list[tuple[str, int]] = []
@@ -392,29 +473,34 @@ def _text_frame(path: Path, columns: list[str]) -> pd.DataFrame:
         return "skip"
 
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse)
-    for code in (encoding, "cp1252"):
+    parse = pa.csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True, invalid_row_handler=refuse)
+    for code in (layout.encoding, "cp1252"):
         source = io.BytesIO(read_text(path).encode()) if has_second_return else path
         known = {"utf-8-sig": "utf8"}.get("utf-8-sig" if has_second_return else code, code)
-        read = pa.csv.ReadOptions(column_names=names, skip_rows=1, encoding=known)
+        read = pa.csv.ReadOptions(column_names=list(table.names), skip_rows=layout.skip, encoding=known)
         try:
-            table = pa.csv.read_csv(source, read, parse, convert)
+            found = pa.csv.read_csv(source, read, parse, convert)
         except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
             if "UTF8" in str(error):  # beyond the part that the encoding was found from
                 continue
+            if "Empty CSV" in str(error):  # a header and no row
+                return pd.DataFrame({name: pd.array([], pd.StringDtype("pyarrow")) for name in columns})
             what = f"cannot be read as a table ({str(error).splitlines()[0]})"
             raise InputError(str(path), what, "Check its quotes and separators.") from error
         if odd:
-            raise _odd_lines(path, len(names), separator)
-        return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+            raise _odd_lines(table)
+        return found.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     raise InputError(str(path), "is not a text in any known encoding", "Save it as UTF-8.")
 
 
-def _odd_lines(path: Path, columns: int, separator: str) -> HydrocliError:
+def _odd_lines(table: LargeTable) -> HydrocliError:
     """The first lines of a text table whose number of values is not that of the columns."""
-    reader = csv.reader(io.StringIO(read_text(path)), delimiter=separator, skipinitialspace=True)
-    odd = [(reader.line_num, len(row)) for row in reader if row and len(row) != columns]
-    remedy = "If these are decimal commas, separate the columns by semicolons." if separator == "," else ""
+    path, layout, columns = table.path, table.layout, len(table.names)
+    assert layout is not None
+    text = "\n".join(read_text(path).split("\n")[layout.skip :])
+    reader = csv.reader(io.StringIO(text), delimiter=layout.separator, skipinitialspace=True)
+    odd = [(layout.skip + reader.line_num, len(row)) for row in reader if row and len(row) != columns]
+    remedy = "If these are decimal commas, separate the columns by semicolons." if layout.separator == "," else ""
     errors: list[HydrocliError] = [
         InputError(f"{path}:{line}", f"has {count} values, the header has {columns} columns", remedy)
         for line, count in odd[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
             "y": float(gauges.y[g]),
             "row": int(network.row[gauges.cell[g]]),
             "column": int(network.column[gauges.cell[g]]),
-            "area_asked_km2": float(gauges.area_asked[g] / 1e6),
+            "area_asked_km2": None if isnan(gauges.area_asked[g]) else float(gauges.area_asked[g] / 1e6),
             "area_found_km2": float(gauges.area_found[g] / 1e6),
             "observed_missing": None if missing is None else float(missing[g]),
         }

@@ -204,6 +204,9 @@ def _code(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or value != value.strip() or not value.isprintable() or re.search(r"[/\\]|^$", value):
+        if isinstance(value, str) and re.search(r"[/\\]", value):
+            what = f"the gauge code {quoted(value)} holds a slash, which cannot be part of the name of a file"
+            raise validation_error(what, "write another code in the table of gauges and here, for example with a dash")
         raise validation_error(f"{quoted(value)} is not a gauge code", "give the code of the gauge table, in quotes")
     return value
 

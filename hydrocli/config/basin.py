@@ -13,9 +13,13 @@ class FlowDirections(Section):
     """Raster of D8 flow directions; its grid is the grid of the model."""
 
     path: InputPath = Field(description="GeoTIFF", examples=["flwdir.tif"])
-    encoding: Literal["esri", "ldd", "smash"] = Field(
-        description="esri (1, 2, 4 ... 128 from east clockwise), ldd (PCRaster), smash (1 ... 8 from north clockwise)",
+    encoding: Literal["esri", "grass", "ldd", "smash", "taudem", "whitebox"] = Field(
+        description="esri (1, 2, 4 ... 128 from east clockwise), ldd (PCRaster), smash (1 ... 8 from north clockwise), "
+        "taudem, grass, whitebox",
         examples=["smash"],
+    )
+    crs: str | None = Field(
+        None, description="coordinate reference system, whatever the file names", examples=["EPSG:2154"]
     )
 
 

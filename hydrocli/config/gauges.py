@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from hydrocli.config.base import GaugeCode, InputPath, Location, Number, Section, raise_validation_errors
+from hydrocli.basin.clock import zone_of
+from hydrocli.basin.discharge import UNITS, volume_factor
+from hydrocli.basin.formats import DISCHARGE_FORMATS
+from hydrocli.config.base import (
+    Duration,
+    GaugeCode,
+    InputPath,
+    Location,
+    Number,
+    Section,
+    quoted,
+    raise_validation_errors,
+    validation_error,
+)
+from hydrocli.errors import InputError
+
+WORDS = ("upstream", "downstream", "independent", "all")
+
+
+def _known_word(value: Any) -> Any:
+    if value not in WORDS:
+        what = f"{quoted(value)} is not one of {', '.join(WORDS)}"
+        raise validation_error(what, f"write a list for codes: [{value}]")
+    return value
+
 
 Weight = Annotated[Number, Field(gt=0)]
 Weights = Annotated[
@@ -16,35 +41,129 @@ Weights = Annotated[
     Discriminator(lambda value: "codes" if isinstance(value, dict) else "word"),
 ]
 Codes = Annotated[
-    Annotated[Literal["upstream", "downstream", "independent", "all"], Tag("word")]
+    Annotated[Literal["upstream", "downstream", "independent", "all"], BeforeValidator(_known_word), Tag("word")]
     | Annotated[tuple[GaugeCode, ...], Tag("codes")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "codes"),
 ]
 
 
-class Discharge(Section):
-    """Observed discharge [m3/s]."""
+def _known_zone(value: Any) -> Any:
+    try:
+        zone_of(str(value))
+    except ValueError as error:
+        what = f"{quoted(value)} is not a known time zone"
+        raise validation_error(what, "use a name such as Europe/Paris, or an offset such as +01:00") from error
+    return str(value)
 
-    path: InputPath = Field(
-        description="smash: folder of one CSV per gauge; tidy: one table, CSV or Parquet", examples=["qobs"]
+
+def _known_unit(value: Any) -> Any:
+    try:
+        volume_factor(str(value), 3600, 1.0, "")
+    except InputError as error:
+        raise validation_error(f"{quoted(value)} is not a unit of discharge", f"one of: {UNITS}") from error
+    return value
+
+
+def _known_format(value: Any) -> Any:
+    if value not in DISCHARGE_FORMATS:
+        near = get_close_matches(str(value), DISCHARGE_FORMATS, 1)
+        remedy = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(DISCHARGE_FORMATS)}"
+        raise validation_error(f"'{value}' is not possible", remedy)
+    return value
+
+
+Format = Annotated[
+    str, BeforeValidator(_known_format), WithJsonSchema({"enum": list(DISCHARGE_FORMATS), "type": "string"})
+]
+"""A format of files of discharge: what `hydrocli.basin.discharge_formats` has."""
+Mark = Annotated[
+    str | float,
+    BeforeValidator(lambda value: value if isinstance(value, str) else float(value)),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
+
+
+class DischargeColumns(Section):
+    """Names of columns or variables in the files."""
+
+    time: str | None = Field(None, description="times", examples=["date_obs"])
+    gauge: str | None = Field(None, description="codes of the gauges", examples=["code_station"])
+    discharge: str | None = Field(None, description="values", examples=["debit"])
+    flag: str | None = Field(
+        None, description="flags; wide: {code} stands for that of the gauge", examples=["{code}_flag"]
     )
-    format: Literal["smash", "tidy"] = Field(
-        description="smash (one column headed by the first date) or tidy (columns gauge, time, discharge)",
+
+
+class Discharge(Section):
+    """Observed discharge, and what is true of its files."""
+
+    path: InputPath = Field(description="file, or folder of one file per gauge", examples=["qobs"])
+    format: Format = Field(
+        description="smash (a file per gauge, headed by the first date), tidy, wide (tables), or an archive: "
+        "caravan, camels, grdc, hubeau, netcdf",
         examples=["smash"],
     )
+    unit: Annotated[str, BeforeValidator(_known_unit)] | None = Field(
+        None, description=f"{UNITS}; default: that of the format or file", examples=["l/s"]
+    )
+    label: Literal["start", "end", "instant"] | None = Field(
+        None,
+        description="times are the start or end of the interval of a value, or the instant of a reading; "
+        "default: end; archives of days: start",
+    )
+    interval: Duration | None = Field(
+        None, description="between two values; default: found from the times; smash: the step", examples=["1h"]
+    )
+    timezone: Annotated[str, BeforeValidator(_known_zone)] | None = Field(
+        None, description="zone of times without an offset; default: UTC", examples=["Europe/Paris"]
+    )
+    date_format: str | None = Field(
+        None, description="form of the times as for strptime; default: found", examples=["%d/%m/%Y %H:%M"]
+    )
+    columns: DischargeColumns = Field(DischargeColumns(), description="names of columns or variables in the files")
+    missing: tuple[Mark, ...] = Field(
+        (),
+        description="texts and numbers that mark missing values, beside blanks and negative ones",
+        examples=[["Ice", 9999]],
+    )
+    flags: tuple[Mark, ...] | None = Field(
+        None, description="flags of the values to keep; default: all, whatever their flag", examples=[["Bonne"]]
+    )
+    max_gap: Annotated[Duration, Field(gt=0)] | None = Field(
+        None,
+        description="longest interval between irregular observations that is interpolated; default: the step, or 1h",
+    )
+
+
+class GaugeColumns(Section):
+    """Names of columns of the table of gauges."""
+
+    code: str | None = Field(None, description="codes", examples=["cdstationhydro"])
+    x: str | None = Field(None, description="x", examples=["xl93"])
+    y: str | None = Field(None, description="y", examples=["yl93"])
+    area: str | None = Field(None, description="areas of catchments", examples=["surface"])
 
 
 class Gauges(Section):
     """The gauges and their roles."""
 
     table: InputPath = Field(
-        description="table with code, x, y, area [km2]: CSV, Parquet, GeoPackage or Shapefile",
+        description="table with code, x, y, area: CSV, Parquet, GeoPackage or Shapefile",
         examples=["gauge_attributes.csv"],
     )
     crs: str | None = Field(
         None,
         description="coordinate reference system of x and y; default: that of the layer, or of the flow directions",
         examples=["EPSG:2154"],
+    )
+    columns: GaugeColumns = Field(GaugeColumns(), description="names of columns of the table, where they are others")
+    area_unit: Literal["km2", "m2"] | None = Field(
+        None, description="of the areas in the table; default: km2, unless no catchment were as large"
+    )
+    snap_distance: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="how far a gauge may be from its cell [m]; with it, areas may be absent; "
+        "default: the eight cells around",
     )
     area_tolerance: Annotated[Number, Field(gt=0)] = Field(
         0.2, description="maximum relative difference between given and delineated catchment area"

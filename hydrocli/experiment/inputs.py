@@ -19,11 +19,13 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.gauges import GaugeTable, read_gauges
+from hydrocli.basin.discharge_formats import DischargeSource
+from hydrocli.basin.gauges import GaugeTable
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, Plan, inputs_read_once, make_plan
+from hydrocli.basin.source import BasinSource, Plan, gauges_of, inputs_read_once, make_plan
 from hydrocli.config import Experiment, regional_members
 from hydrocli.config.forcing import ForcingFiles
+from hydrocli.config.gauges import Discharge
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.experiment.roles import stamp
 
@@ -49,16 +51,28 @@ def source_of(experiment: Experiment) -> BasinSource:
         pet_kind=pet.kind,
         pet=None if pet.kind == "oudin" else _forcing_source(pet),
         temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
-        discharge=Path(gauges.discharge.path) if gauges.discharge else None,
-        discharge_format=gauges.discharge.format if gauges.discharge else "smash",
+        discharge=_discharge_source(gauges.discharge) if gauges.discharge else None,
         descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
+        gauge_columns=gauges.columns.model_dump(exclude_none=True),
+        area_unit=gauges.area_unit,
+        snap_distance=gauges.snap_distance,
+        flow_directions_crs=experiment.basin.flow_directions.crs,
         crs=experiment.basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
         fill_pet=forcing.fill_pet // DAY,
     )
+
+
+def _discharge_source(files: Discharge) -> DischargeSource:
+    stated = files.columns.model_dump(exclude_none=True)
+    options = files.model_dump(exclude={"path", "columns", "flags"})
+    flags = (
+        None if files.flags is None else tuple(f"{flag:g}" if isinstance(flag, float) else flag for flag in files.flags)
+    )
+    return DischargeSource(path=Path(files.path), columns=stated, flags=flags, **options)
 
 
 def _forcing_source(files: ForcingFiles) -> ForcingSource:
@@ -168,7 +182,7 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     source = source_of(experiment)
     plan = make_plan(source)
     found = {END: experiment.period.end.isoformat()}
-    table = read_gauges(source.gauges, codes)
+    table = gauges_of(source, codes)
     found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
     found["basin.flow_directions"] = _content(source.flow_directions)
     found |= {f"basin.descriptors.{name}": _content(path) for name, path in source.descriptors.items()}

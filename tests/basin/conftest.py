@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from field_cases import write_raster
 
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
 
@@ -50,6 +51,6 @@ def source(tmp_path: Path) -> BasinSource:
         precipitation=ForcingSource(folder / "rain", scale_factor=0.1),
         pet=ForcingSource(folder / "pet"),
         pet_kind="interannual",
-        discharge=folder / "discharge",
+        discharge=DischargeSource(folder / "discharge"),
         descriptors={"slope": folder / "slope.tif"},
     )

@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
 
@@ -98,7 +99,7 @@ def base_case(folder: Path, *, with_rain: bool = True) -> BasinSource:
         precipitation=ForcingSource(folder / "rain"),
         pet=ForcingSource(folder / "pet"),
         pet_kind="interannual",
-        discharge=folder / "q",
+        discharge=DischargeSource(folder / "q"),
         gauge_codes=("G1", "G2"),
     )
 

@@ -41,7 +41,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
 
 def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "gauges.csv"
-    path.write_text("code,x,y,area\nA,1,2,3\nA,1,2,3\nB,one,2,3\n,1,2,3\nC,1,2,0\n")
+    path.write_text("code,x,y,area\nA,1,2,3\nA,1,2,4\nB,one,2,3\n,1,2,3\nC,1,2,0\n")
     with pytest.raises(Errors) as caught:
         read_gauges(path)
     message = str(caught.value)
@@ -101,7 +101,7 @@ def test_areas_in_square_metres_are_recognised() -> None:
 def test_gauges_on_one_cell_are_told() -> None:
     rows = table(("A", 801500, 6446500, 11), ("B", 801500, 6446500, 11.5), ("C", 801500, 6448500, 7))
     placement = place(rows, DRAINAGE, 0.2)
-    assert placement.shared_cells() == ["gauges A, B are on the same cell"]
+    assert placement.notes() == ["gauges A, B are on the same cell"]
 
 
 def test_gauges_are_cells_of_the_network() -> None:

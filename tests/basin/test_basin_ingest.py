@@ -16,6 +16,7 @@ import pytest
 from hydrocli.basin import forcing, ingest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.coverage import inspect
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.grid import latitudes
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.pet import HOURLY_WEIGHTS, extraterrestrial_radiation, oudin
@@ -295,7 +296,7 @@ def test_all_that_is_missing_is_told_at_once(source: BasinSource, store: Path) -
         flow_directions=nowhere / "flow.tif",
         precipitation=ForcingSource(nowhere),
         pet=ForcingSource(nowhere),
-        discharge=nowhere,
+        discharge=DischargeSource(nowhere),
         descriptors={"dd": nowhere / "dd.tif"},
         gauge_codes=("A1", "Z9"),
     )
@@ -327,7 +328,8 @@ def test_gauges_chosen_by_their_codes_make_the_domain(source: BasinSource, store
 
 def test_a_look_at_the_files_and_a_look_at_the_store_tell_the_same(source: BasinSource, store: Path) -> None:
     rain_of_hour(source, 3).unlink()
-    (source.discharge / "B2.csv").unlink()  # type: ignore[operator]
+    assert source.discharge is not None
+    (source.discharge.path / "B2.csv").unlink()
     before = inspect(source, store)
     basin = open_basin(source, store)
     after = inspect(source, store)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hydrocli.basin.basin import Basin
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
@@ -68,7 +69,7 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
         precipitation=ForcingSource(cance_data / "prcp", scale_factor=0.1),
         pet=ForcingSource(cance_data / "pet"),
         pet_kind="interannual",
-        discharge=cance_data / "qobs",
+        discharge=DischargeSource(cance_data / "qobs"),
         descriptors={name: cance_data / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
     )
     basin = open_basin(source, tmp_path)
@@ -96,7 +97,7 @@ def test_lez(lez_data: Path, tmp_path: Path) -> None:
         precipitation=ForcingSource(lez_data / "prcp"),
         pet=ForcingSource(lez_data / "pet"),
         pet_kind="raster",
-        discharge=lez_data / "qobs",
+        discharge=DischargeSource(lez_data / "qobs"),
         descriptors={name: lez_data / "descriptor" / f"{name}.tif" for name in names},
         crs="EPSG:2154",
     )

@@ -196,6 +196,9 @@ def test_a_name_that_is_no_text(case: Case, expected: np.ndarray) -> None:
         path.rename(path.parent / os.fsdecode(b"pluie_d\xe9_" + path.name.encode()))
     np.testing.assert_array_equal(rain_of(source), expected)
     assert not inspect(source).errors
+    next(iter(folder_of(source).glob("*.tif"))).write_bytes(b"broken")
+    assert "(its content not recognized as being in a supported file format.)" in refusal(source)
+    assert "count as missing" in notes_of(replace(source, unreadable_as_missing=True))
 
 
 # --- 2: time -------------------------------------------------------------------------------------------------------

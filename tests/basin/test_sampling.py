@@ -108,6 +108,19 @@ def test_a_fine_grid_in_degrees_keeps_the_sum_of_a_plane(west: float) -> None:
     np.testing.assert_allclose(found, cells.y, atol=62.0)
 
 
+@pytest.mark.parametrize("west", [0.0, -180.0, -2.0])
+@pytest.mark.parametrize("resampling", ["mean", "bilinear"])
+def test_cells_on_the_meridian_of_greenwich(west: float, resampling: str) -> None:
+    """Cells of 0.4 degrees on both sides, and on it; the file holds its longitude, from 0 to 360 or around 0."""
+    model = Grid(DEGREES, (0.4, 0.0, -1.0, 0.0, -0.4, 51.0), 2, 5)
+    raster = Grid(DEGREES, (0.1, 0.0, west, 0.0, -0.1, 52.0), 40, 40 if west == -2 else 3600)
+    longitude = (west + 0.1 * (np.arange(raster.width) + 0.5) + 180) % 360 - 180
+    values = np.broadcast_to(longitude, raster.shape)
+    sampling = Sampling.of(raster, points(model), "a", resampling)
+    found = sampling.values(window_of(sampling, values)).reshape(2, 5)
+    np.testing.assert_allclose(found, np.broadcast_to(-0.8 + 0.4 * np.arange(5), (2, 5)), atol=1e-6)
+
+
 def test_cells_alone_have_the_values_that_they_have_together() -> None:
     """To the bit: basins that are read in one pass get the store that they would have got alone."""
     model = grid(1000.0, 4, 4)

@@ -10,6 +10,7 @@ import pytest
 
 from hydrocli.basin.basin import stamps
 from hydrocli.basin.discharge import find_discharge, read_discharge
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import place, read_gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import Drainage
@@ -22,7 +23,7 @@ EXPECTED = [[1.5, np.nan, np.nan, np.nan], [np.nan] * 4]
 
 
 def tidy(path: Path) -> tuple[np.ndarray, list[str]]:
-    return read_discharge(find_discharge(path, "tidy", ["A", "B"]), ["A", "B"], TIMES, 3600)
+    return read_discharge(find_discharge(DischargeSource(path, "tidy"), ["A", "B"]), ["A", "B"], TIMES, 3600)
 
 
 def written(path: Path, content: str | bytes, encoding: str = "utf-8") -> Path:
@@ -59,7 +60,7 @@ def test_decimal_commas(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tidy(written(tmp_path / "q.csv", text))[0], EXPECTED)
     (tmp_path / "q").mkdir()
     written(tmp_path / "q" / "A.csv", "202001010100\n1,5\n\n")
-    one = read_discharge(find_discharge(tmp_path / "q", "smash", ["A"]), ["A"], TIMES, 3600)[0]
+    one = read_discharge(find_discharge(DischargeSource(tmp_path / "q", "smash"), ["A"]), ["A"], TIMES, 3600)[0]
     np.testing.assert_array_equal(one, EXPECTED[:1])
 
 
@@ -83,12 +84,13 @@ def test_a_wide_table_is_explained(tmp_path: Path) -> None:
     text = message(written(tmp_path / "q.csv", "time,A,B\n2020-01-01T01:00Z,1,2\n"))
     assert "q.csv: has no column gauge, discharge" in text
     assert "one column per gauge" in text
+    assert "format: wide" in text
 
 
 def test_errors_of_tidy_tables_name_the_line(tmp_path: Path) -> None:
     """Also behind blank lines, which rows are not counted by."""
-    base = "gauge,time,discharge\n\nB,01/09/2021 01:00,1\n\n"
-    assert "q.csv:3: invalid time stamp '01/09/2021 01:00'\n  Use ISO 8601" in message(
+    base = "gauge,time,discharge\n\nB,01/19/2021 25:00,1\n\n"
+    assert "q.csv:3: invalid time stamp '01/19/2021 25:00'\n  Use ISO 8601" in message(
         written(tmp_path / "q.csv", base)
     )
     text = "gauge,time,discharge\n\nA,2020-01-01T01:00Z,1\n\nA,2020-01-01T02:00Z,Ice\n"
@@ -105,8 +107,8 @@ def test_rows_of_other_gauges_are_not_examined(tmp_path: Path) -> None:
 def test_columns_that_are_not_read_and_codes_that_are_not_there_are_noted(tmp_path: Path) -> None:
     _, notes = tidy(written(tmp_path / "q.csv", "Gauge, Time ,DISCHARGE,flag\nA,2020-01-01T01:00Z,1,bad\n"))
     assert any(note.endswith("columns that are not read: flag") for note in notes)
-    _, notes = tidy(written(tmp_path / "q.csv", "gauge,time,discharge\n0A,2020-01-01T01:00Z,1\n"))
-    assert any(note.endswith("q.csv has none of the gauges; it has 0A") for note in notes)
+    _, notes = tidy(written(tmp_path / "q.csv", "gauge,time,discharge\nXYZ,2020-01-01T01:00Z,1\n"))
+    assert any(note.endswith("q.csv has none of the gauges; it has XYZ") for note in notes)
 
 
 def points(path: Path, frame: pd.DataFrame, crs: str = "EPSG:4326") -> Path:
@@ -201,7 +203,7 @@ def test_folders_of_parquet_are_watched_part_by_part(tmp_path: Path) -> None:
 
 
 def test_rows_of_gauges_that_nobody_uses_are_not_examined(tmp_path: Path) -> None:
-    path = written(tmp_path / "g.csv", "code,x,y,area\nA,1,2,3\nB,x,2,-999\nC,1,2,3\nC,1,2,3\n")
+    path = written(tmp_path / "g.csv", "code,x,y,area\nA,1,2,3\nB,x,2,-999\nC,1,2,3\nC,1,2,4\n")
     assert read_gauges(path, ["A"]).code == ("A",)
     with pytest.raises(Errors, match=r"has no gauge BB\n  Did you mean B\?"):
         read_gauges(path, ["A", "BB"])

@@ -163,6 +163,7 @@ class HydrocliReading:
             return {"steps": len(basin.times), "cells": len(basin.network)}
 
     def _source(self, end: str):
+        from hydrocli.basin.discharge_formats import DischargeSource
         from hydrocli.basin.readers import ForcingSource
         from hydrocli.basin.source import BasinSource
 
@@ -177,6 +178,6 @@ class HydrocliReading:
             precipitation=ForcingSource(folder / "prcp", scale_factor=0.1),
             pet=ForcingSource(folder / "pet"),
             pet_kind="interannual",
-            discharge=folder / "qobs",
+            discharge=DischargeSource(folder / "qobs"),
             descriptors={name: folder / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
         )

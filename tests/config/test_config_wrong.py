@@ -382,7 +382,11 @@ WRONG = {
         "basin:\n  descriptors: {../../x: a.tif}",
         ["config.yaml:9: basin.descriptors.../../x: only letters, digits, _, - and ."],
     ),
-    "gauge code that leaves": ("[C]", "[../C]", ["config.yaml:14: gauges.validation.0: '../C' is not a gauge code"]),
+    "gauge code that leaves": (
+        "[C]",
+        "[../C]",
+        ["config.yaml:14: gauges.validation.0: the gauge code '../C' holds a slash"],
+    ),
     "gauge code that was a number": (
         "[C]",
         "[1E3]",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -63,6 +64,8 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
 _ALONE = b"1:"
+_IN_MEMORY = re.compile(r"'?/vsimem/[^' ]*'?")
+"""GDAL's names of files that were read before it saw them."""
 _PLAIN = {"driver": "GTiff", "GEOREF_SOURCES": "NONE"}
 
 
@@ -338,7 +341,8 @@ def reading(path: str | Path) -> Iterator[None]:
             what = f"is {kind}, which holds points, lines or polygons; a raster is needed here"
             raise UnreadableError(str(path), what, "Convert it, for example with gdal_rasterize.") from error
         remedy = "Replace it by a sound copy, or remove it."
-        raise UnreadableError(str(path), f"cannot be read as a raster ({error})", remedy) from error
+        text = _IN_MEMORY.sub("its content", str(error))
+        raise UnreadableError(str(path), f"cannot be read as a raster ({text})", remedy) from error
 
 
 def raster_grid(path: str | Path, default: str | None, stated: str | None = None, band: int | None = None) -> Grid:
