@@ -15,7 +15,7 @@ from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges, missing_by_step
 from hydrocli.basin.discharge import read_discharge
-from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, make
+from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Steps, make
 from hydrocli.basin.ingest import (
     covered_by,
     first_readable,
@@ -219,8 +219,9 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
     for piece in {chosen.first: chosen for chosen in (present[0], present[len(present) // 2], present[-1])}.values():
         read = fields.of(piece)
         for name, one in make(piece, read, making).items():
-            values[name].append(one.rows(slice(None)).ravel())
-            counts[name] += one.counts(piece, slice(None))
+            steps = Steps.of([piece], [one])
+            values[name].append(steps.rows(slice(None)).ravel())
+            counts[name] += steps.counts(slice(None))
         if not making.conversion.is_temperature:
             counts[making.arrays[0]] = counts[making.arrays[0]].with_limits(read)
     return {name: np.concatenate(own) for name, own in values.items()}, counts

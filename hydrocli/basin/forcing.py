@@ -23,7 +23,7 @@ from hydrocli.basin.pet import extraterrestrial_radiation, oudin
 from hydrocli.basin.planning import Piece
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion
-from hydrocli.basin.values import Counts
+from hydrocli.basin.values import Counts, may_have_limits
 from hydrocli.errors import Errors, HydrocliError, Stopped
 from hydrocli.processes import ignore_stop_signals, signals_held_back
 
@@ -33,6 +33,8 @@ WORTH_A_PROCESS = 2000
 """Fields: to start a process takes as long as reading some thousand small ones."""
 CELLS_AT_ONCE = 2000
 """Cells whose gaps are filled at a time."""
+BLOCK = 2_000_000
+"""Values that are put into the stores of all basins at a time."""
 SHOWN_ERRORS = 20
 """Broken files that are named at once; reading ends there."""
 NOISE = 0.01
@@ -197,6 +199,7 @@ def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pie
     rows = [{name: np.load(target.paths[name], mmap_mode="r+") for name in making.arrays} for target in targets]
     found = Found([dict.fromkeys(making.arrays, Counts()) for _ in targets])
     fields = Fields(sampler, making.unreadable_as_missing)
+    block = list[tuple[Piece, Floats, dict[str, Made]]]()
     for piece in pieces:
         try:
             values = fields.of(piece)
@@ -214,14 +217,47 @@ def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pie
             break
         if found.errors:
             continue  # nothing will come of it
-        for target, own, total in zip(targets, rows, found.totals, strict=True):
-            for name, one in made.items():
-                own[name][piece.first : piece.first + len(piece.shares)] = one.rows(target.cells)
-                total[name] += one.counts(piece, target.cells)
-            if not making.conversion.is_temperature:
-                total[making.arrays[0]] = total[making.arrays[0]].with_limits(values[:, target.cells])
+        if block and (not _follows(block[-1][0], piece) or _is_full(block)):
+            _store(block, targets, rows, found, making)
+            block = []
+        block.append((piece, values, made))
+    if block:
+        _store(block, targets, rows, found, making)
     found.unreadable += fields.unreadable
     return found
+
+
+def _follows(before: Piece, piece: Piece) -> bool:
+    return before.first + len(before.shares) == piece.first
+
+
+def _is_full(block: list[tuple[Piece, Floats, dict[str, Made]]]) -> bool:
+    """Whether the steps of some pieces make a block: of many targets, each has its values in one go."""
+    (first, fields, _), (last, _, _) = block[0], block[-1]
+    return fields.shape[1] * (last.first + len(last.shares) - first.first) >= BLOCK
+
+
+def _store(
+    block: list[tuple[Piece, Floats, dict[str, Made]]],
+    targets: Sequence[Target],
+    rows: list[dict[str, NDArray[np.float32]]],
+    found: Found,
+    making: Making,
+) -> None:
+    """Write adjacent pieces into all targets, and count what they have."""
+    pieces = [piece for piece, _, _ in block]
+    steps = slice(pieces[0].first, pieces[-1].first + len(pieces[-1].shares))
+    for name in making.arrays:
+        joined = Steps.of(pieces, [made[name] for _, _, made in block])
+        for target, own, total in zip(targets, rows, found.totals, strict=True):
+            own[name][steps] = joined.rows(target.cells)
+            total[name] += joined.counts(target.cells)
+    if making.conversion.is_temperature:
+        return
+    fields = np.concatenate([values for _, values, _ in block])
+    if may_have_limits(fields):
+        for target, total in zip(targets, found.totals, strict=True):
+            total[making.arrays[0]] = total[making.arrays[0]].with_limits(fields[:, target.cells])
 
 
 class Fields:
@@ -273,20 +309,58 @@ class Made(NamedTuple):
     shares: Floats | None
     negative: Floats
 
+
+class Steps(NamedTuple):
+    """An array of the steps of adjacent pieces.
+
+    Attributes:
+        values: [rows, n]; a row holds for one step or for several.
+        row: int64[t], of each step.
+        shares: of its row [t, 1] where they are amounts, else None.
+        first: int64[rows], first step of each row.
+        negative: see `Made`, [pieces, n].
+        repeats: int64[pieces], steps of each of them that have one row.
+    """
+
+    values: Floats
+    row: Integers
+    shares: Floats | None
+    first: Integers
+    negative: Floats
+    repeats: Integers
+
+    @classmethod
+    def of(cls, pieces: list[Piece], made: list[Made]) -> Steps:
+        """The arrays of some pieces, one after the other."""
+        rows = np.array([len(one.values) for one in made])
+        steps = np.array([len(piece.shares) for piece in pieces])
+        repeats = steps // rows
+        row = np.repeat(np.arange(rows.sum()), np.repeat(repeats, rows))
+        known = [one.shares for one in made if one.shares is not None]
+        shares = np.concatenate(known) if known else None
+        first = pieces[0].first + np.searchsorted(row, np.arange(rows.sum()))
+        values = np.concatenate([one.values for one in made])
+        return cls(values, row, shares, first, np.stack([one.negative for one in made]), repeats)
+
     def rows(self, cells: Integers | slice) -> Floats:
-        """Values of some cells [1 or steps, k]."""
+        """Values of some cells [t, k]."""
         here = self.values[:, cells]
+        here = here if len(here) == len(self.row) else here[self.row]
         return here if self.shares is None else self.shares * here
 
-    def counts(self, piece: Piece, cells: Integers | slice) -> Counts:
+    def counts(self, cells: Integers | slice) -> Counts:
         """What some of the cells have; of amounts also their sums over the steps."""
-        here, below = self.values[:, cells], self.negative[cells]
-        repeats, absent = len(piece.shares) // len(here), np.isnan(here)
-        missing = int(absent.sum())
-        first = piece.first + int(absent.any(axis=1).argmax()) if missing else -1
-        total = 0.0 if self.shares is None else float(np.nansum(here)) * float(self.shares.sum())
-        negative = int(np.count_nonzero(below)) * repeats
-        return Counts(here.size * repeats, missing * repeats, negative, first, total, float(below.sum()))
+        here, below = self.values[:, cells], self.negative[:, cells]
+        absent = np.isnan(here)
+        by_row = absent.sum(axis=1)
+        steps_of_row = np.bincount(self.row)
+        missing = int(by_row @ steps_of_row)
+        first = int(self.first[(by_row > 0).argmax()]) if missing else -1
+        total = 0.0
+        if self.shares is not None:
+            total = float(np.where(absent, 0.0, here).sum(axis=1) @ np.bincount(self.row, self.shares[:, 0]))
+        negative = int(np.count_nonzero(below, axis=1) @ self.repeats)
+        return Counts(len(self.row) * here.shape[1], missing, negative, first, total, float(below.sum()))
 
 
 def make(piece: Piece, fields: Floats, making: Making) -> dict[str, Made]:

@@ -65,7 +65,7 @@ class Counts:
 
     def with_limits(self, fields: Floats) -> Counts:
         """These counts and those of numbers in some fields, as the files have them."""
-        if not np.any((fields >= _SMALLEST) | (fields <= _NEGATIVE)):
+        if not may_have_limits(fields):
             return self
         found = [fields == limit for limit in LIMITS]
         near = [np.abs(fields - limit) <= NEIGHBOURHOOD * abs(limit) for limit in LIMITS]
@@ -76,6 +76,11 @@ class Counts:
     def facts(self) -> dict[str, int]:
         """Counts that a store keeps, by name."""
         return {name: getattr(self, name) for name in ("values", "missing", "negative", "first_missing")}
+
+
+def may_have_limits(fields: Floats) -> bool:
+    """Whether some fields, as the files have them, may hold one of `LIMITS`."""
+    return bool(np.any((fields >= _SMALLEST) | (fields <= _NEGATIVE)))
 
 
 def refuse_fill_values(counts: Counts, section: str) -> None:

@@ -78,6 +78,37 @@ class SmashReading:
         smash.Model(self.setup | {"end_time": end} | others, self.mesh)
 
 
+class SmashArchive:
+    """Reading the rain of an archive of GeoTIFFs, with one mesh of all catchments.
+
+    Args:
+        folder: of the archive.
+        files: of rain, one for each hour.
+        catchments: how many.
+    """
+
+    def __init__(self, folder: str, files: int, catchments: int) -> None:
+        from bench_archives import BLOCK, HOUR, START, gauges
+
+        code, x, y = zip(*gauges(catchments), strict=True)
+        area = np.full(len(code), BLOCK**2 * 1e6)
+        self.mesh = smash.factory.generate_mesh(
+            f"{folder}/flow.tif", x=np.array(x), y=np.array(y), area=area, code=np.array(code)
+        )
+        setup, _ = _cance()
+        self.setup = setup | dict.fromkeys(("read_qobs", "read_pet", "read_descriptor", "adjust_interception"), False)
+        self.setup |= {
+            "start_time": str(START),
+            "end_time": str(START + files * HOUR),
+            "dt": 3600,
+            "prcp_directory": f"{folder}/rain",
+            "prcp_conversion_factor": 0.1,
+        }
+
+    def read(self) -> None:
+        smash.Model(self.setup, self.mesh)
+
+
 class SmashCalibration:
     """Calibrations of Cance with its own optimisers and their own defaults; reading is over before.
 

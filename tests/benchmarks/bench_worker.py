@@ -20,8 +20,11 @@ from pathlib import Path
 KINDS = {
     "hydrocli": ("bench_hydrocli", "HydrocliRun"),
     "hydrocli reading": ("bench_hydrocli", "HydrocliReading"),
+    "hydrocli archive": ("bench_archives", "HydrocliArchive"),
+    "xarray archive": ("bench_archives", "XarrayArchive"),
     "jax": ("jax_gr", "JaxModel"),
     "smash": ("bench_smash", "SmashRun"),
+    "smash archive": ("bench_smash", "SmashArchive"),
     "smash reading": ("bench_smash", "SmashReading"),
     "smash calibrating": ("bench_smash", "SmashCalibration"),
 }

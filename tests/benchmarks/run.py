@@ -1,8 +1,9 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
 Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance), mappings (on a
-twin), solver, campaign, twins, regional, aude and gauges (all commands on France with up to 1,000 gauges) take minutes:
-they are made where asked for. What a first run compiles is listed by a script of its own, `bench_compile.py`.
+twin), solver, campaign, twins, regional, aude, gauges (all commands on France with up to 1,000 gauges) and archives
+(20,000 GeoTIFFs, nine years of NetCDF) take minutes: they are made where asked for. What a first run compiles is listed
+by a script of its own, `bench_compile.py`.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -17,6 +18,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from bench_archives import archives
 from bench_calibration import calibration
 from bench_campaign import campaign
 from bench_gauges import gauges
@@ -32,7 +34,7 @@ from bench_twins import twins
 from rich.console import Console
 
 TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads": threads, "ingest": ingest}
-SLOW = ("calibration", "models", "mappings", "solver", "campaign", "twins", "regional", "aude", "gauges")
+SLOW = ("calibration", "models", "mappings", "solver", "campaign", "twins", "regional", "aude", "gauges", "archives")
 
 
 def cpu_model() -> str:
@@ -66,7 +68,7 @@ def main() -> None:
     tables = TABLES | {"calibration": partial(calibration, distributed_peer=arguments.distributed_peer)}
     tables |= {"models": models, "mappings": mappings, "twins": twins, "solver": solver}
     tables |= {"regional": partial(regional, sample=arguments.sample), "aude": partial(aude, sample=arguments.sample)}
-    tables["gauges"] = gauges
+    tables["gauges"], tables["archives"] = gauges, archives
     tables["campaign"] = partial(campaign, catchments=arguments.catchments)
     console = Console(width=None if Console().is_terminal else 140)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
