@@ -114,8 +114,8 @@ class Experiment(Section):
     )
     optimiser: Optimiser = Field(
         (Lbfgsb(kind="lbfgsb"),),
-        description="one stage, or a list of stages, each starting from the result of the previous one; "
-        "default: levenberg_marquardt for uniform parameters in double precision, adam with a network, else lbfgsb",
+        description="one stage, or a list of stages, each starting from the result of the previous one; default: "
+        "adam with a network, levenberg_marquardt for uniform parameters, else lbfgsb",
     )
     flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes to write")

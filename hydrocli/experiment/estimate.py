@@ -96,7 +96,7 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
 def _evaluations(experiment: Experiment) -> tuple[float, int]:
     """Gradients, and simulations, of all stages and of the first guess, at most about."""
     guess, repeats = experiment.first_guess, experiment.objective.repeats
-    descents = [(stage.kind, stage.iterations) for stage in experiment.optimiser]
+    descents: list[tuple[str, int]] = [(stage.kind, stage.iterations) for stage in experiment.optimiser]
     descents += [descents[-1]] * (repeats - 1)
     simulations = 0
     if guess.kind == "screening":

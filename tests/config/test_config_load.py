@@ -25,16 +25,20 @@ def test_defaults_are_those_of_the_table_of_names(read: Read, minimal: str) -> N
         assert (setting.value, *setting.bounds) == (quantity.default, quantity.lower, quantity.upper)
         assert setting.calibrated
     assert (experiment.initial.hi.value, experiment.initial["hp"].calibrated) == (0.01, False)
-    assert [stage.kind for stage in experiment.optimiser] == ["lbfgsb"]
+    assert [stage.kind for stage in experiment.optimiser] == ["levenberg_marquardt"]
     assert (experiment.first_guess.kind, experiment.objective.metric) == ("screening", "nse")
 
 
 @pytest.mark.parametrize(
     ("kind", "more", "optimiser"),
     [
-        ("gr", {}, "lbfgsb"),
+        ("gr", {}, "levenberg_marquardt"),
         ("grnn", {"flux_limits": "conservative"}, "adam"),
-        ("ode", {"scheme": "implicit", "substeps": 1, "flux_limits": "conservative", "tolerance": 1e-6}, "lbfgsb"),
+        (
+            "ode",
+            {"scheme": "implicit", "substeps": 1, "flux_limits": "conservative", "tolerance": 1e-6},
+            "levenberg_marquardt",
+        ),
         ("node", {"network_coupling": "implicit", "flux_limits": "conservative", "tolerance": 1e-6}, "adam"),
     ],
 )
@@ -118,6 +122,13 @@ def test_mappings(kind: str, more: dict[str, object], stages: list[object], read
             (None, 0.003),
         ]
     assert read(resolved(experiment)) == experiment
+
+
+def test_differences_of_runs_need_double_precision(read: Read, minimal: str) -> None:
+    single = minimal + "execution: {precision: single}\n"
+    assert [stage.kind for stage in read(single).optimiser] == ["lbfgsb"]
+    with pytest.raises(Errors, match=r"optimiser\.kind: levenberg_marquardt .* single precision is too coarse"):
+        read(single + "optimiser: {kind: levenberg_marquardt}\n")
 
 
 def test_one_setting_changes_and_the_others_stay(read: Read, minimal: str) -> None:

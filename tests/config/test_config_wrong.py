@@ -272,7 +272,7 @@ WRONG = {
     "optimiser that is none": (
         "forcing:",
         "optimiser: {kind: sgd}\nforcing:",
-        ["config.yaml:15: optimiser.kind: 'sgd' is not possible\n  one of: lbfgsb, adam, cmaes"],
+        ["config.yaml:15: optimiser.kind: 'sgd' is not possible\n  one of: lbfgsb, levenberg_marquardt, adam, cmaes"],
     ),
     "rate of nothing": (
         "forcing:",
