@@ -45,7 +45,13 @@ from hydrocli.basin.source import (
     shared,
 )
 from hydrocli.basin.units import conversion_of
-from hydrocli.basin.values import Counts, refuse_fill_values, refuse_wrong_sign, refuse_wrong_sum
+from hydrocli.basin.values import (
+    Counts,
+    refuse_fill_values,
+    refuse_fill_values_of_descriptor,
+    refuse_wrong_sign,
+    refuse_wrong_sum,
+)
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 from hydrocli.files import remove_leftovers
 
@@ -155,12 +161,16 @@ def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
     """Descriptors at the n points, float64[n] by name, NaN where their rasters have none.
 
     Raises:
-        InputError: a raster cannot be read, also where unreadable files of forcing count as missing.
+        InputError: a raster cannot be read, also where unreadable files of forcing count as missing; or it has a fill
+            value that it does not declare.
     """
     from hydrocli.basin.readers.geotiff import RasterSampler
 
     with RasterSampler(points) as sampler:
-        return {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
+        descriptors = {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
+    for name, values in descriptors.items():
+        refuse_fill_values_of_descriptor(values, points, str(source.descriptors[name]))
+    return descriptors
 
 
 def first_readable(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> FileFacts | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.sampling import Points
 from hydrocli.errors import InputError
 
 LIMITS = (255.0, 999.0, 9999.0, 32767.0, 65535.0, 99999.0, -99.0, -999.0, -9999.0, -32768.0, -99999.0)
@@ -22,6 +23,10 @@ NEIGHBOURHOOD = 0.1
 """Other values count as near to a number within this share of it."""
 ISOLATED = 0.25
 """Share of near values, among them and the number itself, up to which the number stands alone."""
+LARGEST = 1e30
+"""Beyond it a number describes nothing on earth: rounded, the largest number of a type."""
+UNLIKE = 100.0
+"""A number that is no usual fill value stands apart when it is so many ranges of all others away from them."""
 WETTEST_YEAR = 10_000.0
 """mm: no potential evapotranspiration of a year (deserts have up to 4 m)."""
 YEAR = 365.25 * 86400
@@ -97,6 +102,40 @@ def refuse_fill_values(counts: Counts, section: str) -> None:
                 "If it is measured, correct the files."
             )
             raise InputError(f"{section}.nodata", what, remedy)
+
+
+def refuse_fill_values_of_descriptor(values: Floats, points: Points, path: str) -> None:
+    """Refuse a descriptor in which one number, far from all others, stands for missing values.
+
+    Args:
+        values: float64[n] of the cells, NaN where missing.
+        points: the cells.
+        path: of the raster.
+
+    Raises:
+        InputError: names the number and the first of its cells.
+    """
+    known = values[np.isfinite(values)]
+    for limit in np.unique([known.min(), known.max()]) if known.size else ():
+        others = known[known != limit]
+        if not others.size:
+            continue
+        low, high = float(others.min()), float(others.max())
+        gap = max(low - limit, limit - high)
+        is_fill_value = abs(limit) > LARGEST or (limit in LIMITS and (limit < 0.0 or low < high))
+        if not is_fill_value and (abs(limit) < -_NEGATIVE or low == high):  # two classes may have any numbers
+            continue
+        if gap <= (high - low) * (1.0 if is_fill_value else UNLIKE):
+            continue
+        cell = int(np.flatnonzero(values == limit)[0])
+        count = int(np.count_nonzero(values == limit))
+        what = (
+            f"has the value {limit:.9g} in {count} cells, first at "
+            f"x = {points.x[cell]:.10g}, y = {points.y[cell]:.10g}; "
+            f"all others are from {low:.6g} to {high:.6g}: a fill value?"
+        )
+        remedy = f"Declare it in the file (`gdal_edit.py -a_nodata {limit:.9g}`), or correct the value."
+        raise InputError(path, what, remedy)
 
 
 def refuse_wrong_sign(counts: Counts, section: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from field_cases import DIRECTIONS, base_case, raster, write_yaml
 
 from hydrocli.basin.gauges import read_gauges
-from hydrocli.basin.ingest import make_domain
+from hydrocli.basin.ingest import make_domain, points_of, read_descriptors
 from hydrocli.basin.source import BasinSource
 from hydrocli.config import load
 from hydrocli.errors import HydrocliError
@@ -20,6 +20,10 @@ LOCAL = (
     'LOCAL_CS["RGF93 v1 / Lambert-93",UNIT["metre",1,AUTHORITY["EPSG","9001"]],AXIS["Easting",EAST],'
     'AXIS["Northing",NORTH]]'
 )
+
+
+SLOPE = np.linspace(0.0, 0.3, 36).reshape(6, 6).astype(np.float32)
+"""Of the cells, as a descriptor."""
 
 
 @pytest.fixture
@@ -187,3 +191,35 @@ def test_codes_in_the_yaml(tmp_path: Path, value: str, words: str | None) -> Non
         return
     with pytest.raises(HydrocliError, match=words.replace("[", r"\[")):
         load(path, [])
+
+
+def test_a_rounded_tag_is_the_fill_value_of_a_descriptor(source: BasinSource, tmp_path: Path) -> None:
+    slope = np.where(SLOPE > 0.29, np.float32(-3.4028235e38), SLOPE)
+    path = raster(tmp_path / "slope.tif", slope, nodata=-3.4e38)
+    network, _, _ = make_domain(source)
+    found = read_descriptors(replace(source, descriptors={"slope": path}), points_of(source, network))["slope"]
+    assert np.isnan(found).sum() == (SLOPE > 0.29).sum() > 0
+    assert np.nanmin(found) == 0.0
+
+
+@pytest.mark.parametrize("value", [-9999.0, -3.4028235e38, 65535.0, 12345.0])
+def test_fill_values_of_descriptors(value: float, source: BasinSource, tmp_path: Path) -> None:
+    """Row 31: such a number would be the range of the descriptor, and all cells else look alike."""
+    slope = SLOPE.copy()
+    slope[2, 4] = value
+    path = raster(tmp_path / "slope.tif", slope)
+    network, _, _ = make_domain(source)
+    with pytest.raises(HydrocliError, match=r"in 1 cells, first at x = 804500, y = 6497500; all others are from 0 to"):
+        read_descriptors(replace(source, descriptors={"slope": path}), points_of(source, network))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [SLOPE, SLOPE * 3000.0 - 100.0, np.where(SLOPE > 0.1, 255, 0).astype(np.uint8), np.full((6, 6), 255, np.uint8)],
+    ids=["slope", "heights below the sea", "two classes", "one class"],
+)
+def test_what_is_no_fill_value_of_a_descriptor(values: np.ndarray, source: BasinSource, tmp_path: Path) -> None:
+    path = raster(tmp_path / "descriptor.tif", values)
+    network, _, _ = make_domain(source)
+    found = read_descriptors(replace(source, descriptors={"d": path}), points_of(source, network))["d"]
+    assert sorted(found) == sorted(values.ravel().astype(float))
