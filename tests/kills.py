@@ -53,6 +53,7 @@ OPTIMISERS: dict[str, Any] = {
         "iterations": 60,
         "batches": {"length": "3d", "spin_up": "1d", "full_evaluation_every": 7},
     },
+    "levenberg_marquardt": {"kind": "levenberg_marquardt", "iterations": 30, "cost_tolerance": 0.0},
     "cmaes": {"kind": "cmaes", "iterations": 12},
     "sbs": {"kind": "sbs", "iterations": 8},
     "stages": [{"kind": "sbs", "iterations": 3}, {"kind": "lbfgsb", "iterations": 20}],
