@@ -39,6 +39,7 @@ SHORT: dict[str, Any] = {
 }
 OPTIMISERS: dict[str, dict[str, Any]] = {
     "lbfgsb": {},
+    "levenberg_marquardt": {},
     "adam": {"learning_rate": 0.03, "iterations": 350, "schedule": "cosine", "beta2": 0.99},
     "cmaes": {"iterations": 80, "sigma0": 0.05},
     "sbs": {"min_step": 2e-5},
