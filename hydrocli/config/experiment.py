@@ -167,19 +167,24 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_stages(cls, data: Any) -> Any:
-        """Default optimiser: that of few or many parameters; with networks as in the papers, phi2 alone first."""
-        if not isinstance(data, dict) or data.get("optimiser") is not None:
+        """Default optimiser: that of few or many parameters; with networks as in the papers, phi2 alone first.
+
+        A stage with other keys, but no kind, is of the default kind.
+        """
+        stage = data.get("optimiser") if isinstance(data, dict) else []
+        if stage is not None and (not isinstance(stage, dict) or "kind" in stage):
             return data
         structure, mapping, execution = (
             section if isinstance(section := data.get(key), dict) else {}
             for key in ("structure", "mapping", "execution")
         )
-        if mapping.get("kind") in NETWORKS:
+        if mapping.get("kind") in NETWORKS and stage is None:
             return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
-        if structure.get("kind") in kinds_with_network():
-            return {**data, "optimiser": {"kind": "adam"}}
         are_few = mapping.get("kind", "uniform") == "uniform" and execution.get("precision", "double") == "double"
-        return {**data, "optimiser": {"kind": "levenberg_marquardt" if are_few else "lbfgsb"}}
+        kind = "levenberg_marquardt" if are_few else "lbfgsb"
+        if mapping.get("kind") in NETWORKS or structure.get("kind") in kinds_with_network():
+            kind = "adam"
+        return {**data, "optimiser": {"kind": kind, **(stage or {})}}
 
     @model_validator(mode="before")
     @classmethod

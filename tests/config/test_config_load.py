@@ -124,6 +124,21 @@ def test_mappings(kind: str, more: dict[str, object], stages: list[object], read
     assert read(resolved(experiment)) == experiment
 
 
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ("", "levenberg_marquardt"),
+        ("mapping: {kind: distributed}\n", "lbfgsb"),
+        ("structure: {kind: grnn}\n", "adam"),
+        ("structure: {kind: node}\nmapping: {kind: distributed}\n", "adam"),
+    ],
+)
+def test_a_stage_without_kind_is_of_the_default_one(more: str, kind: str, read: Read, minimal: str) -> None:
+    experiment = read(minimal + more + "optimiser: {iterations: 7}\n")
+    assert [(stage.kind, stage.iterations) for stage in experiment.optimiser] == [(kind, 7)]
+    assert [stage.kind for stage in read(minimal + more).optimiser] == [kind]
+
+
 def test_differences_of_runs_need_double_precision(read: Read, minimal: str) -> None:
     single = minimal + "execution: {precision: single}\n"
     assert [stage.kind for stage in read(single).optimiser] == ["lbfgsb"]
