@@ -20,7 +20,7 @@ import numpy as np
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import DAY, Times
 from hydrocli.basin.clock import looks_like_a_local_clock, to_utc
-from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Period, Records, format_of
+from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Numbers, Period, Records, format_of
 from hydrocli.basin.tables import MISSING
 from hydrocli.errors import Errors, HydrocliError, InputError
 
@@ -246,7 +246,24 @@ class _Gauge:
         Raises:
             InputError: for what is no number.
         """
-        column = self.records.values.iloc[chosen]
+        column = self.records.values
+        values = column.values[chosen] if isinstance(column, Numbers) else self._examined(column.iloc[chosen], chosen)
+        positive = values[values > 0]
+        largest = positive.max(initial=0.0)
+        others = positive[positive < largest]
+        if largest in LARGEST_MARKS and others.size > 2 and largest > 10 * others.max():
+            place = int(np.flatnonzero(values == largest)[0])
+            what = f"{largest:g} is more than ten times any other discharge of gauge {self.code}"
+            remedy = f"If it marks missing values: `{SECTION}.missing: [{largest:g}]`. Else correct it."
+            raise InputError(self.where(int(chosen[place])), what, remedy)
+        return np.where(values < 0, np.nan, values)
+
+    def _examined(self, column: Any, chosen: Any) -> Floats:
+        """Numbers of a column of pandas with the rows `chosen`; NaN where missing, marked or flagged.
+
+        Raises:
+            InputError: for what is no number.
+        """
         keep = self.source.flags
         flags = self.records.flags
         if flags is not None and keep is not None:
@@ -263,15 +280,7 @@ class _Gauge:
         odd = np.flatnonzero((np.isnan(values) & ~is_blank & ~marked) | np.isinf(values))
         if odd.size:
             raise self._odd_text(column, odd)
-        positive = values[values > 0]
-        largest = positive.max(initial=0.0)
-        others = positive[positive < largest]
-        if largest in LARGEST_MARKS and others.size > 2 and largest > 10 * others.max():
-            place = int(np.flatnonzero(values == largest)[0])
-            what = f"{largest:g} is more than ten times any other discharge of gauge {self.code}"
-            remedy = f"If it marks missing values: `{SECTION}.missing: [{largest:g}]`. Else correct it."
-            raise InputError(self.records.where(column.index[place]), what, remedy)
-        return np.where(values < 0, np.nan, values)
+        return values
 
     def _odd_text(self, column: Any, odd: Any) -> InputError:
         found = list(dict.fromkeys(str(value).strip() for value in column.iloc[odd[:1000]]))

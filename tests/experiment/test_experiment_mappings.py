@@ -221,7 +221,7 @@ def test_a_mapping_starts_from_the_uniform_optimum_and_goes_on_after_every_stop(
     values = calibration.uniform_start(whole)
     assert [values[symbol] for symbol in ("cp", "ct")] == pytest.approx(uniform.x[:2] * 1000, rel=1e-5)
     stops = 0
-    while not (pieces := calibrated(tmp_path / "pieces.bin", 30)[1])[-1].finished:
+    while not (pieces := calibrated(tmp_path / "pieces.bin", 10)[1])[-1].finished:
         stops += 1
     assert stops > 2
     for one, other in zip(whole, pieces, strict=True):

@@ -109,7 +109,7 @@ def test_a_run_that_has_just_ended_serves_the_differences(case: CalibrationSetup
 
 def test_differences_of_a_run_that_is_not_finite_say_where(case: CalibrationSetup) -> None:
     objective = objective_of(case)
-    objective.state.levels[0, 3] = np.nan
+    objective.state.discharge[:] = np.nan  # of the river at the start
     with pytest.raises(NumericalError, match="is not a finite number"):
         gauss_newton(objective, objective.control.first_guess())
 

@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Times
 from hydrocli.basin.clock import Stamps
 from hydrocli.basin.tables import LargeTable
@@ -69,13 +70,26 @@ class Period:
     step: int
 
 
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """A column of finite numbers, NaN where there is none, that takes no pandas: what most files of `smash` have.
+
+    Attributes:
+        index: int64[k], as of a series of pandas.
+        values: float64[k].
+    """
+
+    index: Integers
+    values: Floats
+
+
 @dataclass(frozen=True)
 class Records:
     """Observations of a gauge as a file has them.
 
     Attributes:
         stamps: of k rows.
-        values: k texts or numbers; its index is given to `where`.
+        values: k texts or numbers; their index is given to `where`.
         where: file and line of a row.
         flags: k texts; None where there are none.
         unit: that the file states or the format has.
@@ -83,7 +97,7 @@ class Records:
     """
 
     stamps: Stamps
-    values: pd.Series[Any]
+    values: pd.Series[Any] | Numbers
     where: Callable[[int], str]
     flags: pd.Series[Any] | None = None
     unit: str = "m3/s"

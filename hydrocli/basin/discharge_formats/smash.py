@@ -6,25 +6,30 @@ line after each line of the whole file, they count as line ends.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hydrocli.arrays import Integers
 from hydrocli.basin.basin import DAY
 from hydrocli.basin.clock import Stamps, to_utc
 from hydrocli.basin.discharge_formats import (
     SECTION,
     DischargeSource,
     Found,
+    Numbers,
     Period,
     Records,
     files_by_gauge,
     read_each,
     require_folder,
 )
-from hydrocli.basin.tables import read_text
+from hydrocli.basin.tables import MISSING, read_text
 from hydrocli.errors import InputError
 
 _AROUND = " \t,;\"'"
@@ -51,8 +56,6 @@ FORMAT = SmashFormat()
 
 
 def _read(path: Path, source: DischargeSource, period: Period, notes: list[str]) -> Records | None:
-    import pandas as pd
-
     lines = read_text(path).splitlines()
     header = next((i for i, line in enumerate(lines) if line.strip(_AROUND)), None)
     if header is None:
@@ -83,8 +86,20 @@ def _read(path: Path, source: DischargeSource, period: Period, notes: list[str])
     high = max((offset + len(period.times) * period.step) // interval + margin, 0)
     times = start + np.arange(len(rows)) * np.timedelta64(interval, "s")
     rows, times = rows[low:high], times[low:high]
-    values = pd.Series([lines[row].strip(_AROUND) for row in rows.tolist()], index=rows, dtype="object")
+    values = _column([lines[row].strip(_AROUND) for row in rows.tolist()], rows, source)
     return Records(Stamps(times, np.ones(len(times), bool)), values, lambda row: f"{path}:{row + 1}")
+
+
+def _column(texts: list[str], rows: Integers, source: DischargeSource) -> Any:
+    """Numbers where all texts are finite ones or nothing; else a series of pandas, for what is to be examined."""
+    if not (source.missing or any("_" in text for text in texts)):
+        with suppress(ValueError):
+            numbers = [math.nan if text.lower() in MISSING else float(text) for text in texts]
+            if not any(map(math.isinf, numbers)):
+                return Numbers(rows, np.array(numbers, np.float64))
+    import pandas as pd
+
+    return pd.Series(texts, index=rows, dtype="object")
 
 
 def _has_blank_second_lines(lines: list[str]) -> bool:
