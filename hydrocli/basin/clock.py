@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 from hydrocli.arrays import Flags
 from hydrocli.basin.basin import Times
+from hydrocli.basin.time_zones import zone_of
 from hydrocli.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
 _DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _PARTS = r"^(?P<a>\d{1,2})[/.\-](?P<b>\d{1,2})[/.\-](?P<year>\d{4})(?:[ T]+(?P<clock>\d{1,2}:\d{2}(?::\d{2})?))?$"
 HOUR = np.timedelta64(1, "h")
@@ -46,21 +44,6 @@ class Stamps:
     def take(self, rows: Any) -> Stamps:
         """Those of some rows."""
         return Stamps(self.times[rows], self.is_utc[rows], self.are_dates)
-
-
-def zone_of(text: str) -> tzinfo:
-    """A time zone by its name (Europe/Paris) or offset (+01:00, UTC+1).
-
-    Raises:
-        ValueError: it is not known.
-    """
-    if match := _OFFSET.fullmatch(text.strip()):
-        offset = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
-        return timezone(-offset if match[1] == "-" else offset)
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, OSError) as error:
-        raise ValueError(f"{text!r} is not a known time zone") from error
 
 
 def parse(column: Any, date_format: str | None, where: Callable[[int], str], key: str) -> Stamps:

@@ -22,17 +22,10 @@ from hydrocli.basin.basin import DAY, Times
 from hydrocli.basin.clock import looks_like_a_local_clock, to_utc
 from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Numbers, Period, Records, format_of
 from hydrocli.basin.tables import MISSING
+from hydrocli.basin.volumes import volume_factor
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 HOUR = 3600
-VOLUMES = {"m3/s": 1.0, "m3 s-1": 1.0, "m^3/s": 1.0, "m3.s-1": 1.0, "m**3 s**-1": 1.0, "cumecs": 1.0}
-VOLUMES |= dict.fromkeys(("l/s", "l s-1"), 1e-3)
-VOLUMES |= dict.fromkeys(("cfs", "ft3/s", "ft3 s-1", "ft^3/s"), 0.3048**3)
-"""m3/s in a unit of discharge, in small letters."""
-DEPTHS = {"mm/step": 0, "mm": 0, "mm/h": HOUR, "mm h-1": HOUR, "mm/hour": HOUR}
-DEPTHS |= dict.fromkeys(("mm/d", "mm/day", "mm d-1", "mm day-1"), DAY)
-"""Seconds over which a millimetre of runoff is counted; 0 for the interval of a value."""
-UNITS = "m3/s, l/s, cfs, mm/step, mm/h or mm/day"
 LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.99, 9999.99)
 """Numbers that stand for missing values in some archives."""
 SHARE_OF_STEP = 0.5
@@ -119,29 +112,6 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
 def _sentence(what: str, gauges: list[str]) -> str:
     shown = ", ".join(gauges[:5]) + (f" and {len(gauges) - 5} more" if len(gauges) > 5 else "")
     return f"discharge of {shown}: {what}"
-
-
-def volume_factor(unit: str, interval: int, area: float, where: str) -> float:
-    """m3/s in one unit of discharge or runoff.
-
-    Args:
-        unit: see `UNITS`.
-        interval: of a value [s].
-        area: of the catchment [m2].
-        where: gauge or key, for messages.
-
-    Raises:
-        InputError: the unit is not understood, or the area is not known where it is needed.
-    """
-    text = " ".join(unit.strip().lower().split())
-    if text in VOLUMES:
-        return VOLUMES[text]
-    if text not in DEPTHS:
-        raise InputError(f"{SECTION}.unit", f"{unit!r} is not a unit of discharge", f"Write {UNITS}.")
-    if not area > 0:
-        what = f"{where} has no area, which discharge in {unit} needs"
-        raise InputError("gauges.table", what, "Add the area to the table.")
-    return 1e-3 * area / (DEPTHS[text] or interval)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ class LevenbergMarquardt:
             if np.max(np.abs(problem.free_gradient(x, gradient))) <= self.gtol:
                 return recorder.result(f"Converged: projected gradient below {self.gtol:g}.")
             steepness = np.maximum(steepness, np.abs(np.diag(hessian)))
-            damped = _convex(hessian) + damping * np.diag(steepness + LEAST_CURVATURE * steepness.max())
+            # Where no control has a curvature, as in a cost that is linear, the damping alone limits the step.
+            least = LEAST_CURVATURE * steepness.max() or np.max(np.abs(gradient))
+            damped = _convex(hessian) + damping * np.diag(steepness + least)
             trial = np.clip(
                 x + _step(damped, gradient, problem.lower - x, problem.upper - x), problem.lower, problem.upper
             )
@@ -71,14 +73,14 @@ class LevenbergMarquardt:
                 if damping > MOST_DAMPING:
                     return recorder.result(DEAD_END)
                 continue
-            least = max(self.ftol, self.rtol * cost)
-            is_last = max(gained, promised) <= least and damping < 1.0
+            enough = max(self.ftol, self.rtol * cost)
+            is_last = max(gained, promised) <= enough and damping < 1.0
             damping, growth = damping * max(1.0 / 3.0, 1.0 - (2.0 * gained / promised - 1.0) ** 3), 2.0
             x = trial
             cost, gradient, hessian = recorder.curvature(x)
             recorder.report(x, cost, gradient)
             if is_last:
-                return recorder.result(f"Converged: a step decreased the cost by less than {least:.2g}.")
+                return recorder.result(f"Converged: a step decreased the cost by less than {enough:.2g}.")
         return recorder.result(f"Stopped at the iteration limit ({self.iterations}).")
 
 

@@ -169,7 +169,7 @@ class Recorder:
         began = time.perf_counter()
         cost, derivatives = function(x.copy())
         rows = np.array(derivatives, dtype=np.float64).reshape(-1, x.size)
-        self._require_finite(cost, rows[0])
+        self._require_finite(cost, rows)
         return self._record(Batch(x[np.newaxis], np.array([cost]), rows, time.perf_counter() - began))
 
     def _computed_values(self, points: Floats) -> Batch:
@@ -189,15 +189,15 @@ class Recorder:
         self._evaluations += max(len(batch.points), len(batch.gradients) - 1)
         self._seconds += batch.seconds
 
-    def _require_finite(self, cost: float, gradient: Floats) -> None:
-        broken = np.flatnonzero(~np.isfinite(gradient))
+    def _require_finite(self, cost: float, derivatives: Floats) -> None:
+        """Of a gradient, [1, m], or of a gradient and a Hessian, [1 + m, m]."""
+        gradient, broken = derivatives[0], np.flatnonzero(~np.isfinite(derivatives).all(axis=0))
         if np.isfinite(cost) and not broken.size:
             return
         what = f"the cost is {cost:g}"
         if broken.size:
-            what += (
-                f" and {broken.size} of {gradient.size} components of its gradient are not finite, first {broken[0]}"
-            )
+            of = "gradient" if len(derivatives) == 1 else "gradient or Hessian"
+            what += f" and {broken.size} of {gradient.size} components of its {of} are not finite, first {broken[0]}"
         raise NumericalError(
             f"{self._stage}, iteration {self._iterations + 1}, evaluation {self._evaluations + 1}",
             what,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +96,19 @@ class OneOrMore:
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         whole = handler(core)
         return {"anyOf": [whole["items"], whole]}
+
+
+def known(names: Sequence[str]) -> Callable[[Any], Any]:
+    """What refuses all but some names, with the one that may be meant."""
+
+    def check(value: Any) -> Any:
+        if value not in names:
+            near = get_close_matches(str(value), names, 1)
+            remedy = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(names)}"
+            raise validation_error(f"'{value}' is not possible", remedy)
+        return value
+
+    return check
 
 
 def listed(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -19,24 +18,17 @@ from hydrocli.config.base import (
     Section,
     Switch,
     TimeZone,
+    known,
     raise_validation_errors,
     validation_error,
 )
 
-
-def _known_format(value: Any) -> Any:
-    if value not in FORMATS:
-        near = get_close_matches(str(value), FORMATS, 1)
-        remedy = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(FORMATS)}"
-        raise validation_error(f"'{value}' is not possible", remedy)
-    return value
-
-
-Format = Annotated[str, BeforeValidator(_known_format), WithJsonSchema({"enum": list(FORMATS), "type": "string"})]
+Format = Annotated[str, BeforeValidator(known(FORMATS)), WithJsonSchema({"enum": list(FORMATS), "type": "string"})]
 """A format of forcing files: what `hydrocli.basin.readers` has."""
 
 
 def _several(value: Any) -> Any:
+    """A single value as a list; unlike with `listed` an empty one is the default, which a resolved file states."""
     return value if isinstance(value, list | tuple) else [value]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from hydrocli.basin.clock import zone_of
-from hydrocli.basin.discharge import UNITS, volume_factor
 from hydrocli.basin.formats import DISCHARGE_FORMATS
+from hydrocli.basin.volumes import UNITS, volume_factor
 from hydrocli.config.base import (
     Duration,
     GaugeCode,
@@ -18,6 +16,8 @@ from hydrocli.config.base import (
     Location,
     Number,
     Section,
+    TimeZone,
+    known,
     quoted,
     raise_validation_errors,
     validation_error,
@@ -47,15 +47,6 @@ Codes = Annotated[
 ]
 
 
-def _known_zone(value: Any) -> Any:
-    try:
-        zone_of(str(value))
-    except ValueError as error:
-        what = f"{quoted(value)} is not a known time zone"
-        raise validation_error(what, "use a name such as Europe/Paris, or an offset such as +01:00") from error
-    return str(value)
-
-
 def _known_unit(value: Any) -> Any:
     try:
         volume_factor(str(value), 3600, 1.0, "")
@@ -64,16 +55,8 @@ def _known_unit(value: Any) -> Any:
     return value
 
 
-def _known_format(value: Any) -> Any:
-    if value not in DISCHARGE_FORMATS:
-        near = get_close_matches(str(value), DISCHARGE_FORMATS, 1)
-        remedy = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(DISCHARGE_FORMATS)}"
-        raise validation_error(f"'{value}' is not possible", remedy)
-    return value
-
-
 Format = Annotated[
-    str, BeforeValidator(_known_format), WithJsonSchema({"enum": list(DISCHARGE_FORMATS), "type": "string"})
+    str, BeforeValidator(known(DISCHARGE_FORMATS)), WithJsonSchema({"enum": list(DISCHARGE_FORMATS), "type": "string"})
 ]
 """A format of files of discharge: what `hydrocli.basin.discharge_formats` has."""
 Mark = Annotated[
@@ -114,7 +97,7 @@ class Discharge(Section):
     interval: Duration | None = Field(
         None, description="between two values; default: found from the times; smash: the step", examples=["1h"]
     )
-    timezone: Annotated[str, BeforeValidator(_known_zone)] | None = Field(
+    timezone: TimeZone | None = Field(
         None, description="zone of times without an offset; default: UTC", examples=["Europe/Paris"]
     )
     date_format: str | None = Field(

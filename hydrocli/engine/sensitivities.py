@@ -20,6 +20,8 @@ ONE_SIDED_STEP = 1e-7
 """Of a control, where the run at the control serves all differences."""
 SHARE = 1e-4
 """Step along a direction of the discharge, of its maximum: exact, rounding apart, where the cost is quadratic."""
+LEAST_DISCHARGE = 1e-9
+"""m3/s: the maximum of a river that is dry, for `SHARE`."""
 
 
 def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple[Floats, Floats]:
@@ -34,7 +36,8 @@ def sensitivities(objective: Objective, control: Floats, inside: Flags) -> tuple
     jacobian = np.empty((*centre.shape, len(numbers)))
     for column, length in enumerate((up - down)[columns]):
         jacobian[..., column] = (above[column] - below[column]) / length
-    return jacobian, _curved(objective, centre, jacobian)
+    curved = [_curved(objective, centre, jacobian[..., column]) for column in range(len(numbers))]
+    return jacobian, np.stack(curved, axis=-1) if curved else np.zeros_like(jacobian)
 
 
 def gauss_newton(objective: Objective, control: Floats) -> tuple[float, Floats, Floats]:
@@ -53,13 +56,16 @@ def gauss_newton(objective: Objective, control: Floats) -> tuple[float, Floats, 
     for point, discharge in zip([control, *moved], [centre, *runs], strict=True):
         if not np.isfinite(discharge).all():
             raise objective.broken(point)
-    jacobian = np.stack(runs, axis=-1)
-    jacobian -= centre[..., np.newaxis]
-    jacobian /= lengths
+    for run, length in zip(runs, lengths, strict=True):  # in place: a run of many gauges and steps is large
+        run -= centre
+        run /= length
     cost, derivative = objective.cost.value_and_derivative(centre)
     objective.scores = objective.cost.by_gauge(centre)
-    gradient = np.einsum("gtk,gt->k", jacobian, derivative)
-    hessian = np.einsum("gtk,gtl->kl", jacobian, _curved(objective, centre, jacobian))
+    gradient = np.array([np.vdot(derivative, column) for column in runs])
+    hessian = np.empty((size, size))
+    for k, direction in enumerate(runs):
+        curved = _curved(objective, centre, direction)
+        hessian[k] = [np.vdot(column, curved) for column in runs]
     if objective.penalty:
         cost += objective.penalty.value(objective.control.split(control)[0])
         gradient += _slope_of_penalty(objective, control)
@@ -85,11 +91,11 @@ def _slope_of_penalty(objective: Objective, control: Floats) -> Floats:
     return objective.control.transpose(control, objective.penalty.derivative(maps), np.zeros_like(weights))
 
 
-def _curved(objective: Objective, discharge: Floats, directions: Floats) -> Floats:
-    """Second derivative of the cost by the discharge [g, t], times directions [g, t, m]: [g, t, m]."""
-    curved, largest = np.zeros_like(directions), np.abs(directions).max(axis=(0, 1), initial=0.0)
-    for column in np.flatnonzero(largest):
-        step, direction = SHARE * float(discharge.max()) / largest[column], directions[..., column]
-        above, below = (objective.cost.value_and_derivative(discharge + s * direction)[1] for s in (step, -step))
-        curved[..., column] = (above - below) / (2.0 * step)
-    return curved
+def _curved(objective: Objective, discharge: Floats, direction: Floats) -> Floats:
+    """Second derivative of the cost by the discharge [g, t], times a direction [g, t]: [g, t]."""
+    largest = float(np.abs(direction).max())
+    step = SHARE * max(float(discharge.max()), LEAST_DISCHARGE) / largest if largest else 0.0
+    if not step:
+        return np.zeros_like(direction)
+    above, below = (objective.cost.value_and_derivative(discharge + s * direction)[1] for s in (step, -step))
+    return (above - below) / (2.0 * step)

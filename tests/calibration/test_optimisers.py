@@ -167,6 +167,30 @@ def test_levenberg_marquardt_ends_at_a_kink(path: Path) -> None:
     assert (result.x, result.reason) == (0.0, DEAD_END_NEARBY)
 
 
+def test_levenberg_marquardt_descends_a_cost_without_curvature(path: Path) -> None:
+    """A cost that is linear in the output has no Gauss-Newton Hessian: the damping limits the step."""
+    slope = np.array([1.0, -2.0])
+
+    def curvature(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return float(slope @ x), slope, np.zeros((2, 2))
+
+    start, none = np.full((1, 2), 0.5), cast(Any, None)
+    problem = Problem(start, np.zeros(2), np.ones(2), none, lambda points: points @ slope, curvature=curvature)
+    result = solve(path, LevenbergMarquardt(), problem).results[0]
+    np.testing.assert_array_equal(result.x, [0.0, 1.0])
+    assert result.reason == "Converged: projected gradient below 1e-06."
+
+
+def test_a_hessian_that_is_not_finite_stops_the_run(path: Path) -> None:
+    def curvature(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return 1.0, np.ones(2), np.array([[1.0, 0.0], [0.0, np.nan]])
+
+    start, none = np.full((1, 2), 0.5), cast(Any, None)
+    problem = Problem(start, np.zeros(2), np.ones(2), none, lambda points: np.ones(1), curvature=curvature)
+    with pytest.raises(NumericalError, match="1 of 2 components of its gradient or Hessian are not finite, first 1"):
+        solve(path, LevenbergMarquardt(), problem)
+
+
 def test_screening_keeps_candidates_that_are_apart(path: Path) -> None:
     """Two valleys, at 0.2 and 0.8 of each axis, the first deeper: its neighbours do not take all places."""
 

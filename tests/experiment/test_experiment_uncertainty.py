@@ -107,6 +107,19 @@ def test_a_run_that_has_just_ended_serves_the_differences(case: CalibrationSetup
         assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))
 
 
+def test_a_dry_river_has_a_curvature(case: CalibrationSetup) -> None:
+    """No discharge at all has no maximum to take a step from."""
+    objective = objective_of(case)
+    control = objective.control.first_guess()
+    wet = objective.discharges(np.stack([control, control + 0.01]))
+    dry = [np.zeros_like(wet[0]), *([wet[1]] * control.size)]
+    objective.discharges = lambda controls: [run.copy() for run in dry]  # type: ignore[method-assign]
+    _, gradient, hessian = gauss_newton(objective, control)
+    assert np.isfinite(gradient).all()
+    assert np.isfinite(hessian).all()
+    assert (np.diag(hessian) > 0).all()
+
+
 def test_differences_of_a_run_that_is_not_finite_say_where(case: CalibrationSetup) -> None:
     objective = objective_of(case)
     objective.state.discharge[:] = np.nan  # of the river at the start
