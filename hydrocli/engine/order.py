@@ -20,10 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.jit import loop
-
-VECTOR = 16
-"""Slots are padded to multiples of this: one vector of float32, two of float64, on the widest machines."""
+from hydrocli.jit import VECTOR, loop
 
 CHUNK = 2048
 """About so many slots make a chunk: its rows stay in the second-level cache over a block of waves."""

@@ -39,8 +39,8 @@ NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 HELD_BLOCKS = 8
 """Blocks that a simulation keeps at most: so many threads find tiles. With one block it is 3 % slower."""
 
-BLOCK_VALUES = 40_000
-"""About so many cell-steps make a block: few enough for its rows to stay in the second-level cache of a core."""
+BLOCK_BYTES = 320_000
+"""About so many bytes of one state make a block: its rows stay in the second-level cache of a core."""
 
 
 def empty_buffer(rows: int, order: WavefrontOrder, structure: Structure, real: type) -> StateBuffer:
@@ -125,7 +125,7 @@ class Simulator:
         self.to_discharge = to_discharge
         self.courant = order.spread(step / cell_width, 1.0)[order.n_headwater :].astype(self.real)
         self.gauge_slots = order.slot[gauges]
-        self.block = max(16, min(512, BLOCK_VALUES * order.chunks // order.slots))
+        self.block = max(16, min(512, BLOCK_BYTES * order.chunks // (order.slots * np.dtype(self.real).itemsize)))
         self.threads, self._lead = min(threads, order.chunks), order.max_chunk_lag
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.newton: Array = np.zeros((4, order.slots), self.real)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from bench_worker import Contestant
 from rich.console import Console
@@ -90,20 +92,45 @@ def _large(console: Console, size: Size) -> dict[str, object]:
 
 
 def threads(console: Console, size: Size = (20_000, 500), burst: float = 2.0) -> dict[str, object]:
-    """Print wall times of one and two threads on a large basin; returns them."""
+    """Print wall times of one and two threads on a large basin; returns them.
+
+    Beside them stand two processes of one thread each at the same time, which share nothing but the machine: what they
+    gain is the most that two threads could.
+    """
     cells, steps = size
     table = Table(
-        "threads", "forward s", "gradient s", "same bits", title=f"threads: {cells:,} cells, {steps} steps, wall time"
+        "", "forward s", "gradient s", "same bits", title=f"threads: {cells:,} cells, {steps} steps, wall time"
     )
     table.title_justify = "left"
+    sweeps = ("forward", "gradient")
     rows, first = {}, None
     for count in (1, 2):
         with Contestant("hydrocli", cells=cells, steps=steps, threads=count) as run:
-            rows[count] = {what: run.ask(what, burst) for what in ("forward", "gradient")}
+            rows[count] = {what: run.ask(what, burst) for what in sweeps}
         first = first or rows[count]["gradient"]["bits"]
         same = "yes" if rows[count]["gradient"]["bits"] == first else "[red]no[/]"
-        table.add_row(str(count), *(f"{rows[count][what]['wall']:.3f}" for what in ("forward", "gradient")), same)
-    speedup = [rows[1][what]["wall"] / rows[2][what]["wall"] for what in ("forward", "gradient")]
-    table.add_row("gain", *(f"{gain:.2f}" for gain in speedup), f"{os.cpu_count()} cores")
+        name = "1 thread" if count == 1 else f"{count} threads"
+        table.add_row(name, *(f"{rows[count][what]['wall']:.3f}" for what in sweeps), same)
+    pair = _two_processes(size, burst, sweeps)
+    table.add_row("2 processes", *(f"{pair[what]:.3f}" for what in sweeps), "each a run of its own")
+    gains = {
+        "gain of 2 threads": [rows[1][what]["wall"] / rows[2][what]["wall"] for what in sweeps],
+        "gain of 2 processes": [2.0 * rows[1][what]["wall"] / pair[what] for what in sweeps],
+    }
+    for name, gain in gains.items():
+        table.add_row(name, *(f"{value:.2f}" for value in gain), f"{os.cpu_count()} cores")
     console.print(table)
-    return {"threads": rows}
+    return {"threads": rows, "processes": pair}
+
+
+def _two_processes(size: Size, burst: float, sweeps: tuple[str, ...]) -> dict[str, float]:
+    """Seconds of one sweep in each of two processes that run at the same time, the mean of both."""
+    cells, steps = size
+    with ExitStack() as stack:
+        runs = [stack.enter_context(Contestant("hydrocli", cells=cells, steps=steps, threads=1)) for _ in range(2)]
+        pool = stack.enter_context(ThreadPoolExecutor(len(runs)))
+        walls = {}
+        for what in sweeps:
+            answers = list(pool.map(lambda run, what=what: run.ask(what, burst), runs))
+            walls[what] = sum(answer["wall"] for answer in answers) / len(answers)
+        return walls

@@ -7,7 +7,8 @@ import pytest
 from model_harness import forest
 
 from hydrocli.engine import order as order_module
-from hydrocli.engine.order import VECTOR, order_forcing, wavefront_order
+from hydrocli.engine.order import order_forcing, wavefront_order
+from hydrocli.jit import VECTOR
 
 SHAPES = (
     ("tree", 90, 40, 2048),

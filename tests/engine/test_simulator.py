@@ -46,7 +46,7 @@ def test_discharge_and_state_are_the_reference(kind, cells, steps):
 @pytest.mark.parametrize("memory", [1e9, 1e4])
 def test_rivers_longer_than_blocks_and_periods(kind, cells, steps, memory, monkeypatch):
     """Gauges that start after, or end before, a block of waves: every step is read once."""
-    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
     long = case(cells, steps, kind)
     order = np.argsort(long.level)
     long = replace(long, gauges=order[[0, 1, cells // 2, cells - 1]])
@@ -141,7 +141,7 @@ def test_taylor_remainder_has_slope_two():
 def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypatch):
     """Small chunks and blocks, so that a small basin has many of both; levels of `wide` span several chunks."""
     monkeypatch.setattr(order_module, "CHUNK", 32)
-    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
     some = case(500, 250, kind, seed=3)
     expected, final = some.simulate(precision=precision)
     value, gradient, _ = some.simulator(precision=precision).gradient(some.parameters, some.state, squares)
@@ -166,7 +166,7 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
 def test_memory_is_what_was_said_and_keeps_to_the_budget(share, monkeypatch):
     """Peaks of what NumPy allocates; a budget that is too small is said with what is needed instead."""
     monkeypatch.setattr(order_module, "CHUNK", 32)
-    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
     some = case(1500, 1000, "tree", seed=3)
     whole = some.simulator(memory=1e9)
     whole.gradient(some.parameters, some.state, squares)  # compiles
@@ -192,7 +192,7 @@ def test_chunks_and_blocks_change_no_more_than_rounding(kind, monkeypatch):
     """What the same cells owe each other does not depend on how they are cut."""
     some = case(500, 250, kind, seed=3)
     value, gradient, discharge = some.simulator().gradient(some.parameters, some.state, squares)
-    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
     for chunk in (32, 100, 300):
         monkeypatch.setattr(order_module, "CHUNK", chunk)
         other, bars, again = some.simulator().gradient(some.parameters, some.state, squares)

@@ -251,7 +251,7 @@ def test_taylor_remainder_has_slope_two(name):
 def test_neither_checkpoints_nor_threads_change_a_bit(name, precision, monkeypatch):
     """Small chunks and blocks, so that a small basin has many of both; the counts of the solver neither."""
     monkeypatch.setattr(order_module, "CHUNK", 48)
-    monkeypatch.setattr(simulator_module, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
     structure = STRUCTURES[name]
     some, weights = case_of(structure, 250, 60, "wide", seed=3), weights_of(structure)
     found, segments = [], set()
