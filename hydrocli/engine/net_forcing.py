@@ -171,7 +171,8 @@ def rain_intensity(
         start: [n] before the first step [mm/step].
         memory: time constant [steps].
     """
-    ordered, level = np.zeros(order.forcing_size, np.float32), order.spread(start, 0.0)
+    ordered: NDArray[np.float32] = np.zeros(order.forcing_size, np.float32)
+    level = order.spread(start, 0.0).astype(np.float64)
     _running_mean(order, net, -np.expm1(-1.0 / memory), level, ordered)
     return ordered, level[order.slot]
 
@@ -179,7 +180,7 @@ def rain_intensity(
 @loop
 def _running_mean(order, net, share, level, ordered):
     """The mean of each slot goes on in its own steps only."""
-    for wave in range(order.waves):
+    for wave in range(order.low.shape[1]):
         for block in range(2):
             f = order.offset[block, wave] - order.low[block, wave]
             for s in range(order.active_low[block, wave], order.active_high[block, wave]):

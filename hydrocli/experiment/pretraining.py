@@ -13,9 +13,10 @@ standard deviation of that flux. The second term holds the gates where fluxes ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.stats import qmc
 
@@ -25,18 +26,14 @@ from hydrocli.calibration.adam import Adam
 from hydrocli.calibration.journal import NoJournal
 from hydrocli.calibration.problem import Problem
 from hydrocli.calibration.recorder import Recorder
-from hydrocli.engine.objective import split_maps
 from hydrocli.engine.observers import Observers, OutputRecorder, OutputRequest
-from hydrocli.engine.simulator import NO_WEIGHTS, State
+from hydrocli.engine.simulator import NO_WEIGHTS, Simulator, State
 from hydrocli.execution.progress import track
 from hydrocli.score.metrics import nse
 from hydrocli.structures import nr
 from hydrocli.structures.gr import inverse_beta
 from hydrocli.structures.network import network_of
-from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities
-
-if TYPE_CHECKING:
-    from hydrocli.experiment.setup import CalibrationSetup
+from hydrocli.structures.structure import Structure
 
 SAMPLES = 2**16
 BATCH = 2**12
@@ -173,8 +170,8 @@ class Loss:
         return weights
 
 
-def trained(loss: Loss, weights: Floats, seed: int, iterations: int = ITERATIONS) -> Floats:
-    """Weights [w] that Adam finds from others; batches follow from the seed and the number of the iteration."""
+def trained(loss: Loss, weights: Floats, iterations: int = ITERATIONS) -> Floats:
+    """Weights [w] that Adam finds from others; batches follow from the number of the iteration."""
     count = loss.gates.shape[1]
     batches = max(1, count // BATCH)
 
@@ -195,16 +192,15 @@ def trained(loss: Loss, weights: Floats, seed: int, iterations: int = ITERATIONS
     return adam.minimise(recorder).x
 
 
-def pretrained(setup: CalibrationSetup) -> Pretraining:
-    """Weights of the network of an experiment that is GR as nearly as it can be, and how near it is.
+def pretrained(basin: GrBasin, seed: int) -> Pretraining:
+    """Weights of the network of a basin's structure that is GR as nearly as it can be, and how near it is.
 
     Args:
-        setup: of a structure `nr`, whose parameters and initial states are simulated; a parameter without a value has
-            its default.
+        basin: simulated by GR.
+        seed: of the samples and of the first weights.
     """
-    structure, seed, step = setup.experiment.structure.declared, setup.experiment.seed, setup.basin.step
+    structure, step = basin.reservoirs.structure, basin.reservoirs.step
     with track("pre-training on GR", 2) as task:
-        basin = GrBasin(setup)
         samples = box(SAMPLES // 2, step, seed).and_(basin.samples(SAMPLES // 2, seed)).shuffled(seed)
         loss = Loss(structure, samples, step)
         task.update(1)
@@ -213,30 +209,22 @@ def pretrained(setup: CalibrationSetup) -> Pretraining:
 
 
 class GrBasin:
-    """A simulation of the calibrated cells of a basin by `gr`, over the steps of the calibration.
+    """Cells that are simulated by `gr`, and by the neural reservoirs, with the same parameters and from the same state.
 
     Args:
-        setup: see `pretrained`.
+        reservoirs: simulator of the structure `nr`, in double precision.
+        parameters: [p, n] of the structure and of the routing.
+        state: at the start.
+        scored: bool[t], steps of which the discharge is compared.
+        intensity: [n] running mean of the net rain before the first step [mm/step].
     """
 
-    def __init__(self, setup: CalibrationSetup) -> None:
-        cells, self._window = np.flatnonzero(setup.calibrated_cells), setup.experiment.period.calibration
-        self._steps, gauges = setup.calibration_steps, setup.gauges(setup.calibration)
-        self._reservoirs, _, _ = setup.simulator(cells, gauges, self._steps, "double")
-        self._gr = self._reservoirs.of_structure(self._reservoirs.structure.without_network)
-        known = parameter_quantities() | state_quantities()
-        values = [np.broadcast_to(np.asarray(row.value, np.float64), len(setup.calibrated_cells)) for row in setup.rows]
-        maps = np.stack(
-            [
-                np.where(np.isnan(one), known[row.symbol].default, one)[cells]
-                for row, one in zip(setup.rows, values, strict=True)
-            ]
-        )
-        whole = setup.state
-        state = State(whole.levels[:, cells], whole.discharge[cells], whole.lateral_inflow[cells])
-        self._parameters, self._state = split_maps(self._gr.structure, maps, state)
-        self._scored = setup.inside(self._window)[: self._steps] if self._window else np.ones(self._steps, np.bool_)
-        self._intensity = setup.intensity[cells]
+    def __init__(
+        self, reservoirs: Simulator, parameters: Floats, state: State, scored: NDArray[np.bool_], intensity: Floats
+    ) -> None:
+        self.reservoirs, self._gr = reservoirs, reservoirs.of_structure(reservoirs.structure.without_network)
+        self._parameters, self._state, self._scored, self._intensity = parameters, state, scored, intensity
+        self._steps = len(scored)
 
     def samples(self, count: int, seed: int) -> Samples:
         """Steps of some cells, drawn at random, half of them with rain as far as there are."""
@@ -252,9 +240,7 @@ class GrBasin:
         first = (self._state.levels[structure.states.index(symbol), chosen] for symbol in ("hp", "ht"))
         levels = [np.column_stack([before, after[:, :-1]]) for before, after in zip(first, (hp, ht), strict=True)]
         own = [self._parameters[structure.parameters.index(symbol), chosen] for symbol in ("cp", "ct", "kexc")]
-        intensity = _running_mean(
-            pn, self._intensity[chosen], self._reservoirs.structure.rain_intensity / self._gr.step
-        )
+        intensity = _running_mean(pn, self._intensity[chosen], self.reservoirs.structure.rain_intensity / self._gr.step)
         wet, dry = np.flatnonzero(pn > 0), np.flatnonzero(pn <= 0)
         share = count // 2 if wet.size and dry.size else count * bool(wet.size)
         drawn = np.concatenate([random.choice(some, k) for some, k in ((wet, share), (dry, count - share)) if k])
@@ -268,7 +254,7 @@ class GrBasin:
     def nse(self, weights: Floats) -> Floats:
         """Of the discharge with a network against that of GR, at the gauges [g] over the calibration period."""
         theirs, _ = self._gr.simulate(self._parameters, self._state)
-        own, _ = self._reservoirs.simulate(self._parameters, self._state, weights)
+        own, _ = self.reservoirs.simulate(self._parameters, self._state, weights)
         return np.array([nse(one[self._scored], two[self._scored]) for one, two in zip(theirs, own, strict=True)])
 
 

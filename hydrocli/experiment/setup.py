@@ -20,7 +20,9 @@ from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
+from hydrocli.config.structure import FluxNetworkOptions
 from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorological_forcing, net_forcing, rainfall
+from hydrocli.engine.objective import split_maps
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
@@ -44,7 +46,7 @@ from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY
 from hydrocli.structures.nr import initial_weights as reservoir_weights
-from hydrocli.structures.structure import RAIN_INTENSITY, Structure
+from hydrocli.structures.structure import RAIN_INTENSITY, Structure, parameter_quantities, state_quantities
 
 if TYPE_CHECKING:
     from hydrocli.experiment.pretraining import Pretraining
@@ -317,9 +319,17 @@ class CalibrationSetup:
         """What the network learns of GR before the calibration; None where it does not, or has weights already."""
         if not self.initial_network.is_to_learn:
             return None
-        from hydrocli.experiment.pretraining import pretrained  # scipy's filters and samplers take time to load
+        # Scipy's filters and samplers take time to load.
+        from hydrocli.experiment.pretraining import GrBasin, pretrained
 
-        return pretrained(self)
+        cells, steps, period = np.flatnonzero(self.calibrated_cells), self.calibration_steps, self.experiment.period
+        simulator, _, _ = self.simulator(cells, self.gauges(self.calibration), steps, "double")
+        maps = np.stack([_with_default(row, len(self.basin.network))[cells] for row in self.rows])
+        whole = self.state
+        begun = State(whole.levels[:, cells], whole.discharge[cells], whole.lateral_inflow[cells])
+        parameters, state = split_maps(self.structure, maps, begun)
+        scored = self.inside(period.calibration)[:steps] if period.calibration else np.ones(steps, np.bool_)
+        return pretrained(GrBasin(simulator, parameters, state, scored, self.intensity[cells]), self.experiment.seed)
 
     @cached_property
     def flux_network(self) -> FluxNetwork:
@@ -343,6 +353,7 @@ class CalibrationSetup:
         if "start" in structure.model.options:
             weights = reservoir_weights(structure, self.experiment.seed)
             return replace(fresh, weights=weights, is_to_learn=structure.start == "pretrained")
+        assert isinstance(asked.network, FluxNetworkOptions)
         if asked.network.input_scaling == "max":
             cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
             net = net_forcing(
@@ -440,6 +451,14 @@ class CalibrationSetup:
         if value is None and initial.source:
             return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
+
+
+def _with_default(row: ParameterSpec, cells: int) -> Floats:
+    """Values [n] of a row; its default where it has none."""
+    default = (parameter_quantities() | state_quantities())[row.symbol].default
+    assert default is not None
+    values = np.broadcast_to(np.asarray(row.value, np.float64), cells)
+    return np.where(np.isnan(values), default, values)
 
 
 def order_of(network: DrainageNetwork, cells: Cells, steps: int) -> WavefrontOrder:

@@ -17,9 +17,9 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from hydrocli.arrays import Floats
+from hydrocli.names import STATES
 from hydrocli.report import style
 from hydrocli.report.tables import Columns, Times
-from hydrocli.structures.structure import RAIN_INTENSITY
 
 PIECES = 360
 """Means in time that a line or a heatmap shows at most."""
@@ -179,7 +179,7 @@ class Surface:
     @property
     def level_label(self) -> str:
         """Label of the axis of the level."""
-        return f"{self.level_name} [{'mm/step' if self.level_name == RAIN_INTENSITY else '-'}]"
+        return f"{self.level_name} [{STATES[self.level_name].unit if self.level_name in STATES else '-'}]"
 
 
 def surfaces(response: Columns) -> list[Surface]:

@@ -490,7 +490,7 @@ def _declaration(is_exact: bool, with_intensity: bool) -> CellModel:
 
 def _chosen(options: Structure) -> CellModel:
     is_exact = options.start == "exact"
-    return _declaration(is_exact, options.rain_intensity > 0 and not is_exact)
+    return _declaration(is_exact, options.rain_intensity > 0 and not is_exact and options.snow == "none")
 
 
 register("nr", _chosen)
