@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -23,6 +23,7 @@ SHOWN = {
     "seed",
     "period.calibration",
     "period.validation",
+    "basin.flow_directions",
     "basin.descriptors",
     "gauges.discharge",
     "gauges.calibration",
@@ -93,7 +94,9 @@ def _leaf(path: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """Sections that a key may have, in the order of its annotation."""
+    """Sections that a key may have, in the order of its annotation; none where users choose its keys."""
+    if get_origin(annotation) is dict:
+        return []
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [section for part in get_args(annotation) for section in _sections(part)]
