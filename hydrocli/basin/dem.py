@@ -10,7 +10,7 @@ about their own size, in the coordinate reference system of the model. Cells beg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,15 +117,16 @@ class Terrain:
         """The drainage of the cells of the model, scaled up."""
         from pyflwdir.core import idxs_seq
 
-        flow, shape = self.flow, self.grid.shape
+        flow, shape, fine_area = self.flow, self.grid.shape, None
         if self.pixels > 1:
-            flow, _ = self.flow.upscale(self.pixels, method="ihu", uparea=self.drained_area)
+            flow, outlets = self.flow.upscale(self.pixels, method="ihu", uparea=self.drained_area)
             shape = flow.shape
+            fine_area = np.where(outlets >= 0, self.drained_area.ravel()[outlets], 0.0) * 1e6
         a, b, c, d, e, f = self.grid.transform
         cells = Grid(self.grid.crs_wkt, (a * self.pixels, b, c, d, e * self.pixels, f), *shape)
         below = np.asarray(flow.idxs_ds, np.int32).ravel()
         order = idxs_seq(below, np.flatnonzero(below == np.arange(below.size)).astype(np.int32))
-        return Drainage.of(below, order, cells, str(self.source.path))
+        return replace(Drainage.of(below, order, cells, str(self.source.path)), fine_area=fine_area)
 
     @cached_property
     def _streams(self) -> Flags:
@@ -246,16 +247,17 @@ def _warped(
     """The elevations in another coordinate reference system, or in pixels of another size."""
     from rasterio.crs import CRS
     from rasterio.errors import RasterioError
-    from rasterio.warp import Resampling, array_bounds, calculate_default_transform, reproject, transform_bounds
+    from rasterio.warp import Resampling, reproject, transform_bounds
 
     source_crs, target_crs = CRS.from_wkt(grid.crs_wkt), CRS.from_wkt(target)
-    bounds = array_bounds(grid.height, grid.width, grid.affine)
+    a, _, c, _, e, f = grid.transform
+    bounds = c, f + e * grid.height, c + a * grid.width, f
     try:
-        native = calculate_default_transform(source_crs, target_crs, grid.width, grid.height, *bounds)[0].a
         west, south, east, north = transform_bounds(source_crs, target_crs, *bounds)
     except RasterioError as error:
         what = f"cannot be transformed to the coordinate reference system of the model ({error})"
         raise InputError(where, what, "Check `basin.dem.grid_crs` and `basin.dem.crs`.") from error
+    native = _size_of_pixel(grid, target, where)
     if native > COARSER * resolution:
         what = f"{resolution:g} is finer than the elevations of {where} ({native:.6g})"
         raise InputError("basin.dem.resolution", what, "Choose cells of at least this size.")
@@ -277,6 +279,13 @@ def _warped(
         resampling=Resampling.average if size > 1.5 * native else Resampling.bilinear,
     )
     return found, values, pixels
+
+
+def _size_of_pixel(grid: Grid, target: str, where: str) -> float:
+    """Side of the square of the area of the pixel in the middle, in units of another coordinate reference system."""
+    row, column = np.array([0, 0, 1]) + grid.height // 2, np.array([0, 1, 0]) + grid.width // 2
+    x, y = grid.reproject(target, *grid.centres(row, column), where)
+    return float(np.sqrt(abs((x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]))))
 
 
 def _require_metres(grid: Grid, source: DemSource) -> None:

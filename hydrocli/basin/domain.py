@@ -19,14 +19,16 @@ from hydrocli.basin.gauges import Placement, place
 from hydrocli.basin.grid import Grid, crs_to_wkt, describe
 from hydrocli.basin.network import ENCODINGS, NEXTXY, Drainage, DrainageNetwork
 from hydrocli.basin.sampling import Points
-from hydrocli.basin.source import CAMA_CRS, CAMA_PARAMETERS, BasinSource, gauges_of, options_of, shared
-from hydrocli.basin.vectors import inside, read_polygons
+from hydrocli.basin.source import CAMA_CRS, CAMA_PARAMETERS, BasinSource, gauges_of, options_of, polygons_of, shared
+from hydrocli.basin.vectors import inside
 from hydrocli.errors import Errors, InputError
 
 OF_TERRAIN = ("dem", "crs")
 """Options of a source that say what its elevations are."""
 OF_DRAINAGE = ("flow_directions", "encoding", "flow_directions_crs", *OF_TERRAIN)
 """Options of a source that say how the whole raster drains."""
+NOTED = 0.1
+"""Share of the area by elevations by which that of the model may differ without a note."""
 ENCODING = "basin.flow_directions.encoding"
 
 
@@ -47,7 +49,24 @@ def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]
     errors, found = drainage.flaws_of(network)
     if errors:
         raise Errors(errors)
-    return network, placement.on(network, drainage), [*placement.notes(), *found, *notes]
+    return (
+        network,
+        placement.on(network, drainage),
+        [*placement.notes(), *_scaling_notes(drainage, placement), *found, *notes],
+    )
+
+
+def _scaling_notes(drainage: Drainage, placement: Placement) -> list[str]:
+    """Sentences about gauges whose areas scaling up has changed."""
+    if drainage.fine_area is None:
+        return []
+    fine = drainage.fine_area[placement.row, placement.column]
+    rows = zip(placement.table.code, placement.area_found.tolist(), fine.tolist(), strict=True)
+    return [
+        f"gauge {code}: its cell drains {area / 1e6:.6g} km2 in the model, {pixels / 1e6:.6g} km2 by the elevations"
+        for code, area, pixels in rows
+        if abs(area - pixels) > NOTED * pixels
+    ]
 
 
 def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
@@ -58,7 +77,16 @@ def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
         return place(table, drainage, source.area_tolerance, source.gauges_crs, source.snap_distance)
 
     placement = placed(drainage)
-    if source.flow_directions and any("areas" in error.what for error in placement.errors):
+    if not any("areas" in error.what for error in placement.errors):
+        return drainage, placement
+    if source.flow_directions is None:
+        hint = "Smaller cells may fit better: `basin.dem.resolution`."
+        errors = [
+            InputError(error.where, error.what, f"{error.remedy} {hint}") if "areas" in error.what else error
+            for error in placement.errors
+        ]
+        placement = replace(placement, errors=tuple(errors))
+    else:
         fitting = [name for name in (*ENCODINGS, NEXTXY) if name != source.encoding and _fits(source, name, placed)]
         if fitting:
             remedy = f"Read with the encoding {' or '.join(fitting)} all areas fit: is it {source.encoding} indeed?"
@@ -144,7 +172,9 @@ def _read_cama(path: Path, crs: str) -> Drainage:
         raise InputError(str(beside), what, "Copy it from the map of CaMa-Flood.") from error
     values = np.fromfile(path, "<i4") if path.is_file() else np.empty(0, np.int32)
     if values.size != 2 * width * height:
-        what = f"has {values.size} numbers, not two for each of {width} x {height} cells, which {CAMA_PARAMETERS} states"
+        what = (
+            f"has {values.size} numbers, not two for each of {width} x {height} cells, which {CAMA_PARAMETERS} states"
+        )
         raise InputError(str(path), what, "Are both of one map?")
     columns, rows = values.reshape(2, height, width)
     grid = Grid(crs_to_wkt("basin.flow_directions.crs", crs), (size, 0.0, west, 0.0, -size, north), height, width)
@@ -162,7 +192,7 @@ def _cells_asked(source: BasinSource, drainage: Drainage, catchments: Flags) -> 
         return drainage.flows, []
     if source.polygons is None:
         return np.zeros(grid.shape, bool), []
-    polygons = read_polygons(source.polygons, "basin.polygons", grid.crs_wkt, source.crs)
+    polygons = polygons_of(source, source.polygons, grid.crs_wkt)
     chosen = inside(polygons.geometry, grid.affine, grid.shape) & drainage.flows
     if not chosen.any():
         what = f"{source.polygons.path} holds the centre of no cell with a direction"

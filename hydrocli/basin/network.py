@@ -93,6 +93,8 @@ class Drainage:
         order: int32[k], flat indices of the k cells, each after the one that it drains to.
         drained_area: float64[height, width] [m2], the cell itself included; 0 where there is no cell.
         flaws: cells whose water cannot be followed.
+        fine_area: float64[height, width] [m2], where the directions were scaled up: drained by the pixel at the outlet
+            of each cell. None where they were not.
     """
 
     grid: Grid
@@ -100,6 +102,7 @@ class Drainage:
     order: NDArray[np.integer]
     drained_area: Floats
     flaws: tuple[Flaw, ...] = ()
+    fine_area: Floats | None = None
 
     @classmethod
     def from_d8(
@@ -149,8 +152,8 @@ class Drainage:
     @classmethod
     def from_nextxy(
         cls,
-        columns: NDArray[np.integer],
-        rows: NDArray[np.integer],
+        columns: NDArray[Any],
+        rows: NDArray[Any],
         grid: Grid,
         where: str,
         nodata: float | None = None,

@@ -34,7 +34,7 @@ from hydrocli.basin.network import ENCODINGS, NEXTXY
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
 from hydrocli.basin.tables import parts_of
-from hydrocli.basin.vectors import PolygonSource, read_polygons
+from hydrocli.basin.vectors import Polygons, PolygonSource, read_polygons
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 
 T = TypeVar("T")
@@ -289,7 +289,7 @@ def _within_polygons(table: GaugeTable, source: BasinSource, polygons: PolygonSo
     import shapely
 
     wkt, cell = _grid_of_model(source)
-    areas = read_polygons(polygons, "basin.polygons", wkt, source.crs).geometry
+    areas = polygons_of(source, polygons, wkt).geometry
     x, y = table.x, table.y
     if crs := source.gauges_crs or table.crs:
         x, y = transform_points(crs_to_wkt("gauges.crs", crs), wkt, x, y, 0.0, "gauges.crs")
@@ -304,6 +304,12 @@ def _within_polygons(table: GaugeTable, source: BasinSource, polygons: PolygonSo
     note = f"{len(inside)} of {len(table.code)} gauges lie within basin.polygons; the others are left out"
     chosen = table.select(inside)
     return replace(chosen, notes=(*chosen.notes, note))
+
+
+def polygons_of(source: BasinSource, polygons: PolygonSource, crs_wkt: str) -> Polygons:
+    """Polygons of the domain in a coordinate reference system; read once within `inputs_read_once`."""
+    key = "polygons", str(polygons), crs_wkt, str(source.crs)
+    return shared(key, lambda: read_polygons(polygons, "basin.polygons", crs_wkt, source.crs))
 
 
 def _grid_of_model(source: BasinSource) -> tuple[str, float]:

@@ -33,8 +33,8 @@ class FlowDirections(Section):
         examples=["flwdir.tif"],
     )
     encoding: Literal["esri", "grass", "ldd", "nextxy", "smash", "taudem", "whitebox"] = Field(
-        description="esri (1, 2, 4 ... 128 from east clockwise), ldd (PCRaster), smash (1 ... 8 from north clockwise), "
-        "taudem, grass, whitebox, nextxy (CaMa-Flood)",
+        description="esri (1, 2, 4 ... 128 from east clockwise), ldd (PCRaster), smash (1 ... 8 from north), "
+        "taudem, grass, whitebox, nextxy",
         examples=["smash"],
     )
     crs: str | None = Field(
