@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Gauges, Times
-from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
 from hydrocli.basin.gauges import Placement, place
 from hydrocli.basin.grid import latitudes
@@ -221,7 +221,7 @@ class Draft:
     fingerprint: str
     network: DrainageNetwork
     gauges: Gauges
-    discharge: Floats
+    observed: Observations
     descriptors: dict[str, Floats]
     notes: list[str]
 
@@ -234,14 +234,15 @@ def unit_of(array: str, making: Making, phrase: str) -> str:
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
-    discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+    observed = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
     descriptors = read_descriptors(source, points_of(source, network))
     gaps = [
         f"descriptor {name} is missing in {np.isnan(values).mean():.1%} of the cells"
         for name, values in descriptors.items()
         if np.isnan(values).any()
     ]
-    return Draft(source, plan, fingerprint, network, gauges, discharge, descriptors, plan.notes + silent + notes + gaps)
+    notes = plan.notes + observed.notes + notes + gaps
+    return Draft(source, plan, fingerprint, network, gauges, observed, descriptors, notes)
 
 
 def complete(
@@ -302,7 +303,8 @@ def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
         gauges=draft.gauges,
         start=draft.source.start.astype("datetime64[s]"),
         step=draft.source.step,
-        discharge=draft.discharge,
+        discharge=draft.observed.discharge,
+        discharge_until=draft.observed.until,
         descriptors=draft.descriptors,
         fingerprint=draft.fingerprint,
         **forcings,

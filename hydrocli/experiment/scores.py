@@ -70,7 +70,7 @@ def _validated(evaluation: Evaluation) -> list[Row]:
             values[EXTRAPOLATED.symbol] = float(np.mean(gauge_period.extrapolated))
         if gauge_period.uniform is not None:
             values[OF_UNIFORM] = nse(gauge_period.observed, gauge_period.uniform)
-        rows.append(labels | values | {"n_valid": n_valid(pairs[0])})
+        rows.append(labels | values | {"n_valid": gauge_period.n_valid})
         of_events.append(labels | _over_events(gauge_period, evaluation.experiment))
     for part in (rows, of_events):
         part.sort(key=lambda row: SCENARIOS.index(row["scenario"]))
@@ -116,7 +116,7 @@ def _over_events(gauge_period: GaugePeriod, experiment: Experiment) -> Row:
         inside[event.start : event.end + 1] = True
     pairs = gauge_period.observed[inside], gauge_period.simulated[inside]
     values = {f"{name}_events": metric(*pairs) for name, metric in METRICS.items()}
-    return values | {"n_valid": n_valid(pairs[0])}
+    return values | {"n_valid": n_valid(np.where(gauge_period.is_last, gauge_period.observed, np.nan)[inside])}
 
 
 def _write(evaluation: Evaluation, rows: list[Row], notes: Sequence[str]) -> None:

@@ -94,7 +94,8 @@ class Archive:
     """Fields of one variable, by time.
 
     Attributes:
-        times: datetime64[s][k], when the fields are valid, sorted and distinct.
+        times: datetime64[s][k], when the fields are valid, sorted and distinct; on a local clock the hour at the end
+            of summer time may be there twice.
         layers: k fields.
         has_bounds: whether the files state the interval of each field, so that `times` are its ends; else they are
             the labels of the files.

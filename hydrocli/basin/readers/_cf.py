@@ -95,7 +95,7 @@ class CfReader:
                 shown = " and ".join(f"{path} ({key})" for key, path in list(found.items())[:2])
                 raise InputError(where, f"files differ in their {what}: {shown}", "Keep files of one kind below it.")
         told = tuple(f"{path} {note}" for note, path in notes.items() if note)
-        return archive_of(named, where, has_bounds=True in has_bounds, notes=told)
+        return archive_of(named, where, has_bounds=True in has_bounds, notes=told, timezone=source.timezone)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the year of the times does not count."""

@@ -70,7 +70,7 @@ class ImageReader:
         if len(intervals) > 1:
             what = f"{intervals[True]} holds fields of an interval, {intervals[False]} fields of a moment"
             raise InputError(where, what, "Keep files of one kind below it.")
-        return archive_of(named, where, has_bounds=True in intervals)
+        return archive_of(named, where, has_bounds=True in intervals, timezone=source.timezone)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the year of the times does not count."""

@@ -301,7 +301,7 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
         for first, path in dated:
             start = np.datetime64(first, "s")
             named += [(start + k * step, Layer(path, k + 1)) for k in range(counts[path])]
-    return archive_of(named, where, has_bounds=False)
+    return archive_of(named, where, has_bounds=False, timezone=source.timezone)
 
 
 def _name_for_gdal(path: str) -> str | None:

@@ -320,7 +320,11 @@ def _discharge_keys(
     elif local and source.format not in ("hubeau", "netcdf", "smash"):
         text = "times state no zone; UTC is assumed"
         keys.append(Key("timezone", "Europe/Paris", text, is_assumed=True, is_default=True))
-    if first.label is None:
+    span = _span(records, step)
+    if first.label is None and span is not None and span.spacing >= DAY > step:
+        question = "values are daily, and are compared with daily means: are times the starts or the ends of the days?"
+        keys += _alternatives("label", ("start", "end"), question)
+    elif first.label is None:
         text = "times are the ends of intervals; write this key if they are the starts, or `instant` for readings"
         keys.append(Key("label", "start", text, is_assumed=True, is_default=True))
     if source.format in ("wide", "tidy", "smash"):
