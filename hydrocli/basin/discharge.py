@@ -100,7 +100,7 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         Errors: for everything that is wrong, together.
     """
     discharge = np.full((len(codes), len(times)), np.nan)
-    notes, until = list[str](), dict[int, Integers]()
+    notes, until = list[str](), dict[int, NDArray[np.int32]]()
     if files.source is None or not any(files.paths):
         return Observations(discharge, notes)
     period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
@@ -157,7 +157,7 @@ class _Gauge:
         """File and line of a row, by its place."""
         return self.records.where(self.records.values.index[place])
 
-    def series(self, period: Period) -> tuple[Floats, Integers | None]:
+    def series(self, period: Period) -> tuple[Floats, NDArray[np.int32] | None]:
         """Values at the stamps, float64[t], and the last step of the interval of each; None for single steps.
 
         Raises:
@@ -197,7 +197,9 @@ class _Gauge:
         self.note("means over each step of what is interpolated between irregular times")
         return _mean_of_line(offsets, values, period, gap), None
 
-    def _means(self, around: Integers, are_starts: bool, spacing: int, period: Period) -> tuple[Floats, Integers]:
+    def _means(
+        self, around: Integers, are_starts: bool, spacing: int, period: Period
+    ) -> tuple[Floats, NDArray[np.int32]]:
         """Means over intervals longer than the step, at each step of theirs; those that the period cuts are left out.
 
         Raises:

@@ -1,7 +1,7 @@
 """The mesh of smash, an HDF5 file: flow directions and gauges, and the files that hydrocli reads in its place.
 
-The group `mesh` holds flwdir (D8 of the encoding smash), active_cell, gauge_pos (row, column from 0), code and area
-[m2]; its attributes are xmin, ymax, xres, yres, nrow, ncol and epsg.
+The group `mesh` holds flwdir (D8 of the encoding smash), active_cell, gauge_pos (row, column from 0), code, area and
+area_dln [m2]; its attributes are xmin, ymax, xres, yres, nrow, ncol and epsg.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Mesh:
         directions: int16[height, width], D8 of the encoding smash; NODATA in cells that are not active.
         code: of the g gauges.
         row, column: int64[g], cells of the gauges.
-        area: float64[g], as the user has stated them [m2].
+        area: float64[g], that drains through these cells [m2].
+        area_stated: float64[g], as the user of smash has given them [m2].
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Mesh:
     row: Integers
     column: Integers
     area: Floats
+    area_stated: Floats
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -62,8 +64,8 @@ def read_mesh(path: Path) -> Mesh:
         with h5py.File(path, "r") as file:
             group = file["mesh"]
             said = {name: group.attrs[name] for name in ("xmin", "ymax", "xres", "yres", "epsg")}
-            flwdir, active, place, code, area = (
-                group[name][()] for name in ("flwdir", "active_cell", "gauge_pos", "code", "area")
+            flwdir, active, place, code, found, stated = (
+                group[name][()] for name in ("flwdir", "active_cell", "gauge_pos", "code", "area_dln", "area")
             )
     except (OSError, KeyError) as error:
         what = f"is not a mesh of smash ({' '.join(str(error).split())})"
@@ -75,7 +77,8 @@ def read_mesh(path: Path) -> Mesh:
     codes = tuple(one.decode() if isinstance(one, bytes) else str(one) for one in code)
     place = np.asarray(place, np.int64)
     directions = np.where(is_cell, flwdir, NODATA).astype(np.int16)
-    return Mesh(path, crs, grid, directions, codes, place[:, 0], place[:, 1], np.asarray(area, np.float64))
+    areas = np.asarray(found, np.float64), np.asarray(stated, np.float64)
+    return Mesh(path, crs, grid, directions, codes, place[:, 0], place[:, 1], *areas)
 
 
 def write_directions(mesh: Mesh, path: Path) -> None:
@@ -107,12 +110,19 @@ def write_directions(mesh: Mesh, path: Path) -> None:
 def write_gauges(mesh: Mesh, path: Path) -> None:
     """Write the gauges, at the centres of their cells, as CSV with areas in km2; a file that is there is refused.
 
+    The area is that of the cell, so that each gauge is found on its cell again.
+
     Raises:
         ConfigurationError: the file is there.
     """
     x, y = mesh.grid.centres(mesh.row, mesh.column)
-    rows = zip(mesh.code, x.tolist(), y.tolist(), (mesh.area / 1e6).tolist(), strict=True)
-    text = "code,x,y,area\n" + "".join(f"{code},{a:.12g},{b:.12g},{area:.7g}\n" for code, a, b, area in rows)
+    places = zip(mesh.code, x.tolist(), y.tolist(), strict=True)
+    areas = zip((mesh.area / 1e6).tolist(), (mesh.area_stated / 1e6).tolist(), strict=True)
+    rows = [
+        f"{code},{a:.12g},{b:.12g},{found:.7g},{stated:.7g}\n"
+        for (code, a, b), (found, stated) in zip(places, areas, strict=True)
+    ]
+    text = "code,x,y,area,area_stated\n" + "".join(rows)
     _write_new(path, text.encode())
 
 

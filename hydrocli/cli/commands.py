@@ -201,6 +201,7 @@ def compare_solvers(
         "hydrocli synthetic basin",
         "hydrocli synthetic basin --cells 200 --start 2014-09-01 --end 2015-02-01",
         "hydrocli synthetic region --region --catchments 20",
+        "hydrocli synthetic archive --layout institute",
     ),
     exit_codes=(0, 2, 3),
 )
@@ -253,6 +254,13 @@ def synthetic(
             help="True parameters: functions of the descriptors, or uniform.", of=("descriptors", "uniform")
         ),
     ] = "descriptors",
+    layout: Annotated[
+        Any,
+        options.choice(
+            help="Files: plain (GeoTIFF and CSV, with a configuration), or as an institute has them.",
+            of=("plain", "institute"),
+        ),
+    ] = "plain",
     true_model: Annotated[
         Any,
         options.choice(
@@ -280,10 +288,12 @@ def synthetic(
         encoding,
         areas_of(areas, catchments) if region else (),
         truth,
+        layout,
     )
     run(folder, asked, true_model)
     if call.as_json:
-        call.show([{"folder": folder, "configuration": folder / "config.yaml"}])
+        has_configuration = {"configuration": folder / "config.yaml"} if layout == "plain" else {}
+        call.show([{"folder": folder} | has_configuration])
 
 
 @command(
@@ -315,7 +325,7 @@ def init(
     if folder is None:
         from hydrocli.config import initial_yaml
 
-        text, sentences = initial_yaml(), []
+        text, sentences = initial_yaml(), list[str]()
     else:
         from hydrocli.commands.init import init_from
         from hydrocli.execution.resources import require_address_space

@@ -48,6 +48,8 @@ def _yaml(found: Survey, home: Path, name: str) -> Iterable[str]:
     yield ""
     yield "basin:"
     yield from _one(found, "flow_directions", home, "  ")
+    if not found.of("flow_directions"):
+        yield from _one(found, "dem", home, "  ")
     yield from _descriptors(found, home)
     yield ""
     yield from _gauges(found, home)

@@ -64,11 +64,6 @@ class GaugePeriod:
     uniform: Floats | None
     is_last: Flags
 
-    @property
-    def n_valid(self) -> int:
-        """Number of observations."""
-        return int(np.count_nonzero(np.isfinite(self.observed) & self.is_last))
-
 
 class Evaluation:
     """A finished run with the periods and gauges to look at.

@@ -37,7 +37,7 @@ from hydrocli.names import EXTRAPOLATED, INTERCEPTION_CAPACITY, NEWTON_ITERATION
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
-from hydrocli.score.intervals import ends_of, mean_over, whole
+from hydrocli.score.intervals import ends_of, last_steps, mean_over, whole
 from hydrocli.score.metrics import nse
 from hydrocli.structures.structure import Structure, output_quantities
 
@@ -270,7 +270,8 @@ def final_simulation(
     inside, scores = setup.inside(window), dict[str, float]()
     for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True):
         one = None if until is None else until[g]
-        scored = whole(inside, one)
+        scored = last_steps(one, inside.size)
+        scored = scored[whole(inside, one)[scored]]
         scores[code] = nse(observed[g, scored], mean_over(simulated[g], one)[scored])
     return scores
 

@@ -18,7 +18,7 @@ from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import Period
 from hydrocli.report.tables import Columns, Times, envelope, highest, runs_of
-from hydrocli.results.views import as_observed
+from hydrocli.results.views import means_over
 
 CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
@@ -63,10 +63,12 @@ def hydrograph(
         others: its rows of discharge.parquet of other runs; steps that these have not simulated are left empty.
     """
     times = discharge["time"]
-    simulated = {name: as_observed(discharge, discharge["simulated"])}
+    simulated = {name: discharge["simulated"]}
     for other, columns in others.items():
         if columns is not None:
-            simulated[other] = as_observed(discharge, _on(times, columns["time"], columns["simulated"]))
+            simulated[other] = _on(times, columns["time"], columns["simulated"])
+    if "interval_end" in discharge:
+        simulated = {key: means_over(times, discharge["interval_end"], values) for key, values in simulated.items()}
     rain = None if catchment is None else _on(times, catchment["time"], catchment["precipitation"])
     return Hydrograph(times, discharge["observed"], simulated, rain)
 

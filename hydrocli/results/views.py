@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -116,17 +115,17 @@ def series(run: Tables, gauge: str) -> pd.DataFrame:
     return frame
 
 
-def as_observed(discharge: Mapping[str, NDArray[Any]], series: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A series [t] of a gauge as it is compared with the observations: their means where these are over several steps.
+def means_over(
+    times: NDArray[np.datetime64], ends: NDArray[np.datetime64], series: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A series [t] of a gauge as it is compared with means over several steps.
 
     Args:
-        discharge: rows of the gauge of discharge.parquet.
-        series: at the same steps.
+        times: stamps of the steps.
+        ends: column `interval_end` of discharge.parquet.
+        series: at these steps.
     """
-    if "interval_end" not in discharge:
-        return series
-    times, ends = (discharge[name].astype("datetime64[s]") for name in ("time", "interval_end"))
-    return mean_over(series, until_of(times, ends))
+    return mean_over(series, until_of(times.astype("datetime64[s]"), ends.astype("datetime64[s]")))
 
 
 def _require_gauge(run: Tables, gauge: str, codes: list[str]) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from hydrocli.arrays import Floats, Indices
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.score.events import Segmentation, find_events
-from hydrocli.score.intervals import Until, mean_over, whole
+from hydrocli.score.intervals import Until, last_steps, mean_over, whole
 from hydrocli.score.metrics import METRIC_TERMS, Backward, Forward, Reference, one_minus_nse, varies
 from hydrocli.score.signatures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure, flows, stretch
 from hydrocli.score.transforms import transformed, transformed_bar
@@ -135,12 +135,18 @@ class SignaturePart:
 class Gauge:
     """What is observed at a gauge: the scored steps that have an observation, and these observations.
 
-    `until` [t] is of `hydrocli.score.intervals`; None where observations are of single steps.
+    `until` [t] is of `hydrocli.score.intervals`; None where observations are of single steps. A mean over several steps
+    stands at the last of them for metrics, and at each of them for signatures, which need the whole series.
     """
 
     steps: Indices
     reference: Reference
     until: Until | None = None
+
+    @classmethod
+    def of(cls, observed: Floats, steps: Indices, until: Until | None) -> Gauge:
+        """Of the observations [t] at some steps."""
+        return cls(steps, Reference.of(observed[steps]), until)
 
     def paired(self, simulated: NDArray[np.floating]) -> Floats:
         """The simulated discharge [t], as it is observed, at those steps."""
@@ -163,8 +169,8 @@ class Cost:
     """Weighted mean over terms and gauges, made by `Cost.of`; arrays of discharge are [gauge, time] in m3/s.
 
     Attributes:
-        gauges: [g].
-        parts: index of a gauge, weight, and a term there; the weights have the sum 1.
+        gauges: [g], for metrics; then, where means over several steps are observed, [g] for signatures.
+        parts: index of a gauge among these, weight, and a term there; the weights have the sum 1.
         notes: what a user should know, in sentences.
     """
 
@@ -206,25 +212,29 @@ class Cost:
         for row, one in zip(discharge, intervals, strict=True):
             if one is not None:
                 row[~whole(window, one)] = np.nan
-        steps = [np.flatnonzero(window & ~np.isnan(row)) for row in discharge]
-        series = [row[kept] for row, kept in zip(discharge, steps, strict=True)]
-        _refuse_unusable(codes, series)
-        shares, notes = normalised(codes, weights), _sparse(codes, series, int(window.sum()))
-        observed_at = zip(steps, series, intervals, strict=True)
-        gauges = tuple(Gauge(kept, Reference.of(q), one) for kept, q, one in observed_at)
+        every = [np.flatnonzero(window & ~np.isnan(row)) for row in discharge]
+        lasts = [np.intersect1d(kept, last_steps(one, window.size)) for kept, one in zip(every, intervals, strict=True)]
+        _refuse_unusable(codes, [row[kept] for row, kept in zip(discharge, lasts, strict=True)])
+        gauges = [Gauge.of(*one) for one in zip(discharge, lasts, intervals, strict=True)]
+        are_means = any(one is not None for one in intervals)
+        filled = [Gauge.of(*one) for one in zip(discharge, every, intervals, strict=True)] if are_means else []
+        shares, first = normalised(codes, weights), len(gauges) if are_means else 0
+        notes = _sparse(codes, [gauge.reference.observed for gauge in filled or gauges], int(window.sum()))
         parts: list[tuple[int, float, Part]] = []
         total = sum(term.weight for term in terms)
         for term in terms:
+            place = 0
             if term.name in METRIC_TERMS:
                 found: list[Part | None] = [_metric(term, gauge) for gauge in gauges]
             else:
+                place = first
                 assert catchments is not None
                 found = [_signature(term.name, discharge[g, window], window, catchments, g) for g in range(len(codes))]
                 notes += _without(term.name, codes, found, shares)
             here = sum(share for share, part in zip(shares, found, strict=True) if part is not None)
             weight = term.weight / total / here
-            parts += [(g, weight * shares[g], part) for g, part in enumerate(found) if part is not None]
-        return cls(gauges, tuple(parts), tuple(notes))
+            parts += [(place + g, weight * shares[g], part) for g, part in enumerate(found) if part is not None]
+        return cls((*gauges, *filled), tuple(parts), tuple(notes))
 
     def value(self, simulated: NDArray[np.floating]) -> float:
         """Cost of the simulated discharge [g, t]."""
@@ -237,16 +247,17 @@ class Cost:
         for gauge, weight, part in self.parts:
             value, bar = part.value_and_bar(paired[gauge], weight)
             values.append(weight * value)
-            self.gauges[gauge].add_bar(bar, simulated_bar[gauge])
+            self.gauges[gauge].add_bar(bar, simulated_bar[gauge % len(simulated)])
         return float(sum(values)), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
         """NSE [g] of every gauge over its scored steps, independent of the terms."""
         paired = zip(self.gauges, self._paired(simulated), strict=True)
-        return np.array([1 - one_minus_nse(gauge.reference, series) for gauge, series in paired])
+        scores = [1 - one_minus_nse(gauge.reference, series) for gauge, series in paired]
+        return np.array(scores[: len(simulated)])
 
     def _paired(self, simulated: NDArray[np.floating]) -> list[Floats]:
-        return [gauge.paired(row) for gauge, row in zip(self.gauges, simulated, strict=True)]
+        return [gauge.paired(simulated[g % len(simulated)]) for g, gauge in enumerate(self.gauges)]
 
 
 def _of_several(until: Until) -> Until | None:

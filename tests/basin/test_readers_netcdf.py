@@ -261,7 +261,7 @@ def test_the_library_that_is_absent_is_named(tmp_path: Path, monkeypatch: pytest
 
 
 def test_times_of_a_local_clock_with_a_doubled_hour(tmp_path: Path) -> None:
-    """Of two fields of 2 h on the last Sunday of October the first is that of summer time; elsewhere they are refused."""
+    """Of two fields of 2 h the first is that of summer time; where the clock does not change they are refused."""
     local = [f"2020-10-25T{hour:02d}:00" for hour in (0, 1, 2, 2, 3, 4)]
     path = write(tmp_path / "rain.nc", dataset(RAIN[: len(local)], np.array(local, "datetime64[ns]")))
     source = ForcingSource(path, "netcdf", timezone="Europe/Paris")

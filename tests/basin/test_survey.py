@@ -10,12 +10,16 @@ import field_cases as cases
 import format_files as files
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 
 from hydrocli.basin.survey import survey
 from hydrocli.commands.check import check
 from hydrocli.commands.init import init_from
 from hydrocli.config import load
+
+OUTLET = pyproj.Transformer.from_crs("EPSG:2154", "EPSG:4326", always_xy=True).transform(805500, 6494500)
+"""Longitude and latitude of the gauge of the base case."""
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> tuple[Path, list[str]]:
@@ -43,8 +47,8 @@ def test_every_format_is_recognised(tmp_path: Path, way: str) -> None:
     path, sentences = written(folder)
     questions = asked(sentences)
     if way == "geotiff bands of a step":
-        assert len(questions) == 1
         assert "band_step" in questions[0]
+        assert [one[:6] for one in questions[1:]] == ["period"] * 3
         text = path.read_text().replace("#? ", "")
         path.write_text(text.replace("2020-01-01", "2020-03-01").replace("2021-01-01T00", "2020-03-01T06"))
         questions = [one for one in questions if "band_step" not in one and not one.startswith("period")]
@@ -148,7 +152,7 @@ def test_days_and_months_that_may_be_either_are_a_question(tmp_path: Path) -> No
             "columns: {code: station, x: xl93, y: yl93, area: surface}",
         ),
         ("code,x,y,area_m2\nG1,805500,6494500,36000000\n", "area_unit: m2"),
-        ("code,lon,lat,area\nG1,4.3625,45.5537,36\n", "crs: EPSG:4326"),
+        (f"code,lon,lat,area\nG1,{OUTLET[0]},{OUTLET[1]},36\n", "crs: EPSG:4326"),
     ],
 )
 def test_tables_of_gauges(tmp_path: Path, table: str, line: str) -> None:
@@ -163,7 +167,7 @@ def test_tables_of_gauges(tmp_path: Path, table: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("form", "line"),
     [
-        ("%y%m%d%H%M", "pattern: '%y%m%d%H%M.tif'"),
+        ("%Y%j%H", "pattern: '%Y%j%H.tif'"),
         ("RR_%Y-%m-%d_%H%M", ""),
     ],
 )

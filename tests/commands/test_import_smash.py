@@ -47,7 +47,8 @@ def write_mesh(path: Path) -> Path:
         group["active_cell"] = np.array([[0, 1, 1], [1, 1, 1], [1, 1, 1]], np.int32)
         group["gauge_pos"] = np.array([[2, 2]], np.int32)
         group["code"] = np.array([b"0012"])
-        group["area"] = np.array([8e6], np.float32)
+        group["area"] = np.array([7.5e6], np.float32)
+        group["area_dln"] = np.array([8e6], np.float32)
     return path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hydrocli.basin.basin import DAY
 from hydrocli.basin.discharge import words
-from hydrocli.basin.survey.inputs import Input, Key, Span
+from hydrocli.basin.survey.inputs import OR, Input, Key, Span
 from hydrocli.basin.survey.listing import listed
 from hydrocli.basin.survey.rasters import single_rasters
 from hydrocli.basin.survey.series import archives
@@ -88,7 +88,10 @@ def _questions(inputs: list[Input], period: list[Key]) -> list[str]:
             questions.append(f"{role}: which of {', '.join(one.name for one in several)}?")
     questions += [f"{role}: nothing was found" for role in NEEDED if not _has(by_role, role)]
     for one in inputs:
-        questions += [f"{one.role} ({one.name}), key `{key.name}`: {key.comment}" for key in one.keys if key.is_open]
+        where = f"{one.role} ({one.name})"
+        questions += [
+            f"{where}, key `{key.name}`: {key.comment}" for key in one.keys if key.is_open and key.comment != OR
+        ]
     return questions + [f"period, key `{key.name}`: {key.comment}" for key in period if key.is_open]
 
 

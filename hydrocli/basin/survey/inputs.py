@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+OR = "or"
+"""Comment of further answers to a question."""
 
 
 class Key(NamedTuple):
@@ -32,6 +36,11 @@ class Key(NamedTuple):
     def is_written(self) -> bool:
         """Whether the key counts, and is no comment."""
         return not (self.is_open or self.is_default)
+
+
+def alternatives(name: str, values: Iterable[Any], question: str) -> list[Key]:
+    """Values of a key of which the user must choose one."""
+    return [Key(name, value, OR if k else question, is_open=True) for k, value in enumerate(values)]
 
 
 class Span(NamedTuple):

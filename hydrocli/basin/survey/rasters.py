@@ -13,14 +13,15 @@ from hydrocli.basin.gauges import GaugeTable, place
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import ENCODINGS, Drainage, fitting_encodings
 from hydrocli.basin.readers.geotiff import opened, raster_grid, read_whole, reading
-from hydrocli.basin.survey.inputs import Input, Key
+from hydrocli.basin.survey.inputs import Input, Key, alternatives
 from hydrocli.errors import HydrocliError, InputError
 
 DIRECTIONS = ("flwdir", "flowdir", "flow_dir", "direction", "d8", "ldd", "fdir", "fdr", "drainage_dir", "flow")
 ELEVATION = ("dem", "dtm", "mnt", "elev", "alti", "srtm", "bdalti", "hydrodem", "topo", "relief", "height")
 NO_DESCRIPTOR = ("flwacc", "flow_acc", "flowacc", "accum", "mask", "uparea", "upa")
 """Parts of names of files."""
-FEWEST_CODES = 3
+USUAL = 1000.0
+"""Side of the cells of a model, where nothing states it [m]."""
 LARGEST = 60_000_000
 """Cells of a raster whose directions are followed to compare areas."""
 TOLERANCE = 0.2
@@ -74,8 +75,18 @@ def _input(path: Path, gauges: GaugeTable | None, left_out: list[str]) -> Input 
     if not _has(path, ELEVATION) and _are_codes(sample, nodata):
         return _directions(path, grid, gauges, size)
     if _has(path, ELEVATION) and kind in "iuf":
-        return Input("dem", path, words=f"elevation, {size}")
+        return Input("dem", path, _resolution(grid), f"elevation, {size}")
     return Input("descriptor", path, words=size, title=_title(path))
+
+
+def _resolution(grid: Grid) -> tuple[Key, ...]:
+    """The size of the cells of a model on a grid of elevation."""
+    width = abs(grid.transform[0])
+    if grid.is_geographic:
+        text = "the elevation is in degrees: which system and cells shall the model have?"
+        return Key("grid_crs", "EPSG:3035", text, is_open=True), Key("resolution", 1000, text, is_open=True)
+    cells = max(round(USUAL / width), 1) * width
+    return (Key("resolution", cells, "side of the cells of the model; rivers follow the elevation", is_assumed=True),)
 
 
 def _has_crs(path: Path) -> bool:
@@ -95,7 +106,7 @@ def _directions(path: Path, grid: Grid, gauges: GaugeTable | None, size: str) ->
     words, name = f"flow directions, {size}", "encoding"
     if grid.height * grid.width > LARGEST:
         fitting, why = list(ENCODINGS), "the raster is too large to compare areas here: which encoding has it?"
-        return Input("flow_directions", path, tuple(Key(name, one, why, is_open=True) for one in fitting), words)
+        return Input("flow_directions", path, tuple(alternatives(name, fitting, why)), words)
     directions, nodata = read_whole(path)
     possible = fitting_encodings(directions, nodata)
     sound = {one: drainage for one in possible if (drainage := _drainage(directions, one, grid, nodata)) is not None}
@@ -108,8 +119,7 @@ def _directions(path: Path, grid: Grid, gauges: GaugeTable | None, size: str) ->
     if len(possible) == 1:
         return Input("flow_directions", path, (Key(name, possible[0], "the only encoding with its codes"),), words)
     text = f"the codes fit {', '.join(sound or possible)}: which program made the raster?"
-    keys = tuple(Key(name, one, text if not k else "", is_open=True) for k, one in enumerate(sound or possible))
-    return Input("flow_directions", path, keys, words)
+    return Input("flow_directions", path, tuple(alternatives(name, sound or possible, text)), words)
 
 
 def _drainage(directions: NDArray[Any], encoding: str, grid: Grid, nodata: float | None) -> Drainage | None:

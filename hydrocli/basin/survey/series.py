@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hydrocli.basin.basin import DAY
+from hydrocli.basin.containers import file_of
 from hydrocli.basin.discharge import words
 from hydrocli.basin.file_names import pattern_like
 from hydrocli.basin.planning import spacing_of
@@ -203,7 +204,10 @@ def _sampled(group: Group, source: ForcingSource) -> Archive:
 
 
 def _of_file(path: str, source: ForcingSource) -> Archive:
-    return reader_of(source).find(replace(source, path=Path(path), pattern=()), WHERE)
+    alone = replace(source, path=Path(path), pattern=())
+    if file_of(path) != path:  # a member of an archive
+        alone = replace(source, path=Path(file_of(path)), pattern=(os.path.basename(path),))  # noqa: PTH119 - the name
+    return reader_of(source).find(alone, WHERE)
 
 
 def _time_keys(role: str, group: Group, archive: Archive, span: Span) -> tuple[list[Key], np.timedelta64]:
@@ -269,7 +273,7 @@ def _mean(path: str) -> float:
 
 def _is_whole(path: str) -> bool:
     with opened(path) as dataset:
-        return np.dtype(dataset.dtypes[0]).kind in "iu" and dataset.scales[0] == 1.0
+        return bool(np.dtype(dataset.dtypes[0]).kind in "iu" and dataset.scales[0] == 1.0)
 
 
 def _merged(found: list[Input]) -> list[Input]:
@@ -300,4 +304,4 @@ def _are_parts(one: Input, other: Input) -> bool:
     if one.value("format") not in ("netcdf", "grib") or one.value("format") != other.value("format"):
         return False
     apart = one.span.first > other.span.last or other.span.first > one.span.last
-    return apart and one.value("variable") == other.value("variable")
+    return bool(apart) and one.value("variable") == other.value("variable")

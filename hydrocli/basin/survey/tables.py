@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from hydrocli.basin.formats import DISCHARGE_FORMATS
 from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.planning import spacing_of
 from hydrocli.basin.readers.geotiff import raster_grid
-from hydrocli.basin.survey.inputs import Input, Key, Span
+from hydrocli.basin.survey.inputs import Input, Key, Span, alternatives
 from hydrocli.basin.survey.listing import Files
 from hydrocli.basin.survey.rasters import crs_of
 from hydrocli.basin.tables import LargeTable, Table, code_text, kind_of, open_table, read_table
@@ -287,15 +286,10 @@ def _asked(error: HydrocliError) -> list[Key]:
     """The keys that an error of a reader asks for; none where the files are of another format."""
     if "may be either" in error.what:
         forms = ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M") if "%H" in error.remedy else ("%d/%m/%Y", "%m/%d/%Y")
-        return _alternatives("date_format", forms, f"{error.what}: which is it?")
+        return alternatives("date_format", forms, f"{error.what}: which is it?")
     if f"{SECTION}.interval" in error.remedy:
-        return _alternatives("interval", ("1h", "1d"), f"a file {error.what}")
+        return alternatives("interval", ("1h", "1d"), f"a file {error.what}")
     return []
-
-
-def _alternatives(name: str, values: Sequence[Any], question: str) -> list[Key]:
-    """Values of a key of which the user must choose one."""
-    return [Key(name, value, question if not k else "or", is_open=True) for k, value in enumerate(values)]
 
 
 def _span(records: dict[str, Records], step: int) -> Span | None:
@@ -323,7 +317,7 @@ def _discharge_keys(
     span = _span(records, step)
     if first.label is None and span is not None and span.spacing >= DAY > step:
         question = "values are daily, and are compared with daily means: are times the starts or the ends of the days?"
-        keys += _alternatives("label", ("start", "end"), question)
+        keys += alternatives("label", ("start", "end"), question)
     elif first.label is None:
         text = "times are the ends of intervals; write this key if they are the starts, or `instant` for readings"
         keys.append(Key("label", "start", text, is_assumed=True, is_default=True))
@@ -350,7 +344,7 @@ def _unit_keys(records: dict[str, Records], gauges: GaugeFile) -> list[Key]:
     area = float(gauges.table.area[gauges.table.code.index(code)])
     if values.size and area > 0 and (depth := float(values.mean()) * DAY * 1e3 / area) > WETTEST:
         question = f"as m3/s, runoff at {code} were {depth:.3g} mm/day: which unit is it?"
-        return _alternatives("unit", ("l/s", "mm/step", "m3/s"), question)
+        return alternatives("unit", ("l/s", "mm/step", "m3/s"), question)
     return [Key("unit", "l/s", "m3/s is assumed", is_assumed=True, is_default=True)]
 
 
