@@ -13,6 +13,7 @@ from hydrocli.basin.basin import DAY
 from hydrocli.basin.clock import looks_like_a_local_clock
 from hydrocli.basin.discharge import words
 from hydrocli.basin.discharge_formats import SECTION, DischargeSource, Period, Records, format_of
+from hydrocli.basin.file_kinds import kind_of
 from hydrocli.basin.formats import DISCHARGE_FORMATS
 from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.planning import spacing_of
@@ -20,7 +21,7 @@ from hydrocli.basin.readers.geotiff import raster_grid
 from hydrocli.basin.survey.inputs import Input, Key, Span, alternatives
 from hydrocli.basin.survey.listing import Files
 from hydrocli.basin.survey.rasters import crs_of
-from hydrocli.basin.tables import LargeTable, Table, code_text, kind_of, open_table, read_table
+from hydrocli.basin.tables import LargeTable, Table, code_text, open_table, read_table
 from hydrocli.errors import HydrocliError
 
 COLUMNS = {
