@@ -191,6 +191,11 @@ class CalibrationSetup:
         times = self.basin.times
         return (times > stamp(window[0])) & (times <= stamp(window[1]))
 
+    def until(self, codes: Sequence[str]) -> NDArray[np.int32] | None:
+        """Intervals of observations int32[g, t] of gauges, to the end of the calibration; None for single steps."""
+        whole = self.basin.discharge_until
+        return None if whole is None else whole[self.gauges(codes), : self.calibration_steps]
+
     @property
     def calibration_steps(self) -> int:
         """Steps from the start to the end of the calibration; of the whole period where there is none."""

@@ -38,6 +38,7 @@ from hydrocli.names import EXTRAPOLATED, INTERCEPTION_CAPACITY, NEWTON_ITERATION
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
+from hydrocli.score.intervals import ends_of, last_steps, mean_over, whole
 from hydrocli.score.metrics import nse
 from hydrocli.structures.structure import RAIN_INTENSITY, Structure, output_quantities
 
@@ -266,17 +267,23 @@ def final_simulation(
     if first_guess:
         _write_uniform(folder, setup, exact, maps, first_guess)
     observed = basin.discharge
-    series = {"observed": observed, "simulated": simulated}
+    series: dict[str, NDArray[Any]] = {"observed": observed, "simulated": simulated}
+    until = basin.discharge_until
+    if until is not None:
+        series["interval_end"] = np.stack([ends_of(basin.times, one) for one in until])
+    table = schemas.discharge(has_means=until is not None)
     # The last table: `validate` reads from it what has been simulated.
-    write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
+    write_series(folder.path, table, basin.gauges.code, basin.times, series, run=run)
     window = setup.experiment.period.calibration
     if window is None:
         return {}
-    inside = setup.inside(window)
-    return {
-        code: nse(observed[g, inside], simulated[g, inside])
-        for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True)
-    }
+    inside, scores = setup.inside(window), dict[str, float]()
+    for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True):
+        one = None if until is None else until[g]
+        scored = last_steps(one, inside.size)
+        scored = scored[whole(inside, one)[scored]]
+        scores[code] = nse(observed[g, scored], mean_over(simulated[g], one)[scored])
+    return scores
 
 
 def _write_uniform(

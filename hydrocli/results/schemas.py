@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import hydrocli
@@ -80,6 +80,14 @@ DISCHARGE = Table(
         Column("observed", "float", "observed discharge", "m3/s", "not observed"),
         Column("simulated", "float", "simulated discharge", "m3/s", "not finite"),
     ),
+)
+INTERVAL_END = Column(
+    "interval_end",
+    "time",
+    "where daily means were observed: end of the interval of several steps that an observation is the mean of; it "
+    "stands at each of them, and is compared with the mean of `simulated` over them",
+    "UTC",
+    "observations are of single steps",
 )
 SCORES = Table(
     "scores",
@@ -459,6 +467,11 @@ def domain(descriptors: Sequence[str]) -> Table:
         taken.add(name.lower())
     described = (Column(name, "float", f"descriptor {name}", "as given", "no data") for name in descriptors)
     return Table("domain", "the active cells and their network", (*columns, *described), is_map=True)
+
+
+def discharge(*, has_means: bool) -> Table:
+    """The table of the discharge, with the ends of intervals where observations are means of several steps."""
+    return replace(DISCHARGE, columns=(*DISCHARGE.columns, INTERVAL_END)) if has_means else DISCHARGE
 
 
 def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
