@@ -16,7 +16,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ from hydrocli.basin.readers import (
     ForcingSource,
     Layer,
     UnreadableError,
+    Variable,
     find_files,
     is_missing,
     refuse_duplicates,
@@ -73,6 +74,7 @@ class GeoTiffReader:
     """Folder trees of GeoTIFF with a date in every name, see `hydrocli.basin.file_names`."""
 
     label = "the date in a file name is the end of its step, or the day of a daily file"
+    suffixes = SUFFIXES
 
     def find(self, source: ForcingSource, where: str) -> Archive:
         """See `Reader`; files of many bands, of which none is named, have one for each time."""
@@ -95,6 +97,11 @@ class GeoTiffReader:
         named = [(day, Layer(path)) for day, path in days_of(paths, source.pattern, root, where)]
         refuse_duplicates(named, where)
         return dict(named)
+
+    def variables(self, path: str) -> tuple[Variable, ...]:
+        """See `Reader`: one, whose words are the descriptions of the bands."""
+        with reading(path), opened(path) as dataset:
+            return (Variable("", " ".join(filter(None, dataset.descriptions)), dataset.units[0] or ""),)
 
     def sampler(self, source: ForcingSource, points: Points) -> RasterSampler:
         """See `Reader`."""
@@ -294,7 +301,7 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
         for first, path in dated:
             start = np.datetime64(first, "s")
             named += [(start + k * step, Layer(path, k + 1)) for k in range(counts[path])]
-    return archive_of(named, where, has_bounds=False)
+    return archive_of(named, where, has_bounds=False, timezone=source.timezone)
 
 
 def _name_for_gdal(path: str) -> str | None:
@@ -391,10 +398,52 @@ def _refuse_cut(dataset: DatasetReader) -> None:
     dataset.read(1, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
-def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
-    """All values of the one band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
+def read_band(path: str | Path, number: int, nodata: Iterable[float] = (), window: Window | None = None) -> Floats:
+    """Values of a band float64[height, width], scale and offset applied, NaN where they are masked or missing.
+
+    Args:
+        path: of the raster.
+        number: of the band, from 1.
+        nodata: values that mean missing besides that of the file.
+        window: part of the raster; None: all of it.
+
+    Raises:
+        UnreadableError: the file cannot be read.
+    """
     with reading(path), opened(path) as dataset:
-        return dataset.read(1), dataset.nodata
+        raw = dataset.read(number, window=window)
+        values = raw.astype(np.float64) * dataset.scales[number - 1] + dataset.offsets[number - 1]
+        values[is_missing(raw, (dataset.nodata, *nodata))] = np.nan
+        if has_mask(dataset, number):
+            values[dataset.read_masks(number, window=window) == 0] = np.nan
+        return values
+
+
+def read_whole(path: str | Path, number: int = 1) -> tuple[NDArray[np.generic], float | None]:
+    """All values of a band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
+    with reading(path), opened(path) as dataset:
+        return dataset.read(number), dataset.nodata
+
+
+class BandFacts(NamedTuple):
+    """What a raster says of a band: the unit, empty where it states none, and whether its values have colours."""
+
+    unit: str
+    has_colours: bool
+
+
+def facts_of_band(path: str | Path, number: int) -> BandFacts:
+    """See `BandFacts`; raises `UnreadableError`."""
+    from rasterio.enums import ColorInterp
+
+    with reading(path), opened(path) as dataset:
+        return BandFacts(dataset.units[number - 1] or "", dataset.colorinterp[number - 1] == ColorInterp.palette)
+
+
+def bands_of(path: str | Path) -> int:
+    """Number of bands of a raster; raises `UnreadableError`."""
+    with reading(path), opened(path) as dataset:
+        return int(dataset.count)
 
 
 def _refuse_variable(source: ForcingSource, where: str) -> None:
