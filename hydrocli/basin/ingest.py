@@ -292,7 +292,8 @@ def complete(
                 if name == "pet" and counts.missing:
                     notes[number] += _complete_pet(paths[number][name], draft)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
-        forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}
+        shape = len(plan.times), len(draft.network)
+        forcings = {name: store.open_rows(path, shape) for name, path in paths[number].items()}
         store.save(folder, _basin_of(draft, forcings), coverage[number], notes[number])
 
 
@@ -341,7 +342,7 @@ def _complete_pet(path: Path, draft: Draft) -> list[str]:
         InputError: a gap is too long.
     """
     source, network, times = draft.source, draft.network, draft.plan.times
-    values = np.load(path, mmap_mode="r+")
+    values = store.open_rows(path, (len(times), len(network)), may_write=True)
     notes = []
     filled = fill_gaps(values, DAY // source.step, source.fill_pet)
     if filled:

@@ -33,12 +33,14 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 4
+FORMAT = 5
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
 FORCINGS = ("precipitation", "pet", "temperature")
 """Arrays of a basin; the last one only where its configuration gives temperatures."""
+ROWS = ".f32"
+"""Suffix of files of forcing: values float32 in the order of the machine, step after step, without a header."""
 _META = "meta.json"
 _OWN = "checksum"
 """Key of the description with the checksum of all its other keys."""
@@ -118,14 +120,34 @@ def building(folder: Path, fingerprint: str) -> Iterator[Path]:
         raise InputError(str(folder), what, "Free space there, or set `forcing.store` to another folder.") from error
 
 
-def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
-    """An empty float32 `.npy` file of its final size, its space reserved: a full disk is an error here and now."""
-    path = folder / f"{name}.npy"
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    del array
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, max(path.stat().st_size, 1))
+def create_array(folder: Path, name: str, shape: tuple[int, int]) -> Path:
+    """An empty file of an array float32[t, n], its space reserved: a full disk is an error here and now."""
+    path = folder / f"{name}{ROWS}"
+    with path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(_bytes_of(shape), 1))
     return path
+
+
+def write_rows(path: Path, first: int, values: NDArray[np.float32]) -> None:
+    """Write rows [k, n] of an array into its file, at the place of row `first`."""
+    with path.open("r+b") as file:
+        file.seek(_bytes_of((first, values.shape[1])))
+        file.write(values.data)
+
+
+def open_rows(path: Path, shape: tuple[int, int], *, may_write: bool = False) -> NDArray[np.float32]:
+    """The memory-mapped rows [t, n] of a file, which may hold more of them.
+
+    Raises:
+        ValueError: it holds fewer.
+    """
+    if path.stat().st_size < _bytes_of(shape):
+        raise ValueError(f"{path.name} has fewer rows than {shape[0]}")
+    return np.memmap(path, np.float32, "r+" if may_write else "r", shape=shape)
+
+
+def _bytes_of(shape: tuple[int, int]) -> int:
+    return 4 * shape[0] * shape[1]
 
 
 def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str]) -> None:
@@ -154,7 +176,7 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
         "coverage": coverage,
         "notes": notes,
-        "checksums": {path.name: _checksums(path) for path in sorted(folder.glob("*.npy"))},
+        "checksums": {path.name: _checksums(path) for path in sorted(folder.iterdir())},
     }
     meta[_OWN] = _checksum_of(meta)
     (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -228,17 +250,15 @@ def _is_store(path: Path) -> bool:
 
 
 def _basin(path: Path, meta: dict[str, Any]) -> Basin:
-    def array(name: str, mapped: bool = False) -> NDArray[Any]:
-        return np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None)
+    def array(name: str) -> NDArray[Any]:
+        return np.load(path / f"{name}.npy")
 
     grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
     network = DrainageNetwork(grid, **{name: array(f"network_{name}") for name in NETWORK})
     gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
-    forcings = {name: array(name, mapped=True) for name in meta["forcings"]}
+    shape = meta["steps"], len(network)
+    forcings = {name: open_rows(path / f"{name}{ROWS}", shape) for name in meta["forcings"]}
     discharge, descriptors = array("discharge"), array("descriptors")
-    for name, forcing in forcings.items():
-        if forcing.shape != (meta["steps"], len(network)):
-            raise ValueError(f"{name} has the shape {forcing.shape}")
     if discharge.shape != (len(gauges.code), meta["steps"]):
         raise ValueError(f"discharge has the shape {discharge.shape}")
     return Basin(

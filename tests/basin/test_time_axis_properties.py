@@ -48,8 +48,8 @@ def made(pieces: list[Piece], array: str, steps: int) -> np.ndarray:
     result = np.full(steps, -1.0)
     making = Making((array,), Conversion(is_temperature=array == "temperature"))
     for piece in pieces:
-        fields = np.array([[np.nan if layer is None else layer.number / 100] for layer in piece.layers])
-        values, shares, _ = make(piece, fields, making)[array]
+        fields = np.array([[[np.nan if layer is None else layer.number / 100] for layer in piece.layers]])
+        values, shares, _ = make([piece], fields, making)[array]
         rows = np.broadcast_to(values if shares is None else shares * values, (len(piece.shares), 1))
         result[piece.first : piece.first + len(rows)] = rows[:, 0]
     return result

@@ -11,7 +11,7 @@ methods of `Reader`, and a test. The name of the module is the value of `format`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -164,6 +164,10 @@ class Sampler(Protocol):
         """
         ...
 
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """Values float64[k, n] of k fields, each as of `read`; raises as that, for one of them."""
+        ...
+
     def facts(self, layer: Layer) -> FileFacts:
         """What the file says of the field; raises as `read`."""
         ...
@@ -218,10 +222,14 @@ def is_missing(raw: NDArray[Any], nodata: Iterable[float | None]) -> Flags:
     for value in nodata:
         if value is None:
             continue
-        if abs(value) > HUGE:
+        if raw.dtype.kind in "iu":
+            limits = np.iinfo(raw.dtype)
+            if value == np.rint(value) and limits.min <= value <= limits.max:  # else no integer equals it
+                found |= raw == int(value)
+        elif abs(value) > HUGE:
             found |= (raw * np.sign(value)) > HUGE
         else:
-            found |= raw == (np.asarray(value, raw.dtype) if raw.dtype.kind == "f" else value)
+            found |= raw == np.asarray(value, raw.dtype)
     return found
 
 

@@ -181,12 +181,32 @@ class CfSampler:
 
     def read(self, layer: Layer) -> Floats:
         """Values float64[n], NaN where missing; raises as `Sampler.read`."""
+        return self.read_many([layer])[0]
+
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """See `Sampler.read_many`; those that lie in one block come from it together."""
+        found = np.empty((len(layers), len(self.points)))
+        done = 0
+        while done < len(layers):
+            file, block = self._block_of(layers[done])
+            start = file.first * file.inner
+            places = []
+            for layer in layers[done:]:
+                if layer.path != file.path or not 0 <= layer.number - start < len(block):
+                    break
+                places.append(layer.number - start)
+            np.take(block, places, axis=0, out=found[done : done + len(places)])
+            done += len(places)
+        return found
+
+    def _block_of(self, layer: Layer) -> tuple[OpenFile, Floats]:
+        """The file of a field, and the block of fields that holds it."""
         file = self._opened(layer.path)
         if file.block is None or not 0 <= layer.number - file.first * file.inner < len(file.block):
             file.block = None  # not two of them at a time
             file.first = layer.number // file.inner // file.length * file.length
             file.block = self._read_block(file)
-        return np.array(file.block[layer.number - file.first * file.inner])
+        return file, file.block
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`: the attribute `units`, and `scale_factor` and `add_offset`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -112,6 +112,10 @@ class ImageSampler:
         image = self._image(layer)
         sampling = self._sampling(image.grid, layer.path)
         return sampling.values(image.values[sampling.rows, sampling.columns])
+
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """See `Sampler.read_many`."""
+        return np.stack([self.read(layer) for layer in layers])
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""
