@@ -100,7 +100,7 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
     errors: list[HydrocliError] = []
     plan, stored = None, None
     with collecting(errors):
-        plan = make_plan(source)
+        plan = make_plan(source, store_folder)
         if store_folder is not None:
             stored = store.load(store_folder, fingerprint_of(source, plan))
     if plan and stored:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
 from hydrocli.basin import store
+from hydrocli.basin.basin import ROWS as STEPS
+from hydrocli.basin.basin import missing_by_step
 from hydrocli.basin.pet import extraterrestrial_radiation, oudin
 from hydrocli.basin.planning import Piece
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError
@@ -32,8 +34,8 @@ BATCH = 256
 """Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
 WORTH_A_PROCESS = 2000
 """Fields: to start a process takes as long as reading some thousand small ones."""
-CELLS_AT_ONCE = 2000
-"""Cells whose gaps are filled at a time."""
+WINDOW = 4_000_000
+"""Values whose gaps are filled at a time."""
 GROUP = 400_000
 """Values of fields that are worked on at a time: they stay in the caches of a processor."""
 BLOCK = 2_000_000
@@ -472,30 +474,35 @@ def _mean(fields: Floats, expected: int) -> Floats:
     return np.where(2 * count >= expected, total / np.maximum(count, 1), math.nan)
 
 
-def fill_gaps(values: NDArray[np.float32], steps_per_day: int, limit: int) -> int:
+def fill_gaps(values: NDArray[np.float32], steps_per_day: int, limit: int, first: int = 0) -> int:
     """Fill gaps of potential evapotranspiration, in place, from the nearest days of the same cell.
 
     Args:
         values: [t, n], NaN where missing.
         steps_per_day: steps.
         limit: days between a gap and the value that fills it, at most.
+        first: step before which nothing is missing, and nothing is written.
 
     Returns:
         Number of values that were filled.
     """
-    filled = 0
-    for low in range(0, values.shape[1], CELLS_AT_ONCE):
-        known = np.array(values[:, low : low + CELLS_AT_ONCE])
-        gaps = int(np.isnan(known).sum())
-        if not gaps:
-            continue
-        result = known.copy()
-        for shift in range(steps_per_day, min(limit * steps_per_day, len(known) - 1) + 1, steps_per_day):
-            for here, there in ((slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None))):
-                empty = np.isnan(result[here])
-                result[here][empty] = known[there][empty]
-        values[:, low : low + CELLS_AT_ONCE] = result
-        filled += gaps - int(np.isnan(result).sum())
+    reach, filled = limit * steps_per_day, 0
+    missing = first + np.flatnonzero(missing_by_step(values[first:]))
+    for run in np.split(missing, np.flatnonzero(np.diff(missing) > 2 * reach) + 1) if len(missing) else ():
+        low, high = max(int(run[0]) - reach, 0), min(int(run[-1]) + reach + 1, len(values))
+        start, cells = max(first - low, 0), max(1, WINDOW // (high - low))
+        for left in range(0, values.shape[1], cells):
+            known = np.array(values[low:high, left : left + cells])
+            gaps = int(np.isnan(known).sum())
+            if not gaps:
+                continue
+            result = known.copy()
+            for shift in range(steps_per_day, min(reach, len(known) - 1) + 1, steps_per_day):
+                for here, there in ((slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None))):
+                    empty = np.isnan(result[here])
+                    result[here][empty] = known[there][empty]
+            values[low + start : high, left : left + cells] = result[start:]
+            filled += gaps - int(np.isnan(result).sum())
     return filled
 
 
@@ -504,8 +511,8 @@ def fill_cells(values: NDArray[np.float32], x: Floats, y: Floats) -> int:
     from scipy.spatial import KDTree  # elsewhere it costs the start of every command
 
     has_some = np.zeros(values.shape[1], bool)
-    for low in range(0, values.shape[0], CELLS_AT_ONCE):
-        has_some |= ~np.isnan(values[low : low + CELLS_AT_ONCE]).all(axis=0)
+    for low in range(0, values.shape[0], STEPS):
+        has_some |= ~np.isnan(values[low : low + STEPS]).all(axis=0)
     empty, known = np.flatnonzero(~has_some), np.flatnonzero(has_some)
     if not len(empty) or not len(known):
         return 0

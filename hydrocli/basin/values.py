@@ -95,12 +95,13 @@ class NearLimits(NamedTuple):
 
 
 def near_limits(fields: Floats) -> NearLimits | None:
-    """Numbers of `LIMITS` in fields [..., n] as the files have them, by column; None where there cannot be any."""
-    if not (np.fmax.reduce(fields, axis=None) >= _SMALLEST or np.fmin.reduce(fields, axis=None) <= _NEGATIVE):
+    """Numbers of `LIMITS` in fields [..., n] as the files have them, and others near, by column; None where none is."""
+    highest, lowest = _SMALLEST * (1 - NEIGHBOURHOOD), _NEGATIVE * (1 - NEIGHBOURHOOD)
+    if not (np.fmax.reduce(fields, axis=None) >= highest or np.fmin.reduce(fields, axis=None) <= lowest):
         return None
     points = fields.shape[-1]
     flat = fields.reshape(-1, points)
-    far = np.flatnonzero((flat >= _SMALLEST * (1 - NEIGHBOURHOOD)) | (flat <= _NEGATIVE * (1 - NEIGHBOURHOOD)))
+    far = np.flatnonzero((flat >= highest) | (flat <= lowest))
     values, columns = flat.ravel()[far], far % points
     found, near = (np.zeros((len(LIMITS), points), np.int64) for _ in range(2))
     for number, limit in enumerate(LIMITS):

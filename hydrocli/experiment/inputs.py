@@ -169,7 +169,7 @@ def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarr
     Raises:
         HydrocliError: they cannot be read.
     """
-    plan = make_plan(source_of(experiment))
+    plan = make_plan(source_of(experiment), Path(experiment.forcing.store))
     values, _ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
     return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
 
@@ -180,13 +180,13 @@ def _codes(inputs: Mapping[str, str]) -> tuple[str, ...]:
 
 def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, str]:
     source = source_of(experiment)
-    plan = make_plan(source)
+    plan = make_plan(source, Path(experiment.forcing.store))
     found = {END: experiment.period.end.isoformat()}
     table = gauges_of(source, codes)
     found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
     found["basin.flow_directions"] = _content(source.flow_directions)
     found |= {f"basin.descriptors.{name}": _content(path) for name, path in source.descriptors.items()}
-    found |= {one.section: digest for one, digest in zip(plan.forcing.passes, plan.forcing.digests, strict=True)}
+    found |= plan.forcing.digests
     return found | _observed(experiment, plan, codes)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
 from hydrocli.basin.containers import has_suffix, is_archive, members
+from hydrocli.basin.listings import note_folder, note_opened
 from hydrocli.basin.sampling import Points as Points
 from hydrocli.basin.sampling import Sampling as Sampling
 from hydrocli.errors import InputError
@@ -242,6 +243,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
         InputError: the folder, or one below it, or an archive, cannot be listed; `where` is the key that names it.
     """
     if folder.is_file():
+        note_opened(os.fspath(folder))
         if not is_archive(folder.name):
             return [os.fspath(folder)]
         return sorted(_members(os.fspath(folder), suffixes, where))
@@ -256,6 +258,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
             if (identity.st_dev, identity.st_ino) in seen:
                 continue
             seen.add((identity.st_dev, identity.st_ino))
+            note_folder(here, identity)
             with os.scandir(here) as entries:
                 for entry in entries:
                     if has_suffix(entry.name, suffixes):
@@ -271,6 +274,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
 
 
 def _members(archive: str, suffixes: tuple[str, ...], where: str) -> list[str]:
+    note_opened(archive)
     try:
         return members(archive, suffixes)
     except OSError as error:

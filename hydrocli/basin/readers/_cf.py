@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Times
+from hydrocli.basin.containers import file_of
 from hydrocli.basin.curvilinear import WGS84, sampling_of_centres
 from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt
+from hydrocli.basin.listings import note_opened
 from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, is_missing
 from hydrocli.basin.readers._files import archive_of, days_of_archive, reading
 from hydrocli.basin.sampling import Points, Sampling
@@ -81,6 +83,7 @@ class CfReader:
         named, has_bounds, units = list[tuple[np.datetime64, Layer]](), dict[bool, str](), dict[str, str]()
         notes: dict[str, str] = {}
         for path in self.format.find(source, where):
+            note_opened(file_of(path))
             with _opened(self.format, path, source.variable) as dataset:
                 variable = _variable(dataset, source.variable, path, where)
                 times, bounded, note = _times(dataset, variable, path)

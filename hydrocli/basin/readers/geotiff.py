@@ -36,6 +36,7 @@ from hydrocli.arrays import Floats
 from hydrocli.basin.containers import file_of, is_packed, read_bytes
 from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
 from hydrocli.basin.grid import Grid, crs_of_file
+from hydrocli.basin.listings import note_opened
 from hydrocli.basin.readers import (
     Archive,
     FileFacts,
@@ -98,6 +99,8 @@ class GeoTiffReader:
         """See `Reader`; files of many bands, of which none is named, have one for each time."""
         paths, root = self._paths(source, where)
         first = next(iter_fitting(paths, source), None)
+        if first is not None:
+            note_opened(file_of(first))
         if source.band is None and first is not None and has_many_bands(first):
             return _bands(fitting(paths, source, where), source, where)
         dated, notes = dates_of(paths, source.pattern, root, where)
@@ -399,6 +402,7 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
     section = where.rpartition(".")[0]
     named, untimed = list[tuple[np.datetime64, Layer]](), list[tuple[str, int]]()
     for path in paths:
+        note_opened(file_of(path))
         with reading(path), opened(path) as dataset:
             times, count = times_of_bands(dataset), dataset.count
         named += [(time, Layer(path, number)) for number, time in enumerate(times, start=1)]
