@@ -45,8 +45,8 @@ class Base:
 
     def counts(self, array: str) -> Counts:
         """What was found in an array of it."""
-        found = self.stored.meta["reading"]["counts"][array]
-        return Counts(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        found: dict[str, Any] = self.stored.meta["reading"]["counts"][array]
+        return Counts(**found | {name: tuple(found[name]) for name in ("limits", "near")})
 
     def unreadable(self, section: str) -> list[str]:
         """Files of it that count as missing."""
@@ -124,7 +124,7 @@ def _lineage(source: BasinSource, network: DrainageNetwork) -> str:
     options = options_of(source, (*(name for name in OF_FORCING if name != "end"), "crs"))
     hasher = hashlib.sha256(repr([store.FORMAT, *map(str, options), network.grid]).encode())
     for values in (network.row, network.column):
-        hasher.update(np.ascontiguousarray(values, np.int64))
+        hasher.update(values.astype(np.int64).tobytes())
     return hasher.hexdigest()[:32]
 
 

@@ -283,8 +283,8 @@ class Fields:
         shape = len(pieces), len(pieces[0].layers), len(self._sampler.points)
         if layers != wanted:
             absent = np.full(shape[-1], np.nan)
-            known: dict[Layer | None, Floats] = {None: absent, **self._last, **dict(zip(layers, read, strict=True))}
-            read = np.stack([known[layer] for layer in wanted]) if wanted else np.empty((0, shape[-1]))
+            known = self._last | dict(zip(layers, read, strict=True))
+            read = np.stack([absent if layer is None else known[layer] for layer in wanted])
         found = read.reshape(shape)
         last = pieces[-1].layers
         self._last = {layer: field for layer, field in zip(last, found[-1], strict=True) if layer is not None}
@@ -394,7 +394,9 @@ class Rows:
         for name in self._making.arrays:
             values = self.values(name)
             for target in targets:
-                store.write_rows(target.paths[name], self.first, np.ascontiguousarray(values[:, target.cells]))
+                cells = target.cells
+                own = values[:, cells] if isinstance(cells, slice) else values.take(cells, axis=1)
+                store.write_rows(target.paths[name], self.first, np.ascontiguousarray(own))
             for total, more in zip(totals, self.counts(name, [one.cells for one in targets]), strict=True):
                 total[name] += more
         self.clear()

@@ -298,6 +298,7 @@ def complete(basins: Sequence[Filling], points: Points, workers: int, progress: 
             targets = [Target(own, basin.cells) for own, basin in zip(paths, basins, strict=True)]
             report = partial(progress, one.section.removeprefix("forcing.")) if progress else None
             found = fill(targets, one.pieces_from(first), sampler, making, workers, report)
+            gaps = {name: gap_notes(name, one, plan.times) for name in one.arrays}
             for number, basin in enumerate(basins):
                 before = basin.base if first else None
                 lost = [*(before.unreadable(one.section) if before else ()), *found.unreadable]
@@ -314,7 +315,7 @@ def complete(basins: Sequence[Filling], points: Points, workers: int, progress: 
                         "label": one.label,
                         "resampling": resampling,
                     }
-                    notes[number] += [*gap_notes(name, one, plan.times), *unreadable_notes(name, lost)]
+                    notes[number] += [*gaps[name], *unreadable_notes(name, lost)]
                     notes[number] += _value_notes(name, counts, uncovered, plan.times)
                     if name == "pet" and counts.missing:
                         notes[number] += _complete_pet(paths[number][name], basin.draft, first)
@@ -494,26 +495,29 @@ def _build_at_once(drafts: list[Draft], store_folder: Path, workers: int, progre
         key = (base.steps, base.sections) if base else (0, frozenset[str]())
         alike.setdefault(key, []).append((draft, base))
     for several in alike.values():
-        union = _union([draft for draft, _ in several])
+        points, cells = _all_points([draft for draft, _ in several])
         with ExitStack() as stores:
             basins = []
-            for draft, base in several:
+            for (draft, base), own in zip(several, cells, strict=True):
                 folder = stores.enter_context(store.building(store_folder, draft.fingerprint))
-                basins.append(Filling(draft, folder, _cells_in(union, draft.network), base))
-            complete(basins, points_of(drafts[0].source, union), workers, progress)
+                basins.append(Filling(draft, folder, own, base))
+            complete(basins, points, workers, progress)
 
 
-def _union(drafts: list[Draft]) -> DrainageNetwork:
-    """All cells of some basins on one raster of flow directions."""
-    source = drafts[0].source
-    drainage = shared(("drainage", *map(str, options_of(source, OF_DRAINAGE))), lambda: read_drainage(source))
-    x, y = (np.concatenate([getattr(draft.gauges, axis) for draft in drafts]) for axis in ("x", "y"))
-    row, column = drainage.grid.cells_at(x, y)
-    return DrainageNetwork.from_drainage(drainage, zip(row.tolist(), column.tolist(), strict=True))
+def _all_points(drafts: list[Draft]) -> tuple[Points, list[Integers | slice]]:
+    """The cells of some basins on one raster of flow directions, each once, and which of them are those of each.
 
-
-def _cells_in(union: DrainageNetwork, network: DrainageNetwork) -> Integers:
-    """Index in the union of each cell of a basin."""
-    place = np.full(union.grid.shape, -1, np.int64)
-    place[union.row, union.column] = np.arange(len(union))
-    return np.asarray(place[union.grid.cells_at(network.x, network.y)])
+    They are in the order of the basins: those of a basin that shares no cell with one before lie side by side.
+    """
+    networks = [draft.network for draft in drafts]
+    x, y = (np.concatenate([getattr(network, axis) for network in networks]) for axis in ("x", "y"))
+    row, column = networks[0].grid.cells_at(x, y)  # which may lie outside of it
+    _, first, cell = np.unique(row * 2**31 + column, return_index=True, return_inverse=True)
+    order = np.sort(first)
+    number = np.argsort(np.argsort(first))[cell]
+    points = replace(points_of(drafts[0].source, networks[0]), x=x[order], y=y[order])
+    cells: list[Integers | slice] = []
+    for own in np.split(number, np.cumsum([len(network) for network in networks])[:-1]):
+        is_run = bool((np.diff(own) == 1).all())
+        cells.append(slice(int(own[0]), int(own[-1]) + 1) if is_run else own)
+    return points, cells

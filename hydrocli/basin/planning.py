@@ -66,6 +66,8 @@ class Piece(NamedTuple):
     @property
     def is_gap(self) -> bool:
         """Whether too few fields are there: less than half of them, or one of two whose difference is wanted."""
+        if len(self.layers) == 1:
+            return self.layers[0] is None
         present = sum(layer is not None for layer in self.layers)
         return present < 2 if self.is_difference else 2 * present < max(len(self.layers), 1)
 
