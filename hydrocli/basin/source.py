@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -31,10 +29,10 @@ from hydrocli.basin.gauges import GaugeTable, read_gauges
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
+from hydrocli.basin.sharing import inputs_read_once as inputs_read_once
+from hydrocli.basin.sharing import shared as shared
 from hydrocli.basin.tables import parts_of
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
-
-T = TypeVar("T")
 
 KINDS = ("interannual", "raster", "oudin")
 ABSENT = (-1, -1)
@@ -268,32 +266,6 @@ class ForcingPlan:
 def _first_pieces(one: Pass, steps: int) -> Iterator[Piece]:
     """The pieces of the first steps of a pass, the last one without its later steps."""
     return (piece.of_steps(0, steps) for piece in one.pieces if piece.first < steps)
-
-
-_kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
-
-
-@contextmanager
-def inputs_read_once() -> Iterator[None]:
-    """Within the block what many basins share is listed and read once: archives of forcing, flow directions, tables."""
-    if _kept.get() is not None:  # inside another such block
-        yield
-        return
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
-
-
-def shared(key: tuple[str, ...], make: Callable[[], T]) -> T:
-    """What `make` gives; within `inputs_read_once`, what it has given for this key before."""
-    kept = _kept.get()
-    if kept is None:
-        return make()
-    if key not in kept:
-        kept[key] = make()
-    return cast(T, kept[key])
 
 
 @dataclass(frozen=True)

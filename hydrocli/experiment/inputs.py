@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, Plan, gauges_of, inputs_read_once, make_plan
+from hydrocli.basin.source import BasinSource, Plan, fingerprint_of, gauges_of, inputs_read_once, make_plan
 from hydrocli.config import Experiment, regional_members
 from hydrocli.config.forcing import ForcingFiles
 from hydrocli.config.gauges import Discharge
@@ -169,8 +170,12 @@ def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarr
     Raises:
         HydrocliError: they cannot be read.
     """
-    plan = make_plan(source_of(experiment), Path(experiment.forcing.store))
-    values, _ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    source, folder = source_of(experiment), Path(experiment.forcing.store)
+    plan = make_plan(source, folder)
+    if np.array_equal(times.astype("datetime64[s]"), plan.times):
+        values = _discharge(source, plan, folder)
+    else:
+        values = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)[0]
     return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
 
 
@@ -190,6 +195,14 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     return found | _observed(experiment, plan, codes)
 
 
+def _discharge(source: BasinSource, plan: Plan, store_folder: Path) -> Floats:
+    """Observed discharge [g, t] of a plan: from the store of the same files if there is one, else from these."""
+    stored = store.load(store_folder, fingerprint_of(source, plan))
+    if stored is not None:
+        return stored.basin.discharge
+    return read_discharge(plan.discharge, plan.codes, plan.times, source.step)[0]
+
+
 def _row(table: GaugeTable, g: int) -> str:
     row = table.x[g], table.y[g], table.area[g], table.crs
     return hashlib.sha256(repr([*map(float, row[:3]), row[3]]).encode()).hexdigest()[:32]
@@ -206,7 +219,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values, _ = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step)
+    values = _discharge(source_of(experiment), plan, Path(experiment.forcing.store))
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]
