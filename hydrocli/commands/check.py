@@ -51,6 +51,7 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
         report |= _domain(coverage) | _cost(experiment, coverage, roles)
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
+    report["descriptors"] = [vars(one) for one in coverage.descriptors] or "none"
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["assumptions"] = [_assumption(forcing) for forcing in coverage.forcings]
     report["warnings"] = [*coverage.notes, *_steps(experiment)]
@@ -145,7 +146,6 @@ def _domain(coverage: Coverage) -> dict[str, Any]:
         "levels": int(network.level.max()) + 1,
         "area_km2": float(network.cell_area.sum() / 1e6),
         "store": coverage.store or "not ingested yet",
-        "descriptors_missing": coverage.descriptors_missing or "no descriptors",
     }
 
 
