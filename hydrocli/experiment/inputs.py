@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.dem import DemSource
-from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
 from hydrocli.basin.readers import ForcingSource
@@ -180,8 +180,10 @@ def changed_inputs(stored: Experiment, inputs: Mapping[str, str]) -> dict[str, s
     return changed
 
 
-def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarray) -> dict[str, Floats]:
-    """Observed discharge [t] of gauges as their files have it now, at stamps of a run.
+def observations(
+    experiment: Experiment, codes: tuple[str, ...], times: np.ndarray
+) -> dict[str, tuple[Floats, Integers | None]]:
+    """Observed discharge [t] of gauges as their files have it now, at stamps of a run, and intervals of means [t].
 
     Raises:
         HydrocliError: they cannot be read.
@@ -189,10 +191,11 @@ def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarr
     source, folder = source_of(experiment), Path(experiment.forcing.store)
     plan = make_plan(source, folder)
     if np.array_equal(times.astype("datetime64[s]"), plan.times):
-        values = _discharge(source, plan, folder)
+        read = _discharge(source, plan, folder)
     else:
-        values = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)[0]
-    return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
+        read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    places = {code: plan.codes.index(code) for code in codes if code in plan.codes}
+    return {code: (read.discharge[g], None if read.until is None else read.until[g]) for code, g in places.items()}
 
 
 def _codes(inputs: Mapping[str, str]) -> tuple[str, ...]:
@@ -210,12 +213,12 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     return found | _observed(experiment, plan, codes)
 
 
-def _discharge(source: BasinSource, plan: Plan, store_folder: Path) -> Floats:
-    """Observed discharge [g, t] of a plan: from the store of the same files if there is one, else from these."""
+def _discharge(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
+    """Observations of a plan: from the store of the same files if there is one, else from these."""
     stored = store.load(store_folder, fingerprint_of(source, plan))
     if stored is not None:
-        return stored.basin.discharge
-    return read_discharge(plan.discharge, plan.codes, plan.times, source.step)[0]
+        return Observations(stored.basin.discharge, [], stored.basin.discharge_until)
+    return read_discharge(plan.discharge, plan.codes, plan.times, source.step)
 
 
 def _row(table: GaugeTable, g: int) -> str:
@@ -238,7 +241,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values = _discharge(source_of(experiment), plan, Path(experiment.forcing.store))
+    values = _discharge(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

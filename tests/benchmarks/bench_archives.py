@@ -338,7 +338,7 @@ class LargeArchive:
 
         codes = [f"Q{gauge:03d}" for gauge in range(gauges)]
         files = find_discharge(DischargeSource(self.folder / "discharge.csv", "tidy"), codes)
-        found = read_discharge(files, codes, stamps(START, hours, 3600), 3600)[0]
+        found = read_discharge(files, codes, stamps(START, hours, 3600), 3600).discharge
         assert np.isfinite(found).all()
 
     def radar(self, fields: int) -> None:
