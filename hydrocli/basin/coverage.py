@@ -180,9 +180,9 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
         notes += found
     if plan:
         with collecting(errors):
-            discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-            observed = np.isnan(discharge).mean(axis=1)
-            notes += silent
+            read = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+            observed = np.isnan(read.discharge).mean(axis=1)
+            notes += read.notes
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):

@@ -25,7 +25,7 @@ from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Gauges, Times
 from hydrocli.basin.descriptors import read_descriptors
-from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.domain import OF_DRAINAGE, drainage_of, make_domain, points_of
 from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
 from hydrocli.basin.grid import latitudes
@@ -144,7 +144,7 @@ class Draft:
     fingerprint: str
     network: DrainageNetwork
     gauges: Gauges
-    discharge: Floats
+    observed: Observations
     descriptors: dict[str, Floats]
     descriptor_facts: dict[str, dict[str, str]]
     notes: list[str]
@@ -158,12 +158,12 @@ def unit_of(array: str, making: Making, phrase: str) -> str:
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
-    discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+    observed = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
     descriptors = read_descriptors(source, network)
     fields = {name: one.values for name, one in descriptors.items()}
-    notes = [*plan.notes, *silent, *notes, *(note for one in descriptors.values() for note in one.notes)]
+    notes = [*plan.notes, *observed.notes, *notes, *(note for one in descriptors.values() for note in one.notes)]
     facts = {name: one.facts for name, one in descriptors.items()}
-    return Draft(source, plan, fingerprint, network, gauges, discharge, fields, facts, notes)
+    return Draft(source, plan, fingerprint, network, gauges, observed, fields, facts, notes)
 
 
 def complete(
@@ -225,7 +225,8 @@ def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
         gauges=draft.gauges,
         start=draft.source.start.astype("datetime64[s]"),
         step=draft.source.step,
-        discharge=draft.discharge,
+        discharge=draft.observed.discharge,
+        discharge_until=draft.observed.until,
         descriptors=draft.descriptors,
         fingerprint=draft.fingerprint,
         **forcings,

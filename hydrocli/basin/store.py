@@ -33,7 +33,7 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 4
+FORMAT = 5
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
@@ -135,6 +135,8 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
     for name in GAUGES:
         np.save(folder / f"gauges_{name}.npy", getattr(basin.gauges, name))
     np.save(folder / "discharge.npy", basin.discharge)
+    if basin.discharge_until is not None:
+        np.save(folder / "discharge_until.npy", basin.discharge_until)
     fields = [basin.descriptors[name] for name in basin.descriptors]
     np.save(folder / "descriptors.npy", np.array(fields).reshape(len(fields), len(basin.network)))
     grid = basin.network.grid
@@ -152,6 +154,7 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "step": basin.step,
         "steps": len(basin.precipitation),
         "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
+        "has_means": basin.discharge_until is not None,
         "coverage": coverage,
         "notes": notes,
         "checksums": {path.name: _checksums(path) for path in sorted(folder.glob("*.npy"))},
@@ -249,5 +252,6 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         discharge=discharge,
         descriptors=dict(zip(meta["descriptors"], descriptors, strict=True)),
         fingerprint=meta["fingerprint"],
+        discharge_until=array("discharge_until") if meta["has_means"] else None,
         **forcings,
     )
