@@ -262,5 +262,5 @@ TIMED = (
 
 def test_compilation_is_timed_apart(python):
     """Of a first call; a second one compiles nothing, and another process only reads the code."""
-    first, second = (float(python(TIMED)) for _ in range(2))
-    assert second < first
+    first, *others = (float(python(TIMED)) for _ in range(3))
+    assert min(others) < first

@@ -73,6 +73,13 @@ def is_bound_to_a_step(loop: Any) -> bool:
     return isinstance(scope.get("step"), Compiled) or isinstance(scope.get("step_adjoint"), Compiled)
 
 
+def is_part(loop: Any, name: str) -> bool:
+    """Whether a template left a place for a compiled function of this name, and `bind` has filled it."""
+    if not isinstance(loop, Compiled) or not isinstance(loop.py_func.__globals__.get(name), Compiled):
+        return False
+    return getattr(importlib.import_module(loop.py_func.__module__), name) is None
+
+
 @cache
 def rows() -> dict[str, Compiled]:
     """Every compiled loop over the cells of a row; those of structures by the name of the structure."""
@@ -84,7 +91,7 @@ def rows() -> dict[str, Compiled]:
     for model in variants():
         loops = {"advance": model.advance, "advance_adjoint": model.advance_adjoint}
         for fill, caller in (("fill_inputs", model.advance), ("fill_inputs_adjoint", model.advance_adjoint)):
-            if isinstance(caller, Compiled) and isinstance(caller.py_func.__globals__.get(fill), Compiled):
+            if is_part(caller, fill):
                 found[f"{model.name}.{fill}"] = caller.py_func.__globals__[fill]
         found |= {f"{model.name}.{name}": loop for name, loop in loops.items() if is_bound_to_a_step(loop)}
     return found

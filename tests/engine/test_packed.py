@@ -25,7 +25,7 @@ SHORT = {
     "structures.implicit_euler.corrected_terms_adjoint": 4,
 }
 """Loops of few products, as many as stand here; of their scalar remainder there may be several copies."""
-MOST_CHECKS = 8
+MOST_CHECKS = 9
 """Comparisons of addresses before a loop: rows that are arguments need none."""
 
 
