@@ -162,7 +162,6 @@ class Terrain:
         length[streams] = _lengths(self.grid, streams, below[streams]) / 1e3
         return np.asarray(length.reshape(self.grid.shape) / (self.grid.cell_area_of_rows()[:, None] / 1e6))
 
-
     def _height_above_drainage(self) -> NDArray[Any]:
         """Height of each pixel above the one of a stream, or outlet, that its water reaches first [m].
 
