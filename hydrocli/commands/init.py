@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hydrocli.basin.formats import DERIVED
 from hydrocli.basin.survey import Input, Key, Survey, survey
 from hydrocli.config.writing import COMMENT_COLUMN, yaml_value
 
@@ -48,8 +49,11 @@ def _yaml(found: Survey, home: Path, name: str) -> Iterable[str]:
     yield ""
     yield "basin:"
     yield from _one(found, "flow_directions", home, "  ")
-    if not found.of("flow_directions"):
+    if not found.of("flow_directions") and (elevations := found.of("dem")):
         yield from _one(found, "dem", home, "  ")
+        if len(elevations) == 1 and not found.of("descriptor"):
+            derived = {name: {"derived": name} for name in DERIVED}
+            yield key_line("  ", Key("descriptors", derived, "from the elevation, for mappings", is_default=True))
     yield from _descriptors(found, home)
     yield ""
     yield from _gauges(found, home)

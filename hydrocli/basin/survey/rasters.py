@@ -86,6 +86,7 @@ def _resolution(grid: Grid) -> tuple[Key, ...]:
         text = "the elevation is in degrees: which system and cells shall the model have?"
         return Key("grid_crs", "EPSG:3035", text, is_open=True), Key("resolution", 1000, text, is_open=True)
     cells = max(round(USUAL / width), 1) * width
+    cells = int(cells) if cells.is_integer() else cells
     return (Key("resolution", cells, "side of the cells of the model; rivers follow the elevation", is_assumed=True),)
 
 

@@ -55,7 +55,7 @@ TRIED = 3
 """Gauges whose observations are read."""
 WETTEST = 50.0
 """Runoff in mm/day, mean of all observations, above which the unit is in doubt."""
-IN_TABLE = ("wide", "tidy", "hubeau")
+IN_TABLE = ("hubeau", "tidy", "wide")
 """Formats of one table."""
 BY_GAUGE = (*(name for name in DISCHARGE_FORMATS if name not in (*IN_TABLE, "netcdf")), "hubeau")
 """Formats of folders."""
