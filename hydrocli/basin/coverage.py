@@ -14,7 +14,7 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges, missing_by_step
-from hydrocli.basin.descriptors import read_descriptors
+from hydrocli.basin.descriptors import readable_descriptors
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.domain import make_domain, points_of
 from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Steps, make
@@ -186,7 +186,9 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):
-            for name, one in read_descriptors(source, network).items():
+            made, wrong = readable_descriptors(source, network)
+            errors += wrong
+            for name, one in made.items():
                 descriptors.append(DescriptorCoverage.of(name, one.values, one.unit, one.origin))
                 notes += one.notes
         for archive in plan.forcing.passes:

@@ -228,6 +228,7 @@ def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
         discharge=draft.observed.discharge,
         discharge_until=draft.observed.until,
         descriptors=draft.descriptors,
+        descriptor_units={name: facts["unit"] for name, facts in draft.descriptor_facts.items()},
         fingerprint=draft.fingerprint,
         **forcings,
     )

@@ -22,7 +22,7 @@ import numpy as np
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.containers import parts_on_disk
-from hydrocli.basin.dem import DemSource
+from hydrocli.basin.dem import DemSource, tiles_of
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.file_names import printable
@@ -321,7 +321,8 @@ def _grid_of_model(source: BasinSource) -> tuple[str, float]:
         assert source.dem.resolution is not None
         if source.dem.grid_crs:
             return crs_to_wkt("basin.dem.grid_crs", source.dem.grid_crs), source.dem.resolution
-        return raster_grid(source.dem.path, source.crs, source.dem.crs).crs_wkt, source.dem.resolution
+        first = tiles_of(source.dem.path)[0]
+        return raster_grid(first, source.crs, source.dem.crs).crs_wkt, source.dem.resolution
     if source.encoding == NEXTXY and source.flow_directions.suffix == ".bin":
         return crs_to_wkt("basin.crs", source.flow_directions_crs or source.crs or CAMA_CRS), 1.0
     grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs, 1)
@@ -352,7 +353,7 @@ def make_plan(source: BasinSource) -> Plan:
     errors += forcing.errors
     notes += forcing.notes
     for key, path in _single_files(source).items():
-        if not path.is_file():
+        if not path.exists():
             errors.append(InputError(key, f"{path} does not exist"))
     if errors:
         raise Errors(errors)
@@ -491,11 +492,21 @@ def _single_files(source: BasinSource) -> dict[str, Path]:
 
 def parts_of_terrain(source: BasinSource) -> dict[str, list[str]]:
     """Files of flow directions, elevations, polygons and descriptors, with their companions, by their keys."""
-    found = {key: parts_of(path) for key, path in _single_files(source).items()}
+    found = {key: _files_of(path) for key, path in _single_files(source).items()}
     if source.encoding == NEXTXY and source.flow_directions:
         beside = source.flow_directions.with_name(CAMA_PARAMETERS)
         found["basin.flow_directions.path"] += [str(beside)] if beside.is_file() else []
     return found
+
+
+def _files_of(path: Path) -> list[str]:
+    """Files of an input; of a virtual raster those that it is made of, too."""
+    if path.suffix.lower() != ".vrt":
+        return parts_of(path)
+    from hydrocli.basin.readers.geotiff import opened, reading
+
+    with reading(path), opened(path) as dataset:
+        return list(map(str, dataset.files))
 
 
 def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:

@@ -251,6 +251,7 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         step=meta["step"],
         discharge=discharge,
         descriptors=dict(zip(meta["descriptors"], descriptors, strict=True)),
+        descriptor_units={name: facts["unit"] for name, facts in meta["coverage"]["descriptors"].items()},
         fingerprint=meta["fingerprint"],
         discharge_until=array("discharge_until") if meta["has_means"] else None,
         **forcings,

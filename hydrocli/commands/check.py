@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.basin.basin import stamps
-from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
+from hydrocli.basin.coverage import Coverage, DescriptorCoverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import HydrocliError
@@ -51,9 +51,13 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
         report |= _domain(coverage) | _cost(experiment, coverage, roles)
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
-    report["descriptors"] = [vars(one) for one in coverage.descriptors] or "none"
+    if coverage.descriptors:
+        report["descriptors"] = [_descriptor(one) for one in coverage.descriptors]
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
-    report["assumptions"] = [_assumption(forcing) for forcing in coverage.forcings]
+    report["assumptions"] = [
+        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
+        *map(_assumption, coverage.forcings),
+    ]
     report["warnings"] = [*coverage.notes, *_steps(experiment)]
     report["problems"] = [
         *map(str, coverage.errors),
@@ -196,6 +200,17 @@ def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
         }
         for g, code in enumerate(gauges.code)
     ]
+
+
+def _descriptor(one: DescriptorCoverage) -> dict[str, Any]:
+    return {
+        "descriptor": one.name,
+        "unit": one.unit or "not stated",
+        "lowest": one.lowest,
+        "mean": one.mean,
+        "highest": one.highest,
+        "missing": one.missing,
+    }
 
 
 def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:
