@@ -202,14 +202,14 @@ def test_many_files_take_little_time(tmp_path: Path) -> None:
     start = np.datetime64("2000-01-01T00:00", "s")
     first = folder / "first.tif"
     first.write_bytes(rain)
-    for hour in range(20_000):
+    for hour in range(5_000):
         (folder / "rain" / f"{cases.stamp(start + np.timedelta64(hour, 'h'))}.tif").hardlink_to(first)
     first.unlink()
     began = time.process_time()
     found = survey(folder)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 3
     (precipitation,) = found.of("precipitation")
-    assert precipitation.words.startswith("20048 files of geotiff")
+    assert precipitation.words.startswith("5048 files of geotiff")
 
 
 @pytest.mark.parametrize(("format", "name", "text"), discharge_files.ARCHIVES)

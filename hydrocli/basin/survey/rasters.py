@@ -119,7 +119,7 @@ def _directions(path: Path, grid: Grid, gauges: GaugeTable | None, size: str) ->
         sound = {one: sound[one] for one in fitting} or sound
     elif len(sound) == 1 < len(possible):
         text = "with any other encoding water runs in circles"
-        return Input("flow_directions", path, (Key(name, *sound, text, is_assumed=True),), words)
+        return Input("flow_directions", path, (Key(name, next(iter(sound)), text, is_assumed=True),), words)
     if len(possible) == 1:
         return Input("flow_directions", path, (Key(name, possible[0], "the only encoding with its codes"),), words)
     text = f"the codes fit {', '.join(sound or possible)}: which program made the raster?"
