@@ -29,6 +29,7 @@ from hydrocli.basin.ingest import (
 )
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.planning import Piece
+from hydrocli.basin.plausibility import Figures, read
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
@@ -81,6 +82,8 @@ class Coverage:
         forcings: of precipitation, pet, and temperature where there is one.
         descriptors_missing: by name, share of the cells without a value.
         store: folder of the ingested basin, where there is one.
+        assumptions: sentences on what the files of discharge are taken for.
+        figures: of the plausibility of the basin; None where it is not ingested yet.
         notes: sentences worth a warning.
         errors: what ingestion would refuse.
     """
@@ -91,6 +94,8 @@ class Coverage:
     forcings: tuple[ForcingCoverage, ...] = ()
     descriptors_missing: dict[str, float] = field(default_factory=dict)
     store: Path | None = None
+    assumptions: tuple[str, ...] = ()
+    figures: Figures | None = None
     notes: tuple[str, ...] = ()
     errors: tuple[HydrocliError, ...] = ()
 
@@ -123,12 +128,15 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
         forcings=tuple(forcings),
         descriptors_missing={name: float(np.isnan(values).mean()) for name, values in basin.descriptors.items()},
         store=stored.path,
+        assumptions=tuple(found["discharge"]),
+        figures=read(stored.path),
         notes=tuple(stored.meta["notes"]),
     )
 
 
 def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError]) -> Coverage:
     network = gauges = observed = None
+    assumptions: list[str] = []
     forcings: list[ForcingCoverage] = []
     descriptors: dict[str, float] = {}
     notes = list(plan.notes) if plan else []
@@ -137,7 +145,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
         notes += found
     if plan:
         with collecting(errors):
-            discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+            discharge, silent, assumptions = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
             observed = np.isnan(discharge).mean(axis=1)
             notes += silent
     if network and plan:
@@ -153,7 +161,14 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
-        network, gauges, observed, tuple(forcings), descriptors, None, tuple(notes), tuple(distinct.values())
+        network=network,
+        gauges=gauges,
+        observed_missing=observed,
+        forcings=tuple(forcings),
+        descriptors_missing=descriptors,
+        assumptions=tuple(assumptions),
+        notes=tuple(notes),
+        errors=tuple(distinct.values()),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from hydrocli.errors import Errors, HydrocliError, InputError
 HOUR = 3600
 LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.99, 9999.99)
 """Numbers that stand for missing values in some archives."""
+SHOWN = 5
+"""Gauges that a sentence names."""
 SHARE_OF_STEP = 0.5
 """Of a step that must be observed for its mean."""
 
@@ -70,7 +72,21 @@ def find_discharge(source: DischargeSource | None, codes: Sequence[str], area: S
     return DischargeFiles(source, paths, tuple(area), notes)
 
 
-def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> tuple[Floats, list[str]]:
+class Observed(NamedTuple):
+    """Observations of g gauges at t stamps.
+
+    Attributes:
+        values: float64[g, t] [m3/s], NaN where missing.
+        notes: sentences worth a warning.
+        assumptions: sentences on what the files are taken for.
+    """
+
+    values: Floats
+    notes: list[str]
+    assumptions: list[str]
+
+
+def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> Observed:
     """Observations of all gauges.
 
     Args:
@@ -79,22 +95,20 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         times: t stamps, at a fixed step.
         step: of the stamps [s].
 
-    Returns:
-        float64[g, t] [m3/s], NaN where missing, and sentences worth a warning.
-
     Raises:
         Errors: for everything that is wrong, together.
     """
     discharge = np.full((len(codes), len(times)), np.nan)
     notes: list[str] = []
     if files.source is None or not any(files.paths):
-        return discharge, notes
+        return Observed(discharge, notes, [])
     period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
+    assumed = dict[str, list[str]]()
     found = format_of(files.source.format).read(files.paths, files.source, codes, period, notes)
     for g, code in enumerate(codes):
         records = found.get(code)
         if isinstance(records, Records):
-            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings)
+            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings, assumed)
             try:
                 discharge[g] = gauge.series(period)
             except InputError as error:
@@ -106,12 +120,17 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     notes += [_sentence(what, gauges) for what, gauges in findings.items()]
     empty = np.isnan(discharge).all(axis=1)
     notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
-    return discharge, notes
+    return Observed(discharge, notes, [_assumption(what, gauges, codes) for what, gauges in assumed.items()])
 
 
 def _sentence(what: str, gauges: list[str]) -> str:
-    shown = ", ".join(gauges[:5]) + (f" and {len(gauges) - 5} more" if len(gauges) > 5 else "")
-    return f"discharge of {shown}: {what}"
+    more = f" and {len(gauges) - SHOWN} more" if len(gauges) > SHOWN else ""
+    return f"discharge of {', '.join(gauges[:SHOWN])}{more}: {what}"
+
+
+def _assumption(what: str, gauges: list[str], codes: Sequence[str]) -> str:
+    """What files are taken for; the gauges are named where it is not all of them."""
+    return f"discharge: {what}" if len(gauges) == len(codes) else _sentence(what, gauges)
 
 
 @dataclass(frozen=True)
@@ -124,6 +143,7 @@ class _Gauge:
         source: what the configuration says of them.
         area: of its catchment [m2].
         findings: gauges by what is worth a warning.
+        assumed: gauges by what their files are taken for.
     """
 
     code: str
@@ -131,6 +151,7 @@ class _Gauge:
     source: DischargeSource
     area: float
     findings: dict[str, list[str]]
+    assumed: dict[str, list[str]]
 
     def note(self, what: str, more: str = "") -> None:
         """Keep something worth a warning."""
@@ -155,6 +176,7 @@ class _Gauge:
             return np.full(len(period.times), np.nan)
         spacing = source.interval or _spacing(when[around]) or (DAY if self.records.stamps.are_dates else step)
         label = source.label or self.records.label
+        self.assumed.setdefault(self._taken_for(spacing, label), []).append(self.code)
         self._refuse_longer_means(when[around], spacing, label, step, int(around[0]))
         if label is None and self.records.stamps.are_dates:
             self.note("dates are the ends of their days; `label: start` takes them for the days themselves")
@@ -178,6 +200,21 @@ class _Gauge:
             return _mean_of_values(offsets, values, period, step // spacing)
         self.note("means over each step of what is interpolated between irregular times")
         return _mean_of_line(offsets, values, period, gap)
+
+    def _taken_for(self, spacing: int, label: str | None) -> str:
+        """Unit, meaning and zone of the times, spacing and layout of the values, in words."""
+        source, records = self.source, self.records
+        unit = f"{source.unit} (stated by `unit`)" if source.unit else f"{records.unit} (of the {source.format} files)"
+        if label == "instant":
+            meaning = "a time is that of a reading"
+        else:
+            meaning = f"a time is the {label or 'end'} of the interval of its value"
+            meaning += " (stated by `label`)" if source.label else "" if label else " (not stated)"
+        zone = "days" if records.stamps.are_dates else "UTC" if records.stamps.is_utc.all() else "UTC (not stated)"
+        if source.timezone and not records.stamps.are_dates:
+            zone = f"{source.timezone} (stated by `timezone`)"
+        layout = f"; {records.layout}" if records.layout else ""
+        return f"{unit}; {meaning}; times: {zone}, {words(spacing)} apart{layout}"
 
     def _utc(self) -> Times:
         """Times of the rows in UTC."""

@@ -214,7 +214,12 @@ def making_of(one: Pass, source: BasinSource, points: Points, facts: FileFacts |
 
 @dataclass(frozen=True)
 class Draft:
-    """A basin without its forcing: see `Basin`; `notes` are sentences worth a warning."""
+    """A basin without its forcing: see `Basin`.
+
+    Attributes:
+        notes: sentences worth a warning.
+        assumptions: sentences on what the files of discharge are taken for.
+    """
 
     source: BasinSource
     plan: Plan
@@ -224,6 +229,7 @@ class Draft:
     discharge: Floats
     descriptors: dict[str, Floats]
     notes: list[str]
+    assumptions: list[str]
 
 
 def unit_of(array: str, making: Making, phrase: str) -> str:
@@ -234,14 +240,15 @@ def unit_of(array: str, making: Making, phrase: str) -> str:
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
-    discharge, silent = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+    discharge, silent, assumptions = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
     descriptors = read_descriptors(source, points_of(source, network))
     gaps = [
         f"descriptor {name} is missing in {np.isnan(values).mean():.1%} of the cells"
         for name, values in descriptors.items()
         if np.isnan(values).any()
     ]
-    return Draft(source, plan, fingerprint, network, gauges, discharge, descriptors, plan.notes + silent + notes + gaps)
+    notes = plan.notes + silent + notes + gaps
+    return Draft(source, plan, fingerprint, network, gauges, discharge, descriptors, notes, assumptions)
 
 
 def complete(
@@ -262,7 +269,7 @@ def complete(
         workers, progress: as for `open_basin`.
     """
     source, plan = drafts[0].source, drafts[0].plan
-    coverage: list[dict[str, Any]] = [{} for _ in drafts]
+    coverage: list[dict[str, Any]] = [{"discharge": draft.assumptions} for draft in drafts]
     notes: list[list[str]] = [list(draft.notes) for draft in drafts]
     paths: list[dict[str, Path]] = [{} for _ in drafts]
     for one in plan.forcing.passes:

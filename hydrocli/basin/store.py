@@ -2,7 +2,7 @@
 
 A store is written in a sibling folder and renamed when it is whole, so that a reader sees all of it or nothing. Of two
 processes that build the same one, the first to rename wins: a whole store is never moved, for others read it. Only
-fixed names are written.
+fixed names are written. Figures of plausibility stand beside the arrays as Parquet.
 
 Its description holds checksums of all arrays and of itself. They are compared when the store is opened, once in a
 process; a damaged store is built anew.
@@ -27,13 +27,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.basin import plausibility
 from hydrocli.basin.basin import Basin, Gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 4
+FORMAT = 5
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
@@ -129,7 +130,11 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
 
 
 def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str]) -> None:
-    """Write all of a basin but its forcing, which `create_array` made; `coverage` and `notes` go to its description."""
+    """Write all of a basin but its forcing, which `create_array` made, and figures of its plausibility.
+
+    `coverage` and `notes` go to its description.
+    """
+    plausibility.write(folder, plausibility.measure(basin, coverage))
     for name in NETWORK:
         np.save(folder / f"network_{name}.npy", getattr(basin.network, name))
     for name in GAUGES:
@@ -154,7 +159,7 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
         "coverage": coverage,
         "notes": notes,
-        "checksums": {path.name: _checksums(path) for path in sorted(folder.glob("*.npy"))},
+        "checksums": {path.name: _checksums(path) for path in sorted(folder.iterdir())},
     }
     meta[_OWN] = _checksum_of(meta)
     (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -233,7 +238,8 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
 
     grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
     network = DrainageNetwork(grid, **{name: array(f"network_{name}") for name in NETWORK})
-    gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
+    located: dict[str, Any] = {name: array(f"gauges_{name}") for name in GAUGES}
+    gauges = Gauges(tuple(meta["gauges"]), **located)
     forcings = {name: array(name, mapped=True) for name in meta["forcings"]}
     discharge, descriptors = array("discharge"), array("descriptors")
     for name, forcing in forcings.items():

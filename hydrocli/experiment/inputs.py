@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
+from hydrocli.basin.plausibility import read as read_figures
+from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, Plan, gauges_of, inputs_read_once, make_plan
 from hydrocli.config import Experiment, regional_members
@@ -118,6 +121,33 @@ def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
         raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 
+def limits_of(experiment: Experiment) -> Limits:
+    """The limits of the section `plausibility`; off is infinity, or what nothing is below."""
+    given = experiment.plausibility.model_dump()
+    fill_values, exempt = given.pop("fill_values") != "off", given.pop("exempt")
+    numbers = {
+        key: (-inf if key.startswith("min_") else inf) if value == "off" else value for key, value in given.items()
+    }
+    return Limits(**numbers, fill_values=fill_values, exempt=exempt)
+
+
+def refuse_implausible(experiment: Experiment, store: Path) -> None:
+    """Refuse a basin whose figures are beyond the limits; what is only unusual is logged as a warning.
+
+    Args:
+        experiment: with its limits.
+        store: folder of the basin.
+
+    Raises:
+        Errors: all that is beyond a limit.
+    """
+    errors, notes = findings(read_figures(store), limits_of(experiment))
+    for note in notes:
+        logger.warning(note)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
+
+
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Fingerprint of every input by its key, that of a gauge with its code; of several basins with their names.
 
@@ -170,7 +200,7 @@ def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarr
         HydrocliError: they cannot be read.
     """
     plan = make_plan(source_of(experiment))
-    values, _ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    values, *_ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
     return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
 
 
@@ -206,7 +236,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values, _ = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step)
+    values, *_ = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step)
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

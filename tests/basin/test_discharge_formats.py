@@ -23,7 +23,7 @@ SERIES = np.round(1.0 + 0.1 * np.arange(48), 1)
 
 def read(source: DischargeSource, codes: list[str], times: Any = HOURS, **facts: Any) -> tuple[np.ndarray, list[str]]:
     step = int((times[1] - times[0]).astype(int))
-    return read_discharge(find_discharge(source, codes, **facts), codes, times, step)
+    return read_discharge(find_discharge(source, codes, **facts), codes, times, step)[:2]
 
 
 def tidy(path: Path, rows: list[tuple[Any, ...]], header: str = "gauge,time,discharge") -> Path:

@@ -23,7 +23,7 @@ EXPECTED = [[1.5, np.nan, np.nan, np.nan], [np.nan] * 4]
 
 
 def tidy(path: Path) -> tuple[np.ndarray, list[str]]:
-    return read_discharge(find_discharge(DischargeSource(path, "tidy"), ["A", "B"]), ["A", "B"], TIMES, 3600)
+    return read_discharge(find_discharge(DischargeSource(path, "tidy"), ["A", "B"]), ["A", "B"], TIMES, 3600)[:2]
 
 
 def written(path: Path, content: str | bytes, encoding: str = "utf-8") -> Path:

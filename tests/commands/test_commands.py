@@ -153,7 +153,7 @@ def test_check(finished: Path, store: Path, tmp_path: Path) -> None:
     )
     assert "EPSG:2154" in call("check", finished).stdout
     nothing = configuration(tmp_path / "new.yaml", tmp_path / "store")
-    assert json.loads(call("check", nothing, "--json").stdout)["store"] == "not ingested yet"
+    assert json.loads(call("check", nothing, "--files-only", "--json").stdout)["store"] == "not ingested yet"
     assert [file.name for file in tmp_path.iterdir()] == ["new.yaml"]
 
 

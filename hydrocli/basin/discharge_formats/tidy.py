@@ -57,7 +57,8 @@ class TidyFormat:
         read = table.read({role: name for role, name in columns.items() if name})
         if read.others:
             notes.append(f"{paths[0]}: columns that are not read: {', '.join(read.others)}")
-        return records_by_gauge(read, source, codes, notes)
+        layout = f"{read.written}; {', '.join(f'{role} from {name}' for role, name in columns.items())}"
+        return records_by_gauge(read, source, codes, notes, layout=layout)
 
 
 FORMAT = TidyFormat()
