@@ -71,8 +71,8 @@ class Regional(Section):
 
     basins: tuple[InputPath, ...] = Field(
         (),
-        description="YAML files of further basins; period, basin, gauges, forcing, plausibility and initial are read "
-        "from them, all other sections from this file",
+        description="YAML files of further basins: their period, basin, gauges, forcing, plausibility, initial; other "
+        "sections are those of this file",
         examples=[["lez.yaml"]],
     )
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from hydrocli.config.base import GaugeCode, Number, Offset, Section
+from hydrocli.config.base import DAY, Duration, GaugeCode, Number, Offset, Section
 
 
 def _off_or_value(value: object) -> str:
-    return "off" if value == "off" else "value"
+    return "off" if value == "off" or value is False else "value"
 
 
-Off = Annotated[Literal["off"], Tag("off")]
+def _off_where_false(value: object) -> object:
+    """Other tools for YAML take `off` without quotes for false."""
+    return "off" if value is False else value
+
+
+Off = Annotated[Literal["off"], BeforeValidator(_off_where_false), Tag("off")]
 Limit = Annotated[
     Off | Annotated[Annotated[Number, Field(gt=0)], Tag("value")],
     Discriminator(_off_or_value),
@@ -24,13 +29,13 @@ Share = Annotated[
 ]
 Shift = Annotated[Off | Annotated[Offset, Tag("value")], Discriminator(_off_or_value)]
 
+Delay = Annotated[Off | Annotated[Duration, Tag("value")], Discriminator(_off_or_value)]
+
 
 class Plausibility(Section):
     """Limits of the figures that `check` shows for each gauge; beyond them nothing starts. Each may be `off`."""
 
-    max_runoff_ratio: Limit = Field(
-        2.0, description="observed runoff, less `storage`, by the rain of the same steps", examples=[4.0]
-    )
+    max_runoff_ratio: Limit = Field(2.0, description="observed runoff, less `storage`, by the rain of the same steps")
     min_runoff_ratio: Limit = Field(
         0.002, description="runoff, if any, by the rain of the same steps, of 30 days or more"
     )
@@ -47,7 +52,7 @@ class Plausibility(Section):
     min_lag: Shift = Field(
         0, description="delay of the rises of discharge behind the rain at the best correlation, of 30 days or more"
     )
-    max_lag: Shift = Field("5d", validate_default=True, description="see min_lag")
+    max_lag: Delay = Field(5 * DAY, description="see min_lag")
     max_missing: Share = Field(0.5, description="share of steps and cells of a catchment without rain data")
     max_negative: Share = Field(0.1, description="share of negative values of rain or PET")
     max_growing: Share = Field(
@@ -59,7 +64,7 @@ class Plausibility(Section):
     max_constant: Share = Field(
         0.5, description="share of discharge (not 0) in runs of one value of 10 d, or of rain in runs of 5 d"
     )
-    fill_values: Literal["refuse", "off"] = Field(
+    fill_values: Annotated[Literal["refuse", "off"], BeforeValidator(_off_where_false)] = Field(
         "refuse", description="refuse: the highest rain or discharge must not be 9999, 65535 ... several times"
     )
     exempt: tuple[GaugeCode, ...] = Field((), description="gauges that are not judged", examples=[["V3524010"]])
