@@ -27,6 +27,7 @@ from hydrocli.basin.record_faults import (
     growing_share,
     jump_of_discharge,
     jump_of_rain,
+    largest_rise,
 )
 
 Row = dict[str, Any]
@@ -80,6 +81,7 @@ GAUGES = Table(
         Column("discharge_missing", "float", "share of steps without an observation", "1"),
         Column("discharge_lowest", "float", "lowest observed discharge", "m3/s", UNOBSERVED),
         Column("discharge_highest", "float", "highest observed discharge", "m3/s", UNOBSERVED),
+        Column("discharge_rise", "float", "largest rise from a lower discharge before", "m3/s", UNOBSERVED),
         Column("discharge_repeats", "integer", "number of steps that have the highest discharge"),
         Column("discharge_below", "float", "second highest value", "m3/s", "there is none"),
         Column("rain_growing", "float", "share of rises among the changes of rain within days", "1", FEW),
@@ -226,6 +228,7 @@ def _of_gauge(basin: Basin, means: CatchmentMeans, runoff: Floats, radiation: fl
         "discharge_missing": float(np.mean(~known)),
         "discharge_lowest": float(discharge[known].min()) if known.any() else None,
         "discharge_highest": _number(highest),
+        "discharge_rise": _number(largest_rise(discharge)),
         "discharge_repeats": int(np.count_nonzero(discharge == highest)),
         "discharge_below": float(lower.max()) if lower.size else None,
         "rain_growing": _number(growing_share(rain, step, _place_in_day(times[0], step))),

@@ -21,12 +21,10 @@ SHOWN = 8
 """Gauges that an error names."""
 MONTH, WHOLE_YEAR = 30.0, 360.0
 """Days from which sums of a month and of a year mean something."""
-CORRELATED, CLEARLY = 0.3, 0.1
-"""Correlation at a lag from which it is believed, and by how much a negative lag must beat the others."""
-QUICK = 10.0
-"""Runoff above the lowest flow, by rain, from which the rain is too weak for the river."""
-LEAST_RISE = 0.2
-"""mm of runoff above the lowest flow, of a river that has risen."""
+CORRELATED, SIGNIFICANT, CLEARLY = 0.3, 4.0, 0.1
+"""Correlation from which a lag is believed, at least, and by the root of the days; and what it must be above others."""
+RISE, LEAST_RISE = 5.0, 0.03
+"""Rise of runoff by the highest rain of a cell, and the rise itself [mm/h], of a river that the rain cannot feed."""
 ALONE = 1.5
 """The highest value by the second highest one, from which it stands alone."""
 HALF_DAY, HOURS_PER_KM = 12.0, 1.5
@@ -46,7 +44,7 @@ class Limits:
         min_runoff_ratio: runoff, if any, by rain.
         max_rain, min_pet: [mm/year].
         max_pet: PET by the water that the radiation above the atmosphere could evaporate.
-        min_peak_rain: highest rain of a cell, of a period in which the river rises [mm/h].
+        min_peak_rain: highest rain of a cell, where the runoff rises by more than five times of it [mm/h].
         min_lag, max_lag: of the rises of discharge behind the rain [s].
         max_missing: share of steps and cells of a catchment without rain data.
         max_negative: share of negative values of rain or PET.
@@ -189,10 +187,9 @@ class _Judge:
             return
         yield from self.error(
             "min_peak_rain",
-            f"no cell has more than {hourly:.2g} mm/h of rain, and the river rises; the limit is "
-            f"{self.limits.min_peak_rain:g} mm/h",
-            lambda row: _quick(row) > max(LEAST_RISE, QUICK * (row["rain_observed"] or 0.0)),
-            lambda row: f"{_quick(row):.3g} mm of runoff above the lowest flow, {row['rain_observed']:.3g} mm of rain",
+            f"no cell has more than {hourly:.2g} mm/h of rain, and the river rises by more than five times that",
+            lambda row: _rise(row) > max(LEAST_RISE, RISE * hourly),
+            lambda row: f"{_rise(row):.3g} mm/h",
             "Check `forcing.precipitation.unit` (m in place of mm?) and `forcing.precipitation.scale_factor`.",
         )
 
@@ -355,17 +352,16 @@ def _loss(row: Row) -> float:
     return -inf if row["runoff"] is None else float(row["rain_observed"] - row["runoff"])
 
 
-def _quick(row: Row) -> float:
-    """Runoff above the lowest flow [mm]."""
-    if row["runoff"] is None:
-        return 0.0
-    base = row["discharge_lowest"] * row["observed_days"] * DAY / row["area"] / 1000.0
-    return float(row["runoff"] - base)
+def _rise(row: Row) -> float:
+    """Largest rise of runoff [mm/h]."""
+    return float((row["discharge_rise"] or 0.0) * 3.6 / row["area"])
 
 
 def _is_believed(row: Row) -> bool:
     """Whether the lag of a gauge has a correlation and a record behind it."""
-    return row["lag"] is not None and row["observed_days"] >= MONTH and row["correlation"] >= CORRELATED
+    if row["lag"] is None or row["observed_days"] < MONTH:
+        return False
+    return bool(row["correlation"] >= max(CORRELATED, SIGNIFICANT / row["observed_days"] ** 0.5))
 
 
 def _usual_lag(row: Row, step: int) -> float:

@@ -37,11 +37,11 @@ UNITS, NEAR = (10.0, 35.3, 100.0, 1000.0), 0.08
 SMOOTH, AROUND = 0.15, 3
 """Decades from step to step, and steps, before and after a change of unit; floods go on rising."""
 UNDONE = 10 * DAY
-"""Time within which a gate that was opened is closed again [s]."""
+"""Time within which a gate that was opened is closed again [s]; the record must go on for so long."""
 BEFORE_RISE, MUCH = 3 * DAY, 2.0
 """Time before a rise [s], and the rain in it, by the mean rain of such a time, that may have caused it."""
-RECESSION, STAYS = 60 * DAY, 0.6
-"""Time within which a flood recedes [s], and the share of the jump, in decades, that a change of unit keeps."""
+RECESSION, SHORTEST_RECESSION, STAYS = 60 * DAY, 30 * DAY, 0.6
+"""Time within which a flood recedes, and that must be known at least [s]; share of the jump, in decades, that stays."""
 LOW_FLOW = 0.2
 """Share of the mean discharge; jumps below are of little water."""
 RUN_OF_DISCHARGE, RUN_OF_RAIN = 10 * DAY, 5 * DAY
@@ -208,10 +208,13 @@ def jump_of_discharge(values: Floats, rain: Floats, step: int) -> Jump:
             len(near) < 2 * AROUND
             or np.abs(near).max() > SMOOTH
             or (others * size < 0).any()
+            or (len(values) - here) * step < UNDONE
             or higher < LOW_FLOW * np.nanmean(values)
         ):
             continue
         if size > 0 and is_wet[here]:
+            if (len(values) - here) * step < SHORTEST_RECESSION:
+                continue
             lowest = logs[place + 1 : place + 1 + RECESSION // step].min()
             if lowest - logs[place] < STAYS * size:
                 continue
@@ -228,6 +231,16 @@ def _after_rain(rain: Floats, step: int) -> Flags:
     much = MUCH * mean * steps
     fallen = np.concatenate([np.zeros(steps), np.cumsum(np.where(known, rain, much))])
     return np.asarray(fallen[steps:] - fallen[: len(rain)] >= much)
+
+
+def largest_rise(values: Floats) -> float:
+    """Largest difference of a value from a lower one before it; nan where there is none.
+
+    Args:
+        values: [t], NaN where missing.
+    """
+    known = values[np.isfinite(values)]
+    return float((known - np.minimum.accumulate(known)).max()) if known.size else np.nan
 
 
 def constant_run(values: Floats, step: int, shortest: int) -> Run:

@@ -47,7 +47,7 @@ class Plausibility(Section):
     max_pet: Limit = Field(1.0, description="PET by the water that the radiation above the atmosphere could evaporate")
     min_pet: Limit = Field(20.0, description="PET of a catchment, of a year or more [mm/year]")
     min_peak_rain: Limit = Field(
-        0.1, description="highest rain of a cell, where the runoff is ten times the rain [mm/h]"
+        0.1, description="highest rain of a cell, where the runoff rises by five times of it [mm/h]"
     )
     min_lag: Shift = Field(
         0, description="delay of the rises of discharge behind the rain at the best correlation, of 30 days or more"

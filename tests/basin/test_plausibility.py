@@ -319,8 +319,8 @@ def test_rain_in_metres_ends_every_command(base: Path, tmp_path: Path) -> None:
     assert not any("plausibility." in problem for problem in check(file, [], files_only=True)["problems"])
     problems = check(file, [])["problems"]
     assert [problem.partition(":")[0] for problem in problems] == ["plausibility.max_pet", "plausibility.min_peak_rain"]
-    assert "no cell has more than 0.001 mm/h of rain, and the river rises; the limit is 0.1 mm/h" in problems[1]
-    assert "gauge G2 22.6 mm of runoff above the lowest flow, 0.006 mm of rain" in problems[1]
+    assert "no cell has more than 0.001 mm/h of rain, and the river rises by more than five times that" in problems[1]
+    assert "gauge G1 0.47 mm/h; gauge G2 0.94 mm/h" in problems[1]
     with pytest.raises(HydrocliError, match=r"plausibility\.max_pet.*\n.*\n.*min_peak_rain") as caught:
         ingested(load(file, []))
     assert caught.value.exit_status == 3
