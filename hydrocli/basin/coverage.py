@@ -6,7 +6,7 @@ of the forcing only the times of the fields, and the values of the first, middle
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,14 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges, missing_by_step
+from hydrocli.basin.descriptors import read_descriptors
 from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.domain import make_domain, points_of
 from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Steps, make
 from hydrocli.basin.ingest import (
     covered_by,
     first_readable,
-    make_domain,
     making_of,
-    points_of,
-    read_descriptors,
     refuse_impossible,
     unit_of,
     unreadable_notes,
@@ -32,7 +31,15 @@ from hydrocli.basin.planning import Piece
 from hydrocli.basin.plausibility import Figures, read
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
-from hydrocli.basin.source import BasinSource, Pass, Plan, collecting, fingerprint_of, make_plan
+from hydrocli.basin.source import (
+    BasinSource,
+    Pass,
+    Plan,
+    collecting,
+    fingerprint_of,
+    inputs_read_once,
+    make_plan,
+)
 from hydrocli.basin.values import Counts
 from hydrocli.errors import Errors, HydrocliError, Stopped
 
@@ -72,6 +79,34 @@ class ForcingCoverage:
 
 
 @dataclass(frozen=True)
+class DescriptorCoverage:
+    """A descriptor over the cells.
+
+    Attributes:
+        name: of it.
+        unit: of its values; empty where nothing states it.
+        origin: how it was made, in words.
+        missing: share of the cells without a value.
+        lowest, mean, highest: of the values; NaN where there is none.
+    """
+
+    name: str
+    unit: str
+    origin: str
+    missing: float
+    lowest: float
+    mean: float
+    highest: float
+
+    @classmethod
+    def of(cls, name: str, values: Floats, unit: str, origin: str) -> DescriptorCoverage:
+        """Of values float64[n]."""
+        known = values[np.isfinite(values)]
+        range_of = (known.min(), known.mean(), known.max()) if known.size else (np.nan, np.nan, np.nan)
+        return cls(name, unit, origin, float(np.isnan(values).mean()), *map(float, range_of))
+
+
+@dataclass(frozen=True)
 class Coverage:
     """What `hydrocli check` reports of a basin; what could not be found out is None, and `errors` say why.
 
@@ -80,7 +115,7 @@ class Coverage:
         gauges: on it, with areas stated and found.
         observed_missing: share of missing observations of each gauge in the period, float64[g].
         forcings: of precipitation, pet, and temperature where there is one.
-        descriptors_missing: by name, share of the cells without a value.
+        descriptors: of all descriptors that can be read.
         store: folder of the ingested basin, where there is one.
         assumptions: sentences on what the files of discharge are taken for.
         figures: of the plausibility of the basin; None where it is not ingested yet.
@@ -92,12 +127,17 @@ class Coverage:
     gauges: Gauges | None = None
     observed_missing: Floats | None = None
     forcings: tuple[ForcingCoverage, ...] = ()
-    descriptors_missing: dict[str, float] = field(default_factory=dict)
+    descriptors: tuple[DescriptorCoverage, ...] = ()
     store: Path | None = None
     assumptions: tuple[str, ...] = ()
     figures: Figures | None = None
     notes: tuple[str, ...] = ()
     errors: tuple[HydrocliError, ...] = ()
+
+    @property
+    def descriptors_missing(self) -> dict[str, float]:
+        """Share of the cells without a value, by name of the descriptor."""
+        return {one.name: one.missing for one in self.descriptors}
 
 
 def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
@@ -110,7 +150,8 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
             stored = store.load(store_folder, fingerprint_of(source, plan))
     if plan and stored:
         return _of_store(plan, stored)
-    return _of_files(source, plan, errors)
+    with inputs_read_once():
+        return _of_files(source, plan, errors)
 
 
 def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
@@ -121,12 +162,14 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
         entry = _forcing(plan, name, one, facts["uncovered"], facts["unit"], facts["resampling"])
         shares = missing_by_step(getattr(basin, name)) if facts["missing"] else np.zeros(len(plan.times))
         forcings.append(replace(entry, missing=facts["missing"] / facts["values"], missing_by_step=shares))
+    made = found["descriptors"]
+    descriptors = [DescriptorCoverage.of(name, values, **made[name]) for name, values in basin.descriptors.items()]
     return Coverage(
         network=basin.network,
         gauges=basin.gauges,
         observed_missing=np.isnan(basin.discharge).mean(axis=1),
         forcings=tuple(forcings),
-        descriptors_missing={name: float(np.isnan(values).mean()) for name, values in basin.descriptors.items()},
+        descriptors=tuple(descriptors),
         store=stored.path,
         assumptions=tuple(found["discharge"]),
         figures=read(stored.path),
@@ -138,7 +181,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     network = gauges = observed = None
     assumptions: list[str] = []
     forcings: list[ForcingCoverage] = []
-    descriptors: dict[str, float] = {}
+    descriptors: list[DescriptorCoverage] = []
     notes = list(plan.notes) if plan else []
     with collecting(errors):
         network, gauges, found = make_domain(source)
@@ -151,11 +194,12 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):
-            fields = read_descriptors(source, points)
-            descriptors = {name: float(np.isnan(values).mean()) for name, values in fields.items()}
-        for one in plan.forcing.passes:
+            for name, one in read_descriptors(source, network).items():
+                descriptors.append(DescriptorCoverage.of(name, one.values, one.unit, one.origin))
+                notes += one.notes
+        for archive in plan.forcing.passes:
             with collecting(errors):
-                looked_at, unreadable = _look_at(one, plan, source, points)
+                looked_at, unreadable = _look_at(archive, plan, source, points)
                 forcings += looked_at
                 notes += unreadable
     # The plan and the domain may both have met what is wrong with one table.
@@ -165,7 +209,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
         gauges=gauges,
         observed_missing=observed,
         forcings=tuple(forcings),
-        descriptors_missing=descriptors,
+        descriptors=tuple(descriptors),
         assumptions=tuple(assumptions),
         notes=tuple(notes),
         errors=tuple(distinct.values()),

@@ -85,11 +85,12 @@ def read_gauges(
     area_unit: str | None = None,
     *,
     needs_area: bool = True,
+    layer: str | None = None,
 ) -> GaugeTable:
     """Read a table with the columns code, x, y, area in any order; others are left out.
 
-    Formats as in `hydrocli.basin.tables`. Where a GeoPackage or Shapefile of points has no columns x and y, its
-    geometry has them.
+    Formats as in `hydrocli.basin.tables`. Where a GeoPackage, Shapefile or GeoParquet of points has no columns x and
+    y, its geometry has them.
 
     Args:
         path: of the table.
@@ -97,11 +98,12 @@ def read_gauges(
         columns: their names in the table, where they are others.
         area_unit: km2 or m2; None: km2, unless no catchment on Earth were as large.
         needs_area: whether every gauge must have an area.
+        layer: of a GeoPackage that has several.
 
     Raises:
         Errors: everything wrong with the table, together.
     """
-    table = _with_own_names(read_table(path, "gauges.table"), columns or {})
+    table = _with_own_names(read_table(path, "gauges.table", layer, "gauges.layer"), columns or {})
     names = table.names
     has_points = table.x is not None and not {"x", "y"} <= set(names)
     required = [name for name in COLUMNS if not (has_points and name in ("x", "y"))]
@@ -223,7 +225,9 @@ class Placement:
         groups: dict[tuple[int, int], list[str]] = {}
         for code, *cell in zip(self.table.code, self.row.tolist(), self.column.tolist(), strict=True):
             groups.setdefault((cell[0], cell[1]), []).append(code)
-        notes = [f"gauges {', '.join(codes)} are on the same cell" for codes in groups.values() if len(codes) > 1]
+        hint = "each has its own weight, unless `gauges.same_cell` is `share`"
+        shared = [codes for codes in groups.values() if len(codes) > 1]
+        notes = [f"gauges {', '.join(codes)} are on the same cell: {hint}" for codes in shared]
         return notes + [
             f"gauge {code}: {text}" for code, text in zip(self.table.code, self.moves, strict=False) if text
         ]

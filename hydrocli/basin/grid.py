@@ -58,6 +58,12 @@ class Grid:
         """Whether the coordinates are degrees of longitude and latitude."""
         return bool(_crs(self.crs_wkt).is_geographic)
 
+    @property
+    def metres(self) -> float:
+        """Length of a unit of the coordinates of a projected CRS [m]."""
+        crs = _crs(self.crs_wkt)
+        return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+
     def check_north_up(self, where: str) -> None:
         """Refuse rotated rasters and rasters whose first row is the southern one.
 
@@ -98,8 +104,7 @@ class Grid:
         """Area in m2 of a cell of each row, float64[height]."""
         affine, crs = self.affine, _crs(self.crs_wkt)
         if not crs.is_geographic:
-            metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
-            return np.full(self.height, abs(affine.determinant) * metres**2)
+            return np.full(self.height, abs(affine.determinant) * self.metres**2)
         edges = np.radians(np.clip(affine.f + affine.e * np.arange(self.height + 1), -90.0, 90.0))
         return np.radians(abs(affine.a)) * np.abs(np.diff(_area_to_equator(edges, crs)))
 
@@ -187,7 +192,7 @@ def crs_of_file(found: str, stated: str | None, default: str | None, where: str)
         why = "is not known to PROJ"
     if default is not None:
         return crs_to_wkt("basin.crs", default)
-    remedy = "State it: `crs` of the forcing or `basin.crs`, for example EPSG:2154."
+    remedy = "State it with `crs` beside its path, or with `basin.crs`, for example EPSG:2154."
     if not found:
         raise InputError(where, "does not name its coordinate reference system", remedy)
     raise InputError(where, f"has a coordinate reference system {_name_of(found)!r} that {why}", remedy)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Gauges, Times
+from hydrocli.basin.descriptors import read_descriptors
 from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.domain import OF_DRAINAGE, drainage_of, make_domain, points_of
 from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
-from hydrocli.basin.gauges import Placement, place
 from hydrocli.basin.grid import latitudes
-from hydrocli.basin.network import ENCODINGS, Drainage, DrainageNetwork
-from hydrocli.basin.readers import FileFacts, Layer, Sampler, UnreadableError, reader_of
+from hydrocli.basin.network import DrainageNetwork
+from hydrocli.basin.readers import FileFacts, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
     OF_FORCING,
@@ -38,17 +39,14 @@ from hydrocli.basin.source import (
     Plan,
     collecting,
     fingerprint_of,
-    gauges_of,
     inputs_read_once,
     make_plan,
     options_of,
-    shared,
 )
 from hydrocli.basin.units import conversion_of
 from hydrocli.basin.values import (
     Counts,
     refuse_fill_values,
-    refuse_fill_values_of_descriptor,
     refuse_wrong_sign,
     refuse_wrong_sum,
 )
@@ -62,9 +60,6 @@ AT_ONCE = 200
 Failures = dict[str, HydrocliError]
 """What is wrong with basins, by fingerprint."""
 SHOWN_GAPS = 5
-OF_DRAINAGE = ("flow_directions", "encoding", "crs", "flow_directions_crs")
-"""Options of a source that say how the whole raster drains."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -90,7 +85,8 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     stored = store.load(store_folder, fingerprint)
     if stored is None:
         with store.building(store_folder, fingerprint) as folder:
-            draft = make_draft(source, plan, fingerprint)
+            with inputs_read_once():
+                draft = make_draft(source, plan, fingerprint)
             complete([draft], [folder], [slice(None)], points_of(source, draft.network), workers, progress)
         stored = store.load(store_folder, fingerprint)
         if stored is None:
@@ -98,79 +94,6 @@ def open_basin(source: BasinSource, store_folder: Path, workers: int = 1, progre
     for note in stored.meta["notes"]:
         logger.warning(note)
     return stored.basin
-
-
-def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]]:
-    """Cut the catchments of the gauges out of the flow directions; sentences worth a warning come with them."""
-    drainage, placement = place_gauges(source)
-    if placement.errors:
-        raise Errors([*placement.errors, *(flaw.error for flaw in drainage.flaws)])
-    cells = zip(placement.row.tolist(), placement.column.tolist(), strict=True)
-    network = DrainageNetwork.from_drainage(drainage, cells)
-    errors, notes = drainage.flaws_of(network)
-    if errors:
-        raise Errors(errors)
-    return network, placement.on(network, drainage), [*placement.notes(), *notes]
-
-
-def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
-    """Read the flow directions and find the cells of the gauges; the placement holds what is wrong with gauges."""
-    key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
-    drainage = shared(key, lambda: read_drainage(source))
-    table = gauges_of(source)
-
-    def placed(drainage: Drainage) -> Placement:
-        return place(table, drainage, source.area_tolerance, source.gauges_crs, source.snap_distance)
-
-    placement = placed(drainage)
-    if any("areas" in error.what for error in placement.errors):
-        fitting = [name for name in ENCODINGS if name != source.encoding and _fits(source, name, placed)]
-        if fitting:
-            remedy = f"Read with the encoding {' or '.join(fitting)} all areas fit: is it {source.encoding} indeed?"
-            error = InputError("basin.flow_directions.encoding", "areas of the gauges do not fit", remedy)
-            placement = replace(placement, errors=(error, *placement.errors))
-    return drainage, placement
-
-
-def _fits(source: BasinSource, encoding: str, placed: Callable[[Drainage], Placement]) -> bool:
-    """Whether all gauges find their areas with another encoding."""
-    try:
-        return not placed(read_drainage(replace(source, encoding=encoding))).errors
-    except InputError:
-        return False
-
-
-def read_drainage(source: BasinSource) -> Drainage:
-    """The flow directions of the whole raster."""
-    # Not at the top, here and below: a basin that is found in its store needs no rasterio.
-    from hydrocli.basin.readers.geotiff import raster_grid, read_whole
-
-    where = str(source.flow_directions)
-    grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs)
-    grid.check_north_up(where)
-    directions, nodata = read_whole(source.flow_directions)
-    return Drainage.from_d8(directions, source.encoding, grid, nodata, where, with_flaws=True)
-
-
-def points_of(source: BasinSource, network: DrainageNetwork) -> Points:
-    """Where fields are sampled: the cells of a network."""
-    return Points(network.grid, network.x, network.y, source.crs)
-
-
-def read_descriptors(source: BasinSource, points: Points) -> dict[str, Floats]:
-    """Descriptors at the n points, float64[n] by name, NaN where their rasters have none.
-
-    Raises:
-        InputError: a raster cannot be read, also where unreadable files of forcing count as missing; or it has a fill
-            value that it does not declare.
-    """
-    from hydrocli.basin.readers.geotiff import RasterSampler
-
-    with RasterSampler(points) as sampler:
-        descriptors = {name: sampler.read(Layer(str(path))) for name, path in source.descriptors.items()}
-    for name, values in descriptors.items():
-        refuse_fill_values_of_descriptor(values, points, str(source.descriptors[name]))
-    return descriptors
 
 
 def first_readable(one: Pass, sampler: Sampler, *, unreadable_as_missing: bool) -> FileFacts | None:
@@ -228,6 +151,7 @@ class Draft:
     gauges: Gauges
     discharge: Floats
     descriptors: dict[str, Floats]
+    descriptor_facts: dict[str, dict[str, str]]
     notes: list[str]
     assumptions: list[str]
 
@@ -241,14 +165,11 @@ def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
     discharge, silent, assumptions = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-    descriptors = read_descriptors(source, points_of(source, network))
-    gaps = [
-        f"descriptor {name} is missing in {np.isnan(values).mean():.1%} of the cells"
-        for name, values in descriptors.items()
-        if np.isnan(values).any()
-    ]
-    notes = plan.notes + silent + notes + gaps
-    return Draft(source, plan, fingerprint, network, gauges, discharge, descriptors, notes, assumptions)
+    descriptors = read_descriptors(source, network)
+    fields = {name: one.values for name, one in descriptors.items()}
+    notes = [*plan.notes, *silent, *notes, *(note for one in descriptors.values() for note in one.notes)]
+    facts = {name: one.facts for name, one in descriptors.items()}
+    return Draft(source, plan, fingerprint, network, gauges, discharge, fields, facts, notes, assumptions)
 
 
 def complete(
@@ -300,6 +221,7 @@ def complete(
                     notes[number] += _complete_pet(paths[number][name], draft)
     for number, (draft, folder) in enumerate(zip(drafts, folders, strict=True)):
         forcings = {name: np.load(path, mmap_mode="r") for name, path in paths[number].items()}
+        coverage[number]["descriptors"] = draft.descriptor_facts
         store.save(folder, _basin_of(draft, forcings), coverage[number], notes[number])
 
 
@@ -450,11 +372,11 @@ def _build_at_once(drafts: list[Draft], store_folder: Path, workers: int, progre
 
 def _union(drafts: list[Draft]) -> DrainageNetwork:
     """All cells of some basins on one raster of flow directions."""
-    source = drafts[0].source
-    drainage = shared(("drainage", *map(str, options_of(source, OF_DRAINAGE))), lambda: read_drainage(source))
-    x, y = (np.concatenate([getattr(draft.gauges, axis) for draft in drafts]) for axis in ("x", "y"))
-    row, column = drainage.grid.cells_at(x, y)
-    return DrainageNetwork.from_drainage(drainage, zip(row.tolist(), column.tolist(), strict=True))
+    drainage = drainage_of(drafts[0].source)
+    chosen = np.zeros(drainage.grid.shape, bool)
+    for draft in drafts:
+        chosen[drainage.grid.cells_at(draft.network.x, draft.network.y)] = True
+    return DrainageNetwork.of_cells(drainage, chosen)
 
 
 def _cells_in(union: DrainageNetwork, network: DrainageNetwork) -> Integers:

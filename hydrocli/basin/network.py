@@ -11,6 +11,9 @@ Encodings, clockwise where not said otherwise:
 | grass | 1 = NE, then anticlockwise 2 = N ... 8 = E; negative where it leaves | 0 |
 | whitebox | 1 = NE, then clockwise 2 = E, 4 = SE ... 128 = N | 0 |
 
+CaMa-Flood has no codes: `nextxy` is a raster of two bands, column and row of the cell downstream counted from 1, which
+need be no neighbour; -9 is a mouth, -10 an inland sink, -9999 no cell.
+
 Where the nodata value of a file is the only code of an outlet (0 in smash), cells with it that receive water are
 outlets, the others no cells.
 
@@ -35,7 +38,7 @@ catchment of another. Gauges on one cell have the same catchment and are not ups
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -49,6 +52,7 @@ from hydrocli.basin.grid import Grid, describe
 from hydrocli.errors import HydrocliError, InputError
 
 OUTLET, NO_CELL = -1, -2
+NO_DIRECTION = "has no cell with a direction"
 
 _CLOCKWISE = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # row, column steps from north
 _PIT = (0, 0)
@@ -61,6 +65,8 @@ ENCODINGS: dict[str, dict[int, tuple[int, int]]] = {
     "whitebox": {2 ** ((place + 7) % 8): step for place, step in enumerate(_CLOCKWISE)} | {0: _PIT},
 }
 """Row and column step of every code of every encoding."""
+NEXTXY = "nextxy"
+"""Encoding of two bands."""
 _ABSENT = {"esri": (247,), "ldd": (255,)}
 _ESRI = {step: code for code, step in reversed(ENCODINGS["esri"].items())}
 MOST_FLAWED = 0.1
@@ -87,6 +93,8 @@ class Drainage:
         order: int32[k], flat indices of the k cells, each after the one that it drains to.
         drained_area: float64[height, width] [m2], the cell itself included; 0 where there is no cell.
         flaws: cells whose water cannot be followed.
+        fine_area: float64[height, width] [m2], where the directions were scaled up: drained by the pixel at the outlet
+            of each cell. None where they were not.
     """
 
     grid: Grid
@@ -94,6 +102,7 @@ class Drainage:
     order: NDArray[np.integer]
     drained_area: Floats
     flaws: tuple[Flaw, ...] = ()
+    fine_area: Floats | None = None
 
     @classmethod
     def from_d8(
@@ -124,25 +133,100 @@ class Drainage:
         if nodata is not None and [code for code, step in ENCODINGS[encoding].items() if step == _PIT] == [nodata]:
             codes = _keep_outlets(_to_esri(directions, encoding, None), np.asarray(directions) == nodata)
         if (codes == _NO_CODE).all():
-            raise InputError(where, "has no cell with a direction", "Is its nodata value right?")
+            raise InputError(where, NO_DIRECTION, "Is its nodata value right?")
         flaws = []
-        most = MOST_FLAWED * np.count_nonzero(codes != _NO_CODE) if with_flaws else 0
         unknown = np.flatnonzero(codes == _UNKNOWN)
         if unknown.size:
             values = np.unique(directions[codes == _UNKNOWN])
             flaws.append(Flaw(unknown, _code_error(values, directions, encoding, nodata, where)))
             codes[codes == _UNKNOWN] = _NO_CODE
         below, order = _flow(codes)
+
+        def remedy() -> str:
+            fitting = [name for name in ENCODINGS if name != encoding and _is_sound(directions, name, nodata)]
+            named = " or ".join(fitting)
+            return f"Read with the encoding {named} it has no cycle: is it {encoding} indeed?" if fitting else ""
+
+        return cls.of(below, order, grid, where, flaws, remedy, with_flaws=with_flaws)
+
+    @classmethod
+    def from_nextxy(
+        cls,
+        columns: NDArray[Any],
+        rows: NDArray[Any],
+        grid: Grid,
+        where: str,
+        nodata: float | None = None,
+        *,
+        with_flaws: bool = False,
+    ) -> Drainage:
+        """Read the directions of CaMa-Flood.
+
+        Args:
+            columns, rows: of the cell downstream, from 1; see the module. [height, width]
+            grid: of the raster.
+            where: names the raster in errors.
+            nodata: further value of no cell.
+            with_flaws: as in `from_d8`.
+
+        Raises:
+            InputError: for numbers that are no cell of the raster, and for cycles.
+        """
+        size, flaws = (("column", columns, grid.width), ("row", rows, grid.height)), list[Flaw]()
+        absent = np.isin(columns, [-9999, *([] if nodata is None else [nodata])])
+        is_pit = np.isin(columns, (-9, -10)) | np.isin(rows, (-9, -10))
+        if absent.all():
+            raise InputError(where, NO_DIRECTION, "Is its nodata value right?")
+        odd = np.zeros(grid.shape, bool)
+        for _, numbers, most in size:
+            odd |= ~absent & ~is_pit & ((numbers < 1) | (numbers > most) | (numbers != np.floor(numbers)))
+        if odd.any():
+            named = ", ".join(f"{x:g} {y:g}" for x, y in zip(columns[odd][:5], rows[odd][:5], strict=True))
+            what = f"has columns and rows beyond its {grid.width} x {grid.height} cells: {named}"
+            error = InputError(where, what, "Is it nextxy, of the whole raster? Parts need numbers of their own.")
+            flaws.append(Flaw(np.flatnonzero(odd), error))
+        pair = (np.where(absent | odd, -9999, numbers).astype(np.int32) for _, numbers, _ in size)
+        below, pits, _ = _pyflwdir("core_nextxy").from_array(tuple(pair), dtype=np.int32)
+        order = _pyflwdir("core").idxs_seq(below, pits)
+        return cls.of(below, order, grid, where, flaws, with_flaws=with_flaws)
+
+    @classmethod
+    def of(
+        cls,
+        below: NDArray[np.integer],
+        order: NDArray[np.integer],
+        grid: Grid,
+        where: str,
+        flaws: Sequence[Flaw] = (),
+        remedy: Callable[[], str] = str,
+        *,
+        with_flaws: bool = False,
+    ) -> Drainage:
+        """The drainage of cells that are linked already.
+
+        Args:
+            below, order, grid: see the class; cells of a cycle, and those above it, are not in `order`.
+            where: names the raster in errors.
+            flaws: found before.
+            remedy: of cycles; the empty text: none but to correct the cells.
+            with_flaws: as in `from_d8`.
+
+        Raises:
+            InputError: for flaws that are not few, and for cycles.
+        """
+        is_cell = below >= 0
+        found = list(flaws)
         in_cycle = _cells_in_cycles(below, order)
         if in_cycle.size:
-            error = _cycle_error(in_cycle, below, directions, encoding, nodata, grid, where)
-            flaws.append(Flaw(in_cycle, error))
-        for flaw in flaws:
+            found.append(Flaw(in_cycle, _cycle_error(in_cycle, below, grid, where, remedy())))
+        lost = sum(flaw.cells.size for flaw in flaws)
+        most = MOST_FLAWED * (np.count_nonzero(is_cell) + lost) if with_flaws else 0
+        for flaw in found:
             if flaw.cells.size > most:
                 raise flaw.error
-        area = np.where(codes == _NO_CODE, 0.0, grid.cell_area_of_rows()[:, None])
+        area = np.where(is_cell.reshape(grid.shape), grid.cell_area_of_rows()[:, None], 0.0)
         drained = _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
-        return cls(grid, below, order, drained, tuple(flaws))
+        return cls(grid, below, order, drained, tuple(found))
 
     def flaws_of(self, network: DrainageNetwork) -> tuple[list[HydrocliError], list[str]]:
         """Errors about flaws within a network cut out of this raster, and sentences about the others.
@@ -175,6 +259,20 @@ class Drainage:
             else:
                 notes.append(f"{flaw.error.where}: outside of the catchments, {flaw.error.what}")
         return errors, notes
+
+    def upstream_of(self, outlets: Iterable[tuple[int, int]]) -> Flags:
+        """Cells [height, width] that drain through one of some cells (row, column), these included."""
+        inside = np.zeros(self.grid.height * self.grid.width, np.uint8)
+        inside[[int(row) * self.grid.width + int(column) for row, column in outlets]] = 1
+        found = _pyflwdir("core").fillnodata_upstream(self.below, self.order, inside, 0)
+        return np.asarray(found, bool).reshape(self.grid.shape)
+
+    @cached_property
+    def flows(self) -> Flags:
+        """Cells bool[height, width] whose water reaches an outlet: all but those of flaws."""
+        found = np.zeros(self.grid.height * self.grid.width, bool)
+        found[self.order] = True
+        return found.reshape(self.grid.shape)
 
     @cached_property
     def downstream(self) -> Integers:
@@ -232,10 +330,12 @@ class DrainageNetwork:
     @classmethod
     def from_drainage(cls, drainage: Drainage, outlets: Iterable[tuple[int, int]]) -> DrainageNetwork:
         """The union of the catchments of the cells `outlets` (row, column)."""
-        whole = drainage.grid
-        inside = np.zeros(whole.height * whole.width, np.uint8)
-        inside[[int(row) * whole.width + int(column) for row, column in outlets]] = 1
-        cells = np.flatnonzero(_pyflwdir("core").fillnodata_upstream(drainage.below, drainage.order, inside, 0))
+        return cls.of_cells(drainage, drainage.upstream_of(outlets))
+
+    @classmethod
+    def of_cells(cls, drainage: Drainage, chosen: Flags) -> DrainageNetwork:
+        """Some cells bool[height, width] of a raster; where water leaves them is an outlet."""
+        whole, cells = drainage.grid, np.flatnonzero(chosen)
         depth = _steps_to_outlet(drainage.below, cells)
         level = depth.max() - depth
         order = np.lexsort((cells, level))
@@ -330,16 +430,8 @@ def _code_error(
     return InputError(where, f"codes {shown} do not exist in the encoding {encoding}", remedy)
 
 
-def _cycle_error(
-    in_cycle: Integers,
-    below: NDArray[np.integer],
-    directions: NDArray[np.generic],
-    encoding: str,
-    nodata: float | None,
-    grid: Grid,
-    where: str,
-) -> InputError:
-    """Name the cells of the first cycle, and the encodings under which the raster has none."""
+def _cycle_error(in_cycle: Integers, below: NDArray[np.integer], grid: Grid, where: str, remedy: str) -> InputError:
+    """Name the cells of the first cycle."""
     cell, seen = int(in_cycle[0]), set[int]()
     while cell not in seen:  # the first cell may lie above the cycle
         seen.add(cell)
@@ -347,13 +439,9 @@ def _cycle_error(
     cycle = [cell]
     while int(below[cycle[-1]]) != cell:
         cycle.append(int(below[cycle[-1]]))
-    fitting = [name for name in ENCODINGS if name != encoding and _is_sound(directions, name, nodata)]
-    remedy = "Correct the directions of these cells."
-    if fitting:
-        remedy = f"Read with the encoding {' or '.join(fitting)} it has no cycle: is it {encoding} indeed?"
     cells = describe([divmod(cell, grid.width) for cell in cycle], grid)
     what = f"the flow runs in cycles ({in_cycle.size} cells do not reach an outlet), the first through {cells}"
-    return InputError(where, what, remedy)
+    return InputError(where, what, remedy or "Correct the directions of these cells.")
 
 
 def _is_sound(directions: NDArray[np.generic], encoding: str, nodata: float | None) -> bool:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,20 +22,27 @@ import numpy as np
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.containers import parts_on_disk
+from hydrocli.basin.dem import DemSource
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.file_names import printable
 from hydrocli.basin.forcing import fill_gaps
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.gauges import GaugeTable, read_gauges
-from hydrocli.basin.network import ENCODINGS
+from hydrocli.basin.grid import crs_to_wkt, transform_points
+from hydrocli.basin.network import ENCODINGS, NEXTXY
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
 from hydrocli.basin.tables import parts_of
+from hydrocli.basin.vectors import Polygons, PolygonSource, read_polygons
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
 
 T = TypeVar("T")
 
+CAMA_CRS = "EPSG:4326"
+"""Of the maps of CaMa-Flood, which name none."""
+CAMA_PARAMETERS = "params.txt"
+"""File beside their nextxy.bin: columns, rows, layers, cell size, west, east, south, north, one a line."""
 KINDS = ("interannual", "raster", "oudin")
 OF_FORCING = (
     "start",
@@ -52,6 +59,35 @@ OF_FORCING = (
 
 
 @dataclass(frozen=True)
+class DescriptorSource:
+    """Where a descriptor comes from: a file, or the terrain.
+
+    Attributes:
+        path: raster or polygons; None for one that is derived.
+        derived: name in `hydrocli.basin.formats.DERIVED`.
+        classes: of a raster or an attribute, whose share is taken.
+        attribute: of polygons, whose mean is taken; None: their share of a cell.
+        layer: of polygons.
+        band: of a raster; None where it has one.
+        nodata: of a raster, besides that of the file.
+        resampling: of a raster, see `hydrocli.basin.sampling`.
+        crs: of the file, whatever it says.
+        unit: of the values; None: what the file says.
+    """
+
+    path: Path | None = None
+    derived: str | None = None
+    classes: tuple[str | float, ...] | None = None
+    attribute: str | None = None
+    layer: str | None = None
+    band: int | None = None
+    nodata: tuple[float, ...] = ()
+    resampling: str | None = None
+    crs: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
 class BasinSource:
     """Where everything about a basin is, and how to read it.
 
@@ -59,15 +95,15 @@ class BasinSource:
         start: beginning of the first step (UTC).
         end: end of the last step.
         step: 900 ... 86400, divides a day [s].
-        flow_directions: raster of D8 codes; its grid is the grid of the model.
-        encoding: of the codes, see `hydrocli.basin.network.ENCODINGS`.
+        flow_directions: raster of D8 codes; its grid is the grid of the model. None: `dem` gives them.
+        encoding: of the codes, see `hydrocli.basin.network.ENCODINGS`, or `NEXTXY`.
         gauges: table code, x, y, area [km2].
         precipitation: mm/step.
         pet_kind: interannual (mmdd in the names, mm/day), raster (mm/day or mm/step), oudin (from the temperature).
         pet: potential evapotranspiration; None for the kind oudin.
         temperature: of the air, degrees C; needed for the kind oudin.
         discharge: observations; None where there are none.
-        descriptors: raster of each descriptor.
+        descriptors: where each comes from.
         gauge_codes: gauges wanted, in this order; empty: all of the table.
         gauges_crs: of the table's coordinates; None: that of the flow directions.
         area_tolerance: largest relative difference of a gauge's drained area.
@@ -80,12 +116,17 @@ class BasinSource:
         unreadable_as_missing: a broken file of forcing counts as missing instead of ending the work.
         fill_pet: days from which potential evapotranspiration that is missing may be taken, at most; what is then
             still missing ends the work.
+        dem: elevations; None where neither directions nor descriptors are derived.
+        domain: cells of the model: `gauges`, their catchments, or `all`.
+        polygons: cells of the model beside the catchments of the gauges. Without `gauge_codes`, gauges outside are
+            left out.
+        gauges_layer: of a GeoPackage that has several.
     """
 
     start: np.datetime64
     end: np.datetime64
     step: int
-    flow_directions: Path
+    flow_directions: Path | None
     encoding: str
     gauges: Path
     precipitation: ForcingSource
@@ -93,7 +134,7 @@ class BasinSource:
     pet: ForcingSource | None = None
     temperature: ForcingSource | None = None
     discharge: DischargeSource | None = None
-    descriptors: Mapping[str, Path] = field(default_factory=dict)
+    descriptors: Mapping[str, DescriptorSource] = field(default_factory=dict)
     gauge_codes: tuple[str, ...] = ()
     gauges_crs: str | None = None
     area_tolerance: float = 0.2
@@ -104,13 +145,19 @@ class BasinSource:
     crs: str | None = None
     unreadable_as_missing: bool = False
     fill_pet: int = 10
+    dem: DemSource | None = None
+    domain: str = "gauges"
+    polygons: PolygonSource | None = None
+    gauges_layer: str | None = None
 
     def __post_init__(self) -> None:
         formats = {forcing.format for forcing in (self.precipitation, self.pet, self.temperature) if forcing}
-        if self.encoding not in ENCODINGS or self.pet_kind not in KINDS or formats - set(FORMATS):
+        if self.encoding not in (*ENCODINGS, NEXTXY, "") or self.pet_kind not in KINDS or formats - set(FORMATS):
             raise ValueError(f"unknown: {self.encoding}, {self.pet_kind} or {', '.join(formats)}")
         if (self.temperature if self.pet_kind == "oudin" else self.pet) is None:
             raise ValueError(f"pet of the kind {self.pet_kind} has no source")
+        if not (self.flow_directions and self.encoding) and (self.dem is None or self.dem.resolution is None):
+            raise ValueError("neither flow directions and their encoding nor elevations and a resolution")
 
     @property
     def times(self) -> Times:
@@ -227,7 +274,58 @@ def gauges_of(source: BasinSource, codes: Sequence[str] | None = None) -> GaugeT
     """The rows of the gauges of a source, or of some codes; raises as `read_gauges`."""
     wanted = source.gauge_codes if codes is None else codes
     columns, needs_area = source.gauge_columns, source.snap_distance is None
-    return read_gauges(source.gauges, wanted, columns, source.area_unit, needs_area=needs_area)
+    table = read_gauges(
+        source.gauges, wanted, columns, source.area_unit, needs_area=needs_area, layer=source.gauges_layer
+    )
+    return table if wanted or source.polygons is None else _within_polygons(table, source, source.polygons)
+
+
+def _within_polygons(table: GaugeTable, source: BasinSource, polygons: PolygonSource) -> GaugeTable:
+    """The rows of gauges that are within polygons, or as near to them as they may be to their cells.
+
+    Raises:
+        InputError: none is.
+    """
+    import shapely
+
+    wkt, cell = _grid_of_model(source)
+    areas = polygons_of(source, polygons, wkt).geometry
+    x, y = table.x, table.y
+    if crs := source.gauges_crs or table.crs:
+        x, y = transform_points(crs_to_wkt("gauges.crs", crs), wkt, x, y, 0.0, "gauges.crs")
+    reach = source.snap_distance if source.snap_distance is not None and cell > 1.0 else cell
+    near = shapely.distance(shapely.union_all(areas), shapely.points(x, y)) <= reach
+    inside = [code for code, is_near in zip(table.code, near.tolist(), strict=True) if is_near]
+    if not inside:
+        what = f"no gauge of {table.path} lies within {polygons.path}"
+        raise InputError("basin.polygons", what, "Are `gauges.crs` and the extents of both right?")
+    if len(inside) == len(table.code):
+        return table
+    note = f"{len(inside)} of {len(table.code)} gauges lie within basin.polygons; the others are left out"
+    chosen = table.select(inside)
+    return replace(chosen, notes=(*chosen.notes, note))
+
+
+def polygons_of(source: BasinSource, polygons: PolygonSource, crs_wkt: str) -> Polygons:
+    """Polygons of the domain in a coordinate reference system; read once within `inputs_read_once`."""
+    key = "polygons", str(polygons), crs_wkt, str(source.crs)
+    return shared(key, lambda: read_polygons(polygons, "basin.polygons", crs_wkt, source.crs))
+
+
+def _grid_of_model(source: BasinSource) -> tuple[str, float]:
+    """Coordinate reference system of the model, as WKT, and the size of its cells; no values are read."""
+    from hydrocli.basin.readers.geotiff import raster_grid
+
+    if source.flow_directions is None:
+        assert source.dem is not None
+        assert source.dem.resolution is not None
+        if source.dem.grid_crs:
+            return crs_to_wkt("basin.dem.grid_crs", source.dem.grid_crs), source.dem.resolution
+        return raster_grid(source.dem.path, source.crs, source.dem.crs).crs_wkt, source.dem.resolution
+    if source.encoding == NEXTXY and source.flow_directions.suffix == ".bin":
+        return crs_to_wkt("basin.crs", source.flow_directions_crs or source.crs or CAMA_CRS), 1.0
+    grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs, 1)
+    return grid.crs_wkt, grid.transform[0]
 
 
 def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
@@ -253,9 +351,9 @@ def make_plan(source: BasinSource) -> Plan:
     forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
     errors += forcing.errors
     notes += forcing.notes
-    for name, path in _single_rasters(source).items():
+    for key, path in _single_files(source).items():
         if not path.is_file():
-            errors.append(InputError(f"basin.{name}", f"{path} does not exist"))
+            errors.append(InputError(key, f"{path} does not exist"))
     if errors:
         raise Errors(errors)
     notes += discharge.notes
@@ -264,7 +362,7 @@ def make_plan(source: BasinSource) -> Plan:
 
 def fingerprint_of(source: BasinSource, plan: Plan) -> str:
     """32 hexadecimal digits that change with the options, and with path, size or time of change of any file used."""
-    options = {key: value for key, value in asdict(source).items() if key != "descriptors"}
+    options = asdict(source)
     hasher = hashlib.sha256(json.dumps([store.FORMAT, options], default=str, sort_keys=True).encode())
     hasher.update("".join([_digest(_inputs(source, plan)), *plan.forcing.digests]).encode())
     return hasher.hexdigest()[:32]
@@ -380,13 +478,28 @@ def refuse_long_gaps(runs: list[tuple[int, int]], times: Times, step: int, days:
         raise InputError(where, what, "Add the files, shorten `period`, or raise `forcing.fill_pet`.")
 
 
-def _single_rasters(source: BasinSource) -> dict[str, Path]:
-    descriptors = {f"descriptors.{name}": path for name, path in source.descriptors.items()}
-    return {"flow_directions.path": source.flow_directions, **descriptors}
+def _single_files(source: BasinSource) -> dict[str, Path]:
+    """Files of the terrain, by their keys."""
+    files = {
+        "basin.flow_directions.path": source.flow_directions,
+        "basin.dem.path": source.dem.path if source.dem else None,
+        "basin.polygons.path": source.polygons.path if source.polygons else None,
+    }
+    files |= {f"basin.descriptors.{name}": one.path for name, one in source.descriptors.items()}
+    return {key: path for key, path in files.items() if path is not None}
+
+
+def parts_of_terrain(source: BasinSource) -> dict[str, list[str]]:
+    """Files of flow directions, elevations, polygons and descriptors, with their companions, by their keys."""
+    found = {key: parts_of(path) for key, path in _single_files(source).items()}
+    if source.encoding == NEXTXY and source.flow_directions:
+        beside = source.flow_directions.with_name(CAMA_PARAMETERS)
+        found["basin.flow_directions.path"] += [str(beside)] if beside.is_file() else []
+    return found
 
 
 def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:
     """Role and path of every file used but those of the forcing."""
     yield from (("gauges", path) for path in parts_of(source.gauges))
-    yield from ((name, str(path)) for name, path in _single_rasters(source).items())
+    yield from ((key, part) for key, parts in parts_of_terrain(source).items() for part in parts)
     yield from (("discharge", part) for path in plan.discharge.paths if path for part in parts_of(Path(path)))

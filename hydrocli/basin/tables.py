@@ -1,4 +1,4 @@
-"""One reader of tables: CSV, Parquet, GeoPackage and Shapefile, for gauges, catchments and discharge.
+"""One reader of tables: CSV, Parquet, GeoParquet, GeoPackage and Shapefile, for gauges, catchments and discharge.
 
 Text tables may be separated by commas, semicolons, tabs or bars (the header decides), encoded in UTF-8, UTF-16 with a
 byte order mark, or Windows-1252, and have decimal commas where the separator is no comma. Blank lines, quotes, blanks
@@ -13,7 +13,6 @@ import csv
 import io
 import re
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.file_kinds import kind_of
+from hydrocli.basin.vectors import is_geo_parquet, points_of, read_features
 from hydrocli.errors import Errors, HydrocliError, InputError
 
 if TYPE_CHECKING:
@@ -34,20 +35,6 @@ MISSING = {"", "na", "nan", "null", "none"}
 SEPARATORS = ",;\t|"
 SAMPLE_BYTES = 1_000_000
 """Of a large file, from which its encoding and separator are found."""
-KINDS = {
-    b"PAR1": "Parquet",
-    b"SQLite format 3\0": "GeoPackage",
-    b"\0\0'\n": "Shapefile",
-    b"PK\3\4": "an Excel workbook or another archive",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"II*\0": "a GeoTIFF",
-    b"MM\0*": "a GeoTIFF",
-    b"\x89HDF": "NetCDF or HDF5",
-    b"CDF": "NetCDF",
-    b"%PDF": "a PDF",
-}
-"""What begins with these bytes."""
-TABLES = ("text", "Parquet", "GeoPackage", "Shapefile")
 MOST_HEADER_LINES = 200
 """Of a text table, among which the names of its columns are looked for."""
 _LINE_END = re.compile("\r\r?\n|\r")
@@ -105,20 +92,26 @@ class Table:
         return values
 
 
-def read_table(path: Path, where: str) -> Table:
+def read_table(path: Path, where: str, layer: str | None = None, layer_key: str = "") -> Table:
     """Read a whole small table.
 
     Args:
         path: of the file.
         where: key of the configuration that names it, for a file that is not there.
+        layer: of a GeoPackage that has several.
+        layer_key: key of the configuration that names the layer; empty where there is none.
 
     Raises:
         InputError: the file is not there, is no table, or cannot be decoded; or a row has more values than columns.
     """
     kind = kind_of(path, where)
+    if kind == "text" and layer is not None:
+        raise InputError(layer_key, f"{path} is a text table, which has no layers", "Remove the key.")
     if kind == "text":
         return _text_table(path)
-    return _parquet_table(path) if kind == "Parquet" else _vector_table(path)
+    if kind == "Parquet" and layer is None and not is_geo_parquet(path):
+        return _parquet_table(path)
+    return _features_table(path, kind, layer, layer_key)
 
 
 def read_catchments(path: Path) -> list[Row]:
@@ -136,29 +129,6 @@ def read_catchments(path: Path) -> list[Row]:
             raise InputError(table.where(number_of_row), "has no code")
         row["code"] = str(row["code"])
     return table.rows
-
-
-def kind_of(path: Path, where: str) -> str:
-    """What a file is by its first bytes: one of TABLES.
-
-    Raises:
-        InputError: it is not there, or no table.
-    """
-    if path.is_dir():
-        if any(path.rglob("*.parquet")):
-            return "Parquet"
-        raise InputError(where, f"{path} is a folder, a table is expected")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise InputError(where, f"{path} does not exist") from None
-    except OSError as error:
-        raise InputError(where, f"{path} cannot be opened ({error.strerror})", "Change its permissions.") from error
-    kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), "text")
-    if kind not in TABLES:
-        raise InputError(where, f"{path} is {kind}, a table is expected", "Export it as CSV, Parquet or GeoPackage.")
-    return kind
 
 
 def code_text(value: Any) -> str:
@@ -375,30 +345,18 @@ def _parquet_table(path: Path) -> Table:
     return Table(path, tuple(columns), rows, list(range(2, len(rows) + 2)))
 
 
-def _vector_table(path: Path) -> Table:
-    """A GeoPackage or Shapefile with one layer."""
-    if path.suffix.lower() not in (".gpkg", ".shp"):  # GDAL would take a .csv for CSV
-        raise InputError(
-            str(path), "is a GeoPackage or Shapefile under another name", "Rename it to end with .gpkg or .shp."
-        )
-    import pyogrio
-    import shapely
+def _features_table(path: Path, kind: str, layer: str | None, layer_key: str) -> Table:
+    """A layer of points, or of anything whose table has coordinates.
 
-    layers = [name for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-    if len(layers) > 1:
-        raise InputError(str(path), f"has several layers: {', '.join(layers)}", "Export one of them to a file.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about further tables without geometry
-            meta, _, geometry, columns = pyogrio.raw.read(path, layer=layers[0] if layers else None)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(str(path), f"cannot be read ({error})", "Replace it by a sound copy.") from error
-    names = [str(name) for name in meta["fields"]]
-    rows = [dict(zip(names, map(_value, row), strict=True)) for row in zip(*columns, strict=True)]
-    lines, x, y = list(range(2, len(rows) + 2)), None, None
-    if geometry is not None and str(meta["geometry_type"]).startswith("Point"):
-        x, y = shapely.get_coordinates(shapely.from_wkb(geometry)).T
-    return Table(path, tuple(names), rows, lines, x, y, str(meta["crs"] or "") if x is not None else "")
+    Raises:
+        InputError: see `read_features`.
+    """
+    features = read_features(path, kind, layer, layer_key)
+    rows = [dict(zip(features.names, map(_value, row), strict=True)) for row in zip(*features.columns, strict=True)]
+    points = points_of(features)
+    x, y = points if points is not None else (None, None)
+    lines = list(range(2, len(rows) + 2))
+    return Table(path, features.names, rows, lines, x, y, features.crs if points is not None else "")
 
 
 def _value(value: Any) -> Any:

@@ -105,6 +105,7 @@ def _checked(experiment: Experiment, failure: HydrocliError | None) -> dict[str,
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
         report["gauge_candidates"] = candidate_rows(coverage.gauges.candidates)
+    report["descriptors"] = [vars(one) for one in coverage.descriptors] or "none"
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["assumptions"] = [*map(_assumption, coverage.forcings), *coverage.assumptions]
     dry = _dry(experiment, coverage)
@@ -215,7 +216,6 @@ def _domain(coverage: Coverage) -> dict[str, Any]:
         "levels": int(network.level.max()) + 1,
         "area_km2": float(network.cell_area.sum() / 1e6),
         "store": coverage.store or "not ingested yet",
-        "descriptors_missing": coverage.descriptors_missing or "no descriptors",
     }
 
 

@@ -118,6 +118,11 @@ def listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def several(value: Any) -> Any:
+    """A single value as a list; unlike with `listed` an empty one is the default, which a resolved file states."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def utc(value: Any) -> datetime:
     """A time as the YAML writes it, in UTC without zone; raises ValueError if it is invalid."""
     expected = "use ISO 8601, for example 2014-09-15T00:00Z"
@@ -228,6 +233,8 @@ def _code(value: Any) -> str:
 
 Integer = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Numbers = Annotated[tuple[Number, ...], OneOrMore(), BeforeValidator(several)]
+"""Numbers, or one of them."""
 Switch = Annotated[bool, Field(strict=True)]
 
 Name = Annotated[str, Field(pattern=r"^\w[\w.\-]*$", max_length=100)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -13,6 +13,7 @@ from hydrocli.config.base import (
     Duration,
     InputPath,
     Number,
+    Numbers,
     Offset,
     OneOrMore,
     Section,
@@ -20,16 +21,12 @@ from hydrocli.config.base import (
     TimeZone,
     known,
     raise_validation_errors,
+    several,
     validation_error,
 )
 
 Format = Annotated[str, BeforeValidator(known(FORMATS)), WithJsonSchema({"enum": list(FORMATS), "type": "string"})]
 """A format of forcing files: what `hydrocli.basin.readers` has."""
-
-
-def _several(value: Any) -> Any:
-    """A single value as a list; unlike with `listed` an empty one is the default, which a resolved file states."""
-    return value if isinstance(value, list | tuple) else [value]
 
 
 def _not_zero(value: float) -> float:
@@ -48,8 +45,7 @@ def _known_pattern(value: str) -> str:
 
 Factor = Annotated[Number, AfterValidator(_not_zero)]
 NamePattern = Annotated[str, AfterValidator(_known_pattern)]
-Patterns = Annotated[tuple[NamePattern, ...], OneOrMore(), BeforeValidator(_several)]
-Numbers = Annotated[tuple[Number, ...], OneOrMore(), BeforeValidator(_several)]
+Patterns = Annotated[tuple[NamePattern, ...], OneOrMore(), BeforeValidator(several)]
 PATH = "folder tree of files, or one file; geotiff: a date in every name"
 SCALE = "scale_factor * value + add_offset is in `unit`; -1 turns the sign"
 AMOUNT = "mm, mm/h, mm/day, kg m-2 s-1, m ...; left out: that of the files, else mm per"

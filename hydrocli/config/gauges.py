@@ -131,9 +131,10 @@ class Gauges(Section):
     """The gauges and their roles."""
 
     table: InputPath = Field(
-        description="table with code, x, y, area: CSV, Parquet, GeoPackage or Shapefile",
+        description="table with code, x, y, area: CSV, Parquet, GeoParquet, GeoPackage or Shapefile",
         examples=["gauge_attributes.csv"],
     )
+    layer: str | None = Field(None, description="layer of a GeoPackage that has several", examples=["stations"])
     crs: str | None = Field(
         None,
         description="coordinate reference system of x and y; default: that of the layer, or of the flow directions",
@@ -166,6 +167,10 @@ class Gauges(Section):
     weights: Weights = Field(
         "equal",
         description="weights of the calibration gauges in the cost: equal, area, record_length, or code: weight",
+    )
+    same_cell: Literal["separate", "share"] = Field(
+        "separate",
+        description="several calibration gauges on one cell: each has its weight, or they share it equally",
     )
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ def _child(values: Any, key: str | int) -> Any:
 
 def _parts(node: Node, key: str | int) -> list[Node]:
     found = node.get("items") if isinstance(key, int) else node.get("properties", {}).get(key)
-    found = found or node.get("additionalProperties")
+    found = found or node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), None)
     return [found] if isinstance(found, dict) else []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -23,6 +23,7 @@ SHOWN = {
     "seed",
     "period.calibration",
     "period.validation",
+    "basin.flow_directions",
     "basin.descriptors",
     "gauges.discharge",
     "gauges.calibration",
@@ -67,6 +68,7 @@ def _lines(model: type[Section], prefix: str, defaults: dict[str, Any]) -> list[
         sections = _sections(field.annotation)
         if not sections or issubclass(sections[0], Level):
             lines.append(_leaf(f"{prefix}{key}", field, defaults))
+            lines += _named_sections(field.annotation, f"{prefix}{key}.NAME.")
             continue
         hidden = not (field.is_required() or field.default is not None or f"{prefix}{key}" in SHOWN)
         block = ["", f"# {field.description}", f"{key}:"] if not prefix else [f"{key}:  # {field.description}"]
@@ -78,6 +80,17 @@ def _lines(model: type[Section], prefix: str, defaults: dict[str, Any]) -> list[
                 body = ["# or:"] + [line if line.startswith("# ") else f"# {line}" for line in body]
             block += [f"  {line}" for line in body]
         lines += [f"# {line}" for line in block] if hidden else block
+    return lines
+
+
+def _named_sections(annotation: Any, prefix: str) -> list[str]:
+    """Commented lines of the sections under keys of the user's choice, which short values may replace."""
+    if get_origin(annotation) is not dict:
+        return []
+    lines: list[str] = []
+    for section in _sections(get_args(annotation)[1]):
+        body = [line if line.startswith("# ") else f"# {line}" for line in _lines(section, prefix, {})]
+        lines += ["# or, in place of a path:", "#   NAME:", *(f"#     {line}" for line in body)]
     return lines
 
 
@@ -93,7 +106,9 @@ def _leaf(path: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """Sections that a key may have, in the order of its annotation."""
+    """Sections that a key may have, in the order of its annotation; none where users choose its keys."""
+    if get_origin(annotation) is dict:
+        return []
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [section for part in get_args(annotation) for section in _sections(part)]

@@ -49,6 +49,15 @@ def calibration_cost(setup: CalibrationSetup) -> Cost:
 
 def _weights(setup: CalibrationSetup) -> list[float]:
     """Weights of the calibration gauges, in any scale."""
+    weights = _weights_of_gauges(setup)
+    if setup.experiment.gauges.same_cell == "separate":
+        return weights
+    cells = setup.basin.gauges.cell[setup.gauges(setup.calibration)].tolist()
+    return [weight / cells.count(cell) for weight, cell in zip(weights, cells, strict=True)]
+
+
+def _weights_of_gauges(setup: CalibrationSetup) -> list[float]:
+    """Weights of the calibration gauges, whatever cells they are on."""
     asked, codes = setup.experiment.gauges.weights, setup.calibration
     if asked == "area":
         return [float(area) for area in _areas(setup)]

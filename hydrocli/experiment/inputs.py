@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from math import inf
@@ -19,13 +19,23 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
+from hydrocli.basin.dem import DemSource
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
 from hydrocli.basin.plausibility import read as read_figures
 from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, Plan, gauges_of, inputs_read_once, make_plan
+from hydrocli.basin.source import (
+    BasinSource,
+    DescriptorSource,
+    Plan,
+    gauges_of,
+    inputs_read_once,
+    make_plan,
+    parts_of_terrain,
+)
+from hydrocli.basin.vectors import PolygonSource
 from hydrocli.config import Experiment, regional_members
 from hydrocli.config.forcing import ForcingFiles
 from hydrocli.config.gauges import Discharge
@@ -42,30 +52,35 @@ OBSERVATIONS, TABLE, END = "gauges.discharge", "gauges.table", "period.end"
 def source_of(experiment: Experiment) -> BasinSource:
     """The files and options that the basin of an experiment is read from."""
     gauges, forcing = experiment.gauges, experiment.forcing
-    pet = forcing.pet
+    pet, basin = forcing.pet, experiment.basin
+    directions = basin.flow_directions
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
         step=experiment.period.step,
-        flow_directions=Path(experiment.basin.flow_directions.path),
-        encoding=experiment.basin.flow_directions.encoding,
+        flow_directions=Path(directions.path) if directions else None,
+        encoding=directions.encoding if directions else "",
         gauges=Path(gauges.table),
         precipitation=_forcing_source(forcing.precipitation),
         pet_kind=pet.kind,
         pet=None if pet.kind == "oudin" else _forcing_source(pet),
         temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
         discharge=_discharge_source(gauges.discharge) if gauges.discharge else None,
-        descriptors={name: Path(path) for name, path in experiment.basin.descriptors.items()},
+        descriptors={name: DescriptorSource(**dict(one)) for name, one in basin.descriptors.items()},
         gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
         gauge_columns=gauges.columns.model_dump(exclude_none=True),
         area_unit=gauges.area_unit,
         snap_distance=gauges.snap_distance,
-        flow_directions_crs=experiment.basin.flow_directions.crs,
-        crs=experiment.basin.crs,
+        flow_directions_crs=directions.crs if directions else None,
+        crs=basin.crs,
         unreadable_as_missing=forcing.unreadable_as_missing,
         fill_pet=forcing.fill_pet // DAY,
+        dem=DemSource(**dict(basin.dem)) if basin.dem else None,
+        domain=basin.domain,
+        polygons=PolygonSource(**dict(basin.polygons)) if basin.polygons else None,
+        gauges_layer=gauges.layer,
     )
 
 
@@ -214,8 +229,7 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     found = {END: experiment.period.end.isoformat()}
     table = gauges_of(source, codes)
     found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
-    found["basin.flow_directions"] = _content(source.flow_directions)
-    found |= {f"basin.descriptors.{name}": _content(path) for name, path in source.descriptors.items()}
+    found |= {key.removesuffix(".path"): _content(parts) for key, parts in parts_of_terrain(source).items()}
     found |= {one.section: digest for one, digest in zip(plan.forcing.passes, plan.forcing.digests, strict=True)}
     return found | _observed(experiment, plan, codes)
 
@@ -225,9 +239,13 @@ def _row(table: GaugeTable, g: int) -> str:
     return hashlib.sha256(repr([*map(float, row[:3]), row[3]]).encode()).hexdigest()[:32]
 
 
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+def _content(parts: Sequence[str]) -> str:
+    """Of a file and its companions, in their order."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        with Path(part).open("rb") as file:
+            hasher.update(file.read() if len(parts) == 1 else hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()[:32]
 
 
 def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from field_cases import write_raster
 
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource
+from hydrocli.basin.source import BasinSource, DescriptorSource
 
 DIRECTIONS = np.array([[5, 5, 7, 7], [3, 5, 7, 0], [0, 5, 7, 7], [0, 5, 0, 7]], np.int16)
 """smash codes: 11 cells drain through row 3, column 1, seven of them through row 1, column 1; the others stray."""
@@ -52,5 +52,5 @@ def source(tmp_path: Path) -> BasinSource:
         pet=ForcingSource(folder / "pet"),
         pet_kind="interannual",
         discharge=DischargeSource(folder / "discharge"),
-        descriptors={"slope": folder / "slope.tif"},
+        descriptors={"slope": DescriptorSource(folder / "slope.tif")},
     )

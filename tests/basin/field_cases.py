@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from rasterio.transform import Affine
 
 from hydrocli.basin.discharge_formats import DischargeSource
@@ -59,6 +60,12 @@ def write_raster(
 def raster(path: Path, values: Any, **options: Any) -> Path:
     """A GeoTIFF of the base grid; options as of `write_raster`."""
     return write_raster(path, values, **{"crs": CRS, "corner": CORNER, **options})
+
+
+def square(left: float, top: float, right: float, bottom: float) -> shapely.Polygon:
+    """A rectangle, its edges counted in cells of the base grid from the upper left corner."""
+    x, y = CORNER
+    return shapely.box(x + 1000 * left, y - 1000 * bottom, x + 1000 * right, y - 1000 * top)
 
 
 def stamp(time: np.datetime64, form: str = "%Y%m%d%H%M") -> str:

@@ -101,7 +101,9 @@ def test_areas_in_square_metres_are_recognised() -> None:
 def test_gauges_on_one_cell_are_told() -> None:
     rows = table(("A", 801500, 6446500, 11), ("B", 801500, 6446500, 11.5), ("C", 801500, 6448500, 7))
     placement = place(rows, DRAINAGE, 0.2)
-    assert placement.notes() == ["gauges A, B are on the same cell"]
+    assert placement.notes() == [
+        "gauges A, B are on the same cell: each has its own weight, unless `gauges.same_cell` is `share`"
+    ]
 
 
 def test_gauges_are_cells_of_the_network() -> None:

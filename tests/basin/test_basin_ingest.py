@@ -21,7 +21,7 @@ from hydrocli.basin.grid import latitudes
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.pet import HOURLY_WEIGHTS, extraterrestrial_radiation, oudin
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource, make_plan
+from hydrocli.basin.source import BasinSource, DescriptorSource, make_plan
 from hydrocli.errors import Errors, InputError
 
 Writer = Callable[..., Path]
@@ -297,7 +297,7 @@ def test_all_that_is_missing_is_told_at_once(source: BasinSource, store: Path) -
         precipitation=ForcingSource(nowhere),
         pet=ForcingSource(nowhere),
         discharge=DischargeSource(nowhere),
-        descriptors={"dd": nowhere / "dd.tif"},
+        descriptors={"dd": DescriptorSource(nowhere / "dd.tif")},
         gauge_codes=("A1", "Z9"),
     )
     with pytest.raises(Errors) as caught:
@@ -469,4 +469,4 @@ def test_a_vector_file_as_a_raster_is_explained(source: BasinSource, store: Path
     shapefile = source.flow_directions.parent / "land.shp"
     shapefile.write_bytes(b"\0\0'\n" + bytes(100))
     with pytest.raises(InputError, match=r"land\.shp: is a Shapefile, which holds points.*\n.*gdal_rasterize"):
-        open_basin(replace(source, descriptors={"land": shapefile}), store)
+        open_basin(replace(source, flow_directions=shapefile), store)

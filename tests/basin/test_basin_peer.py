@@ -19,7 +19,7 @@ from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.plausibility import measure, read
 from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
-from hydrocli.basin.source import BasinSource
+from hydrocli.basin.source import BasinSource, DescriptorSource
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 SINGLE = 2.5e-7
@@ -89,7 +89,7 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
         pet=ForcingSource(cance_data / "pet"),
         pet_kind="interannual",
         discharge=DischargeSource(cance_data / "qobs"),
-        descriptors={name: cance_data / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
+        descriptors={name: DescriptorSource(cance_data / "descriptor" / f"{name}.tif") for name in ("slope", "dd")},
     )
     basin = open_basin(source, tmp_path)
     check_plausible(basin, tmp_path)
@@ -118,7 +118,7 @@ def test_lez(lez_data: Path, tmp_path: Path) -> None:
         pet=ForcingSource(lez_data / "pet"),
         pet_kind="raster",
         discharge=DischargeSource(lez_data / "qobs"),
-        descriptors={name: lez_data / "descriptor" / f"{name}.tif" for name in names},
+        descriptors={name: DescriptorSource(lez_data / "descriptor" / f"{name}.tif") for name in names},
         crs="EPSG:2154",
     )
     basin = open_basin(source, tmp_path)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from field_cases import DIRECTIONS, base_case, raster, write_yaml
 
+from hydrocli.basin.descriptors import read_descriptors
+from hydrocli.basin.domain import make_domain
 from hydrocli.basin.gauges import read_gauges
-from hydrocli.basin.ingest import make_domain, points_of, read_descriptors
-from hydrocli.basin.source import BasinSource
+from hydrocli.basin.source import BasinSource, DescriptorSource
 from hydrocli.config import load
 from hydrocli.errors import HydrocliError
 
@@ -197,7 +198,7 @@ def test_a_rounded_tag_is_the_fill_value_of_a_descriptor(source: BasinSource, tm
     slope = np.where(SLOPE > 0.29, np.float32(-3.4028235e38), SLOPE)
     path = raster(tmp_path / "slope.tif", slope, nodata=-3.4e38)
     network, _, _ = make_domain(source)
-    found = read_descriptors(replace(source, descriptors={"slope": path}), points_of(source, network))["slope"]
+    found = read_descriptors(replace(source, descriptors={"slope": DescriptorSource(path)}), network)["slope"].values
     assert np.isnan(found).sum() == (SLOPE > 0.29).sum() > 0
     assert np.nanmin(found) == 0.0
 
@@ -210,7 +211,7 @@ def test_fill_values_of_descriptors(value: float, source: BasinSource, tmp_path:
     path = raster(tmp_path / "slope.tif", slope)
     network, _, _ = make_domain(source)
     with pytest.raises(HydrocliError, match=r"in 1 cells, first at x = 804500, y = 6497500; all others are from 0 to"):
-        read_descriptors(replace(source, descriptors={"slope": path}), points_of(source, network))
+        read_descriptors(replace(source, descriptors={"slope": DescriptorSource(path)}), network)
 
 
 @pytest.mark.parametrize(
@@ -221,5 +222,5 @@ def test_fill_values_of_descriptors(value: float, source: BasinSource, tmp_path:
 def test_what_is_no_fill_value_of_a_descriptor(values: np.ndarray, source: BasinSource, tmp_path: Path) -> None:
     path = raster(tmp_path / "descriptor.tif", values)
     network, _, _ = make_domain(source)
-    found = read_descriptors(replace(source, descriptors={"d": path}), points_of(source, network))["d"]
+    found = read_descriptors(replace(source, descriptors={"d": DescriptorSource(path)}), network)["d"].values
     assert sorted(found) == sorted(values.ravel().astype(float))

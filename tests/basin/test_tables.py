@@ -137,7 +137,7 @@ def test_gauges_of_a_layer_of_points_have_its_coordinates(tmp_path: Path, suffix
 
 def test_a_geopackage_where_a_csv_was_named_is_recognised(tmp_path: Path) -> None:
     path = points(tmp_path / "g.gpkg", pd.DataFrame({"code": ["A"], "area": [11.0]}))
-    with pytest.raises(InputError, match=r"g\.csv: is a GeoPackage or Shapefile under another name"):
+    with pytest.raises(InputError, match=r"g\.csv: is a GeoPackage under another name"):
         read_gauges(path.rename(tmp_path / "g.csv"))
     with pytest.raises(InputError, match=r"g\.csv: is a GeoPackage, a CSV or Parquet table is expected"):
         tidy(tmp_path / "g.csv")

@@ -165,7 +165,7 @@ class HydrocliReading:
     def _source(self, end: str):
         from hydrocli.basin.discharge_formats import DischargeSource
         from hydrocli.basin.readers import ForcingSource
-        from hydrocli.basin.source import BasinSource
+        from hydrocli.basin.source import BasinSource, DescriptorSource
 
         folder = self.folder
         return BasinSource(
@@ -179,5 +179,5 @@ class HydrocliReading:
             pet=ForcingSource(folder / "pet"),
             pet_kind="interannual",
             discharge=DischargeSource(folder / "qobs"),
-            descriptors={name: folder / "descriptor" / f"{name}.tif" for name in ("slope", "dd")},
+            descriptors={name: DescriptorSource(folder / "descriptor" / f"{name}.tif") for name in ("slope", "dd")},
         )

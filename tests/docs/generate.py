@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, TypeAdapter
@@ -88,9 +88,10 @@ def _rows(model: type[BaseModel], name: str, field: FieldInfo) -> Iterator[tuple
     values = f"`{{{', '.join(nested[0].model_fields)}}}`" if setting else _type(node, schema)
     yield f"`{name}`", values, "" if setting else _default(field), field.description or ""
     if len(nested) == 1 and not setting:
+        prefix = f"{name}.NAME" if get_origin(field.annotation) is dict else name
         for inner, inner_field in _fields(nested[0]):
             for key, *rest in _rows(nested[0], inner, inner_field):
-                yield f"`{name}.{key.strip('`')}`", *rest
+                yield f"`{prefix}.{key.strip('`')}`", *rest
 
 
 COLUMNS = ("key", "value", "default", "meaning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_weights_of_gauges(store: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights(None), [0.5, 0.5])
     lengths = [gauge.steps.size for gauge in cost_of(tmp_path / "run.yaml").gauges]
     np.testing.assert_allclose(weights("record_length"), np.array(lengths) / sum(lengths), rtol=1e-14)
+
+
+def test_gauges_of_one_cell_may_share_a_weight(store: Path, tmp_path: Path) -> None:
+    """S0002 is moved to the cell of S0001: together they count as much as S0003."""
+    roles = {"gauges.calibration": ["S0001", "S0002", "S0003"], "gauges.validation": []}
+    for asked, expected in (("share", [0.25, 0.25, 0.5]), ("separate", [1 / 3] * 3)):
+        file = configuration(tmp_path / "run.yaml", store, changes=roles | {"gauges.same_cell": asked})
+        experiment = load(file)
+        basin = ingested(experiment)
+        cell = basin.gauges.cell.copy()
+        cell[basin.gauges.code.index("S0002")] = cell[basin.gauges.code.index("S0001")]
+        moved = replace(basin, gauges=replace(basin.gauges, cell=cell))
+        weights = [weight for _, weight, _ in calibration_cost(CalibrationSetup(experiment, moved)).parts]
+        np.testing.assert_allclose(weights, expected, rtol=1e-14)
 
 
 def test_an_lcurve_that_is_stopped_ends_with_the_same_bits(store: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -391,10 +391,52 @@ def _refuse_cut(dataset: DatasetReader) -> None:
     dataset.read(1, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
-def read_whole(path: str | Path) -> tuple[NDArray[np.generic], float | None]:
-    """All values of the one band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
+def read_band(path: str | Path, number: int, nodata: Iterable[float] = (), window: Window | None = None) -> Floats:
+    """Values of a band float64[height, width], scale and offset applied, NaN where they are masked or missing.
+
+    Args:
+        path: of the raster.
+        number: of the band, from 1.
+        nodata: values that mean missing besides that of the file.
+        window: part of the raster; None: all of it.
+
+    Raises:
+        UnreadableError: the file cannot be read.
+    """
     with reading(path), opened(path) as dataset:
-        return dataset.read(1), dataset.nodata
+        raw = dataset.read(number, window=window)
+        values = raw.astype(np.float64) * dataset.scales[number - 1] + dataset.offsets[number - 1]
+        values[is_missing(raw, (dataset.nodata, *nodata))] = np.nan
+        if has_mask(dataset, number):
+            values[dataset.read_masks(number, window=window) == 0] = np.nan
+        return values
+
+
+def read_whole(path: str | Path, number: int = 1) -> tuple[NDArray[np.generic], float | None]:
+    """All values of a band of a raster [height, width], and its nodata value; raises `UnreadableError`."""
+    with reading(path), opened(path) as dataset:
+        return dataset.read(number), dataset.nodata
+
+
+class BandFacts(NamedTuple):
+    """What a raster says of a band: the unit, empty where it states none, and whether its values have colours."""
+
+    unit: str
+    has_colours: bool
+
+
+def facts_of_band(path: str | Path, number: int) -> BandFacts:
+    """See `BandFacts`; raises `UnreadableError`."""
+    from rasterio.enums import ColorInterp
+
+    with reading(path), opened(path) as dataset:
+        return BandFacts(dataset.units[number - 1] or "", dataset.colorinterp[number - 1] == ColorInterp.palette)
+
+
+def bands_of(path: str | Path) -> int:
+    """Number of bands of a raster; raises `UnreadableError`."""
+    with reading(path), opened(path) as dataset:
+        return int(dataset.count)
 
 
 def _refuse_variable(source: ForcingSource, where: str) -> None:
