@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hydrocli.engine.control import Control, ControlMap
-from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing
+from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorological_forcing, net_forcing
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import wavefront_order
 from hydrocli.engine.simulator import Simulator, State
@@ -34,7 +34,7 @@ from hydrocli.mapping.direct import Distributed, Uniform
 from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import INTERCEPTION_CAPACITY, ROUTING_PARAMETERS, STATES
 from hydrocli.score.cost import Cost, Term
-from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
+from hydrocli.structures.structure import Structure
 
 Floats = NDArray[np.float64]
 Parameters = Mapping[str, ArrayLike]
@@ -121,9 +121,11 @@ class Model:
         ci = flux_matching(rain, demand, times, step) if interception is None else self._field(interception)
         order = wavefront_order(place[flows_to[self._sorted]], level[self._sorted], len(rain))
         everywhere = np.arange(self.cells)
-        if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
+        ordered: tuple[NDArray[np.float32], ...]
+        if self.structure.model.takes_net:
             hi = np.full(self.cells, STATES[INTERCEPTION_LEVEL].default)
-            ordered: tuple[NDArray[np.float32], ...] = (net_forcing(order, rain, demand, ci, hi, everywhere)[0],)
+            net, nothing = net_forcing(order, rain, demand, ci, hi, everywhere)[0], np.zeros(self.cells)
+            ordered = forcings_of(self.structure, order, net, nothing, step)
         elif "temperature" not in forcing:
             raise ConfigurationError("temperature", f"is needed by the structure {self.structure.kind}")
         else:
@@ -151,7 +153,10 @@ class Model:
         )
 
     def defaults(self) -> dict[str, Floats]:
-        """Default of every parameter by name, float64[n]; weights of a network are 0, which makes no correction."""
+        """Default of every parameter by name, float64[n]; weights of a network are 0, which makes no correction.
+
+        Of neural reservoirs (`nr`) they open every gate by half; with `start="exact"` they are those of GR.
+        """
         values = {name: np.full(self.cells, self._quantities[name].default, np.float64) for name in self.names}
         return values | ({WEIGHTS: np.zeros(self.structure.weights)} if self.structure.has_network else {})
 

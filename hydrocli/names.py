@@ -1,7 +1,8 @@
 """The table of everything the model names: symbol, long name, unit, default, bounds, source.
 
 Configuration checks, Parquet columns and their metadata, plots and documentation read it, so a name is spelled once.
-P1: Huynh et al. (2025), GRNN. P2: Huynh et al. (2026), neural ODE.
+P1: Huynh et al. (2025), GRNN. P2: Huynh et al. (2026), neural ODE. P3: slides of 2026 on neural reservoirs, see
+`structures.nr`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ STATES = _table(
     Quantity("hi", "relative level of the interception store", "-", 0.01, 1e-6, 0.999999, "P1 2.2.1"),
     Quantity("hp", "relative level of the production store", "-", 0.01, 1e-6, 0.999999, "P1 2.2.1"),
     Quantity("ht", "relative level of the transfer store", "-", 0.01, 1e-6, 0.999999, "P1 2.2.1"),
+    Quantity("rain_intensity", "running mean of the net rain", "mm/step", 0.0, 0.0, None, "P3"),
     Quantity("discharge", "routed discharge", "m3/s", 0.0, 0.0, None, "P1 eq. 9"),
     Quantity("lateral_inflow", "lateral inflow to the routing", "m3/s", 0.0, None, None, "P1 eq. 9"),
 )
@@ -78,11 +80,12 @@ CORRECTIONS = _table(
 )
 FACTORS = _table(
     *(
-        Quantity(f"g{k}", f"factor of the correction f{k} on its flux", "-", 1.0, 0.0, 2.0, "P1 4.2.1")
+        Quantity(f"g{k}", f"factor of the correction f{k} on its flux, or gate of `nr`", "-", 1.0, 0.0, 2.0, "P1 4.2.1")
         for k in range(1, 5)
-    )
+    ),
+    *(Quantity(f"g{k}", "gate of `nr`: share of the bound of its flux", "-", 1.0, 0.0, 1.0, "P3") for k in (5, 6)),
 )
-"""g(f) = 1 + f or 1 - f^2, as a structure declares; averages of corrections are means of these."""
+"""g(f) = 1 + f or 1 - f^2, or a gate, as a structure declares; averages of corrections are means of these."""
 NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")
 
 FORCINGS = _table(

@@ -73,9 +73,11 @@ class Basin:
         pet: float32[t, n], potential evapotranspiration [mm/step], NaN where missing; memory-mapped.
         temperature: float32[t, n], of the air, mean of the step [degC], NaN where missing; memory-mapped. None where
             the configuration gives none.
-        discharge: float64[g, t], observed [m3/s], NaN where missing.
+        discharge: float64[g, t], observed [m3/s], NaN where missing; a mean over several steps stands at each of them.
         descriptors: float64[n] by name, NaN where the raster has none.
         fingerprint: hash of all inputs.
+        discharge_until: int32[g, t], the last of the steps of which an observation is the mean; None where all
+            observations are of single steps.
     """
 
     network: DrainageNetwork
@@ -88,6 +90,7 @@ class Basin:
     descriptors: dict[str, NDArray[np.float64]]
     fingerprint: str
     temperature: NDArray[np.float32] | None = None
+    discharge_until: NDArray[np.int32] | None = None
 
     @property
     def times(self) -> Times:

@@ -6,6 +6,7 @@ of the forcing only the times of the fields, and the values of the first, middle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from hydrocli.basin.ingest import (
 )
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.planning import Piece
-from hydrocli.basin.plausibility import Figures, read
+from hydrocli.basin.plausibility import Figures, read_figures
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
@@ -172,14 +173,14 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
         descriptors=tuple(descriptors),
         store=stored.path,
         assumptions=tuple(found["discharge"]),
-        figures=read(stored.path),
+        figures=read_figures(stored.path),
         notes=tuple(stored.meta["notes"]),
     )
 
 
 def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError]) -> Coverage:
     network = gauges = observed = None
-    assumptions: list[str] = []
+    assumptions: Sequence[str] = ()
     forcings: list[ForcingCoverage] = []
     descriptors: list[DescriptorCoverage] = []
     notes = list(plan.notes) if plan else []
@@ -188,9 +189,10 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
         notes += found
     if plan:
         with collecting(errors):
-            discharge, silent, assumptions = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-            observed = np.isnan(discharge).mean(axis=1)
-            notes += silent
+            read = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+            observed = np.isnan(read.discharge).mean(axis=1)
+            notes += read.notes
+            assumptions = read.assumptions
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):

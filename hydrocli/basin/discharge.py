@@ -6,18 +6,20 @@ Formats are in `hydrocli.basin.discharge_formats`; what their values mean is set
 * values with a flag that is not among those to keep are missing;
 * times are brought to UTC, and to the end of the interval of a value where they label its beginning;
 * several values within a step give their mean; irregular ones are interpolated linearly and averaged over the step;
-* values that are a day apart are never taken for those of a shorter step.
+* values that are a day apart are never taken for those of a shorter step: they are means of their days, which are
+  compared with such means of the simulation. Which day, `label` says, and the zone where the clock is local.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hydrocli.arrays import Flags, Floats
+from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.basin import DAY, Times
 from hydrocli.basin.clock import looks_like_a_local_clock, to_utc
 from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Numbers, Period, Records, format_of
@@ -72,21 +74,24 @@ def find_discharge(source: DischargeSource | None, codes: Sequence[str], area: S
     return DischargeFiles(source, paths, tuple(area), notes)
 
 
-class Observed(NamedTuple):
-    """Observations of g gauges at t stamps.
+class Observations(NamedTuple):
+    """What was observed.
 
     Attributes:
-        values: float64[g, t] [m3/s], NaN where missing.
+        discharge: float64[g, t] [m3/s], NaN where missing; a mean over several steps stands at each of them.
         notes: sentences worth a warning.
+        until: int32[g, t], the last of the steps of which a value is the mean, its own for values of single steps;
+            None where all are.
         assumptions: sentences on what the files are taken for.
     """
 
-    values: Floats
+    discharge: Floats
     notes: list[str]
-    assumptions: list[str]
+    until: NDArray[np.int32] | None = None
+    assumptions: Sequence[str] = ()
 
 
-def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> Observed:
+def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> Observations:
     """Observations of all gauges.
 
     Args:
@@ -99,9 +104,9 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         Errors: for everything that is wrong, together.
     """
     discharge = np.full((len(codes), len(times)), np.nan)
-    notes: list[str] = []
+    notes, until = list[str](), dict[int, NDArray[np.int32]]()
     if files.source is None or not any(files.paths):
-        return Observed(discharge, notes, [])
+        return Observations(discharge, notes)
     period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
     assumed = dict[str, list[str]]()
     found = format_of(files.source.format).read(files.paths, files.source, codes, period, notes)
@@ -110,7 +115,8 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
         if isinstance(records, Records):
             gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings, assumed)
             try:
-                discharge[g] = gauge.series(period)
+                discharge[g], intervals = gauge.series(period)
+                until |= {} if intervals is None else {g: intervals}
             except InputError as error:
                 errors.append(error)
         elif records is not None:
@@ -120,7 +126,10 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     notes += [_sentence(what, gauges) for what, gauges in findings.items()]
     empty = np.isnan(discharge).all(axis=1)
     notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
-    return Observed(discharge, notes, [_assumption(what, gauges, codes) for what, gauges in assumed.items()])
+    own = np.arange(len(times), dtype=np.int32)
+    every = np.stack([until.get(g, own) for g in range(len(codes))]) if until else None
+    assumptions = [_assumption(what, gauges, codes) for what, gauges in assumed.items()]
+    return Observations(discharge, notes, every, assumptions)
 
 
 def _sentence(what: str, gauges: list[str]) -> str:
@@ -161,8 +170,8 @@ class _Gauge:
         """File and line of a row, by its place."""
         return self.records.where(self.records.values.index[place])
 
-    def series(self, period: Period) -> Floats:
-        """Values at the stamps, float64[t].
+    def series(self, period: Period) -> tuple[Floats, NDArray[np.int32] | None]:
+        """Values at the stamps, float64[t], and the last step of the interval of each; None for single steps.
 
         Raises:
             InputError: for what cannot be understood within the period.
@@ -173,11 +182,12 @@ class _Gauge:
         margin = np.timedelta64(max(gap, 2 * step, 2 * DAY), "s")
         around = np.flatnonzero((when > period.times[0] - margin) & (when <= period.times[-1] + margin))
         if not around.size:
-            return np.full(len(period.times), np.nan)
+            return np.full(len(period.times), np.nan), None
         spacing = source.interval or _spacing(when[around]) or (DAY if self.records.stamps.are_dates else step)
         label = source.label or self.records.label
         self.assumed.setdefault(self._taken_for(spacing, label), []).append(self.code)
-        self._refuse_longer_means(when[around], spacing, label, step, int(around[0]))
+        if self._are_longer_means(around, spacing, label, step):
+            return self._means(around, label == "start", spacing, period)
         if label is None and self.records.stamps.are_dates:
             self.note("dates are the ends of their days; `label: start` takes them for the days themselves")
         if label == "start":
@@ -193,13 +203,54 @@ class _Gauge:
         if on_stamps:
             result = np.full(len(period.times), np.nan)
             result[np.searchsorted(period.times, when)] = values
-            return result
+            return result, None
         offsets = (when - first).astype(np.int64)
         if label != "instant" and step % spacing == 0 and not np.any(offsets % spacing):
             self.note(f"means over each step of values that are {words(spacing)} apart")
-            return _mean_of_values(offsets, values, period, step // spacing)
+            return _mean_of_values(offsets, values, period, step // spacing), None
         self.note("means over each step of what is interpolated between irregular times")
-        return _mean_of_line(offsets, values, period, gap)
+        return _mean_of_line(offsets, values, period, gap), None
+
+    def _means(
+        self, around: Integers, are_starts: bool, spacing: int, period: Period
+    ) -> tuple[Floats, NDArray[np.int32]]:
+        """Means over intervals longer than the step, at each step of theirs; those that the period cuts are left out.
+
+        Raises:
+            InputError: an interval begins or ends within a step.
+        """
+        stamps = self.records.stamps.take(around)
+        shift = np.timedelta64(spacing if are_starts else -spacing, "s")
+        zone = self.source.timezone
+        # The days of a local clock may have 23 or 25 hours.
+        edges = [
+            to_utc(replace(stamps, times=times, are_dates=False), zone, self.where)
+            for times in (stamps.times, stamps.times + shift)
+        ]
+        first = period.times[0] - np.timedelta64(period.step, "s")
+        low, high = ((edge - first).astype(np.int64) for edge in (edges if are_starts else edges[::-1]))
+        is_known = ~(np.isnat(edges[0]) | np.isnat(edges[1]))
+        inside = is_known & (low >= 0) & (high <= len(period.times) * period.step)
+        odd = np.flatnonzero(inside & ((low % period.step != 0) | (high % period.step != 0)))
+        if odd.size:
+            what = f"the {words(spacing)} of a value of gauge {self.code} begins or ends within a step of "
+            remedy = f"Check `{SECTION}.timezone`, or set `period.step` to a divisor."
+            raise InputError(self.where(int(around[odd[0]])), what + words(period.step), remedy)
+        chosen = around[inside]
+        starts, values = self._sorted(first + low[inside].astype("timedelta64[s]"), self._values(chosen), chosen)
+        counts = dict(zip(low[inside].tolist(), (high - low)[inside].tolist(), strict=True))
+        result, until = np.full(len(period.times), np.nan), np.arange(len(period.times), dtype=np.int32)
+        values = values * self._factor(spacing)
+        for start, value in zip((starts - first).astype(np.int64).tolist(), values.tolist(), strict=True):
+            a, b = start // period.step, (start + counts[start]) // period.step
+            result[a:b], until[a:b] = value, b - 1
+        which = "from" if are_starts else "to"
+        local = f" of {zone}" if zone else " (UTC)"
+        self.note(
+            f"values are means of {words(spacing)}, {which} their times{local}; "
+            "they are compared with such means of the simulated discharge"
+        )
+        return result, until
 
     def _taken_for(self, spacing: int, label: str | None) -> str:
         """Unit, meaning and zone of the times, spacing and layout of the values, in words."""
@@ -232,20 +283,36 @@ class _Gauge:
                 )
         return when
 
-    def _refuse_longer_means(self, when: Times, spacing: int, label: str | None, step: int, place: int) -> None:
-        """Refuse values of a day beside a shorter step, and of a month beside a day; say so of other longer ones."""
+    def _are_longer_means(self, around: Integers, spacing: int, label: str | None, step: int) -> bool:
+        """Whether values are means of a day beside a shorter step; of other longer ones a note says what they are.
+
+        Raises:
+            InputError: they are means of more than a day, or nothing says of which day.
+        """
         if spacing <= step or label == "instant":
-            return
-        days = when.astype("datetime64[D]")
-        at_one_hour = len(np.unique(when - days)) == 1 and (len(when) > 2 or self.records.stamps.are_dates)
-        if spacing >= DAY and (at_one_hour or self.records.stamps.are_dates):
-            what = f"the values of gauge {self.code} are {words(spacing)} apart, the step is {words(step)}"
-            remedy = f"Set `period.step: {'1d' if spacing == DAY else words(spacing)}` to compare them as means, or "
-            if step == DAY:
-                remedy = "Give daily values, or "
-            remedy += f"`{SECTION}.label: instant` if each is a reading at its time."
-            raise InputError(self.where(place), what, remedy)
-        self.note(f"values are {words(spacing)} apart, and count for the step of {words(step)} that ends at their time")
+            return False
+        # The hour of the clock of the table: in UTC it changes with summer time.
+        stamps = self.records.stamps
+        clock = stamps.times[around]
+        at_one_hour = len(np.unique(clock - clock.astype("datetime64[D]"))) == 1 and (
+            len(clock) > 2 or stamps.are_dates
+        )
+        if spacing < DAY or not (at_one_hour or stamps.are_dates):
+            self.note(
+                f"values are {words(spacing)} apart, and count for the step of {words(step)} that ends at their time"
+            )
+            return False
+        if spacing == DAY and label is not None:
+            return True
+        what = f"the values of gauge {self.code} are {words(spacing)} apart, the step is {words(step)}"
+        instant = f"`{SECTION}.label: instant` if each is a reading at its time."
+        if spacing > DAY:
+            raise InputError(self.where(int(around[0])), what, f"Give daily values, or {instant}")
+        remedy = (
+            f"Daily means are compared with those of the simulation: state `{SECTION}.label`, start or end, for the "
+            f"day from or to their times. Or set `period.step: 1d`, or {instant}"
+        )
+        raise InputError(self.where(int(around[0])), what, remedy)
 
     def _values(self, chosen: Any) -> Floats:
         """Numbers of some rows, NaN where missing.

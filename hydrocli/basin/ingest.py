@@ -25,7 +25,7 @@ from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Gauges, Times
 from hydrocli.basin.descriptors import read_descriptors
-from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.domain import OF_DRAINAGE, drainage_of, make_domain, points_of
 from hydrocli.basin.forcing import Making, Target, fill, fill_cells, fill_gaps
 from hydrocli.basin.grid import latitudes
@@ -137,23 +137,17 @@ def making_of(one: Pass, source: BasinSource, points: Points, facts: FileFacts |
 
 @dataclass(frozen=True)
 class Draft:
-    """A basin without its forcing: see `Basin`.
-
-    Attributes:
-        notes: sentences worth a warning.
-        assumptions: sentences on what the files of discharge are taken for.
-    """
+    """A basin without its forcing: see `Basin`; `notes` are sentences worth a warning."""
 
     source: BasinSource
     plan: Plan
     fingerprint: str
     network: DrainageNetwork
     gauges: Gauges
-    discharge: Floats
+    observed: Observations
     descriptors: dict[str, Floats]
     descriptor_facts: dict[str, dict[str, str]]
     notes: list[str]
-    assumptions: list[str]
 
 
 def unit_of(array: str, making: Making, phrase: str) -> str:
@@ -164,12 +158,12 @@ def unit_of(array: str, making: Making, phrase: str) -> str:
 def make_draft(source: BasinSource, plan: Plan, fingerprint: str) -> Draft:
     """Read everything of a basin but its forcing."""
     network, gauges, notes = make_domain(source)
-    discharge, silent, assumptions = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
+    observed = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
     descriptors = read_descriptors(source, network)
     fields = {name: one.values for name, one in descriptors.items()}
-    notes = [*plan.notes, *silent, *notes, *(note for one in descriptors.values() for note in one.notes)]
+    notes = [*plan.notes, *observed.notes, *notes, *(note for one in descriptors.values() for note in one.notes)]
     facts = {name: one.facts for name, one in descriptors.items()}
-    return Draft(source, plan, fingerprint, network, gauges, discharge, fields, facts, notes, assumptions)
+    return Draft(source, plan, fingerprint, network, gauges, observed, fields, facts, notes)
 
 
 def complete(
@@ -190,7 +184,7 @@ def complete(
         workers, progress: as for `open_basin`.
     """
     source, plan = drafts[0].source, drafts[0].plan
-    coverage: list[dict[str, Any]] = [{"discharge": draft.assumptions} for draft in drafts]
+    coverage: list[dict[str, Any]] = [{"discharge": list(draft.observed.assumptions)} for draft in drafts]
     notes: list[list[str]] = [list(draft.notes) for draft in drafts]
     paths: list[dict[str, Path]] = [{} for _ in drafts]
     for one in plan.forcing.passes:
@@ -231,7 +225,8 @@ def _basin_of(draft: Draft, forcings: dict[str, NDArray[np.float32]]) -> Basin:
         gauges=draft.gauges,
         start=draft.source.start.astype("datetime64[s]"),
         step=draft.source.step,
-        discharge=draft.discharge,
+        discharge=draft.observed.discharge,
+        discharge_until=draft.observed.until,
         descriptors=draft.descriptors,
         fingerprint=draft.fingerprint,
         **forcings,

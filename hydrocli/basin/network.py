@@ -420,11 +420,16 @@ def _cells_in_cycles(below: NDArray[np.integer], order: NDArray[np.integer]) -> 
     return np.flatnonzero(~reached)
 
 
+def fitting_encodings(directions: NDArray[np.generic], nodata: float | None) -> list[str]:
+    """Encodings that have all codes of a raster."""
+    return [name for name in ENCODINGS if not (_to_esri(directions, name, nodata) == _UNKNOWN).any()]
+
+
 def _code_error(
     unknown: NDArray[np.generic], directions: NDArray[np.generic], encoding: str, nodata: float | None, where: str
 ) -> InputError:
     """Name the codes that the encoding lacks, and the encodings that have all codes of the raster."""
-    fitting = [name for name in ENCODINGS if not (_to_esri(directions, name, nodata) == _UNKNOWN).any()]
+    fitting = fitting_encodings(directions, nodata)
     shown = ", ".join(f"{value:g}" for value in unknown.tolist()[:10])
     remedy = f"All codes found fit the encoding {' or '.join(fitting)}." if fitting else "Is this a D8 raster?"
     return InputError(where, f"codes {shown} do not exist in the encoding {encoding}", remedy)

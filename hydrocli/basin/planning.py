@@ -110,8 +110,9 @@ def with_true_times(archive: Archive, source: ForcingSource, times: Times, step:
 
 
 def _in_utc(times: Times, zone: str, section: str) -> Times:
+    is_second = np.append(False, times[1:] == times[:-1]).astype(int).tolist()
     try:
-        moved: list[datetime] = [to_utc(time, zone) for time in times.tolist()]
+        moved: list[datetime] = [to_utc(time, zone, fold) for time, fold in zip(times.tolist(), is_second, strict=True)]
     except ValueError as error:
         raise InputError(
             f"{section}.timezone", f"{error}, but a field has this time", "Is it the right zone?"

@@ -204,9 +204,10 @@ def _of_gauge(basin: Basin, means: CatchmentMeans, runoff: Floats, radiation: fl
     rain, known = means.rain[g].astype(np.float64), np.isfinite(discharge)
     fallen = np.nan_to_num(rain)
     total, wet = float(runoff[known].sum()), float(fallen[known].sum())
-    lag = best_lag(rain, discharge, step)
-    of_rain, of_discharge = jump_of_rain(rain, means.lightest), jump_of_discharge(discharge, rain, step)
-    run = constant_run(discharge, step, RUN_OF_DISCHARGE)
+    once, fallen_then, interval, ends = _by_observation(basin, rain, g)
+    lag = best_lag(fallen_then, once, interval)
+    of_rain, of_discharge = jump_of_rain(rain, means.lightest), jump_of_discharge(once, fallen_then, interval)
+    run = constant_run(once, interval, RUN_OF_DISCHARGE)
     highest = float(discharge[known].max()) if known.any() else np.nan
     lower = discharge[known & (discharge < highest)]
     return {
@@ -235,12 +236,34 @@ def _of_gauge(basin: Basin, means: CatchmentMeans, runoff: Floats, radiation: fl
         "rain_jump": _number(of_rain.factor),
         "rain_jump_time": _time(times, of_rain.place),
         "discharge_jump": _number(of_discharge.factor),
-        "discharge_jump_time": _time(times, of_discharge.place),
+        "discharge_jump_time": _time(ends, of_discharge.place),
         "rain_constant": _number(constant_run(rain, step, RUN_OF_RAIN).share),
         "discharge_constant": _number(run.share),
-        "longest_constant": run.longest * step / DAY,
-        "longest_constant_time": _time(times, run.first),
+        "longest_constant": run.longest * interval / DAY,
+        "longest_constant_time": _time(ends, run.first),
     }
+
+
+def _by_observation(basin: Basin, rain: Floats, g: int) -> tuple[Floats, Floats, int, Times]:
+    """Discharge and rain of the intervals of observations: steps, or the days of which they are means.
+
+    Returns:
+        Discharge and rain [k], length of an interval [s], and the stamps of their ends [k].
+    """
+    discharge, step, until = basin.discharge[g], basin.step, basin.discharge_until
+    places = np.arange(len(discharge))
+    if until is None or np.array_equal(until[g], places):
+        return discharge, rain, step, basin.times
+    starts = np.flatnonzero(np.append(True, until[g][1:] != until[g][:-1]))
+    starts = starts[until[g][starts] > starts]
+    ends = until[g][starts].astype(np.int64)
+    length = int(np.median(ends - starts)) + 1
+    total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(rain))])
+    values, sums, stamps = discharge[ends], total[ends + 1] - total[starts], basin.times[ends]
+    # A gap of any length is one interval without values.
+    gaps = np.flatnonzero(np.diff(ends) > 1.5 * length) + 1
+    values, sums = np.insert(values, gaps, np.nan), np.insert(sums, gaps, np.nan)
+    return values, sums, length * step, np.insert(stamps, gaps, stamps[gaps - 1])
 
 
 def _of_months(basin: Basin, means: CatchmentMeans, runoff: Floats, g: int) -> list[Row]:
@@ -315,7 +338,7 @@ def _place_in_day(time: np.datetime64, step: int) -> int:
     return int((start - start.astype("datetime64[D]")).astype(np.int64)) // step
 
 
-def write(folder: Path, figures: Figures) -> None:
+def write_figures(folder: Path, figures: Figures) -> None:
     """Write the tables into the folder of a store."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -339,7 +362,7 @@ def _plain(value: Any) -> Any:
     return int(value.astype("datetime64[us]").astype(np.int64)) if isinstance(value, np.datetime64) else value
 
 
-def read(folder: Path) -> Figures:
+def read_figures(folder: Path) -> Figures:
     """The tables in the folder of a store."""
     import pyarrow as pa
     import pyarrow.parquet as pq

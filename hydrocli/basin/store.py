@@ -34,7 +34,7 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, is_partial
 
-FORMAT = 5
+FORMAT = 6
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
@@ -134,12 +134,14 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
 
     `coverage` and `notes` go to its description.
     """
-    plausibility.write(folder, plausibility.measure(basin, coverage))
+    plausibility.write_figures(folder, plausibility.measure(basin, coverage))
     for name in NETWORK:
         np.save(folder / f"network_{name}.npy", getattr(basin.network, name))
     for name in GAUGES:
         np.save(folder / f"gauges_{name}.npy", getattr(basin.gauges, name))
     np.save(folder / "discharge.npy", basin.discharge)
+    if basin.discharge_until is not None:
+        np.save(folder / "discharge_until.npy", basin.discharge_until)
     fields = [basin.descriptors[name] for name in basin.descriptors]
     np.save(folder / "descriptors.npy", np.array(fields).reshape(len(fields), len(basin.network)))
     grid = basin.network.grid
@@ -157,6 +159,7 @@ def save(folder: Path, basin: Basin, coverage: dict[str, Any], notes: list[str])
         "step": basin.step,
         "steps": len(basin.precipitation),
         "forcings": [name for name in FORCINGS if getattr(basin, name) is not None],
+        "has_means": basin.discharge_until is not None,
         "coverage": coverage,
         "notes": notes,
         "checksums": {path.name: _checksums(path) for path in sorted(folder.iterdir())},
@@ -255,5 +258,6 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
         discharge=discharge,
         descriptors=dict(zip(meta["descriptors"], descriptors, strict=True)),
         fingerprint=meta["fingerprint"],
+        discharge_until=array("discharge_until") if meta["has_means"] else None,
         **forcings,
     )

@@ -89,7 +89,11 @@ class Covariance:
 
 
 def covariance(
-    sensitivity: Floats, curved: Floats, residuals: list[Residuals], penalty: Floats | None = None
+    sensitivity: Floats,
+    curved: Floats,
+    residuals: list[Residuals],
+    penalty: Floats | None = None,
+    by_interval: list[Floats] | None = None,
 ) -> Covariance:
     """The covariance of the controls.
 
@@ -99,6 +103,7 @@ def covariance(
         residuals: of each series.
         penalty: second derivative [m, m] of a penalty on the controls. It reduces their variance; the bias that it
             causes is not part of the covariance.
+        by_interval: C J of each series, [k, m], where residuals are of k intervals of several outputs; None: `curved`.
     """
     curvature = np.einsum("gtk,gtl->kl", sensitivity, curved)
     if penalty is not None:
@@ -107,7 +112,7 @@ def covariance(
     size = len(curvature)
     number = sum(series.number for series in residuals)
     noise = np.zeros((size, size))
-    for a, series in zip(curved, residuals, strict=True):
+    for a, series in zip(curved if by_interval is None else by_interval, residuals, strict=True):
         noise += series.size**2 * (a.T @ _correlated(a, series.correlation))
     noise *= number / max(1, number - size)
     diagonal = np.diag(curvature)

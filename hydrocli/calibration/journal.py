@@ -206,6 +206,18 @@ class Journal:
         )
 
 
+class NoJournal:
+    """In the place of a journal, for a descent that is so short that it is repeated."""
+
+    path, written_with = Path(), ""
+
+    def next(self) -> None:
+        """Nothing was recorded."""
+
+    def append(self, entry: str | Batch) -> None:
+        """Nothing is kept."""
+
+
 def machine() -> str:
     """Machine and library versions that may affect the last bits of results."""
     return f"{platform.node()} ({platform.machine()}), numpy {np.__version__}, scipy {scipy.__version__}"

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.calibration.journal import Batch, Journal, machine
+from hydrocli.calibration.journal import Batch, Journal, NoJournal, machine
 from hydrocli.calibration.problem import Iteration, Problem, StageResult
 from hydrocli.errors import InputError, NumericalError
 
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Journal | NoJournal,
         on_iteration: Callable[[Iteration], None],
         should_stop: Callable[[], bool],
         on_evaluation: Callable[[float], None] = lambda cost: None,

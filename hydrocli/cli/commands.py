@@ -237,6 +237,7 @@ def compare_solvers(
         "hydrocli synthetic basin",
         "hydrocli synthetic basin --cells 200 --start 2014-09-01 --end 2015-02-01",
         "hydrocli synthetic region --region --catchments 20",
+        "hydrocli synthetic archive --layout institute",
     ),
     exit_codes=(0, 2, 3),
 )
@@ -289,6 +290,13 @@ def synthetic(
             help="True parameters: functions of the descriptors, or uniform.", of=("descriptors", "uniform")
         ),
     ] = "descriptors",
+    layout: Annotated[
+        Any,
+        options.choice(
+            help="Files: plain (GeoTIFF and CSV, with a configuration), or as an institute has them.",
+            of=("plain", "institute"),
+        ),
+    ] = "plain",
     true_model: Annotated[
         Any,
         options.choice(
@@ -316,17 +324,19 @@ def synthetic(
         encoding,
         areas_of(areas, catchments) if region else (),
         truth,
+        layout,
     )
     run(folder, asked, true_model)
     if call.as_json:
-        call.show([{"folder": folder, "configuration": folder / "config.yaml"}])
+        has_configuration = {"configuration": folder / "config.yaml"} if layout == "plain" else {}
+        call.show([{"folder": folder} | has_configuration])
 
 
 @command(
     "Configuration and help",
     shared=(),
-    examples=("hydrocli init config.yaml",),
-    exit_codes=(0, 2),
+    examples=("hydrocli init config.yaml", "hydrocli init config.yaml --from archive"),
+    exit_codes=(0, 2, 3, 7),
     loads=False,
 )
 def init(
@@ -334,21 +344,70 @@ def init(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="New file to write; default: standard output.")
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Folder of data: recognise formats, names, variables, units, codes; list what must be answered.",
+        ),
+    ] = None,
 ) -> None:
     """Write a commented configuration to start from."""
-    from hydrocli.config import initial_yaml
     from hydrocli.errors import ConfigurationError
 
+    if file is not None and file.exists():
+        raise ConfigurationError(str(file), "already exists", "Name a new file.")
+    if folder is None:
+        from hydrocli.config import initial_yaml
+
+        text, sentences = initial_yaml(), list[str]()
+    else:
+        from hydrocli.commands.init import init_from
+        from hydrocli.execution.resources import require_address_space
+
+        require_address_space()
+        text, sentences = init_from(folder, file.parent if file else Path())
+    for sentence in sentences:
+        typer.echo(sentence, err=True)
     if file is None:
-        typer.echo(initial_yaml(), nl=False)
+        typer.echo(text, nl=False)
         return
     try:
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(initial_yaml())
+            stream.write(text)
     except FileExistsError:
         raise ConfigurationError(str(file), "already exists", "Name a new file.") from None
     except OSError as error:
         raise ConfigurationError(str(file), f"cannot be written: {error.strerror}") from None
+
+
+@command(
+    "Configuration and help",
+    shared=("json",),
+    examples=("hydrocli import-smash setup.yaml mesh.hdf5 --output config.yaml",),
+    exit_codes=(0, 2, 3),
+)
+def import_smash(
+    call: Call,
+    setup: Annotated[Path, typer.Argument(metavar="SETUP", help="Setup of smash 1.3, a YAML file.")],
+    mesh: Annotated[
+        Path | None,
+        typer.Argument(metavar="MESH", help="Mesh of smash, an HDF5 file, with flow directions and gauges."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="New YAML file; rasters and tables are written beside it."),
+    ] = Path("config.yaml"),
+) -> None:
+    """Write the configuration that is equivalent to a setup of smash, and say what has no equivalent."""
+    from hydrocli.commands.import_smash import import_smash as run
+
+    sentences = run(setup, mesh, output)
+    for sentence in sentences:
+        typer.echo(sentence, err=True)
+    if call.as_json:
+        call.show([{"configuration": output, "notes": sentences}])
 
 
 @command(

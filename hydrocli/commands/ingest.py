@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from hydrocli.basin.plausibility import overview, read
+from hydrocli.basin.plausibility import overview, read_figures
 from hydrocli.config import load
 from hydrocli.experiment.setup import ingested
 
@@ -29,4 +29,4 @@ def ingest(target: Path, overrides: list[str]) -> list[dict[str, Any]]:
     cells, steps, gauges = len(basin.network), len(basin.times), len(basin.gauges.code)
     logger.info(f"{store}: {cells} cells, {steps} steps, {gauges} gauges, {size:.1f} MB")
     row = {"store": store, "cells": cells, "steps": steps, "gauges": gauges, "size_mb": size}
-    return [row | {"plausibility": overview(read(store).gauges)}]
+    return [row | {"plausibility": overview(read_figures(store).gauges)}]

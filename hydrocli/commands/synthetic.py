@@ -23,5 +23,8 @@ def synthetic(folder: Path, options: SampleOptions, true_model: str = "gr") -> N
         ConfigurationError: no such model, or a folder that is not empty.
     """
     write_sample(folder, options, true_model)
+    if options.layout != "plain":
+        logger.info(f"{folder.absolute()}: next, `hydrocli init config.yaml --from {folder}`")
+        return
     config = folder.absolute() / "config.yaml"
     logger.info(f"{config.parent}: calibrate it with `hydrocli calibrate {config}`")

@@ -13,11 +13,11 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 
 from hydrocli.config.base import InputPath, Location, Number, Section, Switch, raise_validation_errors
 from hydrocli.names import Quantity
-from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities, variants
+from hydrocli.structures.structure import OF_NO_STORE, Structure, parameter_quantities, state_quantities, variants
 
 Problem = tuple[Location, str, str]
 
-LEVELS = {symbol: one for symbol, one in state_quantities().items() if symbol not in ("discharge", "lateral_inflow")}
+LEVELS = {symbol: one for symbol, one in state_quantities().items() if symbol not in OF_NO_STORE}
 CALIBRATED_LEVELS = {state.quantity.symbol for model in variants() for state in model.states if state.calibrated}
 
 

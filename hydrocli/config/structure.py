@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, create_model, model_validator
 
-from hydrocli.config.base import InputPath, Integer, Number, Section, raise_validation_errors, validation_error
+from hydrocli.config.base import (
+    Duration,
+    InputPath,
+    Integer,
+    Location,
+    Number,
+    Section,
+    raise_validation_errors,
+    validation_error,
+)
 from hydrocli.structures import structure as declarations
 
 Width = Annotated[Integer, Field(ge=1, le=256)]
@@ -24,8 +33,8 @@ def _check_layers(value: Any) -> Any:
     return value
 
 
-class FluxNetworkOptions(Section):
-    """Flux network: corrections from states, net rain and PET; one set of weights for all cells and times."""
+class NetworkOptions(Section):
+    """Network of a structure: one set of weights for all cells and times."""
 
     hidden: Annotated[tuple[Width, ...], BeforeValidator(_check_layers)] = Field(
         (16,), description="number of units of the hidden layers (one or two layers)", examples=[[16]]
@@ -33,6 +42,11 @@ class FluxNetworkOptions(Section):
     activation: Literal["silu", "leaky_relu"] = Field(
         "silu", description="activation of the hidden layers: silu or leaky_relu"
     )
+
+
+class FluxNetworkOptions(NetworkOptions):
+    """Flux network: corrections from states, net rain and PET; one set of weights for all cells and times."""
+
     input_scaling: Literal["none", "max"] = Field(
         "none", description="max: pn and en are divided by their maximum over the calibration period"
     )
@@ -50,14 +64,15 @@ class StructureOptions(Section):
     )
 
     @property
-    def network(self) -> FluxNetworkOptions | None:
+    def network(self) -> NetworkOptions | None:
         """Options of its network, if it has one."""
-        return getattr(self, "flux_network", None)
+        found: NetworkOptions | None = getattr(self, "flux_network", None) or getattr(self, "reservoir_network", None)
+        return found
 
     @property
     def declared(self) -> declarations.Structure:
         """The structure with these options; the inputs of a network are not scaled."""
-        options = self.model_dump(exclude={"flux_network"})
+        options = self.model_dump(exclude={"flux_network", "reservoir_network"})
         if self.network:
             options |= {"hidden": self.network.hidden, "activation": self.network.activation}
         return declarations.Structure(**options)
@@ -69,6 +84,19 @@ class StructureOptions(Section):
             raise_validation_errors([(("network", "activation"), what, "use silu, or network_coupling: lagged")])
         return self
 
+    @model_validator(mode="after")
+    def _check_intensity(self) -> StructureOptions:
+        if getattr(self, "rain_intensity", 0):
+            problems: list[tuple[Location, str, str]] = []
+            if self.snow != "none":
+                what = "is computed from the net rain, which a snow store changes during the simulation"
+                problems.append((("rain_intensity",), what, "remove the key, or use snow: none"))
+            if getattr(self, "start", "") == "exact":
+                what = "is nothing that the gates of GR depend on"
+                problems.append((("rain_intensity",), what, "remove the key, or use start: pretrained"))
+            raise_validation_errors(problems)
+        return self
+
 
 FLUX_LIMITS = (
     "conservative: no flux takes more than a store has, and a full store drains; as_published: as in the papers"
@@ -77,6 +105,26 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "flux_network": (
         FluxNetworkOptions,
         Field(default_factory=FluxNetworkOptions, alias="network", description="flux network"),
+    ),
+    "reservoir_network": (
+        NetworkOptions,
+        Field(default_factory=NetworkOptions, alias="network", description="network that opens the fluxes"),
+    ),
+    "start": (
+        Literal["pretrained", "exact"],
+        Field(
+            "pretrained",
+            description="pretrained: the network first learns the fluxes of GR; exact: it shifts the gates of GR, and "
+            "starts at zero",
+        ),
+    ),
+    "rain_intensity": (
+        Duration,
+        Field(
+            0,
+            description="time constant of the running mean of the net rain that the network sees, too; 0: none",
+            examples=["3h"],
+        ),
     ),
     "network_coupling": (
         Literal["implicit", "lagged"],
@@ -95,7 +143,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "flux_limits": (FluxLimits, Field("conservative", description=FLUX_LIMITS)),
     "tolerance": (Tolerance, Field(1e-6, description=TOLERANCE)),
 }
-"""Keys by the names of options in the declarations ("network" is here `flux_network`)."""
+"""Keys by the names of options in the declarations ("network" is here `flux_network`); both networks are `network`."""
 
 
 def _section_of(kind: str) -> type[StructureOptions]:
@@ -130,7 +178,11 @@ def declared_structure(data: Any) -> declarations.Structure | None:
 
 def kinds_with_network() -> tuple[str, ...]:
     """Names of the structures that a network corrects."""
-    return tuple(kind for kind, section in SECTIONS.items() if "flux_network" in section.model_fields)
+    return tuple(
+        kind
+        for kind, section in SECTIONS.items()
+        if {"flux_network", "reservoir_network"} & section.model_fields.keys()
+    )
 
 
 class InitialWeights(Section):

@@ -53,6 +53,11 @@ def initial_yaml() -> str:
     return HEADER + "\n".join(_lines(Experiment, "", {})) + "\n"
 
 
+def yaml_value(value: Any) -> str:
+    """A value as YAML on one line; the configuration reads the same value from it."""
+    return escaped(_yaml(value, flow=True).strip())
+
+
 def _yaml(values: Any, *, flow: bool | None) -> str:
     text = yaml.dump(
         values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=flow

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.engine.order import WavefrontOrder, order_forcing
+from hydrocli.engine.simulator import Simulator
 from hydrocli.jit import loop
 from hydrocli.names import INTERCEPTION_CAPACITY
+from hydrocli.structures.structure import Structure
 from hydrocli.water.interception import interception
 from hydrocli.water.snow import liquid_fraction
 
@@ -126,6 +128,64 @@ def net_forcing(
         _intercept(rain, demand, ci, hi, missing, net, unwanted, unwanted)
         order_forcing(net, rows.start, order, ordered)
     return ordered, hi, missing
+
+
+def forcings_of(
+    structure: Structure, order: WavefrontOrder, net: NDArray[np.float32], start: NDArray[np.float64], step: int
+) -> tuple[NDArray[np.float32], ...]:
+    """The forcing of a structure that begins below interception: the net one, and the intensity of the rain if it asks.
+
+    Args:
+        structure: that gets it.
+        order: of n cells.
+        net: net rain less net evapotranspiration in this order [mm/step].
+        start: [n] running mean of the net rain before the first step [mm/step].
+        step: [s].
+    """
+    if not structure.sees_intensity:
+        return (net,)
+    return net, rain_intensity(order, net, start, structure.rain_intensity / step)[0]
+
+
+def intensity_of(simulator: Simulator, start: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Running mean of the net rain [n] after the last step of a simulator [mm/step]; None where it has none.
+
+    Args:
+        simulator: whose forcing it is.
+        start: as in `forcings_of`.
+    """
+    structure = simulator.structure
+    if not structure.sees_intensity:
+        return None
+    return rain_intensity(simulator.order, simulator.forcing[0], start, structure.rain_intensity / simulator.step)[1]
+
+
+def rain_intensity(
+    order: WavefrontOrder, net: NDArray[np.float32], start: NDArray[np.float64], memory: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Running mean r of the net rain, r <- r + (pn - r) (1 - e^(-1/memory)), and its last values [n] [mm/step].
+
+    Args:
+        order: of n cells.
+        net: net rain less net evapotranspiration in this order [mm/step].
+        start: [n] before the first step [mm/step].
+        memory: time constant [steps].
+    """
+    ordered: NDArray[np.float32] = np.zeros(order.forcing_size, np.float32)
+    level = order.spread(start, 0.0).astype(np.float64)
+    _running_mean(order, net, -np.expm1(-1.0 / memory), level, ordered)
+    return ordered, level[order.slot]
+
+
+@loop
+def _running_mean(order, net, share, level, ordered):
+    """The mean of each slot goes on in its own steps only."""
+    for wave in range(order.low.shape[1]):
+        for block in range(2):
+            f = order.offset[block, wave] - order.low[block, wave]
+            for s in range(order.active_low[block, wave], order.active_high[block, wave]):
+                level[s] += share * (max(np.float64(net[f + s]), 0.0) - level[s])
+                ordered[f + s] = level[s]
 
 
 def rainfall(precipitation: NDArray[np.float32], temperature: NDArray[np.float32]) -> NDArray[np.float32]:

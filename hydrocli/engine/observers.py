@@ -267,7 +267,7 @@ class _OutputKept(NamedTuple):
     work: Floats
 
 
-FORMS = {"": 0, "1 + f": 1, "1 - f^2": 2}
+FORMS = {"": 0, "g": 0, "1 + f": 1, "1 - f^2": 2}
 """What is kept of a value: itself, or the factor of a correction on its flux."""
 
 
@@ -317,9 +317,11 @@ class OutputRecorder(Recorder):
         order, n, q = simulator.order, request.area.size, len(request.quantities)
         names = simulator.structure.quantities
         self.request, self._structure, self._steps = request, simulator.structure, order.steps
-        factors = dict(zip(simulator.structure.factors, simulator.structure.model.corrections, strict=True))
+        model = simulator.structure.model
+        factors = dict(zip(simulator.structure.factors, model.corrections, strict=True))
+        rows_of = dict(zip(simulator.structure.factors, model.outputs_of_network, strict=True))
         forms = [FORMS[factors[one].factor if one in factors else ""] for one in request.quantities]
-        sources = [one.replace("g", "f") if one in factors else one for one in request.quantities]
+        sources = [rows_of.get(one, one) for one in request.quantities]
         rows = [-1 if one == NEWTON_ITERATIONS.symbol else names.index(one) for one in sources]
         every = np.ones(order.steps, np.bool_)
         self._factors = np.array([one in factors for one in request.quantities], np.bool_)

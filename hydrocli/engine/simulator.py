@@ -165,6 +165,12 @@ class Simulator:
         other.newton, other._inflow = np.zeros_like(self.newton), np.zeros_like(self._inflow)
         return other
 
+    def of_structure(self, structure: Structure) -> Simulator:
+        """A clone of another structure with the same parameters and states, whose forcings are the first of these."""
+        other = self.clone()
+        other.structure, other.forcing = structure, self.forcing[: len(structure.model.forcings)]
+        return other
+
     def cells(self, parameters: NDArray[np.float64]) -> Cells:
         """What the kernels get of parameters [p, n]; idle slots have the defaults.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hydrocli.engine.order import window
 from hydrocli.jit import bind, expression, loop, unrolled
 from hydrocli.structures.rows import STRIP, SolverCounts, cut, cut_row, rows_of, set_at, values_at
-from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, CellModel, Structure
+from hydrocli.structures.structure import CellModel, Structure
 
 Array = NDArray[np.floating]
 
@@ -282,7 +282,7 @@ def observer_of(structure: Structure, name: str, record: Any) -> Any:
         complete, model.name, state_rows=rows_of(states), set_states=set_at(states), states_at=values_at(states),
         storage_at=expression(after, "p, new, c"), change_at=expression(change, "p, old, new, c"),
         aet_at=expression(" + ".join(f"values[{row}, c]" for row in aet), "values, c"),
-        NET=model.forcings == HYDROLOGICAL_FORCINGS, FLUXES=names.index(model.states[0].quantity.symbol), STATES=states,
+        NET=model.takes_net, FLUXES=names.index(model.states[0].quantity.symbol), STATES=states,
         AET=names.index("aet"), STORAGE=names.index("storage"),
     )  # fmt: skip
     parts = _cuts(model) | {"diagnose": model.diagnose, "complete_values": completed, "record": record}

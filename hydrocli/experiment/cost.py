@@ -44,6 +44,7 @@ def calibration_cost(setup: CalibrationSetup) -> Cost:
         _weights(setup),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
         _catchments(setup) if any(term.signature for term in terms) else None,
+        setup.until(setup.calibration),
     )
 
 

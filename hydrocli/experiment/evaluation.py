@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Flags, Floats
 from hydrocli.config import Experiment, differing_keys, load, resolved
 from hydrocli.config.regional import FOLDER
 from hydrocli.errors import ConfigurationError, HydrocliError, InputError
@@ -29,6 +29,7 @@ from hydrocli.results import Run, read, schemas
 from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.views import gauge_tree, rows_by_gauge
 from hydrocli.results.write import write_series, write_text
+from hydrocli.score.intervals import Until, ends_of, last_steps, mean_over, until_of, whole
 
 if TYPE_CHECKING:
     from hydrocli.experiment.setup import CalibrationSetup
@@ -45,6 +46,9 @@ SIMULATION = "simulation"
 class GaugePeriod:
     """A gauge in a period: `scenario` says whether either of the two was calibrated.
 
+    Where observations are means over several steps, so are the simulated values; both stand at each of these steps, and
+    `is_last` marks the last of them.
+
     `extrapolated` is the share of the cells whose network sees what the calibration has not seen, if there is one.
     `uniform` is the discharge with the uniform parameters from which a mapping by descriptors started.
     """
@@ -58,6 +62,7 @@ class GaugePeriod:
     rain: Floats
     extrapolated: Floats | None
     uniform: Floats | None
+    is_last: Flags
 
 
 class Evaluation:
@@ -105,13 +110,26 @@ class Evaluation:
             times, here = discharge["time"][rows[code]].astype("datetime64[s]"), rows_of_means[code]
             rain = means["precipitation"][here]
             outside = means[EXTRAPOLATED.symbol][here] if EXTRAPOLATED.symbol in means else None
+            until = _until(discharge, rows[code])
+            observed, simulated = (
+                discharge["observed"][rows[code]],
+                mean_over(discharge["simulated"][rows[code]], until),
+            )
+            plain = mean_over(uniform["simulated"][rows_of_uniform[code]], until) if uniform else None
             for name, (start, end) in periods.items():
                 inside = (times > stamp(start)) & (times <= stamp(end))
-                observed, simulated = (discharge[kind][rows[code]][inside] for kind in ("observed", "simulated"))
-                shown = None if outside is None else outside[inside]
-                plain = uniform["simulated"][rows_of_uniform[code]][inside] if uniform else None
-                scenario = self._scenario(code, name, (start, end))
-                yield GaugePeriod(code, scenario, name, times[inside], observed, simulated, rain[inside], shown, plain)
+                yield GaugePeriod(
+                    gauge=code,
+                    scenario=self._scenario(code, name, (start, end)),
+                    period=name,
+                    times=times[inside],
+                    observed=np.where(whole(inside, until), observed, np.nan)[inside],
+                    simulated=simulated[inside],
+                    rain=rain[inside],
+                    extrapolated=None if outside is None else outside[inside],
+                    uniform=None if plain is None else plain[inside],
+                    is_last=np.isin(np.flatnonzero(inside), last_steps(until, times.size)),
+                )
 
     def _codes(self) -> tuple[str, ...]:
         return (*(self.experiment.gauges.calibration or ()), *self.experiment.gauges.validation)
@@ -154,7 +172,7 @@ class Evaluation:
         except HydrocliError as error:
             logger.warning(f"the observations cannot be compared with those of the run: {error}")
             return
-        values = {code: now.get(code, table["observed"][rows[code]]) for code in codes}
+        values = {code: now[code][0] if code in now else table["observed"][rows[code]] for code in codes}
         counts = {
             code: int((~np.isclose(values[code], table["observed"][rows[code]], 0, 0, equal_nan=True)).sum())
             for code in codes
@@ -169,16 +187,21 @@ class Evaluation:
             shown = ", ".join(f"{code} ({count} values)" for code, count in counts.items() if count)
             sentence = f"observations differ from those in the run, and replace them: {shown}"
             logger.warning(sentence)
+            until = {code: now[code][1] if code in now else _until(table, rows[code]) for code in codes}
             columns = {
                 "observed": np.stack([values[code] for code in codes]),
                 "simulated": np.stack([table["simulated"][rows[code]] for code in codes]),
             }
+            has_means = any(one is not None for one in until.values())
+            if has_means:
+                columns["interval_end"] = np.stack([ends_of(times, until[code]) for code in codes])
             with (
                 RunFolder.open(self.folder, self.experiment.name) as folder,
                 folder.rewriting(schemas.DISCHARGE.file),
             ):
                 folder.warn(sentence)
-                write_series(folder.path, schemas.DISCHARGE, codes, times, columns, run=folder.manifest.run)
+                table_now = schemas.discharge(has_means=has_means)
+                write_series(folder.path, table_now, codes, times, columns, run=folder.manifest.run)
             self.run = read(self.folder)
 
     def _simulate_again(self, inputs: Mapping[str, str]) -> None:
@@ -231,6 +254,13 @@ class Evaluation:
                     "Restore the data, calibrate again with --force, or simulate in another folder with "
                     f"`hydrocli simulate CONFIG --parameters-from {self.folder} --output NEW`, and validate that.",
                 )
+
+
+def _until(discharge: Mapping[str, NDArray[Any]], rows: slice) -> Until | None:
+    """Intervals of the observations of a gauge in the table of the discharge, see `hydrocli.score.intervals`."""
+    if "interval_end" not in discharge:
+        return None
+    return until_of(*(discharge[name][rows].astype("datetime64[s]") for name in ("time", "interval_end")))
 
 
 @dataclass(frozen=True)

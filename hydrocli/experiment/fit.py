@@ -59,6 +59,7 @@ def fit(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> dict[str, 
         folder.warn(note)
         logger.warning(note)
     with ExitStack() as stack:
+        _pretrain(folder, setups[0])
         with folder.timed("preparation"):
             calibration = stack.enter_context(opened(setups))
         return _calibrated(folder, calibration, fingerprint, stop)
@@ -138,6 +139,20 @@ def _note_fresh_weights(setup: CalibrationSetup) -> None:
         logger.info(
             f"parameters from {source}, new initial weights; use `initial_weights.from` to take its weights too"
         )
+
+
+def _pretrain(folder: RunFolder, setup: CalibrationSetup) -> None:
+    """Pre-train the network, where the structure asks for it, and write how near to GR it is."""
+    if not setup.initial_network.is_to_learn:
+        return
+    with folder.timed("pretraining"):
+        found = setup.pretraining
+    assert found is not None
+    write_table(folder.path, schemas.PRETRAINING, found.columns, run=folder.manifest.run)
+    folder.update(counts={"pretraining_nse": float(found.nse.min())})
+    if found.warning:
+        folder.warn(found.warning)
+        logger.warning(found.warning)
 
 
 def _same_inputs(folder: RunFolder, inputs: dict[str, str]) -> None:

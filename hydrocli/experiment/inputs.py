@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.dem import DemSource
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
-from hydrocli.basin.plausibility import read as read_figures
+from hydrocli.basin.plausibility import read_figures
 from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import (
@@ -208,15 +208,18 @@ def changed_inputs(stored: Experiment, inputs: Mapping[str, str]) -> dict[str, s
     return changed
 
 
-def observations(experiment: Experiment, codes: tuple[str, ...], times: np.ndarray) -> dict[str, Floats]:
-    """Observed discharge [t] of gauges as their files have it now, at stamps of a run.
+def observations(
+    experiment: Experiment, codes: tuple[str, ...], times: np.ndarray
+) -> dict[str, tuple[Floats, Integers | None]]:
+    """Observed discharge [t] of gauges as their files have it now, at stamps of a run, and intervals of means [t].
 
     Raises:
         HydrocliError: they cannot be read.
     """
     plan = make_plan(source_of(experiment))
-    values, *_ = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
-    return {code: values[plan.codes.index(code)] for code in codes if code in plan.codes}
+    read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    places = {code: plan.codes.index(code) for code in codes if code in plan.codes}
+    return {code: (read.discharge[g], None if read.until is None else read.until[g]) for code, g in places.items()}
 
 
 def _codes(inputs: Mapping[str, str]) -> tuple[str, ...]:
@@ -254,7 +257,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values, *_ = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step)
+    values = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step).discharge
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

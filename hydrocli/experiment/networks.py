@@ -55,7 +55,8 @@ def step_notes(experiment: Experiment, sources: Iterable[str | Path | None]) -> 
         parts = [f"{', '.join(per_step)} multiplied by {own / theirs:g}"] if per_step else []
         if structure.has_network:
             inputs = [symbol for symbol in structure.network_inputs if carried_by(symbol, 2.0) != 1.0]
-            parts.append(f"inputs {', '.join(inputs)} of its network multiplied by {theirs / own:g}")
+            scaled = f"inputs {', '.join(inputs)} of its network multiplied by {theirs / own:g}"
+            parts.append(scaled if inputs else "its network kept, although its gates belong to its step")
         parts.append("interception capacity found anew")
         parts.append("other parameters kept, although a calibration fits them to its step (outflow of stores)")
         notes.append(f"{source} has a time step of {theirs} s, and this run one of {own} s: {'; '.join(parts)}")
@@ -129,13 +130,15 @@ def _none() -> Floats:
 class FluxNetwork:
     """Weights [w] in the order of `hydrocli.structures.network`; of each input its factor, lowest and highest value.
 
-    The ranges are NaN where the weights were never calibrated.
+    The ranges are NaN where the weights were never calibrated. is_to_learn: whether the weights are those before
+    pre-training.
     """
 
     weights: Floats = field(default_factory=lambda: NO_WEIGHTS)
     scale: Floats = field(default_factory=_none)
     lowest: Floats = field(default_factory=_none)
     highest: Floats = field(default_factory=_none)
+    is_to_learn: bool = False
 
     @classmethod
     def untrained(cls, structure: Structure) -> FluxNetwork:

@@ -63,13 +63,13 @@ def _validated(evaluation: Evaluation) -> list[Row]:
     rows: list[Row] = []
     of_events: list[Row] = []
     for gauge_period in evaluation.gauge_periods():
-        pairs = gauge_period.observed, gauge_period.simulated
+        pairs = tuple(values[gauge_period.is_last] for values in (gauge_period.observed, gauge_period.simulated))
         labels = {"scenario": gauge_period.scenario, "gauge": gauge_period.gauge, "period": gauge_period.period}
         values = {name: metric(*pairs) for name, metric in METRICS.items()}
         if gauge_period.extrapolated is not None:
             values[EXTRAPOLATED.symbol] = float(np.mean(gauge_period.extrapolated))
         if gauge_period.uniform is not None:
-            values[OF_UNIFORM] = nse(gauge_period.observed, gauge_period.uniform)
+            values[OF_UNIFORM] = nse(pairs[0], gauge_period.uniform[gauge_period.is_last])
         rows.append(labels | values | {"n_valid": n_valid(pairs[0])})
         of_events.append(labels | _over_events(gauge_period, evaluation.experiment))
     for part in (rows, of_events):
@@ -114,6 +114,7 @@ def _over_events(gauge_period: GaugePeriod, experiment: Experiment) -> Row:
     inside = np.zeros(gauge_period.times.size, np.bool_)
     for event in find_events(gauge_period.observed, gauge_period.rain, experiment.period.step, options):
         inside[event.start : event.end + 1] = True
+    inside &= gauge_period.is_last
     pairs = gauge_period.observed[inside], gauge_period.simulated[inside]
     values = {f"{name}_events": metric(*pairs) for name, metric in METRICS.items()}
     return values | {"n_valid": n_valid(pairs[0])}

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from hydrocli.basin.ingest import Progress, ingest_batch, open_basin
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
-from hydrocli.engine.net_forcing import flux_matching, meteorological_forcing, net_forcing, rainfall
+from hydrocli.config.structure import FluxNetworkOptions
+from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorological_forcing, net_forcing, rainfall
+from hydrocli.engine.objective import split_maps
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
@@ -42,7 +45,11 @@ from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY
-from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, Structure
+from hydrocli.structures.nr import initial_weights as reservoir_weights
+from hydrocli.structures.structure import RAIN_INTENSITY, Structure, parameter_quantities, state_quantities
+
+if TYPE_CHECKING:
+    from hydrocli.experiment.pretraining import Pretraining
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +152,7 @@ class RegionalScaling:
             InputError: a descriptor is constant in all, or missing somewhere.
         """
         first = setups[0]
-        scale = np.min([setup.flux_network.scale for setup in setups], axis=0)
+        scale = np.min([setup.initial_network.scale for setup in setups], axis=0)
         known = [name for name in first.basin.descriptors if all(name in setup.basin.descriptors for setup in setups)]
         fields = {name: np.concatenate([setup.basin.descriptors[name] for setup in setups]) for name in known}
         seen = np.concatenate([setup.calibrated_cells for setup in setups])
@@ -206,6 +213,11 @@ class CalibrationSetup:
         times = self.basin.times
         return (times > stamp(window[0])) & (times <= stamp(window[1]))
 
+    def until(self, codes: Sequence[str]) -> NDArray[np.int32] | None:
+        """Intervals of observations int32[g, t] of gauges, to the end of the calibration; None for single steps."""
+        whole = self.basin.discharge_until
+        return None if whole is None else whole[self.gauges(codes), : self.calibration_steps]
+
     @property
     def calibration_steps(self) -> int:
         """Steps from the start to the end of the calibration; of the whole period where there is none."""
@@ -256,8 +268,8 @@ class CalibrationSetup:
             return maps.column("ci")
         steps, basin = self.calibration_steps, self.basin
         rain = basin.precipitation[:steps]
-        forcings = self.experiment.structure.declared.model.forcings
-        if basin.temperature is not None and forcings != HYDROLOGICAL_FORCINGS:
+        takes_net = self.experiment.structure.declared.model.takes_net
+        if basin.temperature is not None and not takes_net:
             rain = rainfall(rain, basin.temperature[:steps])
         return flux_matching(rain, basin.pet[:steps], basin.times[:steps], basin.step)
 
@@ -265,6 +277,14 @@ class CalibrationSetup:
     def hi(self) -> Floats:
         """Initial level of the interception store [n]."""
         return self._initial("hi")
+
+    @cached_property
+    def intensity(self) -> Floats:
+        """Running mean of the net rain before the first step [n] [mm/step]: of the run that is continued, or none."""
+        source = self.experiment.initial.source
+        if source and RAIN_INTENSITY in (maps := ParentRunFields(source, "states", self.basin)).columns:
+            return maps.whole(RAIN_INTENSITY)
+        return np.zeros(len(self.basin.network))
 
     @cached_property
     def state(self) -> State:
@@ -322,8 +342,32 @@ class CalibrationSetup:
         return mapping_of(kind, rows, self.calibrated_cells, self.experiment, self.basin, self.scaling)
 
     @cached_property
+    def pretraining(self) -> Pretraining | None:
+        """What the network learns of GR before the calibration; None where it does not, or has weights already."""
+        if not self.initial_network.is_to_learn:
+            return None
+        # Scipy's filters and samplers take time to load.
+        from hydrocli.experiment.pretraining import GrBasin, pretrained
+
+        cells, steps, period = np.flatnonzero(self.calibrated_cells), self.calibration_steps, self.experiment.period
+        simulator, _, _ = self.simulator(cells, self.gauges(self.calibration), steps, "double")
+        maps = np.stack([_with_default(row, len(self.basin.network))[cells] for row in self.rows])
+        whole = self.state
+        begun = State(whole.levels[:, cells], whole.discharge[cells], whole.lateral_inflow[cells])
+        parameters, state = split_maps(self.structure, maps, begun)
+        scored = self.inside(period.calibration)[:steps] if period.calibration else np.ones(steps, np.bool_)
+        return pretrained(GrBasin(simulator, parameters, state, scored, self.intensity[cells]), self.experiment.seed)
+
+    @cached_property
     def flux_network(self) -> FluxNetwork:
-        """The network at the start: of the run that is simulated, of `initial_weights.from`, or fresh and near zero."""
+        """The network at the start: of the run that is simulated, of `initial_weights.from`, pre-trained, or fresh."""
+        if self.pretraining is None:
+            return self.initial_network
+        return replace(self.initial_network, weights=self.pretraining.weights, is_to_learn=False)
+
+    @cached_property
+    def initial_network(self) -> FluxNetwork:
+        """The network before any pre-training, with the scale of its inputs."""
         if self.regional_scaling:
             return self.regional_scaling.flux_network
         asked, source = self.experiment.structure, self.trained or self.experiment.initial_weights.source
@@ -333,6 +377,10 @@ class CalibrationSetup:
         if source:
             return read_flux_network(Path(source), self.experiment)
         fresh = FluxNetwork.untrained(structure)
+        if "start" in structure.model.options:
+            weights = reservoir_weights(structure, self.experiment.seed)
+            return replace(fresh, weights=weights, is_to_learn=structure.start == "pretrained")
+        assert isinstance(asked.network, FluxNetworkOptions)
         if asked.network.input_scaling == "max":
             cells, steps = np.flatnonzero(self.calibrated_cells), self.calibration_steps
             net = net_forcing(
@@ -349,7 +397,9 @@ class CalibrationSetup:
         """Equations of the cells, with the scale of the inputs of their network."""
         declared = self.experiment.structure.declared
         return (
-            replace(declared, input_scale=tuple(self.flux_network.scale.tolist())) if declared.has_network else declared
+            replace(declared, input_scale=tuple(self.initial_network.scale.tolist()))
+            if declared.has_network
+            else declared
         )
 
     @property
@@ -372,9 +422,10 @@ class CalibrationSetup:
             the structure), the steps without forcing [n].
         """
         order = order_of(self.basin.network, cells, steps)
-        if self.structure.model.forcings == HYDROLOGICAL_FORCINGS:
+        if self.structure.model.takes_net:
             net, hi_end, missing = net_forcing(order, *self._water, self.ci[cells], self.hi[cells], cells)
-            return self._simulator(order, (net,), cells, gauges, precision), hi_end, missing
+            forcing = forcings_of(self.structure, order, net, self.intensity[cells], self.basin.step)
+            return self._simulator(order, forcing, cells, gauges, precision), hi_end, missing
         assert self.basin.temperature is not None  # the configuration asks for it
         forcing, missing = meteorological_forcing(order, (*self._water, self.basin.temperature), cells)
         return self._simulator(order, forcing, cells, gauges, precision), np.zeros(0), missing
@@ -427,6 +478,14 @@ class CalibrationSetup:
         if value is None and initial.source:
             return ParentRunFields(initial.source, "states", self.basin).whole(symbol)
         return np.full(len(self.basin.network), value, np.float64)
+
+
+def _with_default(row: ParameterSpec, cells: int) -> Floats:
+    """Values [n] of a row; its default where it has none."""
+    default = (parameter_quantities() | state_quantities())[row.symbol].default
+    assert default is not None
+    values = np.broadcast_to(np.asarray(row.value, np.float64), cells)
+    return np.where(np.isnan(values), default, values)
 
 
 def order_of(network: DrainageNetwork, cells: Cells, steps: int) -> WavefrontOrder:

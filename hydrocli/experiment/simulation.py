@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats
+from hydrocli.engine.net_forcing import intensity_of
 from hydrocli.engine.objective import broken_run, split_maps
 from hydrocli.engine.observers import (
     INTERCEPTED,
@@ -37,8 +38,9 @@ from hydrocli.names import EXTRAPOLATED, INTERCEPTION_CAPACITY, NEWTON_ITERATION
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_maps, write_series, write_table
+from hydrocli.score.intervals import ends_of, last_steps, mean_over, whole
 from hydrocli.score.metrics import nse
-from hydrocli.structures.structure import Structure, output_quantities
+from hydrocli.structures.structure import RAIN_INTENSITY, Structure, output_quantities
 
 BALANCE_FLUXES = ("aet", "exchange", "qt", "storage")
 """What is simulated again without the network, to show what its corrections do to the water."""
@@ -152,16 +154,24 @@ class OutputWriter:
             self._write_response(folder)
 
     def _write_without_network(self, folder: RunFolder, start: State) -> None:
-        basin, parameters, none = self.setup.basin, self.parameters, np.zeros_like(self.weights)
-        wanted = tuple(one for one in BALANCE_FLUXES if one in self.simulator.structure.quantities)
+        basin, parameters = self.setup.basin, self.parameters
+        simulator = self.simulator.of_structure(self.simulator.structure.without_network)
+        none = np.zeros(simulator.structure.weights)
+        fluxes = tuple(dict.fromkeys((*BALANCE_FLUXES, *self.simulator.structure.model.details)))
+        wanted = tuple(one for one in fluxes if one in simulator.structure.quantities)
         asked = OutputRequest(wanted, self.recorder.request.tree, self.recorder.request.area)
-        recorder = OutputRecorder(self.simulator, asked)
-        observers = Observers(self.simulator, parameters, none, recorder)
-        simulated, _ = self.simulator.simulate(parameters, start, none, observers)
+        recorder = OutputRecorder(simulator, asked)
+        observers = Observers(simulator, parameters, none, recorder)
+        simulated, _ = simulator.simulate(parameters, start, none, observers)
         self._add_interception(recorder)
         table = schemas.no_correction([output_quantities()[symbol] for symbol in wanted])
-        columns = recorder.series | {"simulated": simulated}
+        columns: dict[str, Any] = recorder.series | {"simulated": simulated}
         write_series(folder.path, table, basin.gauges.code, basin.times, columns, run=folder.manifest.run)
+        if self.simulator.structure.core.without_network:
+            table = schemas.no_correction_means([output_quantities()[symbol] for symbol in wanted])
+            columns = self.setup.place_columns | recorder.means
+            crs = basin.network.grid.crs_wkt
+            write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=crs)
 
     def _write_response(self, folder: RunFolder) -> None:
         here, structure = self.setup.calibrated_cells, self.simulator.structure
@@ -241,7 +251,8 @@ def final_simulation(
         if sentence:
             folder.warn(sentence)
             logger.warning(sentence)
-    _write_states(folder, setup, hi_end, end)
+    intensity = intensity_of(simulator, setup.intensity)
+    _write_states(folder, setup, hi_end, end, {} if intensity is None else {RAIN_INTENSITY: intensity})
     _write_domain(folder, setup)
     _write_catchments(folder, setup)
     means = catchment_means(setup)
@@ -256,28 +267,35 @@ def final_simulation(
     if first_guess:
         _write_uniform(folder, setup, exact, maps, first_guess)
     observed = basin.discharge
-    series = {"observed": observed, "simulated": simulated}
+    series: dict[str, NDArray[Any]] = {"observed": observed, "simulated": simulated}
+    until = basin.discharge_until
+    if until is not None:
+        series["interval_end"] = np.stack([ends_of(basin.times, one) for one in until])
+    table = schemas.discharge(has_means=until is not None)
     # The last table: `validate` reads from it what has been simulated.
-    write_series(folder.path, schemas.DISCHARGE, basin.gauges.code, basin.times, series, run=run)
+    write_series(folder.path, table, basin.gauges.code, basin.times, series, run=run)
     window = setup.experiment.period.calibration
     if window is None:
         return {}
-    inside = setup.inside(window)
-    return {
-        code: nse(observed[g, inside], simulated[g, inside])
-        for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True)
-    }
+    inside, scores = setup.inside(window), dict[str, float]()
+    for code, g in zip(setup.calibration, setup.gauges(setup.calibration), strict=True):
+        one = None if until is None else until[g]
+        scored = last_steps(one, inside.size)
+        scored = scored[whole(inside, one)[scored]]
+        scores[code] = nse(observed[g, scored], mean_over(simulated[g], one)[scored])
+    return scores
 
 
 def _write_uniform(
     folder: RunFolder, setup: CalibrationSetup, simulator: Simulator, maps: Floats, first_guess: Mapping[str, float]
 ) -> None:
-    """Simulate with uniform values in the place of maps [rows, n], and without corrections; keep the discharge."""
+    """Simulate with uniform values in the place of maps [rows, n], and without the network; keep the discharge."""
     uniform = maps.copy()
     for symbol, value in first_guess.items():
         uniform[setup.structure.maps.index(symbol)] = value
     parameters, start = split_maps(simulator.structure, uniform, setup.state)
-    simulated, _ = simulator.simulate(parameters, start, np.zeros_like(setup.flux_network.weights))
+    classical = simulator.of_structure(simulator.structure.without_network)
+    simulated, _ = classical.simulate(parameters, start, np.zeros(classical.structure.weights))
     columns, run = {"simulated": simulated}, folder.manifest.run
     write_series(folder.path, schemas.UNIFORM, setup.basin.gauges.code, setup.basin.times, columns, run=run)
     folder.update(first_guess=dict(first_guess))
@@ -295,9 +313,10 @@ def _all(observers: Sequence[Observer]) -> Observer:
 
 def _described(structure: Structure) -> dict[str, Any]:
     """What a reader of the run must know of its structure."""
+    model = structure.model
     corrections = {
-        f"f{number}": {"flux": one.flux, "factor": one.factor}
-        for number, one in enumerate(structure.model.corrections, start=1)
+        symbol: {"flux": one.flux, "factor": one.factor}
+        for symbol, one in zip(model.outputs_of_network, model.corrections, strict=True)
     }
     states = {
         one.quantity.symbol: {"long_name": one.quantity.long_name, "unit": one.quantity.unit}
@@ -373,10 +392,12 @@ def _write_networks(
         write_table(folder.path, schemas.NETWORK, columns, run=folder.manifest.run)
 
 
-def _write_states(folder: RunFolder, setup: CalibrationSetup, hi: Floats, state: State) -> None:
+def _write_states(
+    folder: RunFolder, setup: CalibrationSetup, hi: Floats, state: State, further: Mapping[str, Floats]
+) -> None:
     levels = dict(zip(setup.structure.states, state.levels, strict=True))
     values = ({} if "hi" in levels else {"hi": hi}) | levels
-    values |= {"discharge": state.discharge, "lateral_inflow": state.lateral_inflow}
+    values |= {**further, "discharge": state.discharge, "lateral_inflow": state.lateral_inflow}
     columns = {"cell": np.arange(len(state.discharge)), **values}
     write_table(folder.path, schemas.states(list(values)), columns, run=folder.manifest.run)
 

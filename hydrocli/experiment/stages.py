@@ -47,6 +47,7 @@ from hydrocli.experiment.setup import CalibrationSetup
 from hydrocli.mapping.composition import CompositeMapping, FrozenMapping, PartiallyFrozenMapping
 from hydrocli.mapping.mapping import DescriptorMapping, Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec, with_values
+from hydrocli.score.intervals import mean_over, whole
 from hydrocli.score.regularisation import Penalty
 
 
@@ -300,12 +301,20 @@ class BasinCalibration:
             simulator.release()
 
     def residuals(self, simulated: Floats) -> Floats:
-        """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored."""
+        """Simulated less observed discharge [g, t] of the calibration; NaN at steps that are not scored.
+
+        Where observations are means over several steps, so are the simulated values, at each of these steps.
+        """
         setup, window = self.setup, self.setup.experiment.period.calibration
         assert window is not None
         steps = setup.calibration_steps
         observed = setup.basin.discharge[setup.gauges(setup.calibration), :steps]
-        return np.where(setup.inside(window)[:steps], simulated - observed, np.nan)
+        inside = setup.inside(window)[:steps]
+        until = setup.until(setup.calibration)
+        if until is None:
+            return np.where(inside, simulated - observed, np.nan)
+        rows = zip(simulated, observed, until, strict=True)
+        return np.stack([np.where(whole(inside, one), mean_over(q, one) - known, np.nan) for q, known, one in rows])
 
     def found(self, results: Sequence[StageResult]) -> tuple[Floats, FluxNetwork, RegionalisationModel | None]:
         """What the last stage leaves: maps [rows, n], flux network with ranges of its inputs, regionalisation."""

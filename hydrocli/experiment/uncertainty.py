@@ -24,6 +24,7 @@ from hydrocli.experiment.stages import NETWORKS, BasinCalibration, group
 from hydrocli.results import schemas
 from hydrocli.results.folder import RunFolder
 from hydrocli.results.write import write_table
+from hydrocli.score.intervals import last_steps, sum_over
 from hydrocli.structures.structure import parameter_quantities, state_quantities
 
 MOST = 60
@@ -52,9 +53,15 @@ def write_uncertainty(folder: RunFolder, calibration: BasinCalibration, results:
     if not names or len(names) > MOST or set(groups) & set(NETWORKS):
         return
     inside = _inside(objective, last.x)
-    residuals = [Residuals.of(series) for series in calibration.residuals(objective.simulate(last.x))]
+    setup = calibration.setup
+    found_until = setup.until(setup.calibration)
+    until = [None] * len(setup.calibration) if found_until is None else list(found_until)
+    misfit = calibration.residuals(objective.simulate(last.x))
+    residuals = [Residuals.of(series[last_steps(one, series.size)]) for series, one in zip(misfit, until, strict=True)]
     penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
-    found = covariance(*sensitivities(objective, last.x, inside), residuals, penalty)
+    jacobian, curved = sensitivities(objective, last.x, inside)
+    by_interval = [sum_over(columns, one) for columns, one in zip(curved, until, strict=True)]
+    found = covariance(jacobian, curved, residuals, penalty, by_interval)
     _write_tables(folder, objective, last.x, inside, found)
     gauges = {
         code: {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from hydrocli.arrays import Floats
+from hydrocli.names import STATES
 from hydrocli.report import style
 from hydrocli.report.tables import Columns, Times
 
@@ -27,14 +29,21 @@ SHOWN_LEVELS = (0.1, 0.5, 0.9)
 
 
 Described = Mapping[str, Mapping[str, str]]
-"""Flux and factor ("1 + f" or "1 - f^2") of each correction by its symbol, as the manifest of a run has them."""
+"""Flux and factor ("1 + f", "1 - f^2"; "g": a gate) of each output of the network by its symbol, as the manifest of a
+run has them."""
+
+
+def are_gates(described: Described) -> bool:
+    """Whether the network opens fluxes within bounds, so that no value of a factor means no correction."""
+    return any(one["factor"] == "g" for one in described.values())
 
 
 def factors(described: Described, table: Columns) -> dict[str, Floats]:
     """The factors of all corrections that a table has, by their words, such as `1 + f1, infiltration`."""
     found = {}
     for symbol, one in described.items():
-        name, recorded = f"{one['factor'].replace('f', symbol)}, {one['flux']}", symbol.replace("f", "g")
+        factor = symbol if one["factor"] == "g" else one["factor"].replace("f", symbol)
+        name, recorded = f"{factor}, {one['flux']}", symbol.replace("f", "g")
         if recorded in table:
             found[name] = table[recorded]
         elif symbol in table and one["factor"] == "1 + f":  # linear: the mean of g is g of the mean
@@ -122,16 +131,23 @@ def heatmap(
     return Heatmap(tuple(codes), pieces[codes[0]][names[0]][0], values)
 
 
-def draw_heatmap(found: Heatmap) -> Figure:
-    """A panel for each factor, a line for each catchment; red makes the flux larger, blue smaller."""
+def draw_heatmap(found: Heatmap, around: float | None = 1.0) -> Figure:
+    """A panel for each factor, a line for each catchment; red makes the flux larger, blue smaller.
+
+    Args:
+        found: factors of the catchments.
+        around: the factor that makes no correction, in the middle of the colours; None: there is none.
+    """
     height = max(0.9, min(0.17 * len(found.gauges), HIGHEST) + 0.35)
     figure = style.canvas(height * len(found.values) + 0.5)
     axes = figure.subplots(len(found.values), 1, sharex=True, squeeze=False)[:, 0]
     start, end = date2num(found.times[[0, -1]])
     for axis, (name, values) in zip(axes, found.values.items(), strict=True):
-        low, high = style.limits(values - 1, symmetric=True)
+        middle = around or 0.0
+        low, high = style.limits(values - middle, symmetric=around is not None)
+        colours = style.FIELD if around is None else style.DIVERGING
         image = axis.imshow(
-            values, aspect="auto", cmap=style.DIVERGING, vmin=1 + low, vmax=1 + high, origin="lower",
+            values, aspect="auto", cmap=colours, vmin=middle + low, vmax=middle + high, origin="lower",
             extent=(start, end, -0.5, len(found.gauges) - 0.5),
         )  # fmt: skip
         axis.xaxis_date()
@@ -146,7 +162,10 @@ def draw_heatmap(found: Heatmap) -> Figure:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A flux over level [l] and forcing [f], without and with the network: both [l, f] in mm/step."""
+    """A flux over level [l] and forcing [f], without and with the network, and its bound: all [l, f] in mm/step.
+
+    The bound is NaN where corrections have none. The level may also be the intensity of the rain [mm/step].
+    """
 
     flux: str
     level_name: str
@@ -155,6 +174,12 @@ class Surface:
     forcing: Floats
     classical: Floats
     corrected: Floats
+    bound: Floats
+
+    @property
+    def level_label(self) -> str:
+        """Label of the axis of the level."""
+        return f"{self.level_name} [{STATES[self.level_name].unit if self.level_name in STATES else '-'}]"
 
 
 def surfaces(response: Columns) -> list[Surface]:
@@ -165,9 +190,10 @@ def surfaces(response: Columns) -> list[Surface]:
         level, row = np.unique(here["level_value"], return_inverse=True)
         forcing, column = np.unique(here["forcing_value"], return_inverse=True)
         fields = []
-        for name in ("classical", "corrected"):
+        for name in ("classical", "corrected", "bound"):
             field = np.full((len(level), len(forcing)), np.nan)
-            field[row, column] = here[name]
+            if name in here:  # runs of earlier versions have no bound
+                field[row, column] = here[name]
             fields.append(field)
         names = str(here["level"][0]), str(here["forcing"][0])
         found.append(Surface(str(flux), names[0], level, names[1], forcing, *fields))
@@ -189,10 +215,33 @@ def draw_response(found: Sequence[Surface]) -> Figure:
             )  # fmt: skip
             axis.set_title(f"{surface.flux}, {title}", fontsize=8.5)
             axis.set_xlabel(f"{surface.forcing_name} [mm/step]" if surface.forcing_name else "")
-            axis.set_ylabel(f"{surface.level_name} [-]")
+            axis.set_ylabel(surface.level_label)
             axis.grid(False)
         figure.colorbar(image, ax=axes[1], aspect=14).set_label("[mm/step]", fontsize=7.5)
         _lines(axes[2], surface)
+    return figure
+
+
+def draw_meshes(found: Sequence[Surface], columns: int = 2) -> Figure:
+    """Slides of P3: GR (red), the neural reservoirs (blue) and the bound of the flux (grey) as meshes in one panel."""
+    rows = -(-len(found) // columns)
+    figure = style.canvas(3.1 * rows + 0.4)
+    for number, surface in enumerate(found, start=1):
+        axis: Any = figure.add_subplot(rows, columns, number, projection="3d")
+        forcing, level = np.meshgrid(surface.forcing, surface.level)
+        meshes = (("bound", surface.bound, "0.65"), ("GR", surface.classical, style.VERMILION))
+        for name, values, colour in meshes:
+            axis.plot_wireframe(forcing, level, values, color=colour, linewidth=0.6, rcount=9, ccount=9, label=name)
+        axis.plot_surface(
+            forcing, level, surface.corrected, color=style.BLUE, alpha=0.55, linewidth=0, label="neural reservoirs",
+            rasterized=True,
+        )  # fmt: skip
+        axis.set_title(surface.flux, fontsize=8.5)
+        axis.set_xlabel(f"{surface.forcing_name} [mm/step]", fontsize=7.5)
+        axis.set_ylabel(surface.level_label, fontsize=7.5)
+        axis.tick_params(labelsize=6.5, pad=0)
+        axis.view_init(elev=24, azim=-128)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
 

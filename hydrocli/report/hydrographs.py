@@ -18,6 +18,7 @@ from hydrocli.arrays import Floats
 from hydrocli.report import style
 from hydrocli.report.about import Period
 from hydrocli.report.tables import Columns, Times, envelope, highest, runs_of
+from hydrocli.results.views import means_over
 
 CUTOFF = np.timedelta64(3, "D")
 LINES = (style.SIMULATED, style.AGAINST)
@@ -53,7 +54,7 @@ class Hydrograph:
 def hydrograph(
     discharge: Columns, catchment: Columns | None, name: str, others: Mapping[str, Columns | None]
 ) -> Hydrograph:
-    """The series of one gauge.
+    """The series of one gauge; where daily means were observed, the simulations are such means, too.
 
     Args:
         discharge: its rows of discharge.parquet.
@@ -66,6 +67,8 @@ def hydrograph(
     for other, columns in others.items():
         if columns is not None:
             simulated[other] = _on(times, columns["time"], columns["simulated"])
+    if "interval_end" in discharge:
+        simulated = {key: means_over(times, discharge["interval_end"], values) for key, values in simulated.items()}
     rain = None if catchment is None else _on(times, catchment["time"], catchment["precipitation"])
     return Hydrograph(times, discharge["observed"], simulated, rain)
 

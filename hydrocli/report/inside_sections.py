@@ -31,6 +31,9 @@ def state_section(source: Source) -> Section:
             figure = corrections.draw_in_time(levels, "level [-]" if unit == "-" else f"[{unit}]")
             name = "states_in_time" if unit == "-" else f"states_in_time_{unit}"
             blocks.append(Picture(name, "Catchment-mean states.", figure))
+    if corrections.are_gates(source.corrections) and (panels := _in_time(source, {"exchange": "exchange"})):
+        figure = corrections.draw_in_time(panels, f"[{FLUXES['exchange'].unit}]")
+        blocks.append(Picture("exchange_in_time", "Catchment-mean exchange, as applied.", figure))
     blocks += _mean_maps(source, tuple(source.states), "states_mean")
     blocks += _final_states(source)
     blocks += _high_pass(source)
@@ -112,8 +115,8 @@ def _high_pass(source: Source) -> list[Block]:
 
 
 def network_section(source: Source) -> Section:
-    """Corrections in time, over the catchments and the cells, and what they make of the fluxes."""
-    blocks: list[Block] = []
+    """Corrections or gates in time, over the catchments and the cells, and what they make of the fluxes."""
+    blocks, are_gates = list[Block](), corrections.are_gates(source.corrections)
     found = {
         code: (table["time"], values)
         for code, table in source.catchments.items()
@@ -122,13 +125,15 @@ def network_section(source: Source) -> Section:
     if found:
         names = next(iter(found.values()))[1]
         panels = {name: {code: (found[code][0], found[code][1][name]) for code in source.detailed} for name in names}
-        figure = corrections.draw_in_time(panels, "factor [-]", 1.0)
+        figure = corrections.draw_in_time(panels, "gate [-]" if are_gates else "factor [-]", None if are_gates else 1.0)
         caption = "Catchment means of the factors g(f) of the network on the fluxes; 1: no correction."
+        if are_gates:
+            caption = "Catchment means of the gates of the network: shares of the bounds of the fluxes."
         blocks.append(Picture("corrections_in_time", caption, figure))
         means = corrections.averages(found, source.about.periods.get("calibration"))
-        figure = corrections.draw_heatmap(corrections.heatmap(found, means))
-        caption = f"The same for all catchments, sorted by the average of the first factor over {_averaged(source)}. "
-        caption += "Red: flux increased; blue: flux reduced."
+        figure = corrections.draw_heatmap(corrections.heatmap(found, means), None if are_gates else 1.0)
+        caption = f"The same for all catchments, sorted by the average of the first factor over {_averaged(source)}."
+        caption += "" if are_gates else " Red: flux increased; blue: flux reduced."
         blocks.append(Picture("corrections_of_catchments", caption, figure))
         rows = [{"gauge": code} | row for code, row in means.items()]
         blocks.append(
@@ -137,13 +142,31 @@ def network_section(source: Source) -> Section:
     blocks += _correction_maps(source)
     response = source.table("response_surfaces")
     if response is not None:
-        figure = corrections.draw_response(corrections.surfaces(response))
+        surfaces = corrections.surfaces(response)
+        figure = corrections.draw_response(surfaces)
         caption = (
             "Fluxes over a store level and a forcing, without (classical) and with the network. Parameters and other "
         )
         caption += "levels are at their means, the other forcing is zero."
         blocks.append(Picture("response_of_fluxes", caption, figure))
+        if bounded := [one for one in surfaces if np.isfinite(one.bound).all()]:
+            figure = corrections.draw_meshes(bounded)
+            caption = "The same with the bounds: GR (red), the neural reservoirs (blue), the admissible bound (grey)."
+            blocks.append(Picture("response_within_bounds", caption, figure))
+    blocks += _pretraining(source)
     return Section("network", "Network", tuple(blocks))
+
+
+def _pretraining(source: Source) -> list[Block]:
+    """How near the network came to GR before the calibration."""
+    table = source.table("pretraining")
+    if table is None:
+        return []
+    errors = zip(table["flux"].tolist(), table["relative_error"], strict=True)
+    rows = [{"flux": flux, "relative error": float(error)} for flux, error in errors]
+    score = source.run.manifest.counts.get("pretraining_nse")
+    reached = "" if score is None else f"; NSE of the discharge against that of GR {score:.3f}"
+    return [sheet(f"Pre-training on GR: errors of the fluxes{reached}", rows)]
 
 
 def _correction_maps(source: Source) -> list[Block]:
@@ -155,7 +178,8 @@ def _correction_maps(source: Source) -> list[Block]:
     fields = corrections.factors(source.corrections, means)
     if not fields:
         return []
-    figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=1.0)
+    around = None if corrections.are_gates(source.corrections) else 1.0
+    figure = maps.draw_fields(domain, fields, dict.fromkeys(fields, "-"), columns=2, around=around)
     return [Picture("corrections_mean", f"Mean factors of each cell over {_averaged(source)}.", figure)]
 
 
@@ -205,8 +229,26 @@ def budget_section(source: Source) -> Section:
         caption += ", and water added by the network)." if added else ")."
         blocks.append(Picture("cumulated_water", caption, figure))
     blocks += _without_network(source)
+    blocks += _means_beside_classical(source)
     blocks += _mean_maps(source, tuple(dict.fromkeys((*FIRST_MEANS, *_others(source)))), "fluxes_mean")
     return Section("budget", "Water budget", tuple(blocks))
+
+
+def _means_beside_classical(source: Source) -> list[Block]:
+    """Mean infiltration and exchange by GR, by neural reservoirs with its parameters, and their difference (P3)."""
+    mine, theirs, domain = source.table("mean_maps"), source.table("no_correction_means"), source.domain
+    if mine is None or theirs is None or domain is None:
+        return []
+    shown = {"ps": "infiltration", "exchange": "exchange"}
+    pairs = {
+        f"{words} [mm/step]": (theirs[symbol], mine[symbol])
+        for symbol, words in shown.items()
+        if symbol in mine and symbol in theirs
+    }
+    if not pairs:
+        return []
+    figure = maps.draw_difference(domain, pairs, ("GR", source.about.model), dict.fromkeys(pairs, "mm/step"))
+    return [Picture("infiltration_beside_gr", "Mean fluxes of GR and of the run, with the same parameters.", figure)]
 
 
 def _without_network(source: Source) -> list[Block]:

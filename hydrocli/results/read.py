@@ -65,7 +65,8 @@ class Run:
         folder: its path.
         manifest: how the run was made and how it ended.
         discharge, scores, parameters, control, convergence, lcurve, uncertainty, correlations, network_weights, states,
-            domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction, uniform,
+            domain, catchments, catchment_timeseries, mean_maps, cell_timeseries, no_correction,
+            no_correction_means, uniform, pretraining,
             response_surfaces, balance, annual_fluxes, events, signatures, solvers, solver_series: the tables, as
             DataFrames; an
             AttributeError where there is none.
@@ -87,6 +88,8 @@ class Run:
     mean_maps = _Lazy()
     cell_timeseries = _Lazy()
     no_correction = _Lazy()
+    no_correction_means = _Lazy()
+    pretraining = _Lazy()
     uniform = _Lazy()
     response_surfaces = _Lazy()
     balance = _Lazy()

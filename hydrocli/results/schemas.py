@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import hydrocli
@@ -80,6 +80,14 @@ DISCHARGE = Table(
         Column("observed", "float", "observed discharge", "m3/s", "not observed"),
         Column("simulated", "float", "simulated discharge", "m3/s", "not finite"),
     ),
+)
+INTERVAL_END = Column(
+    "interval_end",
+    "time",
+    "where daily means were observed: end of the interval of several steps that an observation is the mean of; it "
+    "stands at each of them, and is compared with the mean of `simulated` over them",
+    "UTC",
+    "observations are of single steps",
 )
 SCORES = Table(
     "scores",
@@ -213,17 +221,28 @@ NETWORK = Table(
 )
 RESPONSE_SURFACES = Table(
     "response_surfaces",
-    "fluxes with and without corrections over a store level and a forcing; at mean parameters and levels, the other "
+    "fluxes with and without the network over a store level and a forcing; at mean parameters and levels, the other "
     "forcing zero",
     (
         RUN,
-        Column("flux", "text", "infiltration, evaporation, exchange or outflow"),
-        Column("level", "text", "store level on one axis: hp or ht"),
-        Column("level_value", "float", "its value", "-"),
+        Column("flux", "text", "infiltration, evaporation, exchange, outflow ...; infiltration, hp ...: at a level"),
+        Column("level", "text", "on one axis: store level hp or ht, or rain_intensity [mm/step]"),
+        Column("level_value", "float", "its value", "see level"),
         Column("forcing", "text", "forcing on the other axis: pn or en"),
         Column("forcing_value", "float", "its value", "mm/step"),
-        Column("classical", "float", "flux without correction", "mm/step"),
-        Column("corrected", "float", "flux with corrections of the network", "mm/step"),
+        Column("classical", "float", "flux without the network", "mm/step"),
+        Column("corrected", "float", "flux with the network", "mm/step"),
+        Column("bound", "float", "largest flux that the network can give", "mm/step", "corrections have no bound"),
+    ),
+)
+PRETRAINING = Table(
+    "pretraining",
+    "pre-training of neural reservoirs on GR: errors of the fluxes over its samples",
+    (
+        RUN,
+        Column("flux", "text", "infiltration, evaporation, percolation, delayed branch, exchange or outflow"),
+        Column("relative_error", "float", "sum of the absolute errors over the sum of the fluxes of GR", "-"),
+        Column("largest_error", "float", "largest error; of the exchange in shares of its coefficient", "mm/step"),
     ),
 )
 WATER = {
@@ -450,6 +469,11 @@ def domain(descriptors: Sequence[str]) -> Table:
     return Table("domain", "the active cells and their network", (*columns, *described), is_map=True)
 
 
+def discharge(*, has_means: bool) -> Table:
+    """The table of the discharge, with the ends of intervals where observations are means of several steps."""
+    return replace(DISCHARGE, columns=(*DISCHARGE.columns, INTERVAL_END)) if has_means else DISCHARGE
+
+
 def catchment_timeseries(quantities: Sequence[Quantity]) -> Table:
     """Catchment means in time: rain and potential evapotranspiration, then the requested states and fluxes."""
     means = (*FORCINGS.values(), *quantities)
@@ -476,16 +500,23 @@ def cell_timeseries(quantities: Sequence[Quantity]) -> Table:
 
 
 def no_correction(quantities: Sequence[Quantity]) -> Table:
-    """Catchment means of the same simulation with all corrections zero."""
+    """Catchment means of the same simulation without the network."""
     columns = tuple(of_quantity(quantity) for quantity in quantities)
-    simulated = Column("simulated", "float", "discharge simulated without corrections", "m3/s", "not finite")
-    words = "catchment-mean time series, simulated with the same parameters and without corrections"
+    simulated = Column("simulated", "float", "discharge simulated without the network", "m3/s", "not finite")
+    words = "catchment-mean time series, simulated with the same parameters and without the network"
     return Table("no_correction", words, (RUN, GAUGE, TIME, *columns, simulated))
+
+
+def no_correction_means(quantities: Sequence[Quantity]) -> Table:
+    """Means in time of fluxes of the same simulation without the network, for every cell."""
+    columns = tuple(of_quantity(quantity) for quantity in quantities)
+    words = "temporal means of fluxes in each cell, by GR with the parameters of neural reservoirs"
+    return Table("no_correction_means", words, (RUN, *PLACE, *columns), is_map=True)
 
 
 UNIFORM = Table(
     "uniform",
-    "the same simulation with the uniform parameters from which a mapping by descriptors started, without corrections",
+    "the same simulation with the uniform parameters from which a mapping by descriptors started, without the network",
     (RUN, GAUGE, TIME, Column("simulated", "float", "discharge simulated with them", "m3/s", "not finite")),
 )
 
@@ -508,8 +539,10 @@ TABLES = {
         mean_maps(()),
         cell_timeseries(()),
         no_correction(()),
+        no_correction_means(()),
         UNIFORM,
         RESPONSE_SURFACES,
+        PRETRAINING,
         balance(()),
         ANNUAL_FLUXES,
         EVENTS,

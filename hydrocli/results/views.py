@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.errors import ConfigurationError
 from hydrocli.results.folder import Manifest
+from hydrocli.score.intervals import mean_over, until_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -97,18 +98,34 @@ def coordinates(run: Tables) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def series(run: Tables, gauge: str) -> pd.DataFrame:
     """Observed and simulated discharge [m3/s] and mean forcing [mm/step] of a gauge, by time (UTC).
 
+    Where observations are daily means, `interval_end` says of which steps.
+
     Raises:
         ConfigurationError: there is no such gauge.
     """
     discharge = run.table("discharge")
     _require_gauge(run, gauge, discharge["gauge"].unique().tolist())
-    frame = discharge[discharge["gauge"] == gauge].set_index("time")[["observed", "simulated"]]
+    names = [name for name in ("observed", "simulated", "interval_end") if name in discharge]
+    frame = discharge[discharge["gauge"] == gauge].set_index("time")[names]
     if run.has("catchment_timeseries"):
         forcing = run.table("catchment_timeseries")
         here = forcing[forcing["gauge"] == gauge].set_index("time")
         frame = frame.join(here[[name for name in ("precipitation", "pet") if name in here]])
     frame.attrs = dict(discharge.attrs)
     return frame
+
+
+def means_over(
+    times: NDArray[np.datetime64], ends: NDArray[np.datetime64], series: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A series [t] of a gauge as it is compared with means over several steps.
+
+    Args:
+        times: stamps of the steps.
+        ends: column `interval_end` of discharge.parquet.
+        series: at these steps.
+    """
+    return mean_over(series, until_of(times.astype("datetime64[s]"), ends.astype("datetime64[s]")))
 
 
 def _require_gauge(run: Tables, gauge: str, codes: list[str]) -> None:

@@ -6,8 +6,9 @@ A term is one of `terms` on discharge or what `transforms` makes of it, or a sig
 calibration period, or the flood events found in the observed discharge, once) of ((simulated - observed) / observed)^2.
 Where a gauge has none of a signature (no event, no rain, observed 0) the term is the mean over the other gauges.
 
-Observations that are missing or not scored (warm-up, other periods) are left out. What the observations alone decide is
-computed once; sums run in a fixed order in float64, so that equal discharge gives equal bits.
+Observations that are missing or not scored (warm-up, other periods) are left out. Where they are means over several
+steps, they are compared with such means of the simulated discharge (`hydrocli.score.intervals`). What the observations
+alone decide is computed once; sums run in a fixed order in float64, so that equal discharge gives equal bits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from hydrocli.arrays import Floats, Indices
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.score.events import Segmentation, find_events
+from hydrocli.score.intervals import Until, last_steps, mean_over, whole
 from hydrocli.score.metrics import METRIC_TERMS, Backward, Forward, Reference, one_minus_nse, varies
 from hydrocli.score.signatures import CONTINUOUS_MEASURES, EVENT_MEASURES, Measure, flows, stretch
 from hydrocli.score.transforms import transformed, transformed_bar
@@ -131,14 +133,35 @@ class SignaturePart:
 
 @dataclass(frozen=True, eq=False)
 class Gauge:
-    """What is observed at a gauge: the scored steps that have an observation, and these observations."""
+    """What is observed at a gauge: the scored steps that have an observation, and these observations.
+
+    `until` [t] is of `hydrocli.score.intervals`; None where observations are of single steps. A mean over several steps
+    stands at the last of them for metrics, and at each of them for signatures, which need the whole series.
+    """
 
     steps: Indices
     reference: Reference
+    until: Until | None = None
+
+    @classmethod
+    def of(cls, observed: Floats, steps: Indices, until: Until | None) -> Gauge:
+        """Of the observations [t] at some steps."""
+        return cls(steps, Reference.of(observed[steps]), until)
 
     def paired(self, simulated: NDArray[np.floating]) -> Floats:
-        """The simulated discharge [t] at those steps."""
-        return simulated[self.steps].astype(np.float64)
+        """The simulated discharge [t], as it is observed, at those steps."""
+        if self.until is None:
+            return simulated[self.steps].astype(np.float64)
+        return mean_over(simulated.astype(np.float64), self.until)[self.steps]
+
+    def add_bar(self, bar: Floats, simulated_bar: Floats) -> None:
+        """The transpose: add the derivative by `paired` to that by the simulated discharge, float64[t]."""
+        if self.until is None:
+            simulated_bar[self.steps] += bar
+            return
+        means_bar = np.zeros(simulated_bar.size)
+        means_bar[self.steps] = bar
+        simulated_bar += mean_over(means_bar, self.until)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +169,8 @@ class Cost:
     """Weighted mean over terms and gauges, made by `Cost.of`; arrays of discharge are [gauge, time] in m3/s.
 
     Attributes:
-        gauges: [g].
-        parts: index of a gauge, weight, and a term there; the weights have the sum 1.
+        gauges: [g], for metrics; then, where means over several steps are observed, [g] for signatures.
+        parts: index of a gauge among these, weight, and a term there; the weights have the sum 1.
         notes: what a user should know, in sentences.
     """
 
@@ -164,6 +187,7 @@ class Cost:
         weights: Sequence[float] | None = None,
         terms: Sequence[Term] = (Term("nse"),),
         catchments: Catchments | None = None,
+        until: Until | None = None,
     ) -> Cost:
         """Fix the observations, the scored steps, the events, the terms and the weights.
 
@@ -174,6 +198,8 @@ class Cost:
             weights: one per gauge, not negative, scaled to the sum 1; None = equal.
             terms: one or more.
             catchments: of the gauges, where a term is a signature.
+            until: int[g, t], see `hydrocli.score.intervals`; an interval counts where all its steps are scored. None:
+                observations are of single steps.
 
         Raises:
             InputError: gauges without any scored observation or with constant ones, all of them named; a signature
@@ -181,24 +207,34 @@ class Cost:
             ConfigurationError: weights that are too few, too many, negative, not finite or all 0.
         """
         discharge, window = np.asarray(observed, dtype=np.float64), np.asarray(scored, dtype=bool)
-        steps = [np.flatnonzero(window & ~np.isnan(row)) for row in discharge]
-        series = [row[kept] for row, kept in zip(discharge, steps, strict=True)]
-        _refuse_unusable(codes, series)
-        shares, notes = normalised(codes, weights), _sparse(codes, series, int(window.sum()))
-        gauges = tuple(Gauge(kept, Reference.of(q)) for kept, q in zip(steps, series, strict=True))
+        intervals = [None] * len(codes) if until is None else [_of_several(row) for row in until]
+        discharge = discharge.copy()
+        for row, one in zip(discharge, intervals, strict=True):
+            if one is not None:
+                row[~whole(window, one)] = np.nan
+        every = [np.flatnonzero(window & ~np.isnan(row)) for row in discharge]
+        lasts = [np.intersect1d(kept, last_steps(one, window.size)) for kept, one in zip(every, intervals, strict=True)]
+        _refuse_unusable(codes, [row[kept] for row, kept in zip(discharge, lasts, strict=True)])
+        gauges = [Gauge.of(*one) for one in zip(discharge, lasts, intervals, strict=True)]
+        are_means = any(one is not None for one in intervals)
+        filled = [Gauge.of(*one) for one in zip(discharge, every, intervals, strict=True)] if are_means else []
+        shares, first = normalised(codes, weights), len(gauges) if are_means else 0
+        notes = _sparse(codes, [gauge.reference.observed for gauge in filled or gauges], int(window.sum()))
         parts: list[tuple[int, float, Part]] = []
         total = sum(term.weight for term in terms)
         for term in terms:
+            place = 0
             if term.name in METRIC_TERMS:
                 found: list[Part | None] = [_metric(term, gauge) for gauge in gauges]
             else:
+                place = first
                 assert catchments is not None
                 found = [_signature(term.name, discharge[g, window], window, catchments, g) for g in range(len(codes))]
                 notes += _without(term.name, codes, found, shares)
             here = sum(share for share, part in zip(shares, found, strict=True) if part is not None)
             weight = term.weight / total / here
-            parts += [(g, weight * shares[g], part) for g, part in enumerate(found) if part is not None]
-        return cls(gauges, tuple(parts), tuple(notes))
+            parts += [(place + g, weight * shares[g], part) for g, part in enumerate(found) if part is not None]
+        return cls((*gauges, *filled), tuple(parts), tuple(notes))
 
     def value(self, simulated: NDArray[np.floating]) -> float:
         """Cost of the simulated discharge [g, t]."""
@@ -211,16 +247,22 @@ class Cost:
         for gauge, weight, part in self.parts:
             value, bar = part.value_and_bar(paired[gauge], weight)
             values.append(weight * value)
-            simulated_bar[gauge, self.gauges[gauge].steps] += bar
+            self.gauges[gauge].add_bar(bar, simulated_bar[gauge % len(simulated)])
         return float(sum(values)), simulated_bar
 
     def by_gauge(self, simulated: NDArray[np.floating]) -> Floats:
         """NSE [g] of every gauge over its scored steps, independent of the terms."""
         paired = zip(self.gauges, self._paired(simulated), strict=True)
-        return np.array([1 - one_minus_nse(gauge.reference, series) for gauge, series in paired])
+        scores = [1 - one_minus_nse(gauge.reference, series) for gauge, series in paired]
+        return np.array(scores[: len(simulated)])
 
     def _paired(self, simulated: NDArray[np.floating]) -> list[Floats]:
-        return [gauge.paired(row) for gauge, row in zip(self.gauges, simulated, strict=True)]
+        return [gauge.paired(simulated[g % len(simulated)]) for g, gauge in enumerate(self.gauges)]
+
+
+def _of_several(until: Until) -> Until | None:
+    """None where all intervals are single steps."""
+    return None if np.array_equal(until, np.arange(until.size)) else until
 
 
 def _metric(term: Term, gauge: Gauge) -> MetricPart:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from hydrocli.jit import bind, kernel, loop
 from hydrocli.names import FLUXES, INTERCEPTION_CAPACITY, STATES, Quantity
 from hydrocli.structures.rows import STRIP
-from hydrocli.structures.structure import METEOROLOGICAL_FORCINGS, CellModel, State, Structure, register_front
+from hydrocli.structures.structure import (
+    HYDROLOGICAL_FORCINGS,
+    METEOROLOGICAL_FORCINGS,
+    CellModel,
+    State,
+    Structure,
+    register_front,
+)
 from hydrocli.water.interception import interception, interception_adjoint
 from hydrocli.water.snow import degree_day, degree_day_adjoint, liquid_fraction
 
@@ -138,6 +145,7 @@ def diagnose_with_snow(forcing, p, constants, states, new_states, workspace, flu
 def with_snow(behind: CellModel) -> CellModel:
     """The structure `behind` with a snow store and interception in front of it."""
     name = f"{behind.name}_snow"
+    assert behind.forcings == HYDROLOGICAL_FORCINGS
 
     def prepare(p: dict[str, Any], step: int) -> dict[str, Any]:
         rest = {symbol: values for symbol, values in p.items() if symbol != "kmlt"}
@@ -164,6 +172,9 @@ def with_snow(behind: CellModel) -> CellModel:
         diagnose=bind(diagnose_with_snow, name, diagnose_behind=behind.diagnose),
         workspace=workspace,
         corrections=behind.corrections,
+        inputs=behind.inputs,
+        diagnostics=behind.diagnostics,
+        without_network=behind.without_network,
         forcings=METEOROLOGICAL_FORCINGS,
         attributes=(INTERCEPTION_CAPACITY,),
         options=behind.options,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,12 @@ from hydrocli.names import (
 
 HYDROLOGICAL_FORCINGS = ("net",)
 """Net rain less net evapotranspiration: what interception leaves, computed once before all simulations."""
+RAIN_INTENSITY = "rain_intensity"
+"""Running mean of the net rain: a forcing that follows the net one, for structures with that option."""
 METEOROLOGICAL_FORCINGS = ("precipitation", "pet", "temperature")
 """For structures that begin above interception, because a parameter changes what reaches it (snow)."""
+OF_NO_STORE = (RAIN_INTENSITY, "discharge", "lateral_inflow")
+"""What a later run needs besides the levels of the stores, see `names.STATES`."""
 TOLERANCE = 1e-6
 BALANCE_TERMS = ("evapotranspiration", "exchange", "correction_source", "clamped")
 """Terms of the water balance that fluxes of a structure may stand for."""
@@ -60,11 +65,17 @@ class Correction:
 
     Attributes:
         flux: what it corrects, in words.
-        factor: on that flux: "1 + f" or "1 - f^2".
+        factor: on that flux: "1 + f" or "1 - f^2" of an output f; "g": the output is itself the factor, on the bound of
+            the flux.
     """
 
     flux: str
     factor: str = "1 + f"
+
+
+def bound_of(flux: str) -> str:
+    """Name of the row of diagnostics that holds the bound of a flux."""
+    return f"bound of {flux}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +90,11 @@ class CellModel:
         fluxes: what the step gives beside states and runoff [mm/step], in its order.
         balance: the fluxes whose sum is each of `BALANCE_TERMS`.
         details: fluxes that the table of the balance shows too; they are inside its other terms.
-        corrections: what f1, f2 ... do, in this order; empty without a network.
+        corrections: what f1, f2 ... (of gates g1, g2 ...) do, in this order; empty without a network.
+        inputs: of the network after the states.
+        diagnostics: rows that `diagnose` fills after the corrections and that are no results: inputs of the network
+            that are neither states nor forcings, bounds of fluxes (`bound_of`).
+        without_network: kind of the structure that this one is without its network, where weights of 0 do not make it.
         prepare: rows by name that the kernels get, from rows of parameters by symbol and the step [s]: computed once
             for a simulation.
         constants: numbers that the kernels get after these rows, from the structure and the step [s].
@@ -88,9 +103,10 @@ class CellModel:
             the bar of the forcing.
         diagnose: compiled; fills the rows of fluxes, then those of corrections, see `explicit.diagnose`.
         workspace: what these get last, from the structure, its weights and `real`; for one thread.
-        forcings: `HYDROLOGICAL_FORCINGS` or `METEOROLOGICAL_FORCINGS`.
+        forcings: `HYDROLOGICAL_FORCINGS`, the same and `RAIN_INTENSITY`, or `METEOROLOGICAL_FORCINGS`.
         attributes: rows that the kernels get before the others and that no calibration changes.
-        options: names of the options of `Structure` that matter to it; "network": those of the network.
+        options: names of the options of `Structure` that matter to it; "network", "reservoir_network": those of the
+            network.
         surfaces: response surfaces by name: flux, state that varies, and sign of pn - en that varies with it.
         seconds: of a gradient and of a simulation per cell and step, one thread of a current server, double precision,
             a network of 16 units: for estimates only.
@@ -114,6 +130,9 @@ class CellModel:
     workspace: Callable[[Structure, NDArray[np.floating], type], Any]
     details: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    inputs: tuple[str, ...] = ("pn", "en")
+    diagnostics: tuple[str, ...] = ()
+    without_network: str = ""
     forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
     attributes: tuple[Quantity, ...] = ()
     options: tuple[str, ...] = ()
@@ -122,6 +141,16 @@ class CellModel:
     strip: int = 128
     iterates: bool = False
     corrects_new_levels: bool = False
+
+    @property
+    def takes_net(self) -> bool:
+        """Whether it begins below interception: its first forcing is the net one."""
+        return self.forcings[0] == HYDROLOGICAL_FORCINGS[0]
+
+    @cached_property
+    def outputs_of_network(self) -> tuple[str, ...]:
+        """Symbols of the outputs of the network: corrections f1, f2 ... or gates g1, g2 ..."""
+        return tuple(f"{'g' if one.factor == 'g' else 'f'}{k}" for k, one in enumerate(self.corrections, start=1))
 
     @cached_property
     def row_names(self) -> tuple[str, ...]:
@@ -144,6 +173,9 @@ class Structure:
         network_coupling: implicit or lagged, for `node`.
         scheme: of `ode` in time: implicit, or explicit in so many substeps, to compare with.
         tolerance: relative step at which Newton's method has converged.
+        start: of `nr`: pretrained, or exact (see `nr`).
+        rain_intensity: time constant of the running mean of the net rain that the network of `nr` sees [s]; 0: it does
+            not see any.
     """
 
     kind: str = "gr"
@@ -156,6 +188,8 @@ class Structure:
     scheme: str = "implicit"
     substeps: int = 1
     tolerance: float = TOLERANCE
+    start: str = "pretrained"
+    rain_intensity: int = 0
 
     @cached_property
     def core(self) -> CellModel:
@@ -174,6 +208,20 @@ class Structure:
     def has_network(self) -> bool:
         """Whether a network corrects the fluxes."""
         return bool(self.model.corrections)
+
+    @cached_property
+    def without_network(self) -> Structure:
+        """The structure of the same parameters and states that this one is without its network.
+
+        Itself, where weights of 0 make it so, or where it has no network.
+        """
+        kind = self.core.without_network
+        return replace(self, kind=kind, rain_intensity=0) if kind else self
+
+    @property
+    def sees_intensity(self) -> bool:
+        """Whether its network sees the intensity of the rain."""
+        return RAIN_INTENSITY in self.model.forcings
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -203,14 +251,15 @@ class Structure:
     @property
     def quantities(self) -> tuple[str, ...]:
         """Rows that observers see: fluxes, corrections, new states, qt, aet, storage, its change, and pn, en if net."""
-        net = ("pn", "en") if self.model.forcings == HYDROLOGICAL_FORCINGS else ()
+        net = ("pn", "en") if self.model.takes_net else ()
         return (*self.fluxes, *self.states, "qt", "aet", "storage", "storage_change", *net)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """What of a simulation may be written."""
         iterations = (NEWTON_ITERATIONS.symbol,) if self.model.iterates else ()
-        return tuple(one for one in (*self.quantities, *self.factors, *iterations) if one in output_quantities())
+        known = dict.fromkeys((*self.quantities, *self.factors, *iterations))
+        return tuple(one for one in known if one in output_quantities())
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -220,20 +269,19 @@ class Structure:
     @property
     def usual_outputs(self) -> tuple[str, ...]:
         """What is written where nothing is asked for."""
-        corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
-        wanted = (*self.states, *self.model.details, "aet", "exchange", "qt", "storage", *corrections)
-        return (*(one for one in wanted if one in self.quantities), *self.factors)
+        wanted = (*self.states, *self.model.details, "aet", "exchange", "qt", "storage", *self.model.outputs_of_network)
+        return tuple(dict.fromkeys((*(one for one in wanted if one in self.quantities), *self.factors)))
 
     @property
     def fluxes(self) -> tuple[str, ...]:
-        """Symbols of the rows that `diagnose` fills: fluxes, then corrections."""
-        corrections = (f"f{k}" for k in range(1, len(self.model.corrections) + 1))
-        return (*(one.symbol for one in self.model.fluxes), *corrections)
+        """Names of the rows that `diagnose` fills: fluxes, corrections, diagnostics."""
+        model = self.model
+        return (*(one.symbol for one in model.fluxes), *model.outputs_of_network, *model.diagnostics)
 
     @property
     def network_inputs(self) -> tuple[str, ...]:
-        """Inputs of the network: states of the structure without snow, net rain, net evapotranspiration."""
-        return (*(one.quantity.symbol for one in self.core.states), "pn", "en")
+        """Inputs of the network: states of the structure without snow, then what it declares (pn, en)."""
+        return (*(one.quantity.symbol for one in self.core.states), *self.core.inputs)
 
     @cached_property
     def widths(self) -> NDArray[np.int64]:
@@ -304,14 +352,14 @@ GR = Structure()
 @cache
 def variants() -> tuple[CellModel, ...]:
     """Every declaration, without snow and with it."""
+    choices = product(kinds(), ("implicit", "lagged"), ("implicit", "explicit"), ("pretrained", "exact"), (0, 3600))
     options = [
-        Structure(kind, network_coupling=coupling, scheme=scheme)
-        for kind in kinds()
-        for coupling in ("implicit", "lagged")
-        for scheme in ("implicit", "explicit")
+        Structure(kind, network_coupling=coupling, scheme=scheme, start=start, rain_intensity=seconds)
+        for kind, coupling, scheme, start, seconds in choices
     ]
     cores = dict.fromkeys(one.core for one in options)
-    return (*cores, *(front(core) for front in _FRONTS.values() for core in cores))
+    behind = [core for core in cores if core.forcings == HYDROLOGICAL_FORCINGS]
+    return (*cores, *(front(core) for front in _FRONTS.values() for core in behind))
 
 
 @cache
@@ -324,16 +372,15 @@ def parameter_quantities() -> dict[str, Quantity]:
 
 @cache
 def state_quantities() -> dict[str, Quantity]:
-    """States of all structures by symbol, then those of the river."""
+    """States of all structures by symbol, then the running mean of the rain, and those of the river."""
     declared = {state.quantity.symbol: state.quantity for model in variants() for state in model.states}
     known = {symbol: STATES[symbol] for symbol in ("hi", "hp", "ht")}
-    return known | declared | {symbol: STATES[symbol] for symbol in ("discharge", "lateral_inflow")}
+    return known | declared | {symbol: STATES[symbol] for symbol in OF_NO_STORE}
 
 
 @cache
 def output_quantities() -> dict[str, Quantity]:
     """States, fluxes and corrections of all structures by symbol: what a run can write."""
-    river = ("discharge", "lateral_inflow")
-    states = {symbol: one for symbol, one in state_quantities().items() if symbol not in river}
+    states = {symbol: one for symbol, one in state_quantities().items() if symbol not in OF_NO_STORE}
     fluxes = {one.symbol: one for model in variants() for one in model.fluxes if one.symbol not in FORCINGS}
     return states | FLUXES | fluxes | CORRECTIONS | FACTORS | {NEWTON_ITERATIONS.symbol: NEWTON_ITERATIONS}

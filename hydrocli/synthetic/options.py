@@ -18,6 +18,7 @@ PURPOSES = ("terrain", "descriptors", "storms", "dry spells", "temperature", "pl
 """One stream of random numbers each, so that a change of one option leaves all else as it was. Append only."""
 
 TRUTHS = ("descriptors", "uniform")
+LAYOUTS = ("plain", "institute")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class SampleOptions:
         areas: cells of each catchment of a region (5 to 50,000), about; then `cells` counts for nothing, and `gauges`
             are those of each catchment, as far as it has twelve cells for each.
         truth: of the parameters: functions of the `descriptors`, or `uniform`.
+        layout: of the files: `plain`, as in `hydrocli.synthetic.writing`, or `institute`, as in the module so named.
 
     Raises:
         Errors: every option out of its range, together.
@@ -55,6 +57,7 @@ class SampleOptions:
     encoding: str = "smash"
     areas: tuple[int, ...] = ()
     truth: str = "descriptors"
+    layout: str = "plain"
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
@@ -72,6 +75,8 @@ class SampleOptions:
             ("noise", 0 <= self.noise <= 1, "must be 0 to 1"),
             ("gaps", 0 <= self.gaps < 1, "must be 0 to less than 1"),
             ("truth", self.truth in TRUTHS, f"must be one of {', '.join(TRUTHS)}"),
+            ("layout", self.layout in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
+            ("layout", self.layout == "plain" or not self.areas, "is for a basin, not for a region"),
             ("encoding", self.encoding in ENCODINGS, f"must be one of {', '.join(ENCODINGS)}"),
         ]
         if step_fits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hydrocli.engine.simulator import State
 from hydrocli.errors import ConfigurationError
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
 from hydrocli.files import atomic_folder, os_errors_as_input_errors, partial_of
+from hydrocli.synthetic.institute import require_libraries, write_institute
 from hydrocli.synthetic.options import SampleOptions
 from hydrocli.synthetic.region import make_region
 from hydrocli.synthetic.terrain import Terrain, make_terrain
@@ -87,14 +89,23 @@ def write_sample(folder: Path, options: SampleOptions, true_model: str = "gr") -
     """
     if true_model not in TRUE_MODELS:
         raise ConfigurationError("--true-model", f"{true_model} must be one of {', '.join(TRUE_MODELS)}")
+    if options.layout == "institute":
+        require_libraries()
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(str(folder), "is not empty", "Choose a new folder.")
     with os_errors_as_input_errors(folder), partial_of(folder) as store, atomic_folder(folder) as whole:
-        _write(whole, options, true_model, store)
+        if options.layout == "plain":
+            _write(whole, options, true_model, store)
+            return
+        with partial_of(folder) as plain:
+            terrain, observed = _write(plain, options, true_model, store)
+            write_institute(terrain, options, observed, whole)
+            shutil.move(plain / "truth", whole / "truth")
 
 
-def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> None:
+def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> tuple[Terrain, Floats]:
+    """Write all files; the terrain and the observations [g, t] come back."""
     announce_compilation()
     terrain = make_region(options) if options.areas else make_terrain(options)
     logger.info(f"terrain of {terrain.basin.sum()} cells; writing {len(options.times)} maps of rain")
@@ -111,7 +122,9 @@ def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -
     row, column = terrain.grid.cells_at(network.x, network.y)
     parameters = np.stack([truth[symbol][row, column] for symbol in setup.structure.all_parameters])
     gauges = setup.gauges([site.code for site in terrain.gauges])
-    write_discharge(terrain, options, observe(_discharge(setup, true_model, parameters, gauges), options), folder)
+    observed = observe(_discharge(setup, true_model, parameters, gauges), options)
+    write_discharge(terrain, options, observed, folder)
+    return terrain, observed
 
 
 def _discharge(setup: CalibrationSetup, true_model: str, parameters: Floats, gauges: NDArray[np.intp]) -> Floats:

@@ -21,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import ENCODINGS
 from hydrocli.synthetic.options import DAY, HOUR, SampleOptions
 from hydrocli.synthetic.rain import rain_fields
@@ -40,8 +41,7 @@ HOURLY = "{0:%Y/%m/%d}/temperature_{0:%Y%m%d%H%M}.tif"
 class RasterWriter:
     """Writes GeoTIFFs on one grid; makes the folders they lie in."""
 
-    def __init__(self, terrain: Terrain) -> None:
-        grid = terrain.grid
+    def __init__(self, grid: Grid) -> None:
         self.profile = {
             "driver": "GTiff",
             "height": grid.height,
@@ -61,7 +61,7 @@ class RasterWriter:
 
 def write_rasters(terrain: Terrain, options: SampleOptions, folder: Path) -> None:
     """Everything but the truth and the discharge; `folder` should be a temporary one, to be renamed when complete."""
-    writer = RasterWriter(terrain)
+    writer = RasterWriter(terrain.grid)
     writer.write(folder / "flwdir.tif", encode(terrain.directions, options.encoding), NO_DATA)
     writer.write(folder / "elevation.tif", terrain.elevation.astype(np.float32), -9999)
     for name, field in make_descriptors(terrain, options).items():
@@ -75,7 +75,7 @@ def write_rasters(terrain: Terrain, options: SampleOptions, folder: Path) -> Non
 
 def write_truth(terrain: Terrain, parameters: Mapping[str, Floats], folder: Path) -> None:
     """The true parameters as truth/<symbol>.tif, float64."""
-    writer = RasterWriter(terrain)
+    writer = RasterWriter(terrain.grid)
     for symbol, field in parameters.items():
         writer.write(folder / "truth" / f"{symbol}.tif", field, -9999)
 

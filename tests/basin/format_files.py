@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyproj
 from field_cases import write_raster
 
 from hydrocli.basin.grid import Grid
+from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers.radolan import CORNERS, PROJECTION
 from hydrocli.basin.sampling import Points
 
@@ -25,6 +27,7 @@ RAIN = 0.5 * np.arange(HOURS * SIDE**2).reshape(HOURS, SIDE, SIDE) % 40.0
 """mm; multiples of 0.5, which no packing rounds."""
 RAIN[2, 3, 1] = np.nan
 NODATA = -99.0
+TEN_MINUTES = 600
 
 
 def cells() -> Points:
@@ -240,3 +243,41 @@ def radolan(folder: Path, in_archive: bool = False, rows: int = 900) -> Path:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return folder
+
+
+def write_basin(folder: Path) -> None:
+    """All but the rain: cells that drain east, then south, a gauge at the outlet, evapotranspiration of two days."""
+    directions = np.full((SIDE, SIDE), 3, np.uint8)
+    directions[:, -1], directions[-1, -1] = 5, 0
+    write_raster(folder / "flow.tif", directions, crs=PROJECTION, corner=(LEFT, TOP))
+    (folder / "gauges.csv").write_text(f"code,x,y,area\nG1,{X[-1]},{Y[-1]},36\n")
+    for day in ("0229", "0301"):
+        write_raster(folder / "pet" / f"{day}.tif", np.full((6, 6), 2.4), crs=PROJECTION, corner=(LEFT, TOP))
+
+
+WAYS: dict[str, Callable[[Path], ForcingSource]] = {
+    "geotiff cog": lambda p: ForcingSource(geotiff(p / "r", driver="COG", compress="deflate")),
+    "geotiff tiled": lambda p: ForcingSource(
+        geotiff(p / "r", ".gtif", tiled=True, blockxsize=16, blockysize=16, compress="lzw", predictor=3)
+    ),
+    "geotiff big": lambda p: ForcingSource(geotiff(p / "r", ".tiff", BIGTIFF="YES")),
+    "geotiff bands": lambda p: ForcingSource(geotiff_bands(p / "r" / "rain_20200301.tif")),
+    "geotiff bands of a step": lambda p: ForcingSource(
+        geotiff_bands(p / "r" / "rain_2020030101.tif", described=False), band_step=3600
+    ),
+    "geotiff bands of NetCDF": lambda p: ForcingSource(geotiff_coordinate(p / "r" / "rain.tif")),
+    "geotiff zip": lambda p: ForcingSource(packed(geotiff(p / "t"), p / "r" / "2020.zip")),
+    "geotiff tar": lambda p: ForcingSource(packed(geotiff(p / "t"), p / "r" / "2020.tar")),
+    "geotiff tar.gz": lambda p: ForcingSource(packed(geotiff(p / "t"), p / "r" / "a.tar.gz") / "a.tar.gz"),
+    "netcdf": lambda p: ForcingSource(netcdf(p / "r" / "rain.nc"), "netcdf"),
+    "netcdf curvilinear": lambda p: ForcingSource(netcdf(p / "r" / "rain.nc", curvilinear=True), "netcdf"),
+    "netcdf zip": lambda p: ForcingSource(packed(netcdf(p / "t" / "rain.nc").parent, p / "r" / "r.zip"), "netcdf"),
+    "zarr 3": lambda p: ForcingSource(zarr(p / "rain.zarr").parent, "zarr"),
+    "zarr 2": lambda p: ForcingSource(zarr(p / "rain.zarr", version=2), "zarr"),
+    "grib": lambda p: ForcingSource(grib(p / "r" / "rain.grib2"), "grib"),
+    "odim": lambda p: ForcingSource(odim(p / "r"), "odim"),
+    "odim rate": lambda p: ForcingSource(odim(p / "r", rate=True), "odim"),
+    "radolan": lambda p: ForcingSource(radolan(p / "r"), "radolan", offset=TEN_MINUTES),
+    "radolan tar": lambda p: ForcingSource(radolan(p / "r", in_archive=True, rows=1100), "radolan", offset=TEN_MINUTES),
+}
+"""What writes the rain into a folder in each format, and says how it is read."""

@@ -120,7 +120,7 @@ def test_broken_files_are_told_together_with_file_and_line(tmp_path: Path) -> No
 def test_daily_files(tmp_path: Path) -> None:
     (tmp_path / "A.csv").write_text("20200101\n1\n2\n3\n4\n")
     days = stamps(np.datetime64("2020-01-01T00:00"), 3, 86400)
-    discharge, *_ = read_discharge(find_discharge(DischargeSource(tmp_path, "smash"), ["A"]), ["A"], days, 86400)
+    discharge = read_discharge(find_discharge(DischargeSource(tmp_path, "smash"), ["A"]), ["A"], days, 86400).discharge
     np.testing.assert_array_equal(discharge[0], [2, 3, 4])
 
 

@@ -16,7 +16,7 @@ import pytest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.ingest import open_basin
-from hydrocli.basin.plausibility import measure, read
+from hydrocli.basin.plausibility import measure, read_figures
 from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, DescriptorSource
@@ -62,7 +62,7 @@ def check_rain_and_discharge(basin: Basin, model: Any) -> None:
 
 def check_plausible(basin: Basin, stores: Path) -> None:
     """No false alarm and no warning, neither of the whole record nor of its first, middle and last third."""
-    assert findings(read(stores / basin.fingerprint), Limits()) == ([], [])
+    assert findings(read_figures(stores / basin.fingerprint), Limits()) == ([], [])
     counts = {"values": 1, "missing": 0, "negative": 0, "uncovered": 0.0}
     third = len(basin.times) // 3
     for low in (0, third, 2 * third):

@@ -44,11 +44,64 @@ def test_daily_values_are_never_read_as_hours(tmp_path: Path) -> None:
     assert "State `gauges.discharge.interval`, for example 1h or 1d" in refused(DischargeSource(tmp_path), ["G1"])
     text = refused(DischargeSource(tmp_path, interval=86400), ["G1"])
     assert "G1.csv:2: the values of gauge G1 are 1d apart, the step is 1h" in text
+    assert "state `gauges.discharge.label`, start or end" in text
     assert "`period.step: 1d`" in text
     table = tidy(tmp_path / "q.csv", [("G1", "2020-03-01", 4.0), ("G1", "2020-03-02", 6.0)])
     assert "are 1d apart, the step is 1h" in refused(DischargeSource(table, "tidy"), ["G1"])
     values, _ = read(DischargeSource(table, "tidy", label="instant"), ["G1"])
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(values[0])), [23])
+
+
+@pytest.mark.parametrize(
+    ("label", "zone", "first", "hours"),
+    [
+        ("start", None, 0, 24),
+        ("end", None, -24, 24),
+        ("start", "+02:00", -2, 24),
+        ("start", "Europe/Paris", -2, 25),  # the last Sunday of October begins in summer time and has 25 hours
+    ],
+)
+def test_daily_means_belong_to_the_days_that_are_stated(
+    tmp_path: Path, label: str, zone: str | None, first: int, hours: int
+) -> None:
+    """Dates are days of the clock of the zone; both ends of a day respect its summer time."""
+    day = np.datetime64("2020-10-25")
+    rows = [("G1", f"{day + offset}", 5.0 + offset) for offset in (-1, 0, 1)]
+    table = tidy(tmp_path / "q.csv", rows)
+    times = stamps(np.datetime64("2020-10-22T00:00"), 24 * 8, 3600)
+    source = DischargeSource(table, "tidy", label=label, timezone=zone)
+    found = read_discharge(find_discharge(source, ["G1"]), ["G1"], times, 3600)
+    low = 72 + first  # hours from the start of the run to that of the day of the value 5
+    expected = np.full(len(times), np.nan)
+    expected[low - 24 : low], expected[low : low + hours], expected[low + hours : low + hours + 24] = 4.0, 5.0, 6.0
+    np.testing.assert_array_equal(found.discharge[0], expected)
+    assert found.until is not None
+    np.testing.assert_array_equal(np.unique(found.until[0, low : low + hours]), [low + hours - 1])
+    np.testing.assert_array_equal(found.until[0, :10], np.arange(10))
+
+
+def test_daily_means_at_an_hour_of_a_local_clock(tmp_path: Path) -> None:
+    """From 8 h to 8 h in Paris: in UTC the hour changes with summer time, and the day has 25 hours."""
+    rows = [("G1", f"2020-10-{day} 08:00", float(day)) for day in range(23, 29)]
+    source = DischargeSource(tidy(tmp_path / "q.csv", rows), "tidy", label="end", timezone="Europe/Paris")
+    times = stamps(np.datetime64("2020-10-22T00:00"), 24 * 8, 3600)
+    found = read_discharge(find_discharge(source, ["G1"]), ["G1"], times, 3600)
+    counts = {value: int((found.discharge[0] == value).sum()) for value in (24.0, 25.0, 26.0)}
+    assert counts == {24.0: 24, 25.0: 25, 26.0: 24}
+    # 25 October, 8 h in Paris, is 7 h UTC.
+    assert times[found.discharge[0] == 25.0][-1] == np.datetime64("2020-10-25T07:00")
+
+
+def test_daily_means_that_the_period_cuts_or_a_step_divides(tmp_path: Path) -> None:
+    table = tidy(tmp_path / "q.csv", [("G1", f"2020-03-0{day}", 1.0 * day) for day in range(1, 6)])
+    source = DischargeSource(table, "tidy", label="start")
+    times = stamps(np.datetime64("2020-03-01T06:00"), 24 * 3, 3600)
+    values = read_discharge(find_discharge(source, ["G1"]), ["G1"], times, 3600).discharge[0]
+    assert np.isnan(values[:18]).all()
+    np.testing.assert_array_equal(values[18:66], [2.0] * 24 + [3.0] * 24)
+    assert np.isnan(values[66:]).all()
+    odd = DischargeSource(table, "tidy", label="start", timezone="+05:30")
+    assert "begins or ends within a step of 1h" in refused(odd, ["G1"], times)
 
 
 def test_hourly_values_are_never_read_as_quarters_of_hours(tmp_path: Path) -> None:
@@ -274,7 +327,13 @@ def test_archives_of_daily_means(tmp_path: Path, format: str, name: str, text: s
     values, notes = read(DischargeSource(tmp_path, format), ["012"], DAYS, area=[36e6])
     np.testing.assert_allclose(values, [[1, 2, 3, 4]], rtol=1e-6)
     assert not [note for note in notes if "no observed" in note]
-    assert "are 1d apart" in refused(DischargeSource(tmp_path, format), ["012"], area=[36e6])
+    source = DischargeSource(tmp_path, format)
+    files = find_discharge(source, ["012"], area=[36e6])
+    hourly = read_discharge(files, ["012"], HOURS, 3600)
+    np.testing.assert_allclose(hourly.discharge, [[1] * 24 + [2] * 24], rtol=1e-6)
+    assert hourly.until is not None
+    np.testing.assert_array_equal(hourly.until, [[23] * 24 + [47] * 24])
+    assert any("means of 1d, from their times (UTC)" in note for note in hourly.notes)
 
 
 def test_answers_of_hubeau_in_json(tmp_path: Path) -> None:

@@ -202,6 +202,25 @@ def test_rain_of_days_that_is_split_over_their_hours_does_not_grow(sound: Basin)
     assert not text
 
 
+def test_means_of_days_beside_hours(sound: Basin) -> None:
+    """Series are looked at day by day; hours of one value are no sign of anything."""
+    days = np.repeat(sound.discharge.reshape(2, DAYS, 24).mean(axis=2), 24, axis=1)
+    days[:, 480:720] = np.nan
+    places = np.arange(24 * DAYS, dtype=np.int32)
+    until = np.broadcast_to(np.where(np.isnan(days[0]), places, places // 24 * 24 + 23), days.shape).astype(np.int32)
+    basin = replace(sound, discharge=days, discharge_until=until)
+    text, notes = judged(basin)
+    assert (text, notes) == ("", [])
+    row = measure(basin, NOTHING).gauges[0]
+    assert (row["lag"] % 24, row["longest_constant"]) == (0, 1)
+    assert row["correlation"] > 0.5
+    change = np.abs(np.diff(np.log10(days[0, 23::24])))
+    calm = 60 + int(np.argmin([np.max(change[day - 4 : day + 4]) for day in range(60, 100)]))
+    tenth = days * np.where(places < 24 * calm, 1.0, 0.1)
+    text, _ = judged(replace(basin, discharge=tenth))
+    assert f"times at {basin.times[24 * calm + 23]}; gauge G2" in text
+
+
 def test_a_few_per_cent_are_a_note(sound: Basin) -> None:
     rain, discharge = sound.precipitation.copy(), sound.discharge.copy()
     rain[:240] = np.nan
@@ -267,13 +286,13 @@ def test_tables_beside_the_store(source: BasinSource, base: Path, sound: Basin, 
     import pyarrow.parquet as pq
 
     figures = measure(sound, NOTHING)
-    plausibility.write(tmp_path, figures)
-    assert plausibility.read(tmp_path) == figures
+    plausibility.write_figures(tmp_path, figures)
+    assert plausibility.read_figures(tmp_path) == figures
     schema = pq.read_schema(tmp_path / "plausibility.parquet")
     assert schema.field("rain").metadata[b"unit"] == b"mm"
     assert schema.names == [column.name for column in plausibility.GAUGES.columns]
     store = base / "store" / sound.fingerprint
-    stored = plausibility.read(store)
+    stored = plausibility.read_figures(store)
     assert [row["gauge"] for row in stored.gauges] == ["G1", "G2"]
     chosen = [row for row in stored.candidates if row["chosen"]]
     assert [(row["gauge"], row["row"], row["column"], row["area"]) for row in chosen] == [
@@ -284,7 +303,7 @@ def test_tables_beside_the_store(source: BasinSource, base: Path, sound: Basin, 
     # A damaged table makes the store be built anew.
     (store / "plausibility.parquet").write_bytes(b"damaged")
     open_basin(source, base / "store")
-    assert [row["gauge"] for row in plausibility.read(store).gauges] == ["G1", "G2"]
+    assert [row["gauge"] for row in plausibility.read_figures(store).gauges] == ["G1", "G2"]
 
 
 # --- through the commands ------------------------------------------------------------------------------------------
@@ -347,7 +366,7 @@ def test_figures_of_a_day(source: BasinSource, base: Path) -> None:
     """A table of one day has no lag, and fails nowhere."""
     source = replace(source, end=np.datetime64("2020-03-02T00:00"), discharge=None)
     basin = open_basin(source, base / "day")
-    figures: Figures = plausibility.read(base / "day" / basin.fingerprint)
+    figures: Figures = plausibility.read_figures(base / "day" / basin.fingerprint)
     assert findings(figures, Limits()) == ([], [])
     assert figures.gauges[0]["lag"] is None
     assert figures.gauges[0]["runoff"] is None

@@ -13,6 +13,7 @@ import pytest
 
 from hydrocli.basin.formats import FORMATS
 from hydrocli.basin.ingest import open_basin
+from hydrocli.basin.planning import with_true_times
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers.netcdf import READER
 from hydrocli.basin.source import BasinSource
@@ -257,3 +258,18 @@ def test_the_library_that_is_absent_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "h5netcdf", None)
     with pytest.raises(InputError, match=r"h5netcdf.*\n.*pip install 'hydrocli\[netcdf\]'"):
         READER.find(ForcingSource(path), "where")
+
+
+def test_times_of_a_local_clock_with_a_doubled_hour(tmp_path: Path) -> None:
+    """Of two fields of 2 h the first is that of summer time; where the clock does not change they are refused."""
+    local = [f"2020-10-25T{hour:02d}:00" for hour in (0, 1, 2, 2, 3, 4)]
+    path = write(tmp_path / "rain.nc", dataset(RAIN[: len(local)], np.array(local, "datetime64[ns]")))
+    source = ForcingSource(path, "netcdf", timezone="Europe/Paris")
+    utc = np.datetime64("2020-10-24T22:00", "s") + np.arange(6) * np.timedelta64(1, "h")
+    found = with_true_times(READER.find(source, "forcing.rain.path"), source, utc, 3600, "forcing.rain.path")
+    np.testing.assert_array_equal(found.times, utc)
+    assert [layer.number for layer in found.layers] == [0, 1, 2, 3, 4, 5]
+    for zone in ("UTC", "+01:00"):
+        other = replace(source, timezone=zone)
+        with pytest.raises(InputError, match="has twice the same date"):
+            with_true_times(READER.find(other, "forcing.rain.path"), other, utc, 3600, "forcing.rain.path")

@@ -39,6 +39,8 @@ MODELS: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "ODE.U": ("ode", "uniform", TOGETHER),
     "ODE.MLP": ("ode", "mlp", PAPERS),
     "ODE.CNN": ("ode", "cnn", PAPERS),
+    "NR.U": ("nr", "uniform", TOGETHER),
+    "NR.MLP": ("nr", "mlp", PAPERS),
     "NODE.U": ("node", "uniform", TOGETHER),
     "NODE.MLP": ("node", "mlp", PAPERS),
     "NODE.CNN": ("node", "cnn", PAPERS),

@@ -42,7 +42,8 @@ ALONE |= {"gr, snow": {"kind": "gr", "snow": "degree_day"}}
 GROUPS = WITH_PEER | {"": ALONE}
 BARS = {"grnn": (30.0, 60.0), "ode": (30.0, 50.0), "node lagged": (40.0, 70.0)}
 PRECISIONS = ("double", "single")
-MOST_FORWARDS, MOST_PREVIOUS = {"": 3.0}, 2.0
+MOST_FORWARDS, MOST_PREVIOUS, MOST_RESERVOIRS = {"": 3.0}, 2.0, 1.3
+"""Of a gradient in forward runs; of an implicit network beside a lagged one; of neural reservoirs beside `grnn`."""
 
 
 def structures(console: Console, rounds: int = 3) -> dict[str, object]:
@@ -145,6 +146,10 @@ def _ratios(turns: Turns) -> Ratios:
         implicit, previous = (f"hydrocli node {reading} {precision}" for reading in ("implicit", "lagged"))
         found = ratio(turns[implicit]["gradient"], turns[previous]["gradient"])
         ratios["gradient / gradient", implicit, previous] = found, f"<= {MOST_PREVIOUS:g}"
+        for what in ("forward", "gradient"):
+            reservoirs, corrected = (f"hydrocli {kind} {precision}" for kind in ("nr", "grnn"))
+            found = ratio(turns[reservoirs][what], turns[corrected][what])
+            ratios[f"{what} / {what}", reservoirs, corrected] = found, f"<= {MOST_RESERVOIRS:g}"
     return ratios
 
 

@@ -2,7 +2,8 @@
 
 The discharge of a synthetic basin comes from a law of `hydrocli.synthetic.true_models`, without noise. The classical
 structure is calibrated, the hybrid goes on from it; scores in the calibration and in a later period, and what the
-network says where it rains, beside the truth.
+network says where it rains, beside the truth. Neural reservoirs go on from `gr`, too: their surface of infiltration is
+compared with the true one, and so is that of the calibrated `gr`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from rich.table import Column, Table
 ROOT = Path(__file__).parents[2]
 TWINS = {"infiltration": ("gr", "grnn"), "exchange": ("ode", "node")}
 OPTIONS = ("--truth", "uniform", "--noise", "0", "--gaps", "0", "--gauges", "3", "--end", "2021-09-01")
-LATER = ">= 0.98"
-HARD = 4.0  # mm/h, see other_laws
+LATER, NEAR = ">= 0.98", 0.01
+"""NSE in the later period; how far below `grnn` neural reservoirs may be."""
+HARD, SEALED = 4.0, 0.7  # mm/h, -, see true_models
+RESERVOIRS = "nr"
 
 
 def twins(console: Console) -> dict[str, object]:
@@ -47,11 +50,30 @@ def twins(console: Console) -> dict[str, object]:
             )
             found = corrections(folder / hybrid, law)
             figures[law] = {classical: first, hybrid: second, "corrections": found}
-            for kind, run in ((classical, first), (hybrid, second)):
+            runs = [(classical, first), (hybrid, second)]
+            if law == "infiltration":
+                third = _run(
+                    folder,
+                    RESERVOIRS,
+                    f"parameters.from={folder / classical}",
+                    "first_guess={kind: given}",
+                    "optimiser={kind: adam}",
+                )
+                figures[law] |= {RESERVOIRS: third, "surface": surface(folder / RESERVOIRS)}
+                runs.append((RESERVOIRS, third))
+            for kind, run in runs:
                 table.add_row(
                     f"{law}: {kind}", *(f"{run[key]:.4f}" for key in ("calibration", "later")), f"{run['cpu']:.0f}"
                 )
     console.print(table)
+    reservoirs, corrected = (figures["infiltration"][kind]["later"] for kind in (RESERVOIRS, "grnn"))
+    asked = f">= {corrected - NEAR:.4f}"
+    console.print(f"{RESERVOIRS} in the later period {reservoirs:.4f}, asked {asked} {verdict(reservoirs, asked)}")
+    of_network, of_gr = figures["infiltration"]["surface"]
+    console.print(
+        f"  infiltration, mean distance from the true law: {RESERVOIRS} {of_network:.3f} mm/h, gr {of_gr:.3f} mm/h "
+        f"{verdict(of_network, f'<= {of_gr:.4f}')}"
+    )
     for law, (_, hybrid) in TWINS.items():
         later = figures[law][hybrid]["later"]
         console.print(f"{hybrid} in the later period {later:.4f}, asked {LATER} {verdict(later, LATER)}")
@@ -59,6 +81,19 @@ def twins(console: Console) -> dict[str, object]:
             sign = "[green]the sign of the truth[/]" if agrees else "[red]another sign than the truth[/]"
             console.print(f"  {what}: {learned:+.3f}, truth {truth:+.3f}: {sign}")
     return figures
+
+
+def surface(run: Path) -> tuple[float, float]:
+    """Mean distance of the infiltration from the true law [mm/h]: by the reservoirs, and by `gr` with their parameters.
+
+    Over the part of the surface where it rains no more than in 99 of 100 wet steps: beyond it, nothing is learned.
+    """
+    rows = pq.read_table(run / "response_surfaces.parquet").to_pandas()
+    series = pq.read_table(run / "catchment_timeseries.parquet").to_pandas()
+    rain = series["precipitation"][series["precipitation"] > 0]
+    rows = rows[(rows["flux"] == "infiltration") & (rows["forcing_value"] <= rain.quantile(0.99))]
+    truth = rows["classical"] * (1.0 - SEALED * np.tanh(rows["forcing_value"] / HARD))
+    return tuple(float(np.abs(rows[name] - truth).mean()) for name in ("corrected", "classical"))
 
 
 def corrections(run: Path, law: str) -> dict[str, tuple[float, float, bool]]:

@@ -35,7 +35,18 @@ from hydrocli.execution.progress import current
 COMMANDS = sorted(
     [
         *("calibrate", "validate", "signatures", "simulate", "report", "compare", "export", "ingest", "check"),
-        *("synthetic", "batch", "status", "collect", "slurm-script", "init", "schema", "docs", "gradcheck"),
+        *(
+            "synthetic",
+            "batch",
+            "status",
+            "collect",
+            "slurm-script",
+            "init",
+            "import-smash",
+            "schema",
+            "docs",
+            "gradcheck",
+        ),
         *("compare-solvers", "precompile", "clean"),
     ]
 )

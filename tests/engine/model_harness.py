@@ -47,7 +47,8 @@ def forest(cells: int, rng: np.random.Generator, kind: str = "tree") -> tuple[np
 class Case:
     """A basin with forcing net[t, n] (pn - en), parameters[p, n], a state and gauges: what a simulation needs.
 
-    weather: precipitation, PET and temperature [t, n], and ci: [n], for structures that begin above interception.
+    weather: precipitation, PET and temperature [t, n], and ci: [n], for structures that begin above interception; the
+    first is also an intensity of the rain, as good as any other, for structures that see one.
     step: [s].
     """
 
@@ -65,7 +66,10 @@ class Case:
     @property
     def forcing(self) -> tuple[np.ndarray, ...]:
         """What the structure asks for, [t, n] each."""
-        return (self.net,) if self.structure.model.forcings == HYDROLOGICAL_FORCINGS else self.weather
+        wanted = self.structure.model.forcings
+        if wanted == HYDROLOGICAL_FORCINGS:
+            return (self.net,)
+        return (self.net, self.weather[0]) if self.structure.model.takes_net else self.weather
 
     @property
     def maps(self) -> np.ndarray:

@@ -54,6 +54,7 @@ ROWS = {
     "structures.node_newton": ("jacobian", "_newton"),
     "structures.node": ("implicit_adjoint",),
     "structures.snow": ("run_front", "run_front_adjoint"),
+    "structures.nr": ("open_gates", "open_gates_with_slopes"),
 }
 """Loops over the cells of a row or a strip, beside those that `explicit` binds to a kernel."""
 STRUCTURES = (
@@ -61,6 +62,8 @@ STRUCTURES = (
     Structure("ode", scheme="explicit", substeps=2),
     Structure("node", network_coupling="lagged"),
     Structure("gr", snow="degree_day"),
+    Structure("nr", start="exact", hidden=(6,)),
+    Structure("nr", rain_intensity=3600, hidden=(6,)),
 )
 
 
@@ -80,6 +83,9 @@ def rows() -> dict[str, Compiled]:
     }
     for model in variants():
         loops = {"advance": model.advance, "advance_adjoint": model.advance_adjoint}
+        for fill, caller in (("fill_inputs", model.advance), ("fill_inputs_adjoint", model.advance_adjoint)):
+            if isinstance(caller, Compiled) and isinstance(caller.py_func.__globals__.get(fill), Compiled):
+                found[f"{model.name}.{fill}"] = caller.py_func.__globals__[fill]
         found |= {f"{model.name}.{name}": loop for name, loop in loops.items() if is_bound_to_a_step(loop)}
     return found
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from hydrocli.structures.structure import CellModel, Structure, kinds, variants
+from hydrocli.structures.structure import HYDROLOGICAL_FORCINGS, CellModel, Structure, kinds, variants
 
 FRONTS = ("degree_day",)
 """Values of the option `snow` with a store."""
 ALTERNATIVES: dict[str, dict[str, object]] = {
     "network": {"hidden": (10, 6), "activation": "leaky_relu"},
+    "reservoir_network": {"hidden": (10, 6), "activation": "leaky_relu"},
+    "start": {"start": "exact"},
+    "rain_intensity": {"rain_intensity": 10800},
     "flux_limits": {"flux_limits": "as_published"},
     "network_coupling": {"network_coupling": "lagged"},
     "scheme": {"scheme": "explicit", "substeps": 8},
@@ -37,13 +40,14 @@ def enumerated() -> dict[str, Structure]:
         found[kind] = plain
         for name in options:
             other = replace(plain, **ALTERNATIVES[name])
-            found[f"{kind}, {name}"] = _scaled(other) if name == "network" else other
+            found[f"{kind}, {name}"] = _scaled(other) if name.endswith("network") else other
         if len(options) > 1:
-            together = {key: value for name in options for key, value in ALTERNATIVES[name].items()}
+            alone = "rain_intensity" if "start" in options else ""  # the gates of GR do not depend on it
+            together = {key: value for name in options if name != alone for key, value in ALTERNATIVES[name].items()}
             found[f"{kind}, all options"] = replace(plain, **together)
     cores: set[str] = set()
     for name, structure in list(found.items()):
-        if structure.core.name not in cores:
+        if structure.core.name not in cores and structure.core.forcings == HYDROLOGICAL_FORCINGS:
             cores.add(structure.core.name)
             found |= {f"{name}, {front}": replace(structure, snow=front) for front in FRONTS}
     return found
@@ -51,6 +55,8 @@ def enumerated() -> dict[str, Structure]:
 
 STRUCTURES = enumerated()
 NETWORKS = {name: structure for name, structure in STRUCTURES.items() if structure.has_network}
+CORRECTED = {name: structure for name, structure in NETWORKS.items() if structure.without_network is structure}
+"""Networks that are a classical structure where their weights are 0."""
 SOLVERS = {name: structure for name, structure in STRUCTURES.items() if structure.model.iterates}
 DECLARATIONS: dict[str, CellModel] = {model.name: model for model in variants()}
 

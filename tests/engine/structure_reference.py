@@ -24,6 +24,11 @@ def smaller(x, y):
 
 def phi1(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
     """Corrections f[c, n] from the states, pn, en."""
+    return np.tanh(outputs(structure, weights, inputs))
+
+
+def outputs(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
+    """What the last layer of a network sums [c, n]."""
     scales = structure.input_scale or np.ones(len(inputs))
     values = np.stack([scale * x for scale, x in zip(scales, inputs, strict=True)])
     at = 0
@@ -32,7 +37,7 @@ def phi1(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
         z = matrix @ values + weights[at + size * units :][:units, np.newaxis]
         at += units * (size + 1)
         if layer + 2 == len(structure.widths):
-            return np.tanh(z)
+            return z
         silu = z / (1 + np.exp(-np.where(z.real > -700, z, -700)))
         values = silu if structure.activation == "silu" else np.where(z.real > 0, z, 0.01 * z)
     raise AssertionError
@@ -64,6 +69,48 @@ def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, h
 def gr5_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, aexc, hp, ht, step: int = STEP):
     """The same with the exchange of Le Moine (2008), which changes its sign at a level."""
     return gr_like(structure, weights, pn, en, cp, ct, lambda level: kexc * (level - aexc), hp, ht, step)
+
+
+def relative_depth(depth, capacity):
+    """Input of the neural reservoirs; log1p, typed for complex numbers."""
+    return np.log(1 + 1e3 * depth / capacity) / np.log(1001)
+
+
+def share(flux, bound):
+    return np.where(bound == 0, 0, flux / np.where(bound == 0, 1, bound))
+
+
+def gr_gates(pn, en, cp, ct, kexc, hp, ht, step: int):
+    """What of its bound each flux of GR is; between two decimals of the split there is nothing to compute."""
+    tp, te = np.tanh(pn / cp), np.tanh(en / cp)
+    ps = cp * (1 - hp**2) * tp / (1 + hp * tp)
+    es = cp * hp * (2 - hp) * te / (1 + (1 - hp) * te)
+    filled = hp + (ps - es) / cp
+    g3 = 1 - (1 + (filled * inverse_beta(step)) ** 4) ** -0.25
+    reached = larger(ht + (0.9 * (pn - ps + cp * g3 * filled) + kexc * ht**3.5) / ct, 0.0)
+    g6 = 1 - larger(reached, 1.0) * (1 + reached**4) ** -0.25
+    g1, g2 = share(ps, smaller(pn, cp * (1 - hp))), share(es, smaller(en, cp * hp))
+    return g1, g2, g3, 0.9, ht**3.5, g6
+
+
+def nr_step(structure: Structure, weights: np.ndarray, pn, en, *rest, step: int = STEP):
+    """P3 with the bounds and gates of the page on structures; rest: the intensity where there is one, cp ... ht."""
+    r, (cp, ct, kexc, hp, ht) = rest[:-5], rest[-5:]
+    inputs = (hp, ht, *(relative_depth(*pair) for pair in ((pn, cp), (en, cp), (pn, ct), *((one, cp) for one in r))))
+    gates = 1 / (1 + np.exp(-outputs(structure, weights, inputs)))
+    if structure.start == "exact":
+        odds = np.exp(outputs(structure, weights, inputs))
+        gates = [g * z / (1 - g + g * z) for g, z in zip(gr_gates(pn, en, *rest[-5:], step), odds, strict=True)]
+    g1, g2, g3, g4, g5, g6 = gates
+    ps, es = g1 * smaller(pn, cp * (1 - hp)), g2 * smaller(en, cp * hp)
+    filled = hp + (ps - es) / cp
+    effective = pn - ps + g3 * cp * filled
+    delayed, direct = g4 * effective, (1 - g4) * effective
+    to_store, to_direct = larger(kexc * g5, -(ct * ht + delayed)), larger(kexc * g5, -direct)
+    reached = ht + (delayed + to_store) / ct
+    spilled = ct * larger(reached - 1, 0.0)
+    runoff = spilled + g6 * (ct * reached - spilled)
+    return (1 - g3) * filled, reached - runoff / ct, runoff + direct + to_direct
 
 
 def hbv_step(
@@ -190,6 +237,7 @@ STEPS = {
     "hbv": hbv_step,
     "hbvnn": hbv_step,
     "node": implicit_step,
+    "nr": nr_step,
     "ode": ode_step,
 }
 """One for every kind: step(structure, weights, pn, en, *parameters, *states, step) gives new states and runoff."""

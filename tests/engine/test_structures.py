@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from model_harness import STEP, Case, case_of, reference, squares
-from structure_cases import CLASSICAL, DECLARATIONS, NETWORKS, STRUCTURES, classical_of, weights_of
+from structure_cases import CLASSICAL, CORRECTED, DECLARATIONS, STRUCTURES, classical_of, weights_of
 from structure_reference import STEPS, reference_step
 
 from hydrocli.basin.gauge_tree import GaugeTree
@@ -21,6 +21,7 @@ from hydrocli.structures.structure import (
     BALANCE_TERMS,
     HYDROLOGICAL_FORCINGS,
     METEOROLOGICAL_FORCINGS,
+    RAIN_INTENSITY,
     CellModel,
     Structure,
     kinds,
@@ -30,7 +31,7 @@ from hydrocli.structures.structure import (
 )
 
 every_structure = pytest.mark.parametrize("name", STRUCTURES)
-every_network = pytest.mark.parametrize("name", NETWORKS)
+every_correction = pytest.mark.parametrize("name", CORRECTED)
 every_declaration = pytest.mark.parametrize("model", DECLARATIONS.values(), ids=DECLARATIONS)
 SINGLE = [name for name in STRUCTURES if name in kinds()] + ["node, network_coupling", "gr, degree_day"]
 """Structures that are examined in single precision too: it is the same source, compiled once more."""
@@ -102,7 +103,8 @@ def test_a_declaration_is_consistent(model: CellModel):
         assert one.lower is not None
         assert one.default is not None
         assert one.lower <= one.default <= (np.inf if one.upper is None else one.upper)
-    assert model.forcings in (HYDROLOGICAL_FORCINGS, METEOROLOGICAL_FORCINGS)
+    assert model.forcings in (HYDROLOGICAL_FORCINGS, ("net", RAIN_INTENSITY), METEOROLOGICAL_FORCINGS)
+    assert not {*model.diagnostics} & {*output_quantities()}
     assert {state.capacity for state in model.states} <= {"", *symbols, *(one.symbol for one in model.attributes)}
     assert set(model.balance) <= set(BALANCE_TERMS)
     assert "evapotranspiration" in model.balance
@@ -325,7 +327,7 @@ def test_water_closes(name):
     balance = CellBalance(simulator, years)
     observers = Observers(simulator, some.parameters, weights, balance)
     _, final = simulator.simulate(some.parameters, some.state, weights, observers)
-    if structure.model.forcings == HYDROLOGICAL_FORCINGS:
+    if structure.model.takes_net:
         none = np.full(60, 1e-6)
         rain, pet = np.maximum(some.net, 0.0), np.maximum(-some.net, 0.0)
         found = balance.balance(rain, pet, none, np.full(60, 0.5))
@@ -346,10 +348,10 @@ def test_water_closes(name):
     assert (found.terms["runoff"] != 0).any()
 
 
-@every_network
+@every_correction
 def test_a_zero_network_is_the_classical_structure(name):
     """Also the gradient of parameters and states; only the last biases have one of their own."""
-    structure = NETWORKS[name]
+    structure = CORRECTED[name]
     hybrid, nothing = case_of(structure, 100, 80), np.zeros(structure.weights)
     plain = replace(hybrid, structure=classical_of(structure))
     assert not plain.structure.has_network

@@ -221,12 +221,13 @@ def _write_inside(
     )
     level, forcing = (part.ravel() for part in np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 10, 7), indexing="ij"))
     rows: dict[str, Any] = {name: [] for name in ("flux", "level", "forcing")}
-    values = {name: np.zeros(0) for name in ("level_value", "forcing_value", "classical", "corrected")}
+    values = {name: np.zeros(0) for name in ("level_value", "forcing_value", "classical", "corrected", "bound")}
     for flux, of, by in (("infiltration", "hp", "pn"), ("exchange", "ht", "pn")):
         for name, text in (("flux", flux), ("level", of), ("forcing", by)):
             rows[name] += [text] * len(level)
         classical = (1 - level) * forcing
         new = {"level_value": level, "forcing_value": forcing, "classical": classical, "corrected": 1.2 * classical}
+        new["bound"] = np.full(classical.size, np.nan)
         values = {name: np.r_[values[name], new[name]] for name in values}
     write_table(folder, schemas.RESPONSE_SURFACES, rows | values, run=run)
 

@@ -19,7 +19,6 @@ from water_harness import all_kernels, flatten, interpreted, jacobian, kinks, ne
 
 from hydrocli.names import INTERCEPTION_CAPACITY, STATES, Quantity
 from hydrocli.structures.structure import (
-    HYDROLOGICAL_FORCINGS,
     CellModel,
     Structure,
     kinds,
@@ -181,7 +180,48 @@ def degree_day(rng: Generator) -> tuple[float, ...]:
 
 Draw = Callable[[Generator], tuple[Any, ...]]
 
+
+def production_reservoir(rng: Generator) -> tuple[float, ...]:
+    return *production(rng), *gates(rng, 3)
+
+
+def transfer_reservoir(rng: Generator) -> tuple[float, ...]:
+    ct = 10 ** rng.uniform(0, 3)
+    return rng.exponential(8.0), ct, 1 / ct, rng.uniform(-50, 50), rng.uniform(0.05, 0.9), *gates(rng, 3)
+
+
+def share_of(rng: Generator) -> tuple[float, ...]:
+    return rng.exponential(1.0), either(rng, (0.0, 1e-31), (1.0, 5.0))
+
+
+def shifted_gate(rng: Generator) -> tuple[float, ...]:
+    return either(rng, (1e-3, 0.999), (0.9, 1.0)), rng.normal(scale=3.0)
+
+
+def gr_gates(rng: Generator) -> tuple[Any, ...]:
+    """The store is told apart from its inverse; it may run dry, and pass 1."""
+    cp, ct = 10 ** rng.uniform(0, 3, 2)
+    levels = rng.uniform(1e-3, 0.999), either(rng, (1e-32, 1e-31), (0.05, 0.9))
+    return net(rng), (cp, 1 / cp, ct, 1 / ct, rng.uniform(-50, 50), rng.uniform(0.2, 0.45)), levels
+
+
+def shifted_gates(rng: Generator) -> tuple[Any, ...]:
+    return *gr_gates(rng), tuple(rng.normal(scale=1.5, size=6))
+
+
+def gates(rng: Generator, count: int) -> tuple[float, ...]:
+    """Gates, some of them close to their limits."""
+    return tuple(1 / (1 + np.exp(-rng.normal(scale=3.0, size=count))))
+
+
 EXAMS: dict[str, Draw] = {
+    "reservoirs.gate": output,
+    "reservoirs.production_reservoir": production_reservoir,
+    "reservoirs.transfer_reservoir": transfer_reservoir,
+    "reservoirs.share_of": share_of,
+    "reservoirs.shifted_gate": shifted_gate,
+    "reservoirs.gr_gates": gr_gates,
+    "nr.shifted_gates": shifted_gates,
     "interception.interception": interception,
     "production.production": production,
     "production.percolation": percolation,
@@ -283,12 +323,20 @@ class Exam:
         return call
 
 
+def output_of_network(model: CellModel, rng: Generator) -> tuple[float, ...]:
+    """Corrections, gates, or shifts of gates."""
+    if model.corrections[0].factor != "g":
+        return tuple(np.tanh(rng.normal(scale=1.5, size=len(model.corrections))))
+    count = len(model.corrections)
+    return tuple(rng.normal(scale=1.5, size=count)) if "exact" in model.name else gates(rng, count)
+
+
 def step_exam(model: CellModel, rng: Generator) -> Exam:
     """Forcing, declared parameters, states and corrections of a step; its rows and constants follow from them."""
     corrections = model.corrections
-    kind = next(kind for kind in kinds() if Structure(kind).core is model)
     limits = ("conservative", "as_published")[rng.integers(2)] if "flux_limits" in model.options else "conservative"
-    step = int(rng.choice([900, 3600, 86400]))
+    step, kind = int(rng.choice([900, 3600, 86400])), model.name.split("_")[0]
+    assert kind in kinds()
     constants = tuple(model.constants(Structure(kind, flux_limits=limits), step))
     pn, en = net(rng)
     parameters = tuple(within(rng, one) for one in model.parameters)
@@ -298,7 +346,7 @@ def step_exam(model: CellModel, rng: Generator) -> Exam:
         pn, en = most * (pn > 0), most * (en > 0)  # more than a store takes or holds
     pn, en = min(pn, most), min(en, most)
     states = tuple(state_within(rng, one.quantity, bool(one.capacity)) for one in model.states)
-    f = (tuple(np.tanh(rng.normal(scale=1.5, size=len(corrections)))),) if corrections else ()
+    f = (output_of_network(model, rng),) if corrections else ()
 
     def arguments(free: tuple[Any, ...]) -> tuple[Any, ...]:
         forcing, own, *rest = free
@@ -364,7 +412,7 @@ def test_every_kernel_has_an_adjoint_and_every_adjoint_a_kernel():
 
 
 def test_every_step_that_is_one_kernel_is_examined_by_its_declaration():
-    assert {"gr.step", "grnn.step"} <= set(STEPS)
+    assert {"gr.step", "grnn.step", "nr.step", "nr.shifted_step"} <= set(STEPS)
     assert {name for name in FORWARD if ".step" in name or "_step" in name} == set(STEPS)
 
 
@@ -380,9 +428,17 @@ def test_adjoint_takes_the_arguments_and_one_bar_per_output(name):
     assert len(results(KERNELS[adjoint_of(name)], (*one.given(one.at), *outputs))) == one.at.size
 
 
-ONE_WAY = {"hbv.corrected_step": {2}, "hbv.step": {1, 2, 5, 9}}
+ONE_WAY = {
+    "hbv.corrected_step": {2},
+    "hbv.step": {1, 2, 5, 9},
+    "nr.step": {2, 3},
+    "nr.shifted_gates": {9, 10, 11, 12, 13, 14},
+    "nr.shifted_step": {2, 9, 10, 11, 12, 13, 14, 17, 18},
+    "reservoirs.production_reservoir": {2, 3},
+    "reservoirs.shifted_gate": {0},
+}
 """Selects that can go one way only: recharge has rain as supply and as room; without corrections no flux meets what
-limits a corrected one."""
+limits a corrected one; only rounding takes a level of a reservoir beyond 0 or 1, and the divisor of a gate to 0."""
 
 
 @pytest.mark.parametrize("name", FORWARD)
@@ -473,7 +529,7 @@ def test_a_step_closes_its_water_balance(name):
     A difference of depths as large as a store or a flux: 64 roundings of their sum.
     """
     model = STEPS[name]
-    assert model.forcings == HYDROLOGICAL_FORCINGS
+    assert model.takes_net
     fluxes = [one.symbol for one in model.fluxes]
     for one in exams(name, DRAWS):
         (pn, _), own, before, *_ = one.free

@@ -94,7 +94,8 @@ class Archive:
     """Fields of one variable, by time.
 
     Attributes:
-        times: datetime64[s][k], when the fields are valid, sorted and distinct.
+        times: datetime64[s][k], when the fields are valid, sorted and distinct; on a local clock the hour at the end
+            of summer time may be there twice.
         layers: k fields.
         has_bounds: whether the files state the interval of each field, so that `times` are its ends; else they are
             the labels of the files.
@@ -118,6 +119,20 @@ class Archive:
         """The part with first <= time <= last."""
         low, high = np.searchsorted(self.times, first), np.searchsorted(self.times, last, side="right")
         return replace(self, times=self.times[low:high], layers=self.layers[low:high])
+
+
+class Variable(NamedTuple):
+    """A quantity that a file holds.
+
+    Attributes:
+        name: value of `ForcingSource.variable`; empty where the format has no names.
+        words: what its attributes say that it is.
+        unit: as it is written there; empty where there is none.
+    """
+
+    name: str
+    words: str
+    unit: str
 
 
 class FileFacts(NamedTuple):
@@ -178,9 +193,11 @@ class Reader(Protocol):
 
     Attributes:
         label: what the time of a field means where `Archive.has_bounds` is False; part of a sentence for the user.
+        suffixes: of its files, small letters.
     """
 
     label: str
+    suffixes: tuple[str, ...]
 
     def find(self, source: ForcingSource, where: str) -> Archive:
         """List the fields below a path.
@@ -196,6 +213,15 @@ class Reader(Protocol):
 
     def find_days(self, source: ForcingSource, where: str) -> Mapping[str, Layer]:
         """The field of each day of the year, by 'mmdd'; arguments and errors as of `find`."""
+        ...
+
+    def variables(self, path: str) -> tuple[Variable, ...]:
+        """What a file holds, for those who do not know it yet.
+
+        Raises:
+            UnreadableError: it is broken.
+            InputError: it is another file than the format has.
+        """
         ...
 
     def sampler(self, source: ForcingSource, points: Points) -> Sampler:

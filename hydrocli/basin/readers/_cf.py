@@ -29,7 +29,7 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Times
 from hydrocli.basin.curvilinear import WGS84, sampling_of_centres
 from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt
-from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, is_missing
+from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, Variable, is_missing
 from hydrocli.basin.readers._files import archive_of, days_of_archive, reading
 from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
@@ -55,12 +55,14 @@ class CfFormat(NamedTuple):
 
     Attributes:
         name: for messages.
+        suffixes: of the files, small letters.
         find: paths of the files of a source; its second argument is the key that names them.
         open: the `xarray.Dataset` of a path, to be closed; its second argument is the variable wanted, or None, its
             third one the name of a variable whose values are to be left as they are stored, or None.
     """
 
     name: str
+    suffixes: tuple[str, ...]
     find: Callable[[ForcingSource, str], list[str]]
     open: Callable[[str, str | None, str | None], Any]
 
@@ -74,7 +76,7 @@ class CfReader:
     """
 
     def __init__(self, format: CfFormat, label: str) -> None:  # noqa: A002
-        self.format, self.label = format, label
+        self.format, self.label, self.suffixes = format, label, format.suffixes
 
     def find(self, source: ForcingSource, where: str) -> Archive:
         """See `Reader`; opens every file once."""
@@ -93,11 +95,20 @@ class CfReader:
                 shown = " and ".join(f"{path} ({key})" for key, path in list(found.items())[:2])
                 raise InputError(where, f"files differ in their {what}: {shown}", "Keep files of one kind below it.")
         told = tuple(f"{path} {note}" for note, path in notes.items() if note)
-        return archive_of(named, where, has_bounds=True in has_bounds, notes=told)
+        return archive_of(named, where, has_bounds=True in has_bounds, notes=told, timezone=source.timezone)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the year of the times does not count."""
         return days_of_archive(self.find(source, where), where)
+
+    def variables(self, path: str) -> tuple[Variable, ...]:
+        """See `Reader`: those with a time and two dimensions of space."""
+        with _opened(self.format, path, None) as dataset:
+            fields = [(str(name), one.attrs) for name, one in dataset.data_vars.items() if _is_field(one)]
+        return tuple(
+            Variable(name, f"{said.get('standard_name', '')} {said.get('long_name', '')}", str(said.get("units", "")))
+            for name, said in fields
+        )
 
     def sampler(self, source: ForcingSource, points: Points) -> CfSampler:
         """See `Reader`."""

@@ -50,15 +50,24 @@ def iter_fitting(paths: list[str], source: ForcingSource) -> Iterator[str]:
 
 
 def archive_of(
-    named: list[tuple[np.datetime64, Layer]], where: str, *, has_bounds: bool, notes: tuple[str, ...] = ()
+    named: list[tuple[np.datetime64, Layer]],
+    where: str,
+    *,
+    has_bounds: bool,
+    notes: tuple[str, ...] = (),
+    timezone: str = "UTC",
 ) -> Archive:
     """The fields of an archive in the order of their times.
+
+    On a local clock two fields may have one time, where summer time ends; they stay in the order of the files. Whether
+    it is such an hour is seen when the times are brought to UTC.
 
     Raises:
         InputError: two of them have the same time; `where` is the key that names the archive.
     """
     named.sort()
-    refuse_duplicates(named, where)
+    if timezone.upper() == "UTC":
+        refuse_duplicates(named, where)
     times = np.array([time for time, _ in named], "datetime64[s]")
     return Archive(times, tuple(layer for _, layer in named), has_bounds, notes)
 

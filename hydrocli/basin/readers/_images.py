@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer
+from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, Variable
 from hydrocli.basin.readers._files import archive_of, days_of_archive, files_of, reading
 from hydrocli.basin.sampling import Points, Sampling
 from hydrocli.errors import InputError
@@ -47,8 +48,7 @@ class ImageReader:
 
     Attributes:
         name: of the format.
-        suffixes: of its files, small letters.
-        label: see `Reader`.
+        suffixes, label: see `Reader`.
         fields: those of a file that belong to a source.
         image: one of them; its last argument is the number.
     """
@@ -70,11 +70,18 @@ class ImageReader:
         if len(intervals) > 1:
             what = f"{intervals[True]} holds fields of an interval, {intervals[False]} fields of a moment"
             raise InputError(where, what, "Keep files of one kind below it.")
-        return archive_of(named, where, has_bounds=True in intervals)
+        return archive_of(named, where, has_bounds=True in intervals, timezone=source.timezone)
 
     def find_days(self, source: ForcingSource, where: str) -> dict[str, Layer]:
         """See `Reader`; the year of the times does not count."""
         return days_of_archive(self.find(source, where), where)
+
+    def variables(self, path: str) -> tuple[Variable, ...]:
+        """See `Reader`: images of these formats are of rain."""
+        source = ForcingSource(Path(path))
+        with reading(path, self.name):
+            self.fields(path, source)
+            return (Variable("", "precipitation", self.image(path, source, 0).unit),)
 
     def sampler(self, source: ForcingSource, points: Points) -> ImageSampler:
         """See `Reader`."""

@@ -36,6 +36,7 @@ from hydrocli.basin.readers import (
     ForcingSource,
     Layer,
     UnreadableError,
+    Variable,
     find_files,
     is_missing,
     refuse_duplicates,
@@ -73,6 +74,7 @@ class GeoTiffReader:
     """Folder trees of GeoTIFF with a date in every name, see `hydrocli.basin.file_names`."""
 
     label = "the date in a file name is the end of its step, or the day of a daily file"
+    suffixes = SUFFIXES
 
     def find(self, source: ForcingSource, where: str) -> Archive:
         """See `Reader`; files of many bands, of which none is named, have one for each time."""
@@ -95,6 +97,11 @@ class GeoTiffReader:
         named = [(day, Layer(path)) for day, path in days_of(paths, source.pattern, root, where)]
         refuse_duplicates(named, where)
         return dict(named)
+
+    def variables(self, path: str) -> tuple[Variable, ...]:
+        """See `Reader`: one, whose words are the descriptions of the bands."""
+        with reading(path), opened(path) as dataset:
+            return (Variable("", " ".join(filter(None, dataset.descriptions)), dataset.units[0] or ""),)
 
     def sampler(self, source: ForcingSource, points: Points) -> RasterSampler:
         """See `Reader`."""
@@ -294,7 +301,7 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
         for first, path in dated:
             start = np.datetime64(first, "s")
             named += [(start + k * step, Layer(path, k + 1)) for k in range(counts[path])]
-    return archive_of(named, where, has_bounds=False)
+    return archive_of(named, where, has_bounds=False, timezone=source.timezone)
 
 
 def _name_for_gdal(path: str) -> str | None:

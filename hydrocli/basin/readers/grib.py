@@ -55,6 +55,6 @@ def _open(xarray: Any, path: str, keys: dict[str, str]) -> Any:
 
 
 READER = CfReader(
-    CfFormat("GRIB", find, open_dataset),
+    CfFormat("GRIB", SUFFIXES, find, open_dataset),
     "the time at which a field is valid is the end of its step, or the day of a daily field",
 )

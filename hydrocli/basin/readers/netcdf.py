@@ -40,6 +40,6 @@ def open_dataset(path: str, variable: str | None, raw: str | None) -> Any:
 
 
 READER = CfReader(
-    CfFormat("NetCDF", find, open_dataset),
+    CfFormat("NetCDF", SUFFIXES, find, open_dataset),
     "a time without bounds is the end of its step, or the day of a daily field",
 )

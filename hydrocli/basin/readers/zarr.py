@@ -67,6 +67,6 @@ def open_dataset(path: str, variable: str | None, raw: str | None) -> Any:
 
 
 READER = CfReader(
-    CfFormat("Zarr", find, open_dataset),
+    CfFormat("Zarr", (".zarr", ZIPPED), find, open_dataset),
     "a time without bounds is the end of its step, or the day of a daily field",
 )
