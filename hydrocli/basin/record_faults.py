@@ -33,12 +33,12 @@ LIGHT = (0.05, 0.5)
 LIGHT_TOO = 0.7
 """Share of the change, in decades, that the lightest rain must have."""
 UNITS, NEAR = (10.0, 35.3, 100.0, 1000.0), 0.08
-"""Factors between units of discharge, and how near to them a jump must be [decades]."""
-SMOOTH, AROUND = 0.15, 3
+"""Factors between units of discharge, and how near to them a jump must be, without the trend around it [decades]."""
+SMOOTH, AROUND = 0.2, 3
 """Decades from step to step, and steps, before and after a change of unit; floods go on rising."""
 UNDONE = 10 * DAY
 """Time within which a gate that was opened is closed again [s]; the record must go on for so long."""
-BEFORE_RISE, MUCH = 3 * DAY, 2.0
+BEFORE_RISE, MUCH = 3 * DAY, 1.0
 """Time before a rise [s], and the rain in it, by the mean rain of such a time, that may have caused it."""
 RECESSION, SHORTEST_RECESSION, STAYS = 60 * DAY, 30 * DAY, 0.6
 """Time within which a flood recedes, and that must be known at least [s]; share of the jump, in decades, that stays."""
@@ -196,20 +196,21 @@ def jump_of_discharge(values: Floats, rain: Floats, step: int) -> Jump:
         return Jump(np.nan, -1)
     logs = np.log10(values[flowing])
     change = np.diff(logs)
-    places = np.flatnonzero(np.abs(np.abs(change)[:, None] - np.log10(UNITS)).min(axis=1) <= NEAR)
-    is_wet = _after_rain(rain, step)
-    found = Jump(1.0, -1)
-    for place in places.tolist():
-        here, size = int(flowing[place + 1]), float(change[place])
+    is_wet, mean = _after_rain(rain, step), np.nanmean(values)
+    isolated = dict[int, float]()
+    for place in np.flatnonzero(_distance(change) <= NEAR + SMOOTH).tolist():
         near = np.concatenate([change[max(place - AROUND, 0) : place], change[place + 1 : place + 1 + AROUND]])
-        others = change[places[np.abs(flowing[places + 1] - here) * step <= UNDONE]]
-        higher = 10 ** max(logs[place], logs[place + 1])
+        if len(near) == 2 * AROUND and np.abs(near).max() <= SMOOTH:
+            isolated[place] = float(change[place] - np.median(near))
+    found = Jump(1.0, -1)
+    for place, size in isolated.items():
+        here = int(flowing[place + 1])
+        near_in_time = (other for at, other in isolated.items() if abs(flowing[at + 1] - here) * step <= UNDONE)
         if (
-            len(near) < 2 * AROUND
-            or np.abs(near).max() > SMOOTH
-            or (others * size < 0).any()
+            _distance(np.array([size]))[0] > NEAR
+            or any(other * size < 0 for other in near_in_time)
             or (len(values) - here) * step < UNDONE
-            or higher < LOW_FLOW * np.nanmean(values)
+            or 10 ** max(logs[place], logs[place + 1]) < LOW_FLOW * mean
         ):
             continue
         if size > 0 and is_wet[here]:
@@ -221,6 +222,11 @@ def jump_of_discharge(values: Floats, rain: Floats, step: int) -> Jump:
         if abs(size) > abs(np.log10(found.factor)):
             found = Jump(float(10**size), here)
     return found
+
+
+def _distance(change: Floats) -> Floats:
+    """How far changes are from the nearest factor between units [decades]."""
+    return np.asarray(np.abs(np.abs(change)[:, None] - np.log10(UNITS)).min(axis=1))
 
 
 def _after_rain(rain: Floats, step: int) -> Flags:
