@@ -74,10 +74,11 @@ class Basin:
         temperature: float32[t, n], of the air, mean of the step [degC], NaN where missing; memory-mapped. None where
             the configuration gives none.
         discharge: float64[g, t], observed [m3/s], NaN where missing; a mean over several steps stands at each of them.
-        descriptors: float64[n] by name, NaN where the raster has none.
+        descriptors: float64[n] by name, NaN where their files have none.
         fingerprint: hash of all inputs.
         discharge_until: int32[g, t], the last of the steps of which an observation is the mean; None where all
             observations are of single steps.
+        descriptor_units: by name, empty where nothing states it.
     """
 
     network: DrainageNetwork
@@ -91,6 +92,7 @@ class Basin:
     fingerprint: str
     temperature: NDArray[np.float32] | None = None
     discharge_until: NDArray[np.int32] | None = None
+    descriptor_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def times(self) -> Times:

@@ -15,10 +15,10 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges, missing_by_step
-from hydrocli.basin.descriptors import read_descriptors
+from hydrocli.basin.descriptors import readable_descriptors
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.domain import make_domain, points_of
-from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Steps, make
+from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Rows, make, steps_of
 from hydrocli.basin.ingest import (
     covered_by,
     first_readable,
@@ -146,7 +146,7 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
     errors: list[HydrocliError] = []
     plan, stored = None, None
     with collecting(errors):
-        plan = make_plan(source)
+        plan = make_plan(source, store_folder)
         if store_folder is not None:
             stored = store.load(store_folder, fingerprint_of(source, plan))
     if plan and stored:
@@ -196,7 +196,9 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):
-            for name, one in read_descriptors(source, network).items():
+            made, wrong = readable_descriptors(source, network)
+            errors += wrong
+            for name, one in made.items():
                 descriptors.append(DescriptorCoverage.of(name, one.values, one.unit, one.origin))
                 notes += one.notes
         for archive in plan.forcing.passes:
@@ -278,13 +280,11 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
     counts = dict.fromkeys(making.arrays, Counts())
     fields = Fields(sampler, making.unreadable_as_missing)
     for piece in {chosen.first: chosen for chosen in (present[0], present[len(present) // 2], present[-1])}.values():
-        read = fields.of(piece)
-        for name, one in make(piece, read, making).items():
-            steps = Steps.of([piece], [one])
-            values[name].append(steps.rows(slice(None)).ravel())
-            counts[name] += steps.counts(slice(None))
-        if not making.conversion.is_temperature:
-            counts[making.arrays[0]] = counts[making.arrays[0]].with_limits(read)
+        read, rows = fields.of([piece]), Rows(making, len(sampler.points), steps_of([piece]))
+        rows.add([piece], read, make([piece], read, making))
+        for name in making.arrays:
+            values[name].append(rows.values(name).ravel().astype(np.float64))
+            counts[name] += rows.counts(name, [slice(None)])[0]
     return {name: np.concatenate(own) for name, own in values.items()}, counts
 
 

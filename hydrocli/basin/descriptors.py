@@ -63,6 +63,16 @@ def read_descriptors(source: BasinSource, network: DrainageNetwork) -> dict[str,
         Errors: for every file that cannot be read, is none of its kind or has undeclared fill values, also where
             unreadable files of forcing count as missing.
     """
+    found, errors = readable_descriptors(source, network)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(errors)
+    return found
+
+
+def readable_descriptors(
+    source: BasinSource, network: DrainageNetwork
+) -> tuple[dict[str, Descriptor], list[HydrocliError]]:
+    """The descriptors of a basin that can be made, by name, and what is wrong with the others."""
     points, errors = points_of(source, network), list[HydrocliError]()
     found: dict[str, Descriptor] = {}
     for name, one in source.descriptors.items():
@@ -72,9 +82,7 @@ def read_descriptors(source: BasinSource, network: DrainageNetwork) -> dict[str,
             if np.isnan(made.values).any():
                 notes.append(f"descriptor {name} is missing in {np.isnan(made.values).mean():.1%} of the cells")
             found[name] = Descriptor(made.values, one.unit or made.unit, made.origin, tuple(notes))
-    if errors:
-        raise errors[0] if len(errors) == 1 else Errors(errors)
-    return found
+    return found, errors
 
 
 def _read(source: BasinSource, one: DescriptorSource, network: DrainageNetwork, points: Points, key: str) -> Descriptor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hydrocli.basin import store
 from hydrocli.basin.basin import stamps
-from hydrocli.basin.coverage import Coverage, ForcingCoverage, inspect
+from hydrocli.basin.coverage import Coverage, DescriptorCoverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
 from hydrocli.basin.plausibility import Figures, candidate_rows, depths_by_day
 from hydrocli.basin.plausibility_limits import findings
@@ -67,9 +67,9 @@ def series_of(target: Path, overrides: list[str]) -> dict[str, Any] | None:
         `hydrocli.basin.plausibility.depths_by_day`.
     """
     experiment = load(target, overrides)
-    source = source_of(experiment)
+    source, folder = source_of(experiment), Path(experiment.forcing.store)
     try:
-        stored = store.load(Path(experiment.forcing.store), fingerprint_of(source, make_plan(source)))
+        stored = store.load(folder, fingerprint_of(source, make_plan(source, folder)))
     except HydrocliError:
         return None
     if stored is None:
@@ -105,9 +105,14 @@ def _checked(experiment: Experiment, failure: HydrocliError | None) -> dict[str,
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
         report["gauge_candidates"] = candidate_rows(coverage.gauges.candidates)
-    report["descriptors"] = [vars(one) for one in coverage.descriptors] or "none"
+    if coverage.descriptors:
+        report["descriptors"] = [_descriptor(one) for one in coverage.descriptors]
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
-    report["assumptions"] = [*map(_assumption, coverage.forcings), *coverage.assumptions]
+    report["assumptions"] = [
+        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
+        *map(_assumption, coverage.forcings),
+        *coverage.assumptions,
+    ]
     dry = _dry(experiment, coverage)
     implausible, unusual = list[InputError](), list[str]()
     if coverage.figures is not None:
@@ -266,6 +271,17 @@ def _gauges(coverage: Coverage, roles: dict[str, str]) -> list[dict[str, Any]]:
         }
         for g, code in enumerate(gauges.code)
     ]
+
+
+def _descriptor(one: DescriptorCoverage) -> dict[str, Any]:
+    return {
+        "descriptor": one.name,
+        "unit": one.unit or "not stated",
+        "lowest": one.lowest,
+        "mean": one.mean,
+        "highest": one.highest,
+        "missing": one.missing,
+    }
 
 
 def _forcing(forcing: ForcingCoverage) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hydrocli.basin.ingest import ingest_batch, open_basin
+from hydrocli.basin.readers import Layer
 from hydrocli.basin.readers.geotiff import RasterSampler
 from hydrocli.basin.source import BasinSource, inputs_read_once, make_plan
 from hydrocli.errors import InputError, Stopped
@@ -43,11 +44,15 @@ def test_every_raster_is_read_once(
     catchments: list[BasinSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    read = RasterSampler.read
-    monkeypatch.setattr(RasterSampler, "read", lambda self, layer: (counted.append(layer.path), read(self, layer))[1])
+    read = RasterSampler.read_many
+
+    def counting(self: RasterSampler, layers: list[Layer]) -> np.ndarray:
+        counted.extend(layer.path for layer in layers)
+        return read(self, layers)
+
+    monkeypatch.setattr(RasterSampler, "read_many", counting)
     ingest_batch([*catchments, catchments[0]], tmp_path)
-    forcing = [path for path in counted if not path.endswith("slope.tif")]
-    assert len(forcing) == len(set(forcing)) == 36 + 2
+    assert len(counted) == len(set(counted)) == 36 + 2
 
 
 def test_what_is_wrong_with_one_stays_with_it(

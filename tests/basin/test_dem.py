@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from field_cases import CORNER, DIRECTIONS, base_case, raster, write_raster
+from field_cases import CORNER, DIRECTIONS, base_case, polygons, raster, square, write_raster
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.io import MemoryFile
 from rasterio.warp import Resampling, reproject, transform_bounds
 from terrain_cases import PIXELS, SIDE, valleys
 
@@ -19,7 +22,8 @@ from hydrocli.basin.dem import DemSource, Terrain
 from hydrocli.basin.descriptors import read_descriptors
 from hydrocli.basin.domain import drainage_of, make_domain
 from hydrocli.basin.network import Drainage
-from hydrocli.basin.source import BasinSource, DescriptorSource
+from hydrocli.basin.source import BasinSource, DescriptorSource, parts_of_terrain
+from hydrocli.basin.vectors import PolygonSource
 from hydrocli.errors import HydrocliError
 from hydrocli.synthetic.terrain import NO_DATA, carved_land
 
@@ -46,7 +50,7 @@ def same_network(source: BasinSource, folder: Path) -> None:
     network, gauges, _ = make_domain(source)
     raster(folder / "known.tif", DIRECTIONS)
     known, _, _ = make_domain(replace(source, flow_directions=folder / "known.tif", encoding="smash", dem=None))
-    assert network.grid == known.grid
+    assert (network.grid.transform, network.grid.shape) == (known.grid.transform, known.grid.shape)
     for name in ("row", "column", "downstream", "level", "drained_area"):
         np.testing.assert_array_equal(getattr(network, name), getattr(known, name))
     assert gauges.area_found.tolist() == [36e6, 18e6]
@@ -160,7 +164,7 @@ def test_the_slope_of_a_plane(source: BasinSource, tmp_path: Path) -> None:
     wanted = replace(source, area_tolerance=10.0)
     found = descriptors(wanted, "slope")["slope"]
     network, _, _ = make_domain(wanted)
-    inside = (network.row + network.grid.height > 0) & (network.x > 801_000) & (network.x < 805_000)
+    inside = (network.x > 801_000) & (network.x < 805_000)
     values = found[network.row[inside], network.column[inside]]
     assert np.nanmedian(values) == pytest.approx(np.hypot(0.1, 0.02), rel=1e-5)
 
@@ -219,3 +223,74 @@ def test_what_is_wrong_with_elevations(
 def test_values_that_are_declared_missing_are_no_land(source: BasinSource, tmp_path: Path) -> None:
     undeclared(tmp_path)
     same_network(of(source, nodata=(-9999.0,)), tmp_path)
+
+
+def test_tiles_in_a_folder(source: BasinSource, tmp_path: Path) -> None:
+    """Four tiles, two of them in ASCII without a coordinate reference system; the first row of tiles overlaps."""
+    values, (x, y) = valleys(), CORNER
+    folder = tmp_path / "tiles"
+    for name, rows, columns in (
+        ("a.tif", slice(0, 15), slice(0, 12)),
+        ("b.tif", slice(0, 15), slice(10, 30)),
+        ("c.asc", slice(15, 30), slice(0, 10)),
+        ("d.asc", slice(15, 30), slice(10, 30)),
+    ):
+        part, corner = values[rows, columns], (x + SIDE * columns.start, y - SIDE * rows.start)
+        if name.endswith("tif"):
+            dem(folder / name, part, corner=corner)
+            continue
+        head = f"ncols {part.shape[1]}\nnrows {part.shape[0]}\nxllcorner {corner[0]}\n"
+        head += f"yllcorner {corner[1] - SIDE * part.shape[0]}\ncellsize {SIDE}\n"
+        (folder / name).write_text(head + "\n".join(" ".join(f"{z:.3f}" for z in row) for row in part) + "\n")
+    tiles = replace(of(source, path=folder, crs="EPSG:2154"), gauge_codes=())
+    same_network(tiles, tmp_path)
+    polygons(tmp_path / "p.gpkg", square(0, 0, 6, 6))
+    assert len(make_domain(replace(tiles, polygons=PolygonSource(tmp_path / "p.gpkg")))[0]) == 36
+    dem(folder / "e.tif", values[:5, :5], corner=(x + 60, y))
+    with pytest.raises(HydrocliError, match=r"e.tif: is of another grid .* than a.tif\n.*gdalwarp"):
+        make_domain(tiles)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(HydrocliError, match=r"basin.dem.path: .*none has no raster"):
+        make_domain(of(source, path=tmp_path / "none"))
+
+
+def test_a_virtual_raster_changes_with_its_tiles(source: BasinSource, tmp_path: Path) -> None:
+    (tmp_path / "dem.vrt").write_text(
+        '<VRTDataset rasterXSize="30" rasterYSize="30"><SRS>EPSG:2154</SRS>'
+        f"<GeoTransform>{CORNER[0]}, {SIDE}, 0, {CORNER[1]}, 0, -{SIDE}</GeoTransform>"
+        '<VRTRasterBand dataType="Float32" band="1"><SimpleSource><SourceFilename relativeToVRT="1">dem.tif'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    virtual = of(source, path=tmp_path / "dem.vrt")
+    same_network(virtual, tmp_path)
+    assert parts_of_terrain(virtual)["basin.dem.path"] == [str(tmp_path / name) for name in ("dem.vrt", "dem.tif")]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.floats(0.0, 0.3))
+@settings(max_examples=15, deadline=None)
+def test_any_elevations_give_a_network_without_cycles_that_keeps_its_area(seed: int, pixels: int, holes: float) -> None:
+    """Noise with holes: every cell reaches an outlet, and what the outlets drain is all of the cells."""
+    generator = np.random.default_rng(seed)
+    values = np.where(generator.random((24, 21)) < holes, -9999.0, generator.normal(0, 10, (24, 21))).astype(np.float32)
+    with MemoryFile() as memory:
+        profile = {"driver": "GTiff", "count": 1, "height": 24, "width": 21, "dtype": "float32", "crs": "EPSG:2154"}
+        with memory.open(**profile, transform=Affine(100, 0, 0, 0, -100, 2400), nodata=-9999.0) as dataset:
+            dataset.write(values, 1)
+        found = Terrain.read(DemSource(Path(memory.name), 100.0 * pixels)).drainage()
+    is_cell = found.below >= 0
+    assert np.array_equal(found.flows.ravel(), is_cell)
+    outlets = found.below == np.arange(found.below.size)
+    assert found.drained_area.ravel()[outlets].sum() == pytest.approx(np.count_nonzero(is_cell) * (100.0 * pixels) ** 2)
+    assert found.fine_area is not None
+    assert found.fine_area.max() <= np.count_nonzero(values != -9999.0) * 100.0**2
+
+
+def test_height_above_drainage_is_that_of_pyflwdir(tmp_path: Path) -> None:
+    elevation, _, grid = land(40, 3)
+    path = write_raster(
+        tmp_path / "land.tif", elevation.astype(np.float32), corner=(grid.transform[2], grid.transform[5])
+    )
+    terrain = Terrain.read(DemSource(path, 1000.0, stream_area=20.0))
+    streams = terrain.drained_area >= 20.0
+    expected = terrain.flow.hand(streams, terrain.filled)
+    np.testing.assert_allclose(terrain.derived("height_above_drainage"), expected, atol=1e-3)

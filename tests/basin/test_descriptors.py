@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from field_cases import CORNER, CRS, base_case, square, write_raster
+from field_cases import CORNER, CRS, base_case, polygons, square, write_raster
 
 from hydrocli.basin import descriptors as module
 from hydrocli.basin.coverage import inspect
@@ -190,7 +190,17 @@ def test_check_and_store_say_how_descriptors_were_made(tmp_path: Path) -> None:
     clay, distance = before
     assert (clay.unit, clay.lowest, clay.highest, clay.missing) == ("fraction", 0.0, 1.0, 0.0)
     assert (distance.unit, distance.highest) == ("km", 10.0)
+    assert basin.descriptor_units == {"clay": "fraction", "distance": "km"}
+    assert open_basin(source, tmp_path / "store").descriptor_units == basin.descriptor_units
     assert basin.descriptors["clay"].mean() == pytest.approx((3 * 0.5 + 6) / 36)
     distance_in_x = DescriptorSource(derived="distance_to_outlet", unit="x")
     changed = replace(source, descriptors={**source.descriptors, "distance": distance_in_x})
     assert open_basin(changed, tmp_path / "store").fingerprint != basin.fingerprint
+
+
+def test_check_lists_the_descriptors_that_can_be_made_beside_what_is_wrong(tmp_path: Path) -> None:
+    lakes = DescriptorSource(polygons(tmp_path / "lakes.gpkg", square(0, 0, 1, 1)))
+    broken = DescriptorSource(classes(tmp_path), classes=("x",))
+    found = inspect(replace(base_case(tmp_path), descriptors={"lakes": lakes, "broken": broken}), tmp_path / "store")
+    assert [one.name for one in found.descriptors] == ["lakes"]
+    assert any("basin.descriptors.broken.classes" in str(error) for error in found.errors)

@@ -86,6 +86,7 @@ def _resolution(grid: Grid) -> tuple[Key, ...]:
         text = "the elevation is in degrees: which system and cells shall the model have?"
         return Key("grid_crs", "EPSG:3035", text, is_open=True), Key("resolution", 1000, text, is_open=True)
     cells = max(round(USUAL / width), 1) * width
+    cells = int(cells) if cells.is_integer() else cells
     return (Key("resolution", cells, "side of the cells of the model; rivers follow the elevation", is_assumed=True),)
 
 
@@ -116,6 +117,9 @@ def _directions(path: Path, grid: Grid, gauges: GaugeTable | None, size: str) ->
             text = "the only encoding with which the areas of the gauges fit"
             return Input("flow_directions", path, (Key(name, fitting[0], text),), words)
         sound = {one: sound[one] for one in fitting} or sound
+    elif len(sound) == 1 < len(possible):
+        text = "with any other encoding water runs in circles"
+        return Input("flow_directions", path, (Key(name, next(iter(sound)), text, is_assumed=True),), words)
     if len(possible) == 1:
         return Input("flow_directions", path, (Key(name, possible[0], "the only encoding with its codes"),), words)
     text = f"the codes fit {', '.join(sound or possible)}: which program made the raster?"
