@@ -32,6 +32,7 @@ LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.9
 """Numbers that stand for missing values in some archives."""
 SHOWN = 5
 """Gauges that a sentence names."""
+_DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 SHARE_OF_STEP = 0.5
 """Of a step that must be observed for its mean."""
 
@@ -349,9 +350,9 @@ class _Gauge:
         values, marked = _numbers(column, self.source.missing)
         if marked.any():
             self.note("values with a mark of `missing`", f" ({np.count_nonzero(marked)})")
-        text = column.astype("string").str.strip().fillna("")
-        is_blank = text.str.lower().isin(MISSING).to_numpy(bool)
-        odd = np.flatnonzero((np.isnan(values) & ~is_blank & ~marked) | np.isinf(values))
+        odd = np.flatnonzero((np.isnan(values) & ~marked) | np.isinf(values))
+        text = column.iloc[odd].astype("string").str.strip().fillna("")
+        odd = odd[~text.str.lower().isin(MISSING).to_numpy(bool)]
         if odd.size:
             raise self._odd_text(column, odd)
         return values
@@ -413,7 +414,9 @@ def words(seconds: int) -> str:
 
 def _spacing(when: Times) -> int:
     """Median interval between times [s]; 0 where there is none."""
-    gaps = np.diff(np.unique(when)).astype(np.int64)
+    gaps = np.diff(when).astype(np.int64)
+    if (gaps <= 0).any():
+        gaps = np.diff(np.unique(when)).astype(np.int64)
     return int(np.median(gaps)) if gaps.size else 0
 
 
@@ -421,19 +424,38 @@ def _numbers(column: Any, marks: Sequence[str | float]) -> tuple[Floats, Flags]:
     """Numbers of a column, with decimal points or commas, NaN where there is none; and which of them have a mark."""
     import pandas as pd
 
-    values = np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    values = _floats(column)
     texts = {str(mark).strip().lower() for mark in marks if isinstance(mark, str)}
     marked = np.zeros(len(values), bool)
     if not pd.api.types.is_numeric_dtype(column):
-        text = column.astype("string").str.strip().str.lower().fillna("")
-        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool) & np.isnan(values)
-        values[comma] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
-        marked = text.isin(texts).to_numpy(bool)
+        others = np.flatnonzero(np.isnan(values))  # all texts are looked at only where a mark may look like a number
+        text = column.iloc[others].astype("string").str.strip().str.lower().fillna("")
+        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
+        values[others[comma]] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
+        if texts:
+            marked = column.astype("string").str.strip().str.lower().fillna("").isin(texts).to_numpy(bool)
     for mark in marks:
         if not isinstance(mark, str):
             marked |= values == mark
     values[marked] = np.nan
     return values, marked
+
+
+def _floats(column: Any) -> Floats:
+    """Numbers with decimal points of a column, each the nearest one in double precision; NaN where there is none."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        return np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    texts = pc.utf8_trim_whitespace(pa.array(column.array, pa.large_string()))
+    usual = pc.fill_null(pc.match_substring_regex(texts, _DECIMAL), False)
+    values = pc.cast(pc.if_else(usual, texts, None), pa.float64()).to_numpy(zero_copy_only=False)
+    others = np.flatnonzero(~usual.to_numpy(zero_copy_only=False))
+    result = np.array(values)
+    result[others] = pd.to_numeric(column.iloc[others], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return result
 
 
 def _mean_of_values(offsets: Any, values: Floats, period: Period, count: int) -> Floats:

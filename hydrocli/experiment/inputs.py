@@ -221,7 +221,7 @@ def observations(
     source, folder = source_of(experiment), Path(experiment.forcing.store)
     plan = make_plan(source, folder)
     if np.array_equal(times.astype("datetime64[s]"), plan.times):
-        read = _discharge(source, plan, folder)
+        read = observed(source, plan, folder)
     else:
         read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
     places = {code: plan.codes.index(code) for code in codes if code in plan.codes}
@@ -243,7 +243,7 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     return found | _observed(experiment, plan, codes)
 
 
-def _discharge(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
+def observed(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
     """Observations of a plan: from the store of the same files if there is one, else from these."""
     stored = store.load(store_folder, fingerprint_of(source, plan))
     if stored is not None:
@@ -271,7 +271,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values = _discharge(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
+    values = observed(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

@@ -117,7 +117,7 @@ def records_by_gauge(
         notes.append(f"{columns.path} has none of the gauges; it has {shown or 'no row'}")
         return {}
     chosen = np.sort(np.concatenate([part for parts in rows.values() for part in parts]))
-    wanted = columns.frame.take(chosen)
+    wanted = columns.frame if len(chosen) == len(columns.frame) else columns.frame.take(chosen)
     stamps = parse(wanted["time"], source.date_format, columns.where, DATE_FORMAT)
     found: Found = {}
     for code, parts in rows.items():
