@@ -30,6 +30,8 @@ from hydrocli.errors import Errors, HydrocliError, InputError
 HOUR = 3600
 LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.99, 9999.99)
 """Numbers that stand for missing values in some archives."""
+SHOWN = 5
+"""Gauges that a sentence names."""
 _DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 SHARE_OF_STEP = 0.5
 """Of a step that must be observed for its mean."""
@@ -81,11 +83,13 @@ class Observations(NamedTuple):
         notes: sentences worth a warning.
         until: int32[g, t], the last of the steps of which a value is the mean, its own for values of single steps;
             None where all are.
+        assumptions: sentences on what the files are taken for.
     """
 
     discharge: Floats
     notes: list[str]
     until: NDArray[np.int32] | None = None
+    assumptions: Sequence[str] = ()
 
 
 def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> Observations:
@@ -105,11 +109,12 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     if files.source is None or not any(files.paths):
         return Observations(discharge, notes)
     period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
+    assumed = dict[str, list[str]]()
     found = format_of(files.source.format).read(files.paths, files.source, codes, period, notes)
     for g, code in enumerate(codes):
         records = found.get(code)
         if isinstance(records, Records):
-            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings)
+            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings, assumed)
             try:
                 discharge[g], intervals = gauge.series(period)
                 until |= {} if intervals is None else {g: intervals}
@@ -124,12 +129,18 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
     own = np.arange(len(times), dtype=np.int32)
     every = np.stack([until.get(g, own) for g in range(len(codes))]) if until else None
-    return Observations(discharge, notes, every)
+    assumptions = [_assumption(what, gauges, codes) for what, gauges in assumed.items()]
+    return Observations(discharge, notes, every, assumptions)
 
 
 def _sentence(what: str, gauges: list[str]) -> str:
-    shown = ", ".join(gauges[:5]) + (f" and {len(gauges) - 5} more" if len(gauges) > 5 else "")
-    return f"discharge of {shown}: {what}"
+    more = f" and {len(gauges) - SHOWN} more" if len(gauges) > SHOWN else ""
+    return f"discharge of {', '.join(gauges[:SHOWN])}{more}: {what}"
+
+
+def _assumption(what: str, gauges: list[str], codes: Sequence[str]) -> str:
+    """What files are taken for; the gauges are named where it is not all of them."""
+    return f"discharge: {what}" if len(gauges) == len(codes) else _sentence(what, gauges)
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,7 @@ class _Gauge:
         source: what the configuration says of them.
         area: of its catchment [m2].
         findings: gauges by what is worth a warning.
+        assumed: gauges by what their files are taken for.
     """
 
     code: str
@@ -149,6 +161,7 @@ class _Gauge:
     source: DischargeSource
     area: float
     findings: dict[str, list[str]]
+    assumed: dict[str, list[str]]
 
     def note(self, what: str, more: str = "") -> None:
         """Keep something worth a warning."""
@@ -173,6 +186,7 @@ class _Gauge:
             return np.full(len(period.times), np.nan), None
         spacing = source.interval or _spacing(when[around]) or (DAY if self.records.stamps.are_dates else step)
         label = source.label or self.records.label
+        self.assumed.setdefault(self._taken_for(spacing, label), []).append(self.code)
         if self._are_longer_means(around, spacing, label, step):
             return self._means(around, label == "start", spacing, period)
         if label is None and self.records.stamps.are_dates:
@@ -238,6 +252,21 @@ class _Gauge:
             "they are compared with such means of the simulated discharge"
         )
         return result, until
+
+    def _taken_for(self, spacing: int, label: str | None) -> str:
+        """Unit, meaning and zone of the times, spacing and layout of the values, in words."""
+        source, records = self.source, self.records
+        unit = f"{source.unit} (stated by `unit`)" if source.unit else f"{records.unit} (of the {source.format} files)"
+        if label == "instant":
+            meaning = "a time is that of a reading"
+        else:
+            meaning = f"a time is the {label or 'end'} of the interval of its value"
+            meaning += " (stated by `label`)" if source.label else "" if label else " (not stated)"
+        zone = "days" if records.stamps.are_dates else "UTC" if records.stamps.is_utc.all() else "UTC (not stated)"
+        if source.timezone and not records.stamps.are_dates:
+            zone = f"{source.timezone} (stated by `timezone`)"
+        layout = f"; {records.layout}" if records.layout else ""
+        return f"{unit}; {meaning}; times: {zone}, {words(spacing)} apart{layout}"
 
     def _utc(self) -> Times:
         """Times of the rows in UTC."""

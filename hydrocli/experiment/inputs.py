@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from hydrocli.basin.dem import DemSource
 from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
+from hydrocli.basin.plausibility import read_figures
+from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import (
     BasinSource,
@@ -132,6 +135,33 @@ def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
         InputError: names the share and the first step.
     """
     if errors := missing_rain(experiment, basin.times, missing_by_step(basin.precipitation)):
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
+
+
+def limits_of(experiment: Experiment) -> Limits:
+    """The limits of the section `plausibility`; off is infinity, or what nothing is below."""
+    given = experiment.plausibility.model_dump()
+    fill_values, exempt = given.pop("fill_values") != "off", given.pop("exempt")
+    numbers = {
+        key: (-inf if key.startswith("min_") else inf) if value == "off" else value for key, value in given.items()
+    }
+    return Limits(**numbers, fill_values=fill_values, exempt=exempt)
+
+
+def refuse_implausible(experiment: Experiment, store: Path) -> None:
+    """Refuse a basin whose figures are beyond the limits; what is only unusual is logged as a warning.
+
+    Args:
+        experiment: with its limits.
+        store: folder of the basin.
+
+    Raises:
+        Errors: all that is beyond a limit.
+    """
+    errors, notes = findings(read_figures(store), limits_of(experiment))
+    for note in notes:
+        logger.warning(note)
+    if errors:
         raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 

@@ -151,9 +151,19 @@ def test_check(finished: Path, store: Path, tmp_path: Path) -> None:
     assert report["assumptions"][0].startswith(
         "precipitation: mm per hour (after scale_factor); the date in a file name"
     )
-    assert "EPSG:2154" in call("check", finished).stdout
+    (plausible, *_) = report["plausibility"]
+    assert plausible["rain_missing"] == 0
+    assert 0 < plausible["runoff_ratio"] < 1
+    assert {row["gauge"] for row in report["gauge_candidates"]} == set(gauges)
+    page = tmp_path / "check.html"
+    shown = call("check", finished, "--report", "--output", page)
+    page.unlink()
+    assert "EPSG:2154" in shown.stdout
+    assert "runoff" in shown.stdout
+    assert "gauge candidates" not in shown.stdout
+    assert f"The page is {page}." in shown.stderr
     nothing = configuration(tmp_path / "new.yaml", tmp_path / "store")
-    assert json.loads(call("check", nothing, "--json").stdout)["store"] == "not ingested yet"
+    assert json.loads(call("check", nothing, "--files-only", "--json").stdout)["store"] == "not ingested yet"
     assert [file.name for file in tmp_path.iterdir()] == ["new.yaml"]
 
 

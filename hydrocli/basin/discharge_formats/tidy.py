@@ -64,7 +64,8 @@ class TidyFormat:
         read = shared(("tidy", *states, *map(str, wanted.items())), lambda: by_gauge(table.read(wanted)))
         if read.columns.others:
             notes.append(f"{paths[0]}: columns that are not read: {', '.join(read.columns.others)}")
-        return records_by_gauge(read, source, codes, notes)
+        layout = f"{read.columns.written}; {', '.join(f'{role} from {name}' for role, name in wanted.items())}"
+        return records_by_gauge(read, source, codes, notes, layout=layout)
 
 
 FORMAT = TidyFormat()
