@@ -109,9 +109,9 @@ def _checked(experiment: Experiment, failure: HydrocliError | None) -> dict[str,
         report["descriptors"] = [_descriptor(one) for one in coverage.descriptors]
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["assumptions"] = [
-        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
         *map(_assumption, coverage.forcings),
         *coverage.assumptions,
+        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
     ]
     dry = _dry(experiment, coverage)
     implausible, unusual = list[InputError](), list[str]()

@@ -132,7 +132,7 @@ def draw_months(shares: Mapping[str, Floats], codes: Sequence[str], months: Sequ
     axes = figure.subplots(1, len(shares), squeeze=False)[0]
     image = None
     for number, (axis, (title, values)) in enumerate(zip(axes, shares.items(), strict=True)):
-        image = axis.imshow(values, cmap="cividis_r", vmin=0.0, vmax=1.0, aspect="auto")
+        image = axis.imshow(values, cmap="Oranges", vmin=0.0, vmax=1.0, aspect="auto")
         axis.grid(visible=False)
         every = -(-len(months) // 6)
         axis.set_xticks(range(0, len(months), every), list(months[::every]))

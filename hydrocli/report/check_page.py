@@ -119,11 +119,13 @@ def _maps(series: Row | None) -> Section:
         dict(zip(series["gauges"], series["cells"], strict=True)),
         series["is_geographic"],
     )
-    fields = {
-        "Rain of the period": series["cell_rain"],
-        "Share of steps without rain data": np.round(series["cell_missing"], 6),
-    }
-    units = {"Rain of the period": "mm", "Share of steps without rain data": "-"}
+    fields, units = {"Rain of the period": series["cell_rain"]}, {"Rain of the period": "mm"}
+    caption = "Mean ± standard deviation over the cells."
+    missing, title = np.round(series["cell_missing"], 6), "Share of steps without rain data"
+    if missing.any():
+        fields, units = fields | {title: missing}, units | {title: "-"}
+    else:
+        caption += " No cell lacks rain data."
     return Section(
         "maps",
         "Maps",
@@ -133,7 +135,7 @@ def _maps(series: Row | None) -> Section:
                 "Catchments, each cell by the next gauge downstream; rivers and gauges.",
                 maps.draw_catchments(domain, series["zone"]),
             ),
-            Picture("rain", "Mean ± standard deviation over the cells.", maps.draw_fields(domain, fields, units)),
+            Picture("rain", caption, maps.draw_fields(domain, fields, units)),
         ),
     )
 

@@ -205,11 +205,16 @@ def test_a_wrong_gradient_fails(store: Path, tmp_path: Path, monkeypatch: pytest
 
 def test_ingest_and_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = configuration(tmp_path / "run.yaml", tmp_path / ".hydrocli" / "store")
-    first = call("ingest", file).stderr
-    assert "reading precipitation" in first
-    assert "59 cells, 1800 steps, 4 gauges" in first
-    assert "reading" not in call("ingest", file).stderr
-    (path,) = (tmp_path / ".hydrocli" / "store").iterdir()
+    first = call("ingest", file)
+    assert "reading precipitation" in first.stderr
+    assert "59 cells, 1800 steps, 4 gauges" in first.stderr
+    heads, *_, last = first.stdout.splitlines()
+    assert "runoff" in heads
+    assert last.startswith("S0004")
+    again = call("ingest", file, "--json")
+    assert "reading" not in again.stderr
+    assert {row["gauge"] for row in json.loads(again.stdout)["plausibility"]} == {"S0001", "S0002", "S0003", "S0004"}
+    (path,) = (tmp_path / ".hydrocli" / "store").glob("?" * 32)  # beside it are listings of the archives
     for target in (file, tmp_path):
         assert str(path) in call("clean", target).stdout
     assert path.is_dir()

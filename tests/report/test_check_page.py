@@ -76,6 +76,7 @@ def test_a_page_of_its_own(tmp_path: Path) -> None:
     ]
     assert all(parts > 5 for parts in seen.figures.values())
     assert "plausible" in seen.text
+    assert "No cell lacks rain data." in seen.text
     assert "rain [mm]" in seen.text
     assert "Made by hydrocli" in seen.text
     assert "run folder" not in seen.text
