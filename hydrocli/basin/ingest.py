@@ -201,7 +201,7 @@ def complete(basins: Sequence[Filling], points: Points, workers: int, progress: 
         workers, progress: as for `open_basin`.
     """
     source, plan, base = basins[0].draft.source, basins[0].draft.plan, basins[0].base
-    coverage: list[dict[str, Any]] = [{} for _ in basins]
+    coverage: list[dict[str, Any]] = [{"discharge": list(one.draft.observed.assumptions)} for one in basins]
     notes: list[list[str]] = [list(one.draft.notes) for one in basins]
     paths: list[dict[str, Path]] = [{} for _ in basins]
     totals: list[dict[str, Counts]] = [{} for _ in basins]

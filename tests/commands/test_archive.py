@@ -28,7 +28,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]
     """Over the end of summer time; the discharge is at random, with a gap."""
     folder = tmp_path_factory.mktemp("institute") / "archive"
     folder.mkdir()
-    observed = np.random.default_rng(3).gamma(2.0, 3.0, (3, len(OPTIONS.times))).round(3)
+    observed = np.random.default_rng(3).gamma(2.0, 0.3, (3, len(OPTIONS.times))).round(3)
     observed[1, 40:60] = np.nan
     write_institute(make_terrain(OPTIONS), OPTIONS, observed, folder)
     return folder, observed
