@@ -329,3 +329,26 @@ def test_columns_and_flags_by_name(tmp_path: Path) -> None:
     text = refused(DischargeSource(table, "tidy", columns=columns | {"time": "when"}), ["A"])
     assert "gauges.discharge.columns.time" in text
     assert "It has station, quand, debit, etat" in text
+
+
+def test_what_is_assumed_of_discharge_is_said(tmp_path: Path) -> None:
+    """Unit, meaning and zone of times, layout; gauges are named where they differ."""
+    path = tmp_path / "q.csv"
+    rows = "".join(f"{code};2020-03-01 0{hour}:00;{hour},5\n" for code in ("G1", "G2") for hour in range(1, 5))
+    path.write_text(f"station;date;debit\n{rows}")
+    names = {"gauge": "station", "time": "date", "discharge": "debit"}
+    source = DischargeSource(path, "tidy", columns=names, unit="l/s", label="start", timezone="Europe/Paris")
+    codes = ["G1", "G2"]
+    found = read_discharge(find_discharge(source, codes), codes, HOURS, 3600)
+    assert found.assumptions == [
+        "discharge: l/s (stated by `unit`); a time is the start of the interval of its value (stated by `label`); "
+        "times: Europe/Paris (stated by `timezone`), 1h apart; text in UTF-8 with semicolons; gauge from station, "
+        "time from date, discharge from debit"
+    ]
+    path.write_text(f"station;date;debit\n{rows}G1;2020-03-02;3\n")
+    plain = DischargeSource(path, "tidy", columns=names)
+    (first, *_) = read_discharge(find_discharge(plain, ["G1", "G3"]), ["G1", "G3"], HOURS, 3600).assumptions
+    assert first.startswith(
+        "discharge of G1: m3/s (of the tidy files); a time is the end of the interval of its value (not"
+    )
+    assert "times: UTC (not stated), 1h apart" in first

@@ -267,3 +267,24 @@ def test_what_has_no_role_is_said(tmp_path: Path) -> None:
     said = "\n".join(written(folder)[1])
     for words in ("readme.docx", "other.csv is neither", "bad.nc", "run is a run folder"):
         assert words in said, said
+
+
+def test_of_several_tables_that_with_gauges_on_the_rasters_counts(tmp_path: Path) -> None:
+    folder = archive(tmp_path / "a")
+    (folder / "all.csv").write_text("gauge_id,gauge_lat,gauge_lon,area\nX,60.0,20.0,36\n")
+    path, sentences = written(folder)
+    assert load(path).gauges.table.name == "gauges.csv"
+    assert any("all.csv has gauges outside of the rasters" in one for one in sentences)
+
+
+def test_areas_and_classes_are_pointed_out(tmp_path: Path) -> None:
+    gpd = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    folder = archive(tmp_path / "a")
+    box = shapely.box(800_000, 6_494_000, 806_000, 6_500_000)
+    gpd.GeoDataFrame({"id": [1]}, geometry=[box], crs="EPSG:2154").to_file(folder / "areas.gpkg")
+    cases.raster(folder / "landcover.tif", np.arange(36, dtype=np.uint8).reshape(6, 6) % 5 + 111)
+    path, sentences = written(folder)
+    assert any("areas.gpkg has no gauges; areas may be the domain" in one for one in sentences)
+    assert "classes: [1, 2]" in path.read_text()
+    assert asked(sentences) == []

@@ -67,7 +67,7 @@ def survey(folder: Path) -> Survey:
     files = listed(folder)
     left_out = list(files.left_out)
     forcing, rasters = archives(files, left_out)
-    gauges, tables = gauges_of(files, left_out)
+    gauges, tables = gauges_of(files, rasters, left_out)
     still = single_rasters(rasters, gauges[0].table if len(gauges) == 1 else None, left_out)
     gauges = [one.placed_on(still) for one in gauges]
     rain = [one for one in forcing if one.role == "precipitation"]

@@ -20,7 +20,7 @@ from hydrocli.basin.planning import spacing_of
 from hydrocli.basin.readers.geotiff import raster_grid
 from hydrocli.basin.survey.inputs import Input, Key, Span, alternatives
 from hydrocli.basin.survey.listing import Files
-from hydrocli.basin.survey.rasters import crs_of
+from hydrocli.basin.survey.rasters import are_inside, crs_of, grids
 from hydrocli.basin.tables import LargeTable, Table, code_text, open_table, read_table
 from hydrocli.errors import HydrocliError
 
@@ -90,24 +90,31 @@ class GaugeFile:
         return Input("gauges", self.path, self.keys, self.words, codes=self.table.code)
 
 
-def gauges_of(files: Files, left_out: list[str]) -> tuple[list[GaugeFile], list[Path]]:
-    """Tables of gauges, and all other tables."""
+def gauges_of(files: Files, rasters: list[Path], left_out: list[str]) -> tuple[list[GaugeFile], list[Path]]:
+    """Tables of gauges, and all other tables; of several those with areas, and with gauges on one of the rasters."""
     found, others = list[GaugeFile](), list[Path]()
     for path in files.tables:
         try:
             one = _gauge_file(path)
         except HydrocliError:
             one = None
-        if one is None:
+        if one is None and path.suffix.lower() in (".gpkg", ".shp"):
+            left_out.append(f"{path} has no gauges; areas may be the domain (`basin.polygons`) or a descriptor")
+        elif one is None:
             others.append(path)
         else:
             found.append(one)
-    with_area = [one for one in found if np.isfinite(one.table.area).any()]
-    if with_area and len(with_area) < len(found):
-        left_out += [
-            f"{one.path} has gauges without areas; another table has them" for one in found if one not in with_area
-        ]
-    return with_area or found, others
+    known = grids(rasters)
+    better = (
+        ("without areas", lambda one: np.isfinite(one.table.area).any()),
+        ("outside of the rasters", lambda one: any(are_inside(one.table, grid) for grid in known)),
+    )
+    for words_, is_better in better:
+        kept = [one for one in found if is_better(one)] if len(found) > 1 else found
+        if kept and len(kept) < len(found):
+            left_out += [f"{one.path} has gauges {words_}; another table has them" for one in found if one not in kept]
+            found = kept
+    return found, others
 
 
 def _gauge_file(path: Path) -> GaugeFile | None:
