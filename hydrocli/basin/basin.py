@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,23 @@ ROWS = 256
 """Steps that are looked at together."""
 
 
+class Candidate(NamedTuple):
+    """A cell that may be that of a gauge.
+
+    Attributes:
+        row, column: in the raster of flow directions.
+        area: that it drains [m2].
+        distance: from the cell of the coordinates [m].
+        is_chosen: whether the gauge was given this cell.
+    """
+
+    row: int
+    column: int
+    area: float
+    distance: float
+    is_chosen: bool = False
+
+
 @dataclass(frozen=True)
 class Gauges:
     """Where discharge is measured.
@@ -28,6 +47,8 @@ class Gauges:
         y: float64[g], likewise.
         area_asked: float64[g], drained area that the gauge table states [m2].
         area_found: float64[g], drained area of the cell [m2].
+        candidates: cells that were near to the coordinates and area of each gauge, by code; empty where a basin comes
+            from its store, which has them in a table of its own.
     """
 
     code: tuple[str, ...]
@@ -36,6 +57,7 @@ class Gauges:
     y: NDArray[np.float64]
     area_asked: NDArray[np.float64]
     area_found: NDArray[np.float64]
+    candidates: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,10 +74,11 @@ class Basin:
         temperature: float32[t, n], of the air, mean of the step [degC], NaN where missing; memory-mapped. None where
             the configuration gives none.
         discharge: float64[g, t], observed [m3/s], NaN where missing; a mean over several steps stands at each of them.
-        descriptors: float64[n] by name, NaN where the raster has none.
+        descriptors: float64[n] by name, NaN where their files have none.
         fingerprint: hash of all inputs.
         discharge_until: int32[g, t], the last of the steps of which an observation is the mean; None where all
             observations are of single steps.
+        descriptor_units: by name, empty where nothing states it.
     """
 
     network: DrainageNetwork
@@ -69,6 +92,7 @@ class Basin:
     fingerprint: str
     temperature: NDArray[np.float32] | None = None
     discharge_until: NDArray[np.int32] | None = None
+    descriptor_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def times(self) -> Times:

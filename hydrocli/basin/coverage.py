@@ -6,6 +6,7 @@ of the forcing only the times of the fields, and the values of the first, middle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import numpy as np
 from hydrocli.arrays import Floats
 from hydrocli.basin import store
 from hydrocli.basin.basin import Gauges, missing_by_step
-from hydrocli.basin.descriptors import read_descriptors
+from hydrocli.basin.descriptors import readable_descriptors
 from hydrocli.basin.discharge import read_discharge
 from hydrocli.basin.domain import make_domain, points_of
-from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Steps, make
+from hydrocli.basin.forcing import SHOWN_ERRORS, Fields, Making, Rows, make, steps_of
 from hydrocli.basin.ingest import (
     covered_by,
     first_readable,
@@ -28,6 +29,7 @@ from hydrocli.basin.ingest import (
 )
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.planning import Piece
+from hydrocli.basin.plausibility import Figures, read_figures
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
@@ -116,6 +118,8 @@ class Coverage:
         forcings: of precipitation, pet, and temperature where there is one.
         descriptors: of all descriptors that can be read.
         store: folder of the ingested basin, where there is one.
+        assumptions: sentences on what the files of discharge are taken for.
+        figures: of the plausibility of the basin; None where it is not ingested yet.
         notes: sentences worth a warning.
         errors: what ingestion would refuse.
     """
@@ -126,6 +130,8 @@ class Coverage:
     forcings: tuple[ForcingCoverage, ...] = ()
     descriptors: tuple[DescriptorCoverage, ...] = ()
     store: Path | None = None
+    assumptions: tuple[str, ...] = ()
+    figures: Figures | None = None
     notes: tuple[str, ...] = ()
     errors: tuple[HydrocliError, ...] = ()
 
@@ -140,7 +146,7 @@ def inspect(source: BasinSource, store_folder: Path | None = None) -> Coverage:
     errors: list[HydrocliError] = []
     plan, stored = None, None
     with collecting(errors):
-        plan = make_plan(source)
+        plan = make_plan(source, store_folder)
         if store_folder is not None:
             stored = store.load(store_folder, fingerprint_of(source, plan))
     if plan and stored:
@@ -166,12 +172,15 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
         forcings=tuple(forcings),
         descriptors=tuple(descriptors),
         store=stored.path,
+        assumptions=tuple(found["discharge"]),
+        figures=read_figures(stored.path),
         notes=tuple(stored.meta["notes"]),
     )
 
 
 def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError]) -> Coverage:
     network = gauges = observed = None
+    assumptions: Sequence[str] = ()
     forcings: list[ForcingCoverage] = []
     descriptors: list[DescriptorCoverage] = []
     notes = list(plan.notes) if plan else []
@@ -183,10 +192,13 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
             read = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
             observed = np.isnan(read.discharge).mean(axis=1)
             notes += read.notes
+            assumptions = read.assumptions
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):
-            for name, one in read_descriptors(source, network).items():
+            made, wrong = readable_descriptors(source, network)
+            errors += wrong
+            for name, one in made.items():
                 descriptors.append(DescriptorCoverage.of(name, one.values, one.unit, one.origin))
                 notes += one.notes
         for archive in plan.forcing.passes:
@@ -197,7 +209,14 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
-        network, gauges, observed, tuple(forcings), tuple(descriptors), None, tuple(notes), tuple(distinct.values())
+        network=network,
+        gauges=gauges,
+        observed_missing=observed,
+        forcings=tuple(forcings),
+        descriptors=tuple(descriptors),
+        assumptions=tuple(assumptions),
+        notes=tuple(notes),
+        errors=tuple(distinct.values()),
     )
 
 
@@ -261,13 +280,11 @@ def _sample(pieces: list[Piece], sampler: Sampler, making: Making) -> tuple[dict
     counts = dict.fromkeys(making.arrays, Counts())
     fields = Fields(sampler, making.unreadable_as_missing)
     for piece in {chosen.first: chosen for chosen in (present[0], present[len(present) // 2], present[-1])}.values():
-        read = fields.of(piece)
-        for name, one in make(piece, read, making).items():
-            steps = Steps.of([piece], [one])
-            values[name].append(steps.rows(slice(None)).ravel())
-            counts[name] += steps.counts(slice(None))
-        if not making.conversion.is_temperature:
-            counts[making.arrays[0]] = counts[making.arrays[0]].with_limits(read)
+        read, rows = fields.of([piece]), Rows(making, len(sampler.points), steps_of([piece]))
+        rows.add([piece], read, make([piece], read, making))
+        for name in making.arrays:
+            values[name].append(rows.values(name).ravel().astype(np.float64))
+            counts[name] += rows.counts(name, [slice(None)])[0]
     return {name: np.concatenate(own) for name, own in values.items()}, counts
 
 

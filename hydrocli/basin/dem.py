@@ -10,6 +10,7 @@ about their own size, in the coordinate reference system of the model. Cells beg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,8 @@ FILL_VALUES = (-999.0, -9999.0, -32767.0, -32768.0)
 """Numbers that are elevations of no land."""
 WHOLE = 1e-3
 """Share of a pixel up to which numbers of pixels count as whole."""
+TILES = (".tif", ".tiff", ".asc", ".img", ".hgt", ".bil", ".flt")
+"""Suffixes of tiles in a folder."""
 COARSER = 1.05
 """Size of a pixel in cells from which a model is finer than its elevations."""
 
@@ -40,7 +43,7 @@ class DemSource:
     """Elevations and the grid of the model.
 
     Attributes:
-        path: raster of one band [m].
+        path: raster of one band [m], or folder of such rasters, tiles of one grid.
         resolution: of the cells of the model, in units of its CRS; None: only descriptors are made.
         grid_crs: of the model; None: that of the raster.
         crs: of the raster, whatever it names.
@@ -119,7 +122,11 @@ class Terrain:
 
         flow, shape, fine_area = self.flow, self.grid.shape, None
         if self.pixels > 1:
-            flow, outlets = self.flow.upscale(self.pixels, method="ihu", uparea=self.drained_area)
+            try:
+                flow, outlets = self.flow.upscale(self.pixels, method="ihu", uparea=self.drained_area)
+            except ValueError as error:
+                what = f"cannot be scaled up to cells of {self.pixels} pixels ({error})"
+                raise InputError(str(self.source.path), what, "Is the DEM larger than some cells?") from error
             shape = flow.shape
             fine_area = np.where(outlets >= 0, self.drained_area.ravel()[outlets], 0.0) * 1e6
         a, b, c, d, e, f = self.grid.transform
@@ -138,7 +145,7 @@ class Terrain:
             "elevation": lambda: self.elevation,
             "slope": self._slope,
             "drainage_density": self._drainage_density,
-            "height_above_drainage": lambda: self.flow.hand(self._streams, self.filled),
+            "height_above_drainage": self._height_above_drainage,
         }[name]()
         return np.where(self.elevation == NODATA, np.nan, values.astype(np.float64))
 
@@ -154,6 +161,19 @@ class Terrain:
         length = np.zeros(below.size)
         length[streams] = _lengths(self.grid, streams, below[streams]) / 1e3
         return np.asarray(length.reshape(self.grid.shape) / (self.grid.cell_area_of_rows()[:, None] / 1e6))
+
+    def _height_above_drainage(self) -> NDArray[Any]:
+        """Height of each pixel above the one of a stream, or outlet, that its water reaches first [m].
+
+        `hand` of pyflwdir is the same, and a loop of Python over all pixels.
+        """
+        from pyflwdir.core import fillnodata_upstream
+
+        below, order, pixel = self.flow.idxs_ds, self.flow.idxs_seq, np.arange(self.flow.size, dtype=np.int32)
+        drain = np.where(self._streams.ravel() | (below == pixel), pixel, np.int32(-1))
+        reached = fillnodata_upstream(below, order, drain, np.int32(-1))
+        height = self.filled.ravel().astype(np.float64)
+        return np.asarray((height - height[reached]).reshape(self.grid.shape))
 
 
 def _lengths(grid: Grid, start: NDArray[np.integer], end: NDArray[np.integer]) -> Floats:
@@ -188,9 +208,15 @@ def _read(source: DemSource, default_crs: str | None) -> tuple[Grid, NDArray[np.
     from hydrocli.basin.readers.geotiff import raster_grid, read_band
 
     where = str(source.path)
-    grid = raster_grid(source.path, default_crs, source.crs)
-    grid.check_north_up(where)
-    values = read_band(source.path, 1, source.nodata).astype(np.float32)
+    grids = {path: raster_grid(path, default_crs, source.crs) for path in tiles_of(source.path)}
+    for path, tile in grids.items():
+        tile.check_north_up(str(path))
+    grid = _common_grid(grids)
+    values = np.full(grid.shape, np.nan, np.float32)
+    for path, tile in grids.items():
+        row, column = (int(at[0]) for at in grid.cells_at(*tile.centres(np.zeros(1, int), np.zeros(1, int))))
+        part = values[row : row + tile.height, column : column + tile.width]
+        np.copyto(part, read_band(path, 1, source.nodata), casting="same_kind", where=np.isnan(part))
     known = np.isfinite(values)
     if not known.any():
         raise InputError(where, "has no elevation", "Are `basin.dem.nodata` and the nodata value of the file right?")
@@ -201,6 +227,41 @@ def _read(source: DemSource, default_crs: str | None) -> tuple[Grid, NDArray[np.
             raise InputError(where, what, f"Write `basin.dem.nodata: {limit:.9g}` if it means missing.")
     values[~known] = NODATA
     return grid, values
+
+
+def tiles_of(path: Path) -> list[Path]:
+    """The rasters of a DEM: the file, or all in a folder and below it.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in TILES)
+    if not found:
+        raise InputError("basin.dem.path", f"{path} has no raster", f"Names of tiles end with {', '.join(TILES)}.")
+    return found
+
+
+def _common_grid(grids: Mapping[Path, Grid]) -> Grid:
+    """The smallest grid that holds all tiles.
+
+    Raises:
+        InputError: one has pixels of another size, at other places, or in another coordinate reference system.
+    """
+    first, *_ = grids.values()
+    a, _, c, _, e, f = first.transform
+    corners = []
+    for path, tile in grids.items():
+        column, row = (tile.transform[2] - c) / a, (tile.transform[5] - f) / e
+        is_same = np.allclose(np.take(tile.transform, (0, 4)), (a, e), rtol=WHOLE / max(tile.shape))
+        is_same &= abs(column - round(column)) < 0.1 and abs(row - round(row)) < 0.1
+        if not is_same or not _is_same(tile.crs_wkt, first.crs_wkt):
+            what = f"is of another grid or coordinate reference system than {next(iter(grids)).name}"
+            raise InputError(str(path), what, "Merge the tiles to one raster, for example with gdalwarp.")
+        corners.append((round(row), round(column), round(row) + tile.height, round(column) + tile.width))
+    (top, left), (bottom, right) = np.min(corners, axis=0)[:2].tolist(), np.max(corners, axis=0)[2:].tolist()
+    return first.window(top, left, bottom - top, right - left)
 
 
 def _on_grid(

@@ -40,7 +40,8 @@ def make_domain(source: BasinSource) -> tuple[DrainageNetwork, Gauges, list[str]
         InputError: a file cannot be read.
     """
     drainage, placement = place_gauges(source)
-    if placement.errors:
+    is_doubtful = drainage.is_mostly_flawed and np.isnan(placement.table.area).any()  # no area vouches for the encoding
+    if placement.errors or is_doubtful:
         raise Errors([*placement.errors, *(flaw.error for flaw in drainage.flaws)])
     cells = zip(placement.row.tolist(), placement.column.tolist(), strict=True)
     chosen = drainage.upstream_of(cells)
@@ -96,11 +97,12 @@ def place_gauges(source: BasinSource) -> tuple[Drainage, Placement]:
 
 
 def _fits(source: BasinSource, encoding: str, placed: Callable[[Drainage], Placement]) -> bool:
-    """Whether all gauges find their areas with another encoding."""
+    """Whether all gauges find their areas with another encoding, which the raster as a whole may have."""
     try:
-        return not placed(_read_directions(replace(source, encoding=encoding))).errors
+        drainage = _read_directions(replace(source, encoding=encoding))
     except InputError:
         return False
+    return not drainage.is_mostly_flawed and not placed(drainage).errors
 
 
 def drainage_of(source: BasinSource) -> Drainage:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
@@ -19,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
+from hydrocli.basin import store
+from hydrocli.basin.basin import ROWS as STEPS
+from hydrocli.basin.basin import missing_by_step
 from hydrocli.basin.pet import extraterrestrial_radiation, oudin
 from hydrocli.basin.planning import Piece
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError
-from hydrocli.basin.units import Conversion
-from hydrocli.basin.values import Counts, may_have_limits
+from hydrocli.basin.units import Conversion, ImpossibleValueError
+from hydrocli.basin.values import Counts, NearLimits, near_limits
 from hydrocli.errors import Errors, HydrocliError, Stopped
 from hydrocli.processes import ignore_stop_signals, signals_held_back
 
@@ -31,8 +34,10 @@ BATCH = 256
 """Pieces that a process takes at a time, at least: each time it decodes the georeferences again."""
 WORTH_A_PROCESS = 2000
 """Fields: to start a process takes as long as reading some thousand small ones."""
-CELLS_AT_ONCE = 2000
-"""Cells whose gaps are filled at a time."""
+WINDOW = 4_000_000
+"""Values whose gaps are filled at a time."""
+GROUP = 400_000
+"""Values of fields that are worked on at a time: they stay in the caches of a processor."""
 BLOCK = 2_000_000
 """Values that are put into the stores of all basins at a time."""
 SHOWN_ERRORS = 20
@@ -43,7 +48,7 @@ NOISE = 0.01
 
 @dataclass(frozen=True)
 class Target:
-    """Where the arrays of one basin are: `.npy` files float32[t, k] by name, which exist, for k of the n points."""
+    """Where the arrays of one basin are: files float32[t, k] by name, which exist, for k of the n points."""
 
     paths: Mapping[str, Path]
     cells: Integers | slice
@@ -196,72 +201,65 @@ def _open_and_fill(targets: Sequence[Target], sampler: Sampler, making: Making, 
 
 
 def _fill_batch(targets: Sequence[Target], sampler: Sampler, making: Making, pieces: tuple[Piece, ...]) -> Found:
-    rows = [{name: np.load(target.paths[name], mmap_mode="r+") for name in making.arrays} for target in targets]
     found = Found([dict.fromkeys(making.arrays, Counts()) for _ in targets])
     fields = Fields(sampler, making.unreadable_as_missing)
-    block = list[tuple[Piece, Floats, dict[str, Made]]]()
-    for piece in pieces:
+    waiting = groups_of(pieces, len(sampler.points))[::-1]
+    rows = Rows(making, len(sampler.points), max(map(steps_of, waiting)))
+    while waiting and len(found.errors) < SHOWN_ERRORS:
+        group = waiting.pop()
         try:
-            values = fields.of(piece)
+            values = fields.of(group)
+            made = make(group, values, making)
         except Stopped:
             raise
         except HydrocliError as error:
-            found.errors.append(error)
-            if len(found.errors) >= SHOWN_ERRORS:
+            if len(group) > 1:  # which of them it is
+                waiting += [[piece] for piece in group[::-1]]
+                continue
+            if isinstance(error, ImpossibleValueError):
+                found.impossible = error
                 break
+            found.errors.append(error)
             continue
-        try:
-            made = make(piece, values, making)
-        except HydrocliError as error:
-            found.impossible = error
-            break
         if found.errors:
             continue  # nothing will come of it
-        if block and (not _follows(block[-1][0], piece) or _is_full(block)):
-            _store(block, targets, rows, found, making)
-            block = []
-        block.append((piece, values, made))
-    if block:
-        _store(block, targets, rows, found, making)
+        if not rows.takes(group):
+            rows.write(targets, found.totals)
+        rows.add(group, values, made)
+    rows.write(targets, found.totals)
     found.unreadable += fields.unreadable
     return found
 
 
-def _follows(before: Piece, piece: Piece) -> bool:
-    return before.first + len(before.shares) == piece.first
+def groups_of(pieces: Sequence[Piece], points: int) -> list[list[Piece]]:
+    """Adjacent pieces that are made alike, together: what is done for a group costs little more than for one of them.
+
+    Args:
+        pieces: of the plan.
+        points: n, which says how many of them are worth their memory.
+    """
+    groups: list[list[Piece]] = []
+    values, before = 0.0, None
+    for piece in pieces:
+        kind = len(piece.layers), piece.is_gap, piece.is_difference, piece.parts, piece.expected
+        size = points * max(len(piece.layers), len(piece.shares))
+        follows = bool(groups) and steps_of(groups[-1][-1:]) + groups[-1][-1].first == piece.first
+        if follows and kind == before and values + size <= GROUP:
+            groups[-1].append(piece)
+            values += size
+        else:
+            groups.append([piece])
+            values, before = size, kind
+    return groups
 
 
-def _is_full(block: list[tuple[Piece, Floats, dict[str, Made]]]) -> bool:
-    """Whether the steps of some pieces make a block: of many targets, each has its values in one go."""
-    (first, fields, _), (last, _, _) = block[0], block[-1]
-    return fields.shape[1] * (last.first + len(last.shares) - first.first) >= BLOCK
-
-
-def _store(
-    block: list[tuple[Piece, Floats, dict[str, Made]]],
-    targets: Sequence[Target],
-    rows: list[dict[str, NDArray[np.float32]]],
-    found: Found,
-    making: Making,
-) -> None:
-    """Write adjacent pieces into all targets, and count what they have."""
-    pieces = [piece for piece, _, _ in block]
-    steps = slice(pieces[0].first, pieces[-1].first + len(pieces[-1].shares))
-    for name in making.arrays:
-        joined = Steps.of(pieces, [made[name] for _, _, made in block])
-        for target, own, total in zip(targets, rows, found.totals, strict=True):
-            own[name][steps] = joined.rows(target.cells)
-            total[name] += joined.counts(target.cells)
-    if making.conversion.is_temperature:
-        return
-    fields = np.concatenate([values for _, values, _ in block])
-    if may_have_limits(fields):
-        for target, total in zip(targets, found.totals, strict=True):
-            total[making.arrays[0]] = total[making.arrays[0]].with_limits(fields[:, target.cells])
+def steps_of(pieces: Sequence[Piece]) -> int:
+    """How many steps some pieces make."""
+    return sum(len(piece.shares) for piece in pieces)
 
 
 class Fields:
-    """The fields of pieces, one after the other; one that two neighbours share is read once.
+    """The fields of pieces, one group after the other; one that two neighbours share is read once.
 
     Args:
         sampler: opened.
@@ -273,168 +271,240 @@ class Fields:
         self._sampler, self._may_be_missing = sampler, unreadable_as_missing
         self._last: dict[Layer, Floats] = {}
 
-    def of(self, piece: Piece) -> Floats:
-        """The fields of a piece as the files have them, float64[k, n]; NaN for absent ones.
+    def of(self, pieces: Sequence[Piece]) -> Floats:
+        """The fields of p pieces of one kind as the files have them, float64[p, k, n]; NaN for absent ones.
 
         Raises:
-            InputError: see `Sampler.read`; of unreadable files unless they count as missing.
+            InputError: see `Sampler.read_many`; of unreadable files unless they count as missing.
         """
-        absent = np.full(len(self._sampler.points), np.nan)
-        read = {
-            layer: self._last[layer] if layer in self._last else self._read(layer) for layer in piece.layers if layer
-        }
-        self._last = {layer: values for layer, values in read.items() if values is not None}
-        return np.stack([absent if layer is None else self._last.get(layer, absent) for layer in piece.layers])
+        wanted = [layer for piece in pieces for layer in piece.layers]
+        layers = [layer for layer in dict.fromkeys(wanted) if layer is not None and layer not in self._last]
+        read = self._read(layers)
+        shape = len(pieces), len(pieces[0].layers), len(self._sampler.points)
+        if layers != wanted:
+            absent = np.full(shape[-1], np.nan)
+            known = self._last | dict(zip(layers, read, strict=True))
+            read = np.stack([absent if layer is None else known[layer] for layer in wanted])
+        found = read.reshape(shape)
+        last = pieces[-1].layers
+        self._last = {layer: field for layer, field in zip(last, found[-1], strict=True) if layer is not None}
+        return found
 
-    def _read(self, layer: Layer) -> Floats | None:
+    def _read(self, layers: Sequence[Layer]) -> Floats:
+        """Fields [k, n] of distinct layers."""
+        if not layers:
+            return np.empty((0, len(self._sampler.points)))
         try:
-            return self._sampler.read(layer)
+            return self._sampler.read_many(layers)
         except UnreadableError:
             if not self._may_be_missing:
                 raise
-            self.unreadable.append(layer.path)
-            return None
+        read = np.full((len(layers), len(self._sampler.points)), np.nan)
+        for number, layer in enumerate(layers):
+            try:
+                read[number] = self._sampler.read(layer)
+            except UnreadableError:
+                self.unreadable.append(layer.path)
+        return read
 
 
 class Made(NamedTuple):
-    """An array of the steps of a piece.
+    """An array of the steps of p pieces.
 
     Attributes:
-        values: [1 or steps, n].
-        shares: of them [steps, 1] where they are amounts; None: they are the same for all steps.
-        negative: the negative amounts [n], which count as missing; 0 elsewhere.
+        values: [p * r, n], r rows of each piece: one for all of its steps, or one for each.
+        shares: of a row for each of the t steps, where they are amounts [t, 1]; None: steps have the whole row.
+        negative: [p, n] the negative amounts, which count as missing, 0 elsewhere; None where there are none.
     """
 
     values: Floats
     shares: Floats | None
-    negative: Floats
+    negative: Floats | None = None
 
 
-class Steps(NamedTuple):
-    """An array of the steps of adjacent pieces.
+class Rows:
+    """Steps that are made, and wait to be written: of many basins, each gets many steps in one go.
 
-    Attributes:
-        values: [rows, n]; a row holds for one step or for several.
-        row: int64[t], of each step.
-        shares: of its row [t, 1] where they are amounts, else None.
-        first: int64[rows], first step of each row.
-        negative: see `Made`, [pieces, n].
-        repeats: int64[pieces], steps of each of them that have one row.
+    Args:
+        making: says which arrays there are.
+        points: n.
+        steps: of the largest group.
     """
 
-    values: Floats
-    row: Integers
-    shares: Floats | None
-    first: Integers
-    negative: Floats
-    repeats: Integers
+    def __init__(self, making: Making, points: int, steps: int) -> None:
+        self._values = {name: np.empty((max(steps, BLOCK // points), points), np.float32) for name in making.arrays}
+        self._negative: dict[str, tuple[Integers, Floats]] = {}
+        self._limits: NearLimits | None = None
+        self._making = making
+        self.first, self.count = 0, 0
 
-    @classmethod
-    def of(cls, pieces: list[Piece], made: list[Made]) -> Steps:
-        """The arrays of some pieces, one after the other."""
-        rows = np.array([len(one.values) for one in made])
-        steps = np.array([len(piece.shares) for piece in pieces])
-        repeats = steps // rows
-        row = np.repeat(np.arange(rows.sum()), np.repeat(repeats, rows))
-        known = [one.shares for one in made if one.shares is not None]
-        shares = np.concatenate(known) if known else None
-        first = pieces[0].first + np.searchsorted(row, np.arange(rows.sum()))
-        values = np.concatenate([one.values for one in made])
-        return cls(values, row, shares, first, np.stack([one.negative for one in made]), repeats)
+    def takes(self, pieces: Sequence[Piece]) -> bool:
+        """Whether some pieces follow those that wait, and find space."""
+        capacity = len(self._values[self._making.arrays[0]])
+        return self.count + steps_of(pieces) <= capacity and self.count in (0, pieces[0].first - self.first)
 
-    def rows(self, cells: Integers | slice) -> Floats:
-        """Values of some cells [t, k]."""
-        here = self.values[:, cells]
-        here = here if len(here) == len(self.row) else here[self.row]
-        return here if self.shares is None else self.shares * here
+    def add(self, pieces: Sequence[Piece], fields: Floats, made: Mapping[str, Made]) -> None:
+        """Take the arrays of some pieces that `takes` accepts; their fields show what may be a fill value."""
+        if not self.count:
+            self.first = pieces[0].first
+        count = steps_of(pieces)
+        for name, one in made.items():
+            _put(self._values[name][self.count : self.count + count], pieces, one)
+            if one.negative is not None:
+                repeats = np.array([len(piece.shares) for piece in pieces])
+                number, below = self._negative.get(name, (0, 0.0))
+                number = number + repeats @ (one.negative < 0)
+                self._negative[name] = number, below + one.negative.sum(axis=0)
+        if not self._making.conversion.is_temperature:
+            found = near_limits(fields)
+            self._limits = found + self._limits if found and self._limits else found or self._limits
+        self.count += count
 
-    def counts(self, cells: Integers | slice) -> Counts:
-        """What some of the cells have; of amounts also their sums over the steps."""
-        here, below = self.values[:, cells], self.negative[:, cells]
-        absent = np.isnan(here)
-        by_row = absent.sum(axis=1)
-        steps_of_row = np.bincount(self.row)
-        missing = int(by_row @ steps_of_row)
-        first = int(self.first[(by_row > 0).argmax()]) if missing else -1
-        total = 0.0
-        if self.shares is not None:
-            total = float(np.where(absent, 0.0, here).sum(axis=1) @ np.bincount(self.row, self.shares[:, 0]))
-        negative = int(np.count_nonzero(below, axis=1) @ self.repeats)
-        return Counts(len(self.row) * here.shape[1], missing, negative, first, total, float(below.sum()))
+    def values(self, name: str) -> NDArray[np.float32]:
+        """The steps of an array that wait [t, n]."""
+        return self._values[name][: self.count]
+
+    def counts(self, name: str, cells: Sequence[Integers | slice]) -> list[Counts]:
+        """What each of some sets of cells has in the steps of an array that wait."""
+        values = self.values(name)
+        is_amount = name != "temperature"
+        absent = np.isnan(values)
+        missing = first = None
+        if absent.any():
+            missing = absent.sum(axis=0)
+            first = np.where(missing > 0, absent.argmax(axis=0), len(values)) + self.first
+            values = np.where(absent, np.float32(0.0), values)
+        total = values.sum(axis=0, dtype=np.float64) if is_amount else np.zeros(values.shape[1])
+        number, below = self._negative.get(name, (None, None))
+        limits = self._limits if name == self._making.arrays[0] else None
+        found = []
+        for here in cells:
+            own = Counts(values=len(values) * total[here].size, total=float(total[here].sum()))
+            if missing is not None and first is not None and (several := int(missing[here].sum())):
+                own = replace(own, missing=several, first_missing=int(first[here].min()))
+            if number is not None and below is not None:
+                own = replace(own, negative=int(number[here].sum()), below=float(below[here].sum()))
+            found.append(own if limits is None else own + limits.counts(here))
+        return found
+
+    def write(self, targets: Sequence[Target], totals: Totals) -> None:
+        """Write what waits into the files of all targets, add what they have to their totals; then nothing waits."""
+        if not self.count:
+            return
+        for name in self._making.arrays:
+            values = self.values(name)
+            for target in targets:
+                cells = target.cells
+                own = values[:, cells] if isinstance(cells, slice) else values.take(cells, axis=1)
+                store.write_rows(target.paths[name], self.first, np.ascontiguousarray(own))
+            for total, more in zip(totals, self.counts(name, [one.cells for one in targets]), strict=True):
+                total[name] += more
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._negative, self._limits, self.count = {}, None, 0
 
 
-def make(piece: Piece, fields: Floats, making: Making) -> dict[str, Made]:
-    """Arrays of the steps of a piece from its fields [k, n], by name.
+def _put(into: NDArray[np.float32], pieces: Sequence[Piece], made: Made) -> None:
+    """Write an array of some pieces into rows of their steps [t, n]."""
+    values, shares = made.values, made.shares
+    if len(values) == len(into):
+        if shares is None or (shares == 1.0).all():
+            into[:] = values
+        else:
+            np.multiply(shares, values, out=into, casting="same_kind")
+        return
+    low = 0
+    for piece, row in zip(pieces, values, strict=True):
+        high = low + len(piece.shares)
+        if shares is None:
+            into[low:high] = row
+        else:
+            np.multiply(shares[low:high], row, out=into[low:high], casting="same_kind")
+        low = high
+
+
+def make(pieces: Sequence[Piece], fields: Floats, making: Making) -> dict[str, Made]:
+    """Arrays of the steps of p pieces of one kind (see `groups_of`) from their fields [p, k, n], by name.
 
     Raises:
-        InputError: a value is no rain, evapotranspiration or temperature.
+        ImpossibleValueError: a value is no rain, evapotranspiration or temperature.
     """
     made: dict[str, Made] = {}
-    path = next((layer.path for layer in piece.layers if layer is not None), "")
-    shares = np.array(piece.shares)[:, None]
+    paths = [next((layer.path for layer in piece.layers if layer is not None), "") for piece in pieces]
+    shares = np.concatenate([piece.shares for piece in pieces])[:, None]
     for name in making.arrays:
         if name == "temperature":
-            values = _temperatures(piece, fields, making, path)
-            made[name] = Made(values, None, np.zeros(values.shape[1]))
+            made[name] = Made(_temperatures(pieces[0], fields, making, paths), None)
             continue
-        if piece.is_gap:
-            values = np.full(fields.shape[1], np.nan)
-        else:
-            values = making.conversion.apply(_amount(piece, fields), path)
-            if making.latitude is not None:
-                values = oudin(values, extraterrestrial_radiation(making.latitude, piece.day))
-        values[(values < 0) & (values > -NOISE)] = 0.0
-        below = np.where(values < 0, values, 0.0)
-        values[values < 0] = np.nan
-        made[name] = Made(values[None], shares, below)
+        if pieces[0].is_gap:
+            made[name] = Made(np.full((len(pieces), fields.shape[-1]), np.nan), shares)
+            continue
+        values = making.conversion.apply(_amount(pieces[0], fields), paths)
+        if making.latitude is not None:
+            radiation = [extraterrestrial_radiation(making.latitude, piece.day) for piece in pieces]
+            values = oudin(values, np.stack(radiation))
+        negative = None
+        if np.fmin.reduce(values, axis=None) < 0:
+            values[(values < 0) & (values > -NOISE)] = 0.0
+            negative = np.where(values < 0, values, 0.0)
+            values[values < 0] = np.nan
+        made[name] = Made(values, shares, negative)
     return made
 
 
 def _amount(piece: Piece, fields: Floats) -> Floats:
-    """Of the field of a piece, the difference of its two, or the mean of several."""
-    if len(fields) == 1:
-        return fields[0].copy()
-    return fields[1] - fields[0] if piece.is_difference else _mean(fields, len(fields))
+    """Amounts [p, n]: of the field of each piece, the difference of its two, or the mean of several [p, k, n]."""
+    if fields.shape[1] == 1:
+        return fields[:, 0]
+    return fields[:, 1] - fields[:, 0] if piece.is_difference else _mean(fields, fields.shape[1])
 
 
-def _temperatures(piece: Piece, fields: Floats, making: Making, path: str) -> Floats:
-    """Temperatures [1 or steps, n]; one row where all steps have the same."""
+def _temperatures(piece: Piece, fields: Floats, making: Making, paths: list[str]) -> Floats:
+    """Temperatures [p * r, n]; one row of each piece where all its steps have the same."""
     parts = piece.parts[:1] if len(set(piece.parts)) == 1 else piece.parts
-    rows = [_mean(fields[list(part)], piece.expected) for part in parts]
-    return making.conversion.apply(np.stack(rows), path)
+    rows = [_mean(fields[:, list(part)], piece.expected) for part in parts]
+    values = np.stack(rows, axis=1).reshape(-1, fields.shape[-1])
+    return making.conversion.apply(values, [path for path in paths for _ in parts])
 
 
 def _mean(fields: Floats, expected: int) -> Floats:
-    """Mean over the first axis where at least half of what is expected is there, else NaN."""
-    count = np.count_nonzero(~np.isnan(fields), axis=0)
-    total = np.nansum(fields, axis=0)
+    """Mean [p, n] over the fields [p, k, n] where at least half of what is expected is there, else NaN."""
+    count = np.count_nonzero(~np.isnan(fields), axis=1)
+    total = np.nansum(fields, axis=1)
     return np.where(2 * count >= expected, total / np.maximum(count, 1), math.nan)
 
 
-def fill_gaps(values: NDArray[np.float32], steps_per_day: int, limit: int) -> int:
+def fill_gaps(values: NDArray[np.float32], steps_per_day: int, limit: int, first: int = 0) -> int:
     """Fill gaps of potential evapotranspiration, in place, from the nearest days of the same cell.
 
     Args:
         values: [t, n], NaN where missing.
         steps_per_day: steps.
         limit: days between a gap and the value that fills it, at most.
+        first: step before which nothing is missing, and nothing is written.
 
     Returns:
         Number of values that were filled.
     """
-    filled = 0
-    for low in range(0, values.shape[1], CELLS_AT_ONCE):
-        known = np.array(values[:, low : low + CELLS_AT_ONCE])
-        gaps = int(np.isnan(known).sum())
-        if not gaps:
-            continue
-        result = known.copy()
-        for shift in range(steps_per_day, min(limit * steps_per_day, len(known) - 1) + 1, steps_per_day):
-            for here, there in ((slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None))):
-                empty = np.isnan(result[here])
-                result[here][empty] = known[there][empty]
-        values[:, low : low + CELLS_AT_ONCE] = result
-        filled += gaps - int(np.isnan(result).sum())
+    reach, filled = limit * steps_per_day, 0
+    missing = first + np.flatnonzero(missing_by_step(values[first:]))
+    for run in np.split(missing, np.flatnonzero(np.diff(missing) > 2 * reach) + 1) if len(missing) else ():
+        low, high = max(int(run[0]) - reach, 0), min(int(run[-1]) + reach + 1, len(values))
+        start, cells = max(first - low, 0), max(1, WINDOW // (high - low))
+        for left in range(0, values.shape[1], cells):
+            known = np.array(values[low:high, left : left + cells])
+            gaps = int(np.isnan(known).sum())
+            if not gaps:
+                continue
+            result = known.copy()
+            for shift in range(steps_per_day, min(reach, len(known) - 1) + 1, steps_per_day):
+                for here, there in ((slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None))):
+                    empty = np.isnan(result[here])
+                    result[here][empty] = known[there][empty]
+            values[low + start : high, left : left + cells] = result[start:]
+            filled += gaps - int(np.isnan(result).sum())
     return filled
 
 
@@ -443,8 +513,8 @@ def fill_cells(values: NDArray[np.float32], x: Floats, y: Floats) -> int:
     from scipy.spatial import KDTree  # elsewhere it costs the start of every command
 
     has_some = np.zeros(values.shape[1], bool)
-    for low in range(0, values.shape[0], CELLS_AT_ONCE):
-        has_some |= ~np.isnan(values[low : low + CELLS_AT_ONCE]).all(axis=0)
+    for low in range(0, values.shape[0], STEPS):
+        has_some |= ~np.isnan(values[low : low + STEPS]).all(axis=0)
     empty, known = np.flatnonzero(~has_some), np.flatnonzero(has_some)
     if not len(empty) or not len(known):
         return 0

@@ -123,7 +123,7 @@ class Drainage:
             grid: of the raster.
             nodata: value of no cell.
             where: names the raster in errors.
-            with_flaws: keep codes that the encoding does not have, and cycles, as flaws, where they are few.
+            with_flaws: keep codes that the encoding does not have, and cycles, as flaws.
 
         Raises:
             InputError: for codes that the encoding does not have, and for cycles.
@@ -212,26 +212,29 @@ class Drainage:
             with_flaws: as in `from_d8`.
 
         Raises:
-            InputError: for flaws that are not few, and for cycles.
+            InputError: for flaws.
         """
         is_cell = below >= 0
         found = list(flaws)
         in_cycle = _cells_in_cycles(below, order)
         if in_cycle.size:
             found.append(Flaw(in_cycle, _cycle_error(in_cycle, below, grid, where, remedy())))
-        lost = sum(flaw.cells.size for flaw in flaws)
-        most = MOST_FLAWED * (np.count_nonzero(is_cell) + lost) if with_flaws else 0
-        for flaw in found:
-            if flaw.cells.size > most:
-                raise flaw.error
+        if found and not with_flaws:
+            raise found[0].error
         area = np.where(is_cell.reshape(grid.shape), grid.cell_area_of_rows()[:, None], 0.0)
         drained = _pyflwdir("streams").accuflux(below, order, area.ravel(), -1.0).reshape(grid.shape)
         return cls(grid, below, order, drained, tuple(found))
 
+    @property
+    def is_mostly_flawed(self) -> bool:
+        """Whether the water of so many cells cannot be followed that the encoding is wrong rather than some cells."""
+        lost = sum(flaw.cells.size for flaw in self.flaws)
+        return bool(lost > MOST_FLAWED * (np.count_nonzero(self.flows) + lost))
+
     def flaws_of(self, network: DrainageNetwork) -> tuple[list[HydrocliError], list[str]]:
         """Errors about flaws within a network cut out of this raster, and sentences about the others.
 
-        Cells that cannot be followed are within it where most cells around them belong to it.
+        Cells that cannot be followed are within it where most cells around them belong to it, and it has as many.
         """
         from scipy.ndimage import binary_dilation, find_objects, label
 
@@ -253,7 +256,9 @@ class Drainage:
                 )
                 own = groups[window] == number
                 ring = binary_dilation(own, around) & ~own
-                is_inside |= bool(active[window][own].any()) or bool(ring.any() and active[window][ring].mean() > 0.5)
+                is_small = np.count_nonzero(own) <= len(network)
+                is_enclosed = is_small and ring.any() and active[window][ring].mean() > 0.5
+                is_inside |= bool(active[window][own].any() or is_enclosed)
             if is_inside:
                 errors.append(flaw.error)
             else:

@@ -66,8 +66,17 @@ class Piece(NamedTuple):
     @property
     def is_gap(self) -> bool:
         """Whether too few fields are there: less than half of them, or one of two whose difference is wanted."""
+        if len(self.layers) == 1:
+            return self.layers[0] is None
         present = sum(layer is not None for layer in self.layers)
         return present < 2 if self.is_difference else 2 * present < max(len(self.layers), 1)
+
+    def of_steps(self, low: int, high: int) -> Piece:
+        """The part of the piece that lies in steps low, low + 1 ... high - 1, at least one of which it has."""
+        own = slice(max(low - self.first, 0), high - self.first)
+        if own.start == 0 and own.stop >= len(self.shares):
+            return self
+        return self._replace(first=max(self.first, low), shares=self.shares[own], parts=self.parts[own])
 
 
 def with_true_times(archive: Archive, source: ForcingSource, times: Times, step: int, where: str) -> Archive:

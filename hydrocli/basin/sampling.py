@@ -11,11 +11,12 @@ counted on a lattice of points, `LATTICE` to a pixel in each direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.grid import Grid
@@ -141,15 +142,23 @@ class Sampling:
         """Rows and columns of the window."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
-    def values(self, window: Floats) -> Floats:
-        """Values [..., n] of the cells from those of the window [..., rows, columns]; NaN where missing."""
+    def values(self, window: NDArray[Any], decode: Callable[[NDArray[Any]], Floats] = lambda values: values) -> Floats:
+        """Values [..., n] of the cells from those of the window [..., rows, columns]; NaN where missing.
+
+        Args:
+            window: as read.
+            decode: makes values with NaN of them, in an array of its own; of no more of them than are needed.
+        """
         flat = window.reshape(*window.shape[:-2], -1)
         if self.place is not None:
             if len(self.place) == len(self.covered):
-                return flat.take(self.place, axis=-1)
-            result = np.full((*flat.shape[:-1], len(self.covered)), np.nan)
-            result[..., self.covered] = flat[..., self.place]
+                return decode(flat.take(self.place, axis=-1))
+            place = np.zeros(len(self.covered), np.int64)
+            place[self.covered] = self.place
+            result = decode(flat.take(place, axis=-1))
+            result[..., ~self.covered] = np.nan
             return result
+        flat = decode(flat)
         lines = flat.reshape(-1, flat.shape[-1]).T
         known = np.isfinite(lines)
         total = self.weights @ np.where(known, lines, 0.0)

@@ -9,20 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from hydrocli.basin import store
+from hydrocli.basin import listings, store
 from hydrocli.basin.basin import DAY, Times, stamps
 from hydrocli.basin.containers import parts_on_disk
-from hydrocli.basin.dem import DemSource
+from hydrocli.basin.dem import DemSource, tiles_of
 from hydrocli.basin.discharge import DischargeFiles, find_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.file_names import printable
@@ -33,17 +31,19 @@ from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import ENCODINGS, NEXTXY
 from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_climatology, with_true_times
 from hydrocli.basin.readers import ForcingSource, reader_of
+from hydrocli.basin.sharing import inputs_read_once as inputs_read_once
+from hydrocli.basin.sharing import shared as shared
 from hydrocli.basin.tables import parts_of
 from hydrocli.basin.vectors import Polygons, PolygonSource, read_polygons
 from hydrocli.errors import Errors, HydrocliError, InputError, Stopped
-
-T = TypeVar("T")
 
 CAMA_CRS = "EPSG:4326"
 """Of the maps of CaMa-Flood, which name none."""
 CAMA_PARAMETERS = "params.txt"
 """File beside their nextxy.bin: columns, rows, layers, cell size, west, east, south, north, one a line."""
 KINDS = ("interannual", "raster", "oudin")
+ABSENT = (-1, -1)
+"""Stands for size and time of change of a file that is not there."""
 OF_FORCING = (
     "start",
     "end",
@@ -194,56 +194,125 @@ class Pass:
         """Files that hold the fields, each once."""
         return list(dict.fromkeys(layer.path for piece in self.pieces for layer in piece.layers if layer))
 
+    def pieces_from(self, first: int) -> list[Piece]:
+        """The pieces of all steps from the first one on, which may begin within one of them."""
+        last = max((piece.first + len(piece.shares) for piece in self.pieces), default=0)
+        return [piece.of_steps(first, last) for piece in self.pieces if piece.first + len(piece.shares) > first]
+
     def gaps(self, array: str) -> list[tuple[int, int]]:
         """Runs of steps of an array without fields: first, one past the last."""
         return gaps(self.pieces, of_temperature=array == "temperature")
 
 
-@dataclass(frozen=True, eq=False)
-class ForcingPlan:
-    """The fields of the forcings of a source, which many basins may share.
+@dataclass(frozen=True)
+class Listed:
+    """The archives of a source as they were listed.
 
     Attributes:
         passes: over archives.
         notes: sentences worth a warning.
         errors: all that is missing or ambiguous.
-        digests: of path, size and time of change of the files of each pass; made when first asked for.
+        seen: what the listing depends on, besides the files that hold the fields.
     """
 
     passes: tuple[Pass, ...]
     notes: tuple[str, ...]
     errors: tuple[HydrocliError, ...]
+    seen: listings.Seen
+
+
+class ForcingPlan:
+    """The fields of the forcings of a source, which many basins may share.
+
+    A listing that is kept beside the stores says whether anything has changed; the archives are listed only where it
+    has, or where their fields are asked for.
+
+    Args:
+        source: whose forcings they are.
+        store_folder: where a listing may be kept; None for nowhere.
+    """
+
+    def __init__(self, source: BasinSource, store_folder: Path | None = None) -> None:
+        self._source, self._folder = source, store_folder
+        self._key = [*map(str, options_of(source, OF_FORCING)), str(store.FORMAT), os.getcwd()]  # noqa: PTH109
+        self._listing = listings.load(store_folder, self._key) if store_folder else None
+        self._rows: dict[tuple[str, int], str] = {}
+        self._is_kept = False
 
     @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """See the class."""
-        return tuple(_digest((one.section, path) for path in parts_on_disk(one.paths)) for one in self.passes)
+    def _listed(self) -> Listed:
+        return _list_forcing(self._source)
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Over archives."""
+        return self._listed.passes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences worth a warning."""
+        return self._listing.notes if self._listing else self._listed.notes
+
+    @property
+    def errors(self) -> tuple[HydrocliError, ...]:
+        """All that is missing or ambiguous."""
+        return () if self._listing else self._listed.errors
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of path, size and time of change of the files of each pass, by its section."""
+        return self._listing.digests if self._listing else self._digests
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        found, seen = {}, self._listed.seen
+        for one in self.passes:
+            states = {path: _state_of(path) for path in parts_on_disk(one.paths)}
+            found[one.section] = _digest((one.section, path, state) for path, state in states.items())
+            seen.files |= states
+        return found
+
+    def digest_of_rows(self, one: Pass, steps: int) -> str:
+        """Hash of all that the first steps of the arrays of a pass depend on: pieces, and files as they are now."""
+        key = one.section, steps
+        if key not in self._rows:
+            hasher = hashlib.sha256(repr((one.interval, one.arrays)).encode())
+            for piece in _first_pieces(one, steps):
+                layers = [layer and (layer.path, layer.number) for layer in piece.layers]
+                facts = piece.first, piece.shares, str(piece.day), piece.parts, piece.expected, piece.is_difference
+                hasher.update(repr((facts, layers)).encode("utf-8", "surrogateescape"))
+            files = ((one.section, path, state) for path, state in self._states_of_rows(one, steps).items())
+            self._rows[key] = hasher.hexdigest()[:32] + _digest(files)[:32]
+        return self._rows[key]
+
+    def first_changed_after(self, one: Pass, steps: int, time: int) -> str:
+        """The first file of the first steps of a pass that has changed since a time [ns]; empty where none has."""
+        states = self._states_of_rows(one, steps)
+        return next((path for path, (_, changed) in states.items() if changed > time), "")
+
+    def _states_of_rows(self, one: Pass, steps: int) -> dict[str, tuple[int, int]]:
+        """Of their files, as they were when they were listed."""
+        known = self._listed.seen.files if self._digests else {}
+        paths = (layer.path for piece in _first_pieces(one, steps) for layer in piece.layers if layer)
+        return {path: known.get(path) or _state_of(path) for path in parts_on_disk(paths)}
+
+    def list_again(self) -> None:
+        """Forget what was kept: the archives are listed now, so that what is read next is what they hold."""
+        self._listing = None
+
+    def keep(self) -> None:
+        """Keep the listing of archives that were listed, for the next start."""
+        if self._folder is None or self._is_kept or self._listing is not None or self.errors:
+            return
+        self._is_kept = True
+        listing = listings.Listing(self.notes, self.digests)
+        if ABSENT not in self._listed.seen.files.values():
+            listings.save(self._folder, self._key, listing, self._listed.seen)
 
 
-_kept: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("_kept", default=None)
-
-
-@contextmanager
-def inputs_read_once() -> Iterator[None]:
-    """Within the block what many basins share is listed and read once: archives of forcing, flow directions, tables."""
-    if _kept.get() is not None:  # inside another such block
-        yield
-        return
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
-
-
-def shared(key: tuple[str, ...], make: Callable[[], T]) -> T:
-    """What `make` gives; within `inputs_read_once`, what it has given for this key before."""
-    kept = _kept.get()
-    if kept is None:
-        return make()
-    if key not in kept:
-        kept[key] = make()
-    return cast(T, kept[key])
+def _first_pieces(one: Pass, steps: int) -> Iterator[Piece]:
+    """The pieces of the first steps of a pass, the last one without its later steps."""
+    return (piece.of_steps(0, steps) for piece in one.pieces if piece.first < steps)
 
 
 @dataclass(frozen=True)
@@ -321,7 +390,8 @@ def _grid_of_model(source: BasinSource) -> tuple[str, float]:
         assert source.dem.resolution is not None
         if source.dem.grid_crs:
             return crs_to_wkt("basin.dem.grid_crs", source.dem.grid_crs), source.dem.resolution
-        return raster_grid(source.dem.path, source.crs, source.dem.crs).crs_wkt, source.dem.resolution
+        first = tiles_of(source.dem.path)[0]
+        return raster_grid(first, source.crs, source.dem.crs).crs_wkt, source.dem.resolution
     if source.encoding == NEXTXY and source.flow_directions.suffix == ".bin":
         return crs_to_wkt("basin.crs", source.flow_directions_crs or source.crs or CAMA_CRS), 1.0
     grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs, 1)
@@ -333,8 +403,12 @@ def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:
     return tuple(getattr(source, name) for name in names)
 
 
-def make_plan(source: BasinSource) -> Plan:
+def make_plan(source: BasinSource, store_folder: Path | None = None) -> Plan:
     """List the files that a source needs.
+
+    Args:
+        source: what is read.
+        store_folder: where stores are, and listings of archives that have not changed may be kept.
 
     Raises:
         Errors: for all that is missing or ambiguous.
@@ -348,11 +422,12 @@ def make_plan(source: BasinSource) -> Plan:
         codes, area = table.code, tuple(table.area.tolist())
     with collecting(errors):
         discharge = find_discharge(source.discharge, codes, area)
-    forcing = shared(("forcing", *map(str, options_of(source, OF_FORCING))), lambda: _list_forcing(source))
+    options = map(str, options_of(source, OF_FORCING))
+    forcing = shared(("forcing", *options), lambda: ForcingPlan(source, store_folder))
     errors += forcing.errors
     notes += forcing.notes
     for key, path in _single_files(source).items():
-        if not path.is_file():
+        if not path.exists():
             errors.append(InputError(key, f"{path} does not exist"))
     if errors:
         raise Errors(errors)
@@ -364,21 +439,33 @@ def fingerprint_of(source: BasinSource, plan: Plan) -> str:
     """32 hexadecimal digits that change with the options, and with path, size or time of change of any file used."""
     options = asdict(source)
     hasher = hashlib.sha256(json.dumps([store.FORMAT, options], default=str, sort_keys=True).encode())
-    hasher.update("".join([_digest(_inputs(source, plan)), *plan.forcing.digests]).encode())
+    inputs = _digest((name, path, _state_of(path)) for name, path in _inputs(source, plan))
+    hasher.update("".join([inputs, *plan.forcing.digests.values()]).encode())
     return hasher.hexdigest()[:32]
 
 
-def _digest(files: Iterable[tuple[str, str]]) -> str:
+def _state_of(path: str) -> tuple[int, int]:
+    """Size and time of change of a file; `ABSENT` where it cannot be found."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - tens of thousands of files
+    except OSError:
+        return ABSENT
+    return state.st_size, state.st_mtime_ns
+
+
+def _require_found(path: str) -> None:
+    try:
+        os.stat(path)  # noqa: PTH116 - as above
+    except OSError as error:
+        raise InputError(path, f"cannot be opened ({error.strerror})") from error
+
+
+def _digest(files: Iterable[tuple[str, str, tuple[int, int]]]) -> str:
     """Hash of role, path, size and time of change of files."""
     hasher = hashlib.sha256()
-    for name, path in files:
-        try:
-            state = os.stat(path)  # noqa: PTH116 - tens of thousands of files
-            size, changed = state.st_size, state.st_mtime_ns
-        except OSError as error:
-            if not name.startswith("forcing."):
-                raise InputError(path, f"cannot be opened ({error.strerror})") from error
-            size = changed = -1  # whoever reads it says so, and may count it as missing
+    for name, path, (size, changed) in files:
+        if (size, changed) == ABSENT and not name.startswith("forcing."):  # of these, whoever reads them says so
+            _require_found(path)
         entry = f"{name}\0{os.path.abspath(path)}\0{size}\0{changed}\0"  # noqa: PTH100
         hasher.update(entry.encode("utf-8", "surrogateescape"))  # a name may be no text
     return hasher.hexdigest()
@@ -397,18 +484,19 @@ def collecting(errors: list[HydrocliError]) -> Iterator[None]:
         errors.append(error)
 
 
-def _list_forcing(source: BasinSource) -> ForcingPlan:
+def _list_forcing(source: BasinSource) -> Listed:
     errors, notes, passes = list[HydrocliError](), list[str](), list[Pass]()
-    with collecting(errors):
-        passes.append(_pass(source.precipitation, "forcing.precipitation", source, ("precipitation",), notes))
-    if source.pet is not None:
+    with listings.noting() as seen:
         with collecting(errors):
-            passes.append(_pass(source.pet, "forcing.pet", source, ("pet",), notes))
-    if source.temperature is not None:
-        arrays = ("pet", "temperature") if source.pet_kind == "oudin" else ("temperature",)
-        with collecting(errors):
-            passes.append(_pass(source.temperature, "forcing.temperature", source, arrays, notes))
-    return ForcingPlan(tuple(passes), tuple(notes), tuple(errors))
+            passes.append(_pass(source.precipitation, "forcing.precipitation", source, ("precipitation",), notes))
+        if source.pet is not None:
+            with collecting(errors):
+                passes.append(_pass(source.pet, "forcing.pet", source, ("pet",), notes))
+        if source.temperature is not None:
+            arrays = ("pet", "temperature") if source.pet_kind == "oudin" else ("temperature",)
+            with collecting(errors):
+                passes.append(_pass(source.temperature, "forcing.temperature", source, arrays, notes))
+    return Listed(tuple(passes), tuple(notes), tuple(errors), seen)
 
 
 def _pass(forcing: ForcingSource, section: str, source: BasinSource, arrays: tuple[str, ...], notes: list[str]) -> Pass:
@@ -491,11 +579,21 @@ def _single_files(source: BasinSource) -> dict[str, Path]:
 
 def parts_of_terrain(source: BasinSource) -> dict[str, list[str]]:
     """Files of flow directions, elevations, polygons and descriptors, with their companions, by their keys."""
-    found = {key: parts_of(path) for key, path in _single_files(source).items()}
+    found = {key: _files_of(path) for key, path in _single_files(source).items()}
     if source.encoding == NEXTXY and source.flow_directions:
         beside = source.flow_directions.with_name(CAMA_PARAMETERS)
         found["basin.flow_directions.path"] += [str(beside)] if beside.is_file() else []
     return found
+
+
+def _files_of(path: Path) -> list[str]:
+    """Files of an input; of a virtual raster those that it is made of, too."""
+    if path.suffix.lower() != ".vrt":
+        return parts_of(path)
+    from hydrocli.basin.readers.geotiff import opened, reading
+
+    with reading(path), opened(path) as dataset:
+        return list(map(str, dataset.files))
 
 
 def _inputs(source: BasinSource, plan: Plan) -> Iterator[tuple[str, str]]:

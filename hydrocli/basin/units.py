@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,10 @@ TEMPERATURES |= dict.fromkeys(("k", "kelvin", "degk", "degree_kelvin", "degrees_
 EXAMPLES = {True: "degC or K", False: "mm, mm/h, mm/day, kg m-2 s-1 or m"}
 
 
+class ImpossibleValueError(InputError):
+    """A value that was never measured on earth."""
+
+
 @dataclass(frozen=True)
 class Conversion:
     """From the values of files to mm of an interval, or degrees C: factor * value + offset, with limits of sense.
@@ -48,26 +53,30 @@ class Conversion:
     offset: float = 0.0
     is_temperature: bool = False
 
-    def apply(self, values: Floats, path: str) -> Floats:
-        """Converted values, of the same shape.
+    def apply(self, values: Floats, paths: Sequence[str]) -> Floats:
+        """Converted values [rows, n], in an array of their own.
+
+        Args:
+            values: of the files.
+            paths: name the file of each row.
 
         Raises:
-            InputError: a value is no rain, evapotranspiration or air temperature; `path` names the file.
+            ImpossibleValueError: a value is no rain, evapotranspiration or air temperature.
         """
-        found, values = values, self.factor * values + self.offset
+        found, values = values, self.factor * values
+        values += self.offset
         coldest, hottest = (COLDEST, HOTTEST) if self.is_temperature else (-math.inf, WETTEST)
-        wrong = (values > hottest) | (values < coldest)
-        if np.any(wrong):
-            first = int(wrong.ravel().argmax())
-            raw, value = found.ravel()[first], values.ravel()[first]
+        if np.fmax.reduce(values, axis=None) > hottest or np.fmin.reduce(values, axis=None) < coldest:
+            first = int(((values > hottest) | (values < coldest)).argmax())
+            raw, value, path = found.ravel()[first], values.ravel()[first], paths[first // values.shape[1]]
             nodata = f"Write `nodata: {raw:.10g}` if this value of the file means missing"
             if not self.is_temperature:
                 what = f"has {value:.6g} mm in a step, more than was ever measured in a day"
-                raise InputError(path, what, f"Correct `scale_factor` or `unit`. {nodata}.")
+                raise ImpossibleValueError(path, what, f"Correct `scale_factor` or `unit`. {nodata}.")
             what = f"has a temperature of {value:.6g}, degrees C are expected"
             if value > hottest:
                 nodata = "Write `unit: K` if these are kelvin, or `scale_factor: 0.1` for tenths of degrees"
-            raise InputError(path, what, f"{nodata}.")
+            raise ImpossibleValueError(path, what, f"{nodata}.")
         return values
 
 

@@ -6,11 +6,12 @@ evapotranspiration that is negative upward, in mm per day where it should be per
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.sampling import Points
 from hydrocli.errors import InputError
 
@@ -68,24 +69,48 @@ class Counts:
             tuple(a + b for a, b in zip(self.near, other.near, strict=True)),
         )
 
-    def with_limits(self, fields: Floats) -> Counts:
-        """These counts and those of numbers in some fields, as the files have them."""
-        if not may_have_limits(fields):
-            return self
-        found = [fields == limit for limit in LIMITS]
-        near = [np.abs(fields - limit) <= NEIGHBOURHOOD * abs(limit) for limit in LIMITS]
-        limits = [int(np.count_nonzero(here)) for here in found]
-        others = [int(np.count_nonzero(around)) - count for around, count in zip(near, limits, strict=True)]
-        return self + replace(Counts(), limits=tuple(limits), near=tuple(others))
-
     def facts(self) -> dict[str, int]:
         """Counts that a store keeps, by name."""
         return {name: getattr(self, name) for name in ("values", "missing", "negative", "first_missing")}
 
 
-def may_have_limits(fields: Floats) -> bool:
-    """Whether some fields, as the files have them, may hold one of `LIMITS`."""
-    return bool(np.any((fields >= _SMALLEST) | (fields <= _NEGATIVE)))
+class NearLimits(NamedTuple):
+    """Numbers of `LIMITS` in some fields, by column.
+
+    Attributes:
+        found: int64[limits, n], occurrences.
+        near: likewise, of other values near them.
+    """
+
+    found: Integers
+    near: Integers
+
+    def __add__(self, other: NearLimits) -> NearLimits:  # type: ignore[override]
+        return NearLimits(self.found + other.found, self.near + other.near)
+
+    def counts(self, cells: Integers | slice) -> Counts:
+        """Those of some of the columns."""
+        found, near = (tuple(counts[:, cells].sum(axis=1).tolist()) for counts in self)
+        return Counts(limits=found, near=near)
+
+
+def near_limits(fields: Floats) -> NearLimits | None:
+    """Numbers of `LIMITS` in fields [..., n] as the files have them, and others near, by column; None where none is."""
+    highest, lowest = _SMALLEST * (1 - NEIGHBOURHOOD), _NEGATIVE * (1 - NEIGHBOURHOOD)
+    if not (np.fmax.reduce(fields, axis=None) >= highest or np.fmin.reduce(fields, axis=None) <= lowest):
+        return None
+    points = fields.shape[-1]
+    flat = fields.reshape(-1, points)
+    far = np.flatnonzero((flat >= highest) | (flat <= lowest))
+    values, columns = flat.ravel()[far], far % points
+    found, near = (np.zeros((len(LIMITS), points), np.int64) for _ in range(2))
+    for number, limit in enumerate(LIMITS):
+        around = np.abs(values - limit) <= NEIGHBOURHOOD * abs(limit)
+        if around.any():
+            is_limit = values == limit
+            found[number] = np.bincount(columns[is_limit], minlength=points)
+            near[number] = np.bincount(columns[around & ~is_limit], minlength=points)
+    return NearLimits(found, near)
 
 
 def refuse_fill_values(counts: Counts, section: str) -> None:

@@ -45,7 +45,7 @@ class FlowDirections(Section):
 class Dem(Section):
     """Elevations, from which flow directions and descriptors are derived."""
 
-    path: InputPath = Field(description="raster of elevations [m]; for tiles a VRT", examples=["dem.tif"])
+    path: InputPath = Field(description="raster of elevations [m], or folder of tiles", examples=["dem.tif"])
     resolution: Annotated[Number, Field(gt=0)] | None = Field(
         None,
         description="cell size of the model in units of its coordinate reference system; required without "

@@ -12,21 +12,26 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 import numpy as np
 
 from hydrocli.arrays import Floats, Integers
+from hydrocli.basin import store
 from hydrocli.basin.basin import DAY, Basin, Times, missing_by_step
 from hydrocli.basin.dem import DemSource
-from hydrocli.basin.discharge import read_discharge
+from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
+from hydrocli.basin.plausibility import read_figures
+from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import (
     BasinSource,
     DescriptorSource,
     Plan,
+    fingerprint_of,
     gauges_of,
     inputs_read_once,
     make_plan,
@@ -133,6 +138,33 @@ def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
         raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 
+def limits_of(experiment: Experiment) -> Limits:
+    """The limits of the section `plausibility`; off is infinity, or what nothing is below."""
+    given = experiment.plausibility.model_dump()
+    fill_values, exempt = given.pop("fill_values") != "off", given.pop("exempt")
+    numbers = {
+        key: (-inf if key.startswith("min_") else inf) if value == "off" else value for key, value in given.items()
+    }
+    return Limits(**numbers, fill_values=fill_values, exempt=exempt)
+
+
+def refuse_implausible(experiment: Experiment, store: Path) -> None:
+    """Refuse a basin whose figures are beyond the limits; what is only unusual is logged as a warning.
+
+    Args:
+        experiment: with its limits.
+        store: folder of the basin.
+
+    Raises:
+        Errors: all that is beyond a limit.
+    """
+    errors, notes = findings(read_figures(store), limits_of(experiment))
+    for note in notes:
+        logger.warning(note)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
+
+
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Fingerprint of every input by its key, that of a gauge with its code; of several basins with their names.
 
@@ -186,8 +218,12 @@ def observations(
     Raises:
         HydrocliError: they cannot be read.
     """
-    plan = make_plan(source_of(experiment))
-    read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
+    source, folder = source_of(experiment), Path(experiment.forcing.store)
+    plan = make_plan(source, folder)
+    if np.array_equal(times.astype("datetime64[s]"), plan.times):
+        read = observed(source, plan, folder)
+    else:
+        read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
     places = {code: plan.codes.index(code) for code in codes if code in plan.codes}
     return {code: (read.discharge[g], None if read.until is None else read.until[g]) for code, g in places.items()}
 
@@ -198,13 +234,21 @@ def _codes(inputs: Mapping[str, str]) -> tuple[str, ...]:
 
 def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, str]:
     source = source_of(experiment)
-    plan = make_plan(source)
+    plan = make_plan(source, Path(experiment.forcing.store))
     found = {END: experiment.period.end.isoformat()}
     table = gauges_of(source, codes)
     found |= {f"{TABLE} {code}": _row(table, g) for g, code in enumerate(codes)}
     found |= {key.removesuffix(".path"): _content(parts) for key, parts in parts_of_terrain(source).items()}
-    found |= {one.section: digest for one, digest in zip(plan.forcing.passes, plan.forcing.digests, strict=True)}
+    found |= plan.forcing.digests
     return found | _observed(experiment, plan, codes)
+
+
+def observed(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
+    """Observations of a plan: from the store of the same files if there is one, else from these."""
+    stored = store.load(store_folder, fingerprint_of(source, plan))
+    if stored is not None:
+        return Observations(stored.basin.discharge, [], stored.basin.discharge_until)
+    return read_discharge(plan.discharge, plan.codes, plan.times, source.step)
 
 
 def _row(table: GaugeTable, g: int) -> str:
@@ -227,7 +271,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values = read_discharge(plan.discharge, plan.codes, plan.times, experiment.period.step).discharge
+    values = observed(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

@@ -414,7 +414,7 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
         "gauge": _codes_of_zones(setup)[setup.gauge_tree.zone],
         **basin.descriptors,
     }
-    table = schemas.domain(list(basin.descriptors))
+    table = schemas.domain(list(basin.descriptors), basin.descriptor_units)
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 

@@ -108,7 +108,7 @@ def domain_section(source: Source) -> Section:
     blocks: list[Block] = [Picture("domain", caption, figure)]
     names = relations.varying(table, descriptors_of(table))
     if names:
-        units = dict.fromkeys(names, "")
+        units = {name: table.units[name].replace("as given", "") for name in names}
         figure = maps.draw_fields(domain, {name: table[name] for name in names}, units, columns=4)
         caption = "Descriptors; mean ± standard deviation over the cells."
         blocks.append(Picture("descriptors", caption, figure))

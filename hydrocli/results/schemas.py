@@ -8,7 +8,7 @@ names; all others are constants. Every table has `run` as its first column, so t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -442,8 +442,12 @@ def parameters(symbols: Sequence[str]) -> Table:
     return Table("parameters", "parameters of every cell", (RUN, *PLACE, *mapped), is_map=True)
 
 
-def domain(descriptors: Sequence[str]) -> Table:
+def domain(descriptors: Sequence[str], units: Mapping[str, str] | None = None) -> Table:
     """The cells: place, network, nearest gauge, `ci` and the descriptors.
+
+    Args:
+        descriptors: their names.
+        units: of descriptors, where they are known.
 
     Raises:
         ConfigurationError: a descriptor has the name of another column (upper and lower case are the same to SQL).
@@ -465,7 +469,10 @@ def domain(descriptors: Sequence[str]) -> Table:
                 f"basin.descriptors.{name}", f"{name!r} is already a column of domain.parquet", "Rename the descriptor."
             )
         taken.add(name.lower())
-    described = (Column(name, "float", f"descriptor {name}", "as given", "no data") for name in descriptors)
+    known = {name: unit for name, unit in (units or {}).items() if unit}
+    described = (
+        Column(name, "float", f"descriptor {name}", known.get(name, "as given"), "no data") for name in descriptors
+    )
     return Table("domain", "the active cells and their network", (*columns, *described), is_map=True)
 
 

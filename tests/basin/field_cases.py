@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
 import shapely
@@ -66,6 +67,16 @@ def square(left: float, top: float, right: float, bottom: float) -> shapely.Poly
     """A rectangle, its edges counted in cells of the base grid from the upper left corner."""
     x, y = CORNER
     return shapely.box(x + 1000 * left, y - 1000 * bottom, x + 1000 * right, y - 1000 * top)
+
+
+def polygons(path: Path, *shapes: shapely.Geometry, crs: str = CRS, layer: str = "areas") -> Path:
+    """A file of shapes with a column `name`."""
+    frame = geopandas.GeoDataFrame({"name": [f"p{n}" for n in range(len(shapes))]}, geometry=list(shapes), crs=crs)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_file(path, **({"layer": layer} if path.suffix == ".gpkg" else {}))
+    return path
 
 
 def stamp(time: np.datetime64, form: str = "%Y%m%d%H%M") -> str:

@@ -94,7 +94,7 @@ def test_no_damaged_file_of_a_store_is_ever_read(damage: str, source: BasinSourc
         assert store.load(tmp_path, fingerprint) is None, file.name
         file.write_bytes(content)
         assert store.load(tmp_path, fingerprint) is not None, file.name
-    (tmp_path / fingerprint / "precipitation.npy").unlink()
+    (tmp_path / fingerprint / "precipitation.f32").unlink()
     assert open_basin(source, tmp_path).fingerprint == fingerprint
     assert store.load(tmp_path, fingerprint) is not None
 
@@ -107,7 +107,7 @@ def test_a_broken_store_is_built_anew(
     expected = np.array(first.precipitation)
     folder = tmp_path / "store" / first.fingerprint
     if damage == "short":
-        array = folder / "precipitation.npy"
+        array = folder / "precipitation.f32"
         array.write_bytes(array.read_bytes()[:-100])
     elif damage == "json":
         (folder / "meta.json").write_text('{"format": 3, "finger')

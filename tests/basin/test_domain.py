@@ -10,7 +10,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from field_cases import CORNER, CRS, DIRECTIONS, base_case, raster, square
+from field_cases import CORNER, CRS, DIRECTIONS, base_case, polygons, raster, square
 
 from hydrocli.basin.domain import make_domain
 from hydrocli.basin.source import BasinSource, DescriptorSource
@@ -115,15 +115,6 @@ def test_sinks_and_cycles_of_nextxy_elsewhere_are_notes(source: BasinSource) -> 
 
 
 # --- domain --------------------------------------------------------------------------------------------------------
-
-
-def polygons(path: Path, *shapes: shapely.Geometry, crs: str = CRS, layer: str = "areas") -> Path:
-    frame = geopandas.GeoDataFrame({"name": [f"p{n}" for n in range(len(shapes))]}, geometry=list(shapes), crs=crs)
-    if path.suffix == ".parquet":
-        frame.to_parquet(path)
-    else:
-        frame.to_file(path, **({"layer": layer} if path.suffix == ".gpkg" else {}))
-    return path
 
 
 def wide(source: BasinSource) -> BasinSource:

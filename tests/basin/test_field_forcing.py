@@ -573,13 +573,13 @@ def test_rights_damage_and_absence_are_told_apart(case: Case, monkeypatch: pytes
 
     source = case()
 
-    def refuse(file: Any) -> bytes:
+    def refuse(file: Any) -> geotiff.Header:
         if file.name.endswith("202003011100.tif"):
             raise PermissionError(13, "Permission denied")
-        return georeference(file)
+        return header(file)
 
-    georeference = geotiff._georeference
-    monkeypatch.setattr(geotiff, "_georeference", refuse)
+    header = geotiff._header
+    monkeypatch.setattr(geotiff, "_header", refuse)
     text = refusal(source)
     assert "202003011100.tif: cannot be opened (permission denied)" in text
     assert "Change its permissions." in text

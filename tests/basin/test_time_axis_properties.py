@@ -12,9 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydrocli.basin.basin import DAY, stamps
+from hydrocli.basin.file_names import dates_of
 from hydrocli.basin.forcing import Making, make
 from hydrocli.basin.pet import shares_of_day
-from hydrocli.basin.planning import Piece, gaps, plan_amounts, plan_by_day, plan_by_step, with_true_times
+from hydrocli.basin.planning import (
+    Piece,
+    gaps,
+    plan_amounts,
+    plan_by_day,
+    plan_by_step,
+    plan_climatology,
+    with_true_times,
+)
 from hydrocli.basin.readers import Archive, ForcingSource, Layer
 from hydrocli.basin.units import Conversion
 
@@ -37,8 +46,8 @@ def archives(draw: st.DrawFn) -> tuple[np.ndarray, int, Archive]:
     times = stamps(start, days * DAY // step, step)
     ends = stamps(start, days * DAY // spacing, spacing)
     kept = np.array(draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends))))
-    one = draw(st.integers(0, len(ends) - 1))
-    kept[max(one - 1, 0) : one + 1] = True  # the spacing of an archive is seen from two neighbours
+    one = draw(st.integers(0, max(len(ends) - 2, 0)))
+    kept[one : one + 2] = True  # the spacing of an archive is seen from two neighbours
     layers = tuple(Layer("file", number) for number in np.flatnonzero(kept).tolist())
     return times, step, Archive(ends[kept], layers, has_bounds=True)
 
@@ -48,14 +57,14 @@ def made(pieces: list[Piece], array: str, steps: int) -> np.ndarray:
     result = np.full(steps, -1.0)
     making = Making((array,), Conversion(is_temperature=array == "temperature"))
     for piece in pieces:
-        fields = np.array([[np.nan if layer is None else layer.number / 100] for layer in piece.layers])
-        values, shares, _ = make(piece, fields, making)[array]
+        fields = np.array([[[np.nan if layer is None else layer.number / 100] for layer in piece.layers]])
+        values, shares, _ = make([piece], fields, making)[array]
         rows = np.broadcast_to(values if shares is None else shares * values, (len(piece.shares), 1))
         result[piece.first : piece.first + len(rows)] = rows[:, 0]
     return result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(archives())
 def test_temperature_of_a_step_is_that_of_its_interval(drawn: tuple[np.ndarray, int, Archive]) -> None:
     """Mean of the fields within it, where half of them are there; else the field whose interval holds it.
@@ -196,3 +205,55 @@ def test_times_of_clocks_are_those_of_pandas(
     expected = (aware[kept].tz_convert("UTC").tz_localize(None) + shift).to_numpy().astype("datetime64[s]")
     np.testing.assert_array_equal(found.times, expected)
     assert found.has_bounds == (label is not None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(STEPS), st.integers(1896, 2104), st.integers(0, 5), st.booleans())
+def test_days_of_the_year_are_those_of_pandas(step: int, year: int, before: int, has_leap_day: bool) -> None:
+    """Around the end of February of any year: a day has its own field, an absent 29 February that of the 28th."""
+    start = np.datetime64(f"{year}-03-01", "s") - np.timedelta64(before, "D")
+    times = stamps(start.astype("datetime64[s]"), 8 * DAY // step, step)
+    days = {f"{day:%m%d}": Layer("file", 100 * day.dayofyear) for day in pd.date_range("2000-01-01", "2000-12-31")}
+    if not has_leap_day:
+        del days["0229"]
+    amounts = made(plan_climatology(days, times, step), "pet", len(times))
+    index = pd.DatetimeIndex(times)
+    own = index if step == DAY else index - pd.Timedelta(1, "s")
+    names = pd.Series(own.strftime("%m%d"))
+    names[(names == "0229") & (not has_leap_day)] = "0228"
+    expected = names.map({name: layer.number / 100 for name, layer in days.items()}).to_numpy(float)
+    np.testing.assert_allclose(amounts, expected * shares_of_day(times, step), rtol=1e-12)
+
+
+NAMES = (
+    "%Y%m%d%H%M",
+    "%Y%m%d%H",
+    "%Y-%m-%d_%H%M",
+    "%Y%m%dT%H%M%S",
+    "%Y.%m.%d",
+    "%Y%j%H",
+    "%y%m%d%H%M",
+    "%Y%m%d-S%H%M%S",
+)
+BY_RULE = 5
+"""Of these forms the first ones are read without a pattern."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, len(NAMES) - 1),
+    st.lists(STARTS, min_size=2, max_size=5, unique=True),
+    st.sampled_from(["rain_", "RR-v2.1_", "20991231-rain_"]),
+)
+def test_dates_in_names_come_back(form: int, times: list[np.datetime64], prefix: str) -> None:
+    """Also behind the date of a version; in a form of years without centuries they are of this one."""
+    index = pd.DatetimeIndex(times)
+    index = index.floor("D").unique() if "%H" not in NAMES[form] else index
+    index = index[index.year >= 2000] if "%y" in NAMES[form] else index
+    if len(index) < 2:
+        return
+    paths = [f"/archive/{time.strftime(f'{prefix}{NAMES[form]}.tif')}" for time in index]
+    patterns = () if form < BY_RULE else (f"{prefix}{NAMES[form]}.tif",)
+    dated, left = dates_of(paths, patterns, "/archive", "forcing.rain.path")
+    assert not left
+    assert [(pd.Timestamp(time), path) for time, path in dated] == sorted(zip(index, paths, strict=True))

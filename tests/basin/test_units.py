@@ -51,7 +51,9 @@ def test_what_is_no_depth_is_refused(unit: str) -> None:
 
 def test_temperatures() -> None:
     for unit in ("K", "kelvin"):
-        assert worth(unit, is_temperature=True).apply(np.array([283.15]), "")[0] == pytest.approx(10.0, abs=1e-12)
+        assert worth(unit, is_temperature=True).apply(np.array([[283.15]]), [""])[0, 0] == pytest.approx(
+            10.0, abs=1e-12
+        )
     for unit in ("degC", "°C", "degrees Celsius", "celsius"):
         assert worth(unit, is_temperature=True) == Conversion(1.0, 0.0, True)
     with pytest.raises(InputError, match="'degF', which is not understood"):
@@ -60,9 +62,9 @@ def test_temperatures() -> None:
 
 def test_scale_and_offset_come_before_the_unit() -> None:
     tenths = worth("", scale_factor=0.1, unit="mm/day")
-    assert tenths.apply(np.array([240.0]), "")[0] == pytest.approx(1.0, rel=1e-15)
+    assert tenths.apply(np.array([[240.0]]), [""])[0, 0] == pytest.approx(1.0, rel=1e-15)
     packed = worth("", is_temperature=True, scale_factor=0.01, add_offset=273.15, unit="K")
-    assert packed.apply(np.array([-200.0]), "")[0] == pytest.approx(-2.0, abs=1e-12)
+    assert packed.apply(np.array([[-200.0]]), [""])[0, 0] == pytest.approx(-2.0, abs=1e-12)
 
 
 def test_the_unit_of_files_counts_for_their_own_values_only() -> None:
@@ -83,5 +85,5 @@ def test_the_unit_of_files_counts_for_their_own_values_only() -> None:
 )
 def test_values_out_of_all_sense_are_refused(value: float, is_temperature: bool, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Conversion(is_temperature=is_temperature).apply(np.array([1.0, np.nan, value]), "a.tif")
-    Conversion(is_temperature=is_temperature).apply(np.array([1.0, np.nan]), "a.tif")
+        Conversion(is_temperature=is_temperature).apply(np.array([[1.0, np.nan, value]]), ["a.tif"])
+    Conversion(is_temperature=is_temperature).apply(np.array([[1.0, np.nan]]), ["a.tif"])

@@ -21,6 +21,7 @@ KINDS = {
     "hydrocli": ("bench_hydrocli", "HydrocliRun"),
     "hydrocli reading": ("bench_hydrocli", "HydrocliReading"),
     "hydrocli archive": ("bench_archives", "HydrocliArchive"),
+    "large archive": ("bench_archives", "LargeArchive"),
     "xarray archive": ("bench_archives", "XarrayArchive"),
     "jax": ("jax_gr", "JaxModel"),
     "smash": ("bench_smash", "SmashRun"),

@@ -181,7 +181,7 @@ def test_impossible_rain_is_refused_with_its_file(tmp_path: Path, value: float) 
 def checksums_again(folder: Path) -> None:
     """Describe a store as it is now."""
     meta = json.loads((folder / "meta.json").read_text())
-    meta["checksums"] = {path.name: store_module._checksums(path) for path in folder.glob("*.npy")}
+    meta["checksums"] = {name: store_module._checksums(folder / name, size) for name, size in meta["sizes"].items()}
     meta[store_module._OWN] = store_module._checksum_of(meta)
     (folder / "meta.json").write_text(json.dumps(meta))
 
@@ -190,8 +190,9 @@ def test_a_number_that_is_not_finite_ends_the_run_with_its_place(tmp_path: Path)
     """Such rain can only come from a store that was wrong before its checksums were taken."""
     file = configuration(tmp_path / "run.yaml", tmp_path / "store", linked(tmp_path / "data", "prcp"), QUICK)
     call("ingest", file)
-    (rain,) = (tmp_path / "store").glob("*/precipitation.npy")
-    np.load(rain, mmap_mode="r+")[780, 5] = np.inf
+    (rain,) = (tmp_path / "store").glob("*/precipitation.f32")
+    cells = len(np.load(rain.with_name("network_row.npy")))
+    np.memmap(rain, np.float32, "r+")[780 * cells + 5] = np.inf
     checksums_again(rain.parent)
     result = call("calibrate", file, status=4)
     assert "cell 5 (" in result.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydrocli.basin.discharge_formats import WHERE, DischargeSource, Found, Period
-from hydrocli.basin.discharge_formats.tidy import records_by_gauge
+from hydrocli.basin.discharge_formats.tidy import by_gauge, records_by_gauge
 from hydrocli.basin.tables import Columns, code_text, open_table, read_text
 from hydrocli.errors import InputError
 
@@ -65,7 +65,7 @@ class HubeauFormat:
         label = "start" if "resultat_obs_elab" in kinds else None
         if source.flags is None:
             table.frame.drop(columns="flag", inplace=True, errors="ignore")
-        return records_by_gauge(table, source, codes, notes, unit="l/s", label=label)
+        return records_by_gauge(by_gauge(table), source, codes, notes, unit="l/s", label=label)
 
 
 FORMAT = HubeauFormat()

@@ -10,8 +10,11 @@ import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from hydrocli.arrays import Integers
 from hydrocli.basin.clock import parse
 from hydrocli.basin.discharge_formats import (
     DATE_FORMAT,
@@ -23,7 +26,8 @@ from hydrocli.basin.discharge_formats import (
     Records,
     column_of,
 )
-from hydrocli.basin.tables import Columns, Table, code_text, open_table
+from hydrocli.basin.sharing import shared
+from hydrocli.basin.tables import Columns, Table, code_text, open_table, parts_of
 from hydrocli.errors import InputError
 
 COLUMNS = {
@@ -54,53 +58,73 @@ class TidyFormat:
             columns["flag"] = column_of(table, source, "flag", ("flag", "quality", "qualifier"))
             if columns["flag"] is None:
                 raise InputError(f"{SECTION}.columns.flag", f"{paths[0]} has no column flag", "Name the column.")
-        read = table.read({role: name for role, name in columns.items() if name})
-        if read.others:
-            notes.append(f"{paths[0]}: columns that are not read: {', '.join(read.others)}")
-        return records_by_gauge(read, source, codes, notes)
+        wanted = {role: name for role, name in columns.items() if name}
+        parts = ((part, os.stat(part)) for part in parts_of(table.path))  # noqa: PTH116 - texts
+        states = (f"{part} {state.st_size} {state.st_mtime_ns}" for part, state in parts)
+        read = shared(("tidy", *states, *map(str, wanted.items())), lambda: by_gauge(table.read(wanted)))
+        if read.columns.others:
+            notes.append(f"{paths[0]}: columns that are not read: {', '.join(read.columns.others)}")
+        layout = f"{read.columns.written}; {', '.join(f'{role} from {name}' for role, name in wanted.items())}"
+        return records_by_gauge(read, source, codes, notes, layout=layout)
 
 
 FORMAT = TidyFormat()
 
 
+class ByGauge(NamedTuple):
+    """Columns gauge, time, discharge and perhaps flag of all gauges of a table.
+
+    Attributes:
+        columns: of the table.
+        rows: int64[k], of each value of the column gauge.
+    """
+
+    columns: Columns
+    rows: dict[Any, Integers]
+
+
+def by_gauge(columns: Columns) -> ByGauge:
+    """The rows of each gauge, so that those of some of them are found without looking at all."""
+    found: Any = columns.frame.groupby("gauge", sort=False).indices
+    return ByGauge(columns, dict(found))
+
+
 def records_by_gauge(
-    table: Columns, source: DischargeSource, codes: Sequence[str], notes: list[str], **facts: Any
+    table: ByGauge, source: DischargeSource, codes: Sequence[str], notes: list[str], **facts: Any
 ) -> Found:
-    """Records of the gauges wanted from columns gauge, time, discharge and perhaps flag; `facts` are theirs.
+    """Records of the gauges wanted; `facts` are theirs.
 
     Raises:
         InputError: a time is none; or the table has none of the gauges but similar ones.
     """
     import pandas as pd
 
-    frame = table.frame
-    is_number = pd.api.types.is_numeric_dtype(frame["gauge"])
-    there = {value: code_text(value) for value in frame["gauge"].dropna().unique().tolist()}
+    columns = table.columns
+    there = {value: code_text(value) for value in table.rows}
+    is_number = pd.api.types.is_numeric_dtype(columns.frame["gauge"])
     by_number = {code.lstrip("0"): code for code in codes} if is_number else {}
     names = {value: by_number.get(text.lstrip("0"), text) for value, text in there.items()}
     restored = [f"{text} is {names[value]}" for value, text in there.items() if names[value] != text]
     if restored:
-        notes.append(f"{table.path}: codes are numbers, without leading zeros: {', '.join(restored[:5])}")
-    gauge = frame["gauge"].map(names).astype("object")
-    wanted = frame[gauge.isin(codes)]
-    if wanted.empty:
-        _refuse_similar(table, codes, list(there.values()))
+        notes.append(f"{columns.path}: codes are numbers, without leading zeros: {', '.join(restored[:5])}")
+    rows: dict[str, list[Integers]] = {}
+    for value, own in table.rows.items():
+        if names[value] in codes:
+            rows.setdefault(names[value], []).append(own)
+    if not rows:
+        _refuse_similar(columns, codes, list(there.values()))
         shown = ", ".join(list(there.values())[:5])
-        notes.append(f"{table.path} has none of the gauges; it has {shown or 'no row'}")
+        notes.append(f"{columns.path} has none of the gauges; it has {shown or 'no row'}")
         return {}
-    stamps = parse(wanted["time"], source.date_format, table.where, DATE_FORMAT)
-    found: Any = wanted.groupby(gauge[wanted.index], sort=False).indices
-    places: dict[str, Any] = dict(found)
-    return {
-        code: Records(
-            stamps.take(rows),
-            wanted["discharge"].iloc[rows],
-            table.where,
-            wanted["flag"].iloc[rows] if "flag" in wanted else None,
-            **facts,
-        )
-        for code, rows in places.items()
-    }
+    chosen = np.sort(np.concatenate([part for parts in rows.values() for part in parts]))
+    wanted = columns.frame if len(chosen) == len(columns.frame) else columns.frame.take(chosen)
+    stamps = parse(wanted["time"], source.date_format, columns.where, DATE_FORMAT)
+    found: Found = {}
+    for code, parts in rows.items():
+        own = np.searchsorted(chosen, np.sort(np.concatenate(parts)))
+        flags = wanted["flag"].iloc[own] if "flag" in wanted else None
+        found[code] = Records(stamps.take(own), wanted["discharge"].iloc[own], columns.where, flags, **facts)
+    return found
 
 
 def _refuse_similar(table: Columns, codes: Sequence[str], there: Sequence[str]) -> None:

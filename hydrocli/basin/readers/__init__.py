@@ -11,7 +11,7 @@ methods of `Reader`, and a test. The name of the module is the value of `format`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.basin import Times
 from hydrocli.basin.containers import has_suffix, is_archive, members
+from hydrocli.basin.listings import note_folder, note_opened
 from hydrocli.basin.sampling import Points as Points
 from hydrocli.basin.sampling import Sampling as Sampling
 from hydrocli.errors import InputError
@@ -179,6 +180,10 @@ class Sampler(Protocol):
         """
         ...
 
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """Values float64[k, n] of k fields, each as of `read`; raises as that, for one of them."""
+        ...
+
     def facts(self, layer: Layer) -> FileFacts:
         """What the file says of the field; raises as `read`."""
         ...
@@ -244,10 +249,14 @@ def is_missing(raw: NDArray[Any], nodata: Iterable[float | None]) -> Flags:
     for value in nodata:
         if value is None:
             continue
-        if abs(value) > HUGE:
+        if raw.dtype.kind in "iu":
+            limits = np.iinfo(raw.dtype)
+            if value == np.rint(value) and limits.min <= value <= limits.max:  # else no integer equals it
+                found |= raw == int(value)
+        elif abs(value) > HUGE:
             found |= (raw * np.sign(value)) > HUGE
         else:
-            found |= raw == (np.asarray(value, raw.dtype) if raw.dtype.kind == "f" else value)
+            found |= raw == np.asarray(value, raw.dtype)
     return found
 
 
@@ -260,6 +269,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
         InputError: the folder, or one below it, or an archive, cannot be listed; `where` is the key that names it.
     """
     if folder.is_file():
+        note_opened(os.fspath(folder))
         if not is_archive(folder.name):
             return [os.fspath(folder)]
         return sorted(_members(os.fspath(folder), suffixes, where))
@@ -274,6 +284,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
             if (identity.st_dev, identity.st_ino) in seen:
                 continue
             seen.add((identity.st_dev, identity.st_ino))
+            note_folder(here, identity)
             with os.scandir(here) as entries:
                 for entry in entries:
                     if has_suffix(entry.name, suffixes):
@@ -289,6 +300,7 @@ def find_files(folder: Path, suffixes: tuple[str, ...], where: str) -> list[str]
 
 
 def _members(archive: str, suffixes: tuple[str, ...], where: str) -> list[str]:
+    note_opened(archive)
     try:
         return members(archive, suffixes)
     except OSError as error:

@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 
 from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Times
+from hydrocli.basin.containers import file_of
 from hydrocli.basin.curvilinear import WGS84, sampling_of_centres
 from hydrocli.basin.grid import Grid, crs_of_file, crs_to_wkt
+from hydrocli.basin.listings import note_opened
 from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, Variable, is_missing
 from hydrocli.basin.readers._files import archive_of, days_of_archive, reading
 from hydrocli.basin.sampling import Points, Sampling
@@ -36,6 +38,8 @@ from hydrocli.errors import InputError
 
 BLOCK_BYTES = 64e6
 """Largest block of fields, and largest part of a file that is decoded at once, unless one chunk is larger."""
+WASTE, TILE = 1.3, 4096
+"""Chunks are read together where these are so many times the pixels of each for itself, and at most so many pixels."""
 EVEN = 0.01
 """A coordinate is regular where no value is off by more than this share of a cell."""
 AXES = {
@@ -83,6 +87,7 @@ class CfReader:
         named, has_bounds, units = list[tuple[np.datetime64, Layer]](), dict[bool, str](), dict[str, str]()
         notes: dict[str, str] = {}
         for path in self.format.find(source, where):
+            note_opened(file_of(path))
             with _opened(self.format, path, source.variable) as dataset:
                 variable = _variable(dataset, source.variable, path, where)
                 times, bounded, note = _times(dataset, variable, path)
@@ -120,14 +125,14 @@ class Tile(NamedTuple):
 
     Attributes:
         rows, columns: of the grid.
-        place: int64[k], positions in the flattened part of the k pixels that are needed.
-        number: int64[k], which of the pixels needed these are.
+        place: int64[k], positions in the flattened part of the k pixels that are needed; None: these are all, in order.
+        pixels: which of the pixels needed these are.
     """
 
     rows: slice
     columns: slice
-    place: Integers
-    number: Integers
+    place: Integers | None
+    pixels: slice
 
 
 @dataclass
@@ -192,12 +197,32 @@ class CfSampler:
 
     def read(self, layer: Layer) -> Floats:
         """Values float64[n], NaN where missing; raises as `Sampler.read`."""
+        return np.array(self.read_many([layer])[0])
+
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """See `Sampler.read_many`; those that lie in one block come from it together."""
+        parts, done = [], 0
+        while done < len(layers):
+            file, block = self._block_of(layers[done])
+            start = file.first * file.inner
+            places = []
+            for layer in layers[done:]:
+                if layer.path != file.path or not 0 <= layer.number - start < len(block):
+                    break
+                places.append(layer.number - start)
+            follow = places[-1] - places[0] == len(places) - 1 and places == sorted(places)
+            parts.append(block[places[0] : places[-1] + 1] if follow else block[places])
+            done += len(places)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _block_of(self, layer: Layer) -> tuple[OpenFile, Floats]:
+        """The file of a field, and the block of fields that holds it."""
         file = self._opened(layer.path)
         if file.block is None or not 0 <= layer.number - file.first * file.inner < len(file.block):
             file.block = None  # not two of them at a time
             file.first = layer.number // file.inner // file.length * file.length
             file.block = self._read_block(file)
-        return np.array(file.block[layer.number - file.first * file.inner])
+        return file, file.block
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`: the attribute `units`, and `scale_factor` and `add_offset`."""
@@ -275,14 +300,15 @@ class CfSampler:
         """Values at the points of so many fields as a block has, [fields, n]."""
         outer, y, x = file.dims[0], *file.dims[-2:]
         count = min(file.length, file.variable.sizes[outer] - file.first)
-        pixels = np.full((count * file.inner, 1, file.compact.shape[1]), np.nan)
+        pixels = np.empty((count * file.inner, 1, file.compact.shape[1]))
         for tile in file.tiles:
             chosen = {outer: slice(file.first, file.first + count), y: tile.rows, x: tile.columns}
             others = {name: 0 for name in file.variable.dims if name not in file.dims}
             with reading(file.path, self.format.name):
                 window = file.variable.isel(chosen | others).transpose(*file.dims).values
-            values = window.reshape(len(pixels), -1)[:, tile.place]
-            pixels[:, 0, tile.number] = self._decoded(values, file.variable) if file.is_raw else values
+                values = window.reshape(len(pixels), -1)
+            values = values if tile.place is None else values.take(tile.place, axis=1)
+            pixels[:, 0, tile.pixels] = self._decoded(values, file.variable) if file.is_raw else values
         return file.compact.values(pixels)
 
     def _decoded(self, raw: NDArray[Any], variable: Any) -> Floats:
@@ -317,23 +343,43 @@ def _tiles(sampling: Sampling, height: int, width: int) -> tuple[Sampling, list[
     """
     used: Any = sampling.weights.indices if sampling.weights is not None else sampling.place
     pixels, place = np.unique(used, return_inverse=True)
-    weights = sampling.weights[:, pixels] if sampling.weights is not None else None
+    row, column = pixels // sampling.shape[1] + sampling.rows.start, pixels % sampling.shape[1] + sampling.columns.start
+    order, tiles = _cut(row, column, height, width)
+    weights = sampling.weights[:, pixels[order]] if sampling.weights is not None else None
     compact = replace(
         sampling,
         rows=slice(0, 1),
         columns=slice(0, len(pixels)),
-        place=place if weights is None else None,
+        place=np.argsort(order)[place] if weights is None else None,
         weights=weights,
     )
-    row, column = pixels // sampling.shape[1] + sampling.rows.start, pixels % sampling.shape[1] + sampling.columns.start
-    chunk = row // height * (int(column.max()) // width + 1) + column // width
-    order = np.argsort(chunk, kind="stable")
-    tiles = []
-    for number in np.split(order, np.flatnonzero(np.diff(chunk[order])) + 1):
-        top, left = int(row[number].min()), int(column[number].min())
-        rows, columns = slice(top, int(row[number].max()) + 1), slice(left, int(column[number].max()) + 1)
-        tiles.append(Tile(rows, columns, (row[number] - top) * (columns.stop - left) + column[number] - left, number))
     return compact, tiles
+
+
+def _cut(row: Integers, column: Integers, height: int, width: int) -> tuple[Integers, list[Tile]]:
+    """Tiles that hold pixels in rows and columns [k] of a grid, and the order of the pixels in them.
+
+    Each chunk that holds some is a tile; chunks beside each other are one tile, or all are, where that reads hardly
+    more than is needed: each reading of a file has a price of its own.
+    """
+    chunk = row // height * (int(column.max()) // width + 1) + column // width
+    best: tuple[Integers, list[Tile]] | None = None
+    least = 0
+    for label in (chunk, row // height, np.zeros_like(chunk)):
+        order = np.argsort(label, kind="stable")
+        tiles, start, area, largest = [], 0, 0, 0
+        for number in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
+            top, left = int(row[number].min()), int(column[number].min())
+            rows, columns = slice(top, int(row[number].max()) + 1), slice(left, int(column[number].max()) + 1)
+            size = (rows.stop - top) * (columns.stop - left)
+            place = (row[number] - top) * (columns.stop - left) + column[number] - left
+            is_whole = len(place) == size and bool((np.diff(place) == 1).all())
+            tiles.append(Tile(rows, columns, None if is_whole else place, slice(start, start + len(number))))
+            start, area, largest = start + len(number), area + size, max(largest, size)
+        if best is None or (area <= WASTE * least and largest <= TILE):
+            best, least = (order, tiles), least or area
+    assert best is not None
+    return best
 
 
 def _chunks(variable: Any) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from hydrocli.arrays import Floats
+from hydrocli.basin.containers import file_of
 from hydrocli.basin.grid import Grid
+from hydrocli.basin.listings import note_opened
 from hydrocli.basin.readers import Archive, FileFacts, ForcingSource, Layer, Variable
 from hydrocli.basin.readers._files import archive_of, days_of_archive, files_of, reading
 from hydrocli.basin.sampling import Points, Sampling
@@ -63,6 +65,7 @@ class ImageReader:
         """See `Reader`; opens every file once."""
         named, intervals = list[tuple[np.datetime64, Layer]](), dict[bool, str]()
         for path in files_of(source, self.suffixes, where):
+            note_opened(file_of(path))
             with reading(path, self.name):
                 for found in self.fields(path, source):
                     named.append((found.last, Layer(path, found.number)))
@@ -119,6 +122,10 @@ class ImageSampler:
         image = self._image(layer)
         sampling = self._sampling(image.grid, layer.path)
         return sampling.values(image.values[sampling.rows, sampling.columns])
+
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """See `Sampler.read_many`."""
+        return np.stack([self.read(layer) for layer in layers])
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""

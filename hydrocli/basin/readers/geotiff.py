@@ -7,6 +7,10 @@ A GeoTIFF of rain is small, and nine tenths of the time to open it go into decod
 An archive repeats one and the same georeference thousands of times, so its bytes are compared first (the tags of TIFF
 6.0 and GeoTIFF 1.1 that carry it), and GDAL decodes it once for each distinct one. A file whose bytes cannot be
 compared (BigTIFF, world file) is opened in the slow way, with the same result.
+
+Fields whose files are alike in all that says how pixels are stored are read together, as the bands of one virtual
+raster of GDAL: Python has nothing to do for each of them. Where this fails, they are read one by one, and the error
+names the file.
 """
 
 from __future__ import annotations
@@ -16,12 +20,14 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
+from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +36,7 @@ from hydrocli.arrays import Floats
 from hydrocli.basin.containers import file_of, is_packed, read_bytes
 from hydrocli.basin.file_names import dates_of, days_of, pattern_like, printable
 from hydrocli.basin.grid import Grid, crs_of_file
+from hydrocli.basin.listings import note_opened
 from hydrocli.basin.readers import (
     Archive,
     FileFacts,
@@ -64,6 +71,20 @@ _BANDS = 277
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8}
 _IMAGE_SIZE, _GEOREFERENCE = {256, 257}, {33550, 33922, 34264, 34735, 34736, 34737}
 _ENTRY = "HHI4s"
+_LAYOUT = {254, 258, 259, 262, 266, 277, 278, 284, 317, 322, 323, 338, 339, 42112, 42113}
+"""Tags that say how pixels are stored, which of them are masked, and what their values mean."""
+_METADATA = 42112
+"""Tag of GDAL's metadata, of which scale and offset concern the values."""
+_PACKING = re.compile(rb'<Item[^>]*role="(?:scale|offset)"[^>]*>[^<]*')
+_TYPES = {
+    "Byte": "uint8", "Int8": "int8", "UInt16": "uint16", "Int16": "int16", "UInt32": "uint32", "Int32": "int32",
+    "UInt64": "uint64", "Int64": "int64", "Float32": "float32", "Float64": "float64",
+}  # fmt: skip
+"""GDAL's names of types of values."""
+HEAD_BYTES = 4096
+"""First bytes of a file, which hold its tags as a rule."""
+WINDOW_BYTES = 3e7
+"""Pixels of fields that are decoded at a time, unless one of them has more."""
 _ALONE = b"1:"
 _IN_MEMORY = re.compile(r"'?/vsimem/[^' ]*'?")
 """GDAL's names of files that were read before it saw them."""
@@ -80,6 +101,8 @@ class GeoTiffReader:
         """See `Reader`; files of many bands, of which none is named, have one for each time."""
         paths, root = self._paths(source, where)
         first = next(iter_fitting(paths, source), None)
+        if first is not None:
+            note_opened(file_of(first))
         if source.band is None and first is not None and has_many_bands(first):
             return _bands(fitting(paths, source, where), source, where)
         dated, notes = dates_of(paths, source.pattern, root, where)
@@ -131,6 +154,37 @@ class Raster(NamedTuple):
     window: Window
 
 
+class Header(NamedTuple):
+    """Bytes of a TIFF before its pixels; both are empty where they cannot be read.
+
+    Attributes:
+        georeference: that say where it lies and how large it is; they begin with `_ALONE` where the file holds one
+            image, and so no mask.
+        layout: that say how its pixels are stored, and what they mean.
+    """
+
+    georeference: bytes
+    layout: bytes
+
+
+class Band(NamedTuple):
+    """What all bands of one layout have in common.
+
+    Attributes:
+        number: of the band, from 1.
+        size: height and width.
+        type: of its values, as GDAL names it.
+        nodata, scale, offset: of the band.
+    """
+
+    number: int
+    size: tuple[int, int]
+    type: str
+    nodata: float | None
+    scale: float
+    offset: float
+
+
 class RasterSampler:
     """Reads rasters at n points; see `Sampler`.
 
@@ -142,6 +196,7 @@ class RasterSampler:
     def __init__(self, points: Points, source: ForcingSource | None = None) -> None:
         self.points, self.source = points, source or ForcingSource(Path())
         self._rasters: dict[bytes, Raster] = {}
+        self._bands: dict[tuple[Header, int], Band | None] = {}
         self._beside: dict[str, frozenset[str]] = {}
         self._session: ExitStack | None = None
 
@@ -174,25 +229,81 @@ class RasterSampler:
         with reading(layer.path):
             if is_packed(layer.path):
                 content = read_bytes(layer.path)
-                key = _georeference(io.BytesIO(content))
+                key = _header(io.BytesIO(content)).georeference
                 raster = self._raster(layer, key)
                 with MemoryFile(content) as memory, memory.open(**(_PLAIN if key else {})) as dataset:
-                    return raster.sampling.values(self._window(dataset, raster, layer))
-            with open(layer.path, "rb") as file:  # noqa: PTH123 - thousands of times
-                key = _georeference(file)
+                    return self._values(dataset, raster, layer)
+            key = _header_of(layer.path).georeference
             raster = self._raster(layer, key)
-            if not key or self._has_companions(layer.path) or _name_for_gdal(layer.path) != layer.path:
+            if not key or not self._is_plain(layer.path):
                 with opened(layer.path) as dataset:
-                    return raster.sampling.values(self._window(dataset, raster, layer))
+                    return self._values(dataset, raster, layer)
             with DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
-                window = self._window(dataset, raster, layer, may_have_mask=not key.startswith(_ALONE))
-                return raster.sampling.values(window)
+                return self._values(dataset, raster, layer, may_have_mask=not key.startswith(_ALONE))
+
+    def read_many(self, layers: Sequence[Layer]) -> Floats:
+        """See `Sampler.read_many`."""
+        if len(layers) == 1:
+            return self.read(layers[0])[None]
+        found = np.empty((len(layers), len(self.points)))
+        low = 0
+        for header, several in groupby(layers, self._header):
+            alike = list(several)
+            for layer, values in zip(alike, self._read_alike(header, alike), strict=True):
+                found[low] = self.read(layer) if values is None else values
+                low += 1
+        return found
+
+    def _header(self, layer: Layer) -> tuple[Header, int]:
+        """What a file says before its pixels, empty where it has to be read alone; and the number of the layer."""
+        with reading(layer.path):
+            if is_packed(layer.path) or not self._is_plain(layer.path):
+                return Header(b"", b""), layer.number
+            return _header_of(layer.path), layer.number
+
+    def _read_alike(self, header: tuple[Header, int], layers: Sequence[Layer]) -> Iterator[Floats | None]:
+        """Values of fields of one header, one after the other; None for those that have to be read alone."""
+        from rasterio.errors import RasterioIOError
+
+        band = self._band(header, layers[0]) if len(layers) > 1 else None
+        if band is None:
+            yield from (None for _ in layers)
+            return
+        raster = self._raster(layers[0], header[0].georeference)
+        height, width = raster.sampling.shape
+        size = max(1, int(WINDOW_BYTES / (height * width * np.dtype(_TYPES[band.type]).itemsize)))
+        decode = partial(self._decoded, nodata=band.nodata, scale=band.scale, offset=band.offset)
+        for first in range(0, len(layers), size):
+            part = layers[first : first + size]
+            found: Iterable[Floats | None] = [None] * len(part)
+            with suppress(RasterioIOError), opened_together([layer.path for layer in part], band) as dataset:
+                found = raster.sampling.values(dataset.read(window=raster.window), decode)
+            yield from found
+
+    def _band(self, header: tuple[Header, int], layer: Layer) -> Band | None:
+        """What is common to files of a header; None where they have to be read one by one."""
+        from rasterio.io import DatasetReader
+
+        key = header[0]
+        if not key.layout or not key.georeference.startswith(_ALONE):
+            return None
+        if header not in self._bands:
+            band = None
+            with reading(layer.path), DatasetReader(layer.path, sharing=False, **_PLAIN) as dataset:
+                number = layer.number or self.source.band or 1
+                is_known = (dataset.count == 1 or layer.number or self.source.band) and number <= dataset.count
+                types = [name for name, dtype in _TYPES.items() if is_known and dtype == dataset.dtypes[number - 1]]
+                if types and not has_mask(dataset, number):
+                    scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
+                    band = Band(number, dataset.shape, types[0], dataset.nodata, scale, offset)
+            self._bands[header] = band
+        return self._bands[header]
 
     def facts(self, layer: Layer) -> FileFacts:
         """See `Sampler.facts`."""
         with reading(layer.path):
             with _bytes_of(layer.path) as file:
-                raster = self._raster(layer, _georeference(file))
+                raster = self._raster(layer, _header(file).georeference)
             with opened(layer.path) as dataset:
                 number = self._number(dataset, layer) - 1
                 packing = dataset.scales[number], dataset.offsets[number]
@@ -203,7 +314,7 @@ class RasterSampler:
         with reading(layer.path), _bytes_of(layer.path) as file:
             _refuse_short(file)
             file.seek(0)
-            self._raster(layer, _georeference(file))
+            self._raster(layer, _header(file).georeference)
 
     def _raster(self, layer: Layer, key: bytes) -> Raster:
         """How a raster is read; `key` is its georeference, empty where it has to be decoded."""
@@ -219,26 +330,40 @@ class RasterSampler:
                 self._rasters[key] = found
         return found
 
-    def _has_companions(self, path: str) -> bool:
-        """Whether files beside a raster may hold its nodata value or its mask; a folder is listed once."""
+    def _is_plain(self, path: str) -> bool:
+        """Whether GDAL takes the path as it is, and no file beside it may hold its nodata value or its mask.
+
+        A folder is listed once.
+        """
         folder, name = os.path.split(path)
         if folder not in self._beside:
             self._beside[folder] = _companions(folder)
         beside = self._beside[folder]
-        return bool(beside) and any(name + suffix in beside for suffix in COMPANIONS)
+        has_companions = bool(beside) and any(name + suffix in beside for suffix in COMPANIONS)
+        return not has_companions and _name_for_gdal(path) == path == path.strip()
 
-    def _window(self, dataset: DatasetReader, raster: Raster, layer: Layer, *, may_have_mask: bool = True) -> Floats:
-        """The pixels of a window in float64, NaN where they are masked or nodata."""
+    def _values(self, dataset: DatasetReader, raster: Raster, layer: Layer, *, may_have_mask: bool = True) -> Floats:
+        """Values [n] at the points, NaN where they are masked or nodata."""
         number = self._number(dataset, layer)
         raw = dataset.read(number, window=raster.window)
-        values = raw.astype(np.float64)
-        values[is_missing(raw, (dataset.nodata, *self.source.nodata))] = np.nan
-        if may_have_mask and has_mask(dataset, number):
-            values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
         scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
-        if (scale, offset) == (1.0, 0.0) or self.source.packing == "ignore":
-            return values
-        return values * scale + offset
+        decode = partial(self._decoded, nodata=dataset.nodata, scale=scale, offset=offset)
+        if may_have_mask and has_mask(dataset, number):
+            values = decode(raw)
+            values[dataset.read_masks(number, window=raster.window) == 0] = np.nan
+            return raster.sampling.values(values)
+        return raster.sampling.values(raw, decode)
+
+    def _decoded(self, raw: NDArray[Any], nodata: float | None, scale: float, offset: float) -> Floats:
+        """Values in float64 of those of a band, NaN where they are nodata."""
+        values = raw.astype(np.float64)
+        missing = is_missing(raw, (nodata, *self.source.nodata))
+        if missing.any():
+            values[missing] = np.nan
+        if (scale, offset) != (1.0, 0.0) and self.source.packing != "ignore":
+            values *= scale
+            values += offset
+        return values
 
     def _number(self, dataset: DatasetReader, layer: Layer) -> int:
         """Of the band that is read, from 1."""
@@ -284,6 +409,7 @@ def _bands(paths: list[str], source: ForcingSource, where: str) -> Archive:
     section = where.rpartition(".")[0]
     named, untimed = list[tuple[np.datetime64, Layer]](), list[tuple[str, int]]()
     for path in paths:
+        note_opened(file_of(path))
         with reading(path), opened(path) as dataset:
             times, count = times_of_bands(dataset), dataset.count
         named += [(time, Layer(path, number)) for number, time in enumerate(times, start=1)]
@@ -312,6 +438,26 @@ def _name_for_gdal(path: str) -> str | None:
         return os.fsencode(path).decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+@contextmanager
+def opened_together(paths: Sequence[str], band: Band) -> Iterator[DatasetReader]:
+    """A raster whose bands are one band of each of some files that are alike."""
+    import rasterio
+
+    height, width = band.size
+    lines = [f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">']
+    for number, path in enumerate(paths, start=1):
+        lines.append(
+            f'<VRTRasterBand dataType="{band.type}" band="{number}"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="0" shared="0">{escape(path)}</SourceFilename>'
+            '<OpenOptions><OOI key="GEOREF_SOURCES">NONE</OOI></OpenOptions>'
+            f"<SourceBand>{band.number}</SourceBand>"
+            f'<SourceProperties RasterXSize="{width}" RasterYSize="{height}" DataType="{band.type}"/>'
+            "</SimpleSource></VRTRasterBand>"
+        )
+    with rasterio.open("".join([*lines, "</VRTDataset>"])) as dataset:
+        yield dataset
 
 
 @contextmanager
@@ -477,23 +623,35 @@ def _entries(file: BinaryIO) -> tuple[str, list[tuple[int, int, int, bytes]]]:
     return order, list(struct.iter_unpack(order + _ENTRY, entries))
 
 
-def _georeference(file: BinaryIO) -> bytes:
-    """The bytes that say where a TIFF lies and how large it is; empty where they cannot be read.
+def _header_of(path: str) -> Header:
+    """See `_header`; the first bytes of a file have all of it, as a rule."""
+    with open(path, "rb", buffering=HEAD_BYTES) as file:  # noqa: PTH123 - thousands of times
+        return _header(file)
 
-    They begin with `_ALONE` where the file holds one image, and so no mask.
-    """
+
+def _header(file: BinaryIO) -> Header:
+    """What a TIFF says of its place and its pixels."""
     order, entries = _entries(file)
     is_alone = file.read(4) == b"\0\0\0\0"  # place of the next image, after the entries
-    parts, is_placed = [_ALONE if is_alone else b"", order.encode()], False
+    place, layout, is_placed = [_ALONE if is_alone else b"", order.encode()], list[bytes](), False
     for tag, kind, count, value in entries:
         if tag in _GEOREFERENCE:
-            is_placed = True
-            file.seek(struct.unpack(order + "I", value)[0])
-            value = file.read(count * _SIZES.get(kind, 1))
-        elif tag not in _IMAGE_SIZE:
+            is_placed, parts = True, place
+        elif tag in _IMAGE_SIZE:
+            place.append(struct.pack("HHI", tag, kind, count) + value)
             continue
-        parts.append(struct.pack("HHI", tag, kind, count) + value)
-    return b"".join(parts) if is_placed else b""
+        elif tag in _LAYOUT:
+            parts = layout
+        else:
+            continue
+        length = count * _SIZES.get(kind, 1)
+        if length > 4:
+            file.seek(struct.unpack(order + "I", value)[0])
+            value = file.read(length)
+        if tag == _METADATA:
+            value = b"".join(_PACKING.findall(value))
+        parts.append(struct.pack("HHI", tag, kind, count if tag != _METADATA else 0) + value)
+    return Header(b"".join(place), b"".join(layout)) if is_placed else Header(b"", b"")
 
 
 def _refuse_short(file: BinaryIO) -> None:

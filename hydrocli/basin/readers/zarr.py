@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from hydrocli.basin.listings import note_folder
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.readers._cf import CfFormat, CfReader
 from hydrocli.basin.readers._files import fitting, needs
@@ -34,6 +35,7 @@ def find(source: ForcingSource, where: str) -> list[str]:
     while waiting:
         here = waiting.pop()
         try:
+            note_folder(here, os.stat(here))  # noqa: PTH116 - a string
             with os.scandir(here) as listed:
                 entries = list(listed)
         except OSError as error:
