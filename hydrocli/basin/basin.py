@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,23 @@ ROWS = 256
 """Steps that are looked at together."""
 
 
+class Candidate(NamedTuple):
+    """A cell that may be that of a gauge.
+
+    Attributes:
+        row, column: in the raster of flow directions.
+        area: that it drains [m2].
+        distance: from the cell of the coordinates [m].
+        is_chosen: whether the gauge was given this cell.
+    """
+
+    row: int
+    column: int
+    area: float
+    distance: float
+    is_chosen: bool = False
+
+
 @dataclass(frozen=True)
 class Gauges:
     """Where discharge is measured.
@@ -29,6 +47,8 @@ class Gauges:
         y: float64[g], likewise.
         area_asked: float64[g], drained area that the gauge table states [m2].
         area_found: float64[g], drained area of the cell [m2].
+        candidates: cells that were near to the coordinates and area of each gauge, by code; empty where a basin comes
+            from its store, which has them in a table of its own.
     """
 
     code: tuple[str, ...]
@@ -37,6 +57,7 @@ class Gauges:
     y: NDArray[np.float64]
     area_asked: NDArray[np.float64]
     area_found: NDArray[np.float64]
+    candidates: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

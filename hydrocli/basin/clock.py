@@ -65,22 +65,29 @@ def parse(column: Any, date_format: str | None, where: Callable[[int], str], key
         return Stamps(utc, np.ones(len(utc), bool))
     if pd.api.types.is_datetime64_dtype(column):
         return Stamps(column.to_numpy("datetime64[s]"), np.zeros(len(column), bool))
-    text = column.astype("string").str.strip()
+    # Gauges of one table share their times, and each text is understood once.
+    number, texts = pd.factorize(column.astype(pd.StringDtype("pyarrow")))
+    first = np.zeros(len(texts), np.int64)
+    known = np.flatnonzero(number >= 0)
+    first[number[known[::-1]]] = known[::-1]
+    text = pd.Series(texts, column.index[first], pd.StringDtype("pyarrow")).str.strip()
     if date_format is not None:
         found = pd.to_datetime(text, format=date_format, errors="coerce", utc="%z" in date_format)
         states_offset = np.full(len(text), "%z" in date_format)
         are_dates = not re.search(r"%[HIMScXT]", date_format)
     else:
         found, states_offset, are_dates = _guess(text, where, key)
-    if found.isna().any():
-        place = int(np.flatnonzero(found.isna())[0])
-        row, seen = column.index[place], text.iloc[place]
-        what = f"invalid time stamp {str(seen)!r}" if pd.notna(seen) and seen else "has no time"
+    lost = np.concatenate([first[found.isna().to_numpy(bool)], np.flatnonzero(number < 0)])
+    if lost.size:
+        place = int(lost.min())
+        row, seen = column.index[place], column.iloc[place]
+        seen = str(seen).strip() if pd.notna(seen) else ""
+        what = f"invalid time stamp {seen!r}" if seen else "has no time"
         remedy = f"Use ISO 8601, for example 2014-09-15T01:00Z, or state the form with `{key}`."
         raise InputError(where(row), what, remedy)
     if getattr(found.dt, "tz", None) is not None:
         found = found.dt.tz_localize(None)
-    return Stamps(found.to_numpy("datetime64[s]"), states_offset, are_dates)
+    return Stamps(found.to_numpy("datetime64[s]")[number], states_offset[number], are_dates)
 
 
 def _guess(text: pd.Series[str], where: Callable[[int], str], key: str) -> tuple[Any, Flags, bool]:

@@ -6,6 +6,7 @@ of the forcing only the times of the fields, and the values of the first, middle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from hydrocli.basin.ingest import (
 )
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.planning import Piece
+from hydrocli.basin.plausibility import Figures, read_figures
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError, reader_of
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
@@ -116,6 +118,8 @@ class Coverage:
         forcings: of precipitation, pet, and temperature where there is one.
         descriptors: of all descriptors that can be read.
         store: folder of the ingested basin, where there is one.
+        assumptions: sentences on what the files of discharge are taken for.
+        figures: of the plausibility of the basin; None where it is not ingested yet.
         notes: sentences worth a warning.
         errors: what ingestion would refuse.
     """
@@ -126,6 +130,8 @@ class Coverage:
     forcings: tuple[ForcingCoverage, ...] = ()
     descriptors: tuple[DescriptorCoverage, ...] = ()
     store: Path | None = None
+    assumptions: tuple[str, ...] = ()
+    figures: Figures | None = None
     notes: tuple[str, ...] = ()
     errors: tuple[HydrocliError, ...] = ()
 
@@ -166,12 +172,15 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
         forcings=tuple(forcings),
         descriptors=tuple(descriptors),
         store=stored.path,
+        assumptions=tuple(found["discharge"]),
+        figures=read_figures(stored.path),
         notes=tuple(stored.meta["notes"]),
     )
 
 
 def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError]) -> Coverage:
     network = gauges = observed = None
+    assumptions: Sequence[str] = ()
     forcings: list[ForcingCoverage] = []
     descriptors: list[DescriptorCoverage] = []
     notes = list(plan.notes) if plan else []
@@ -183,6 +192,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
             read = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
             observed = np.isnan(read.discharge).mean(axis=1)
             notes += read.notes
+            assumptions = read.assumptions
     if network and plan:
         points = points_of(source, network)
         with collecting(errors):
@@ -199,7 +209,14 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     # The plan and the domain may both have met what is wrong with one table.
     distinct = {str(error): error for error in errors}
     return Coverage(
-        network, gauges, observed, tuple(forcings), tuple(descriptors), None, tuple(notes), tuple(distinct.values())
+        network=network,
+        gauges=gauges,
+        observed_missing=observed,
+        forcings=tuple(forcings),
+        descriptors=tuple(descriptors),
+        assumptions=tuple(assumptions),
+        notes=tuple(notes),
+        errors=tuple(distinct.values()),
     )
 
 

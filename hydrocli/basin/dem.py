@@ -145,7 +145,7 @@ class Terrain:
             "elevation": lambda: self.elevation,
             "slope": self._slope,
             "drainage_density": self._drainage_density,
-            "height_above_drainage": lambda: self.flow.hand(self._streams, self.filled),
+            "height_above_drainage": self._height_above_drainage,
         }[name]()
         return np.where(self.elevation == NODATA, np.nan, values.astype(np.float64))
 
@@ -161,6 +161,19 @@ class Terrain:
         length = np.zeros(below.size)
         length[streams] = _lengths(self.grid, streams, below[streams]) / 1e3
         return np.asarray(length.reshape(self.grid.shape) / (self.grid.cell_area_of_rows()[:, None] / 1e6))
+
+    def _height_above_drainage(self) -> NDArray[Any]:
+        """Height of each pixel above the one of a stream, or outlet, that its water reaches first [m].
+
+        `hand` of pyflwdir is the same, and a loop of Python over all pixels.
+        """
+        from pyflwdir.core import fillnodata_upstream
+
+        below, order, pixel = self.flow.idxs_ds, self.flow.idxs_seq, np.arange(self.flow.size, dtype=np.int32)
+        drain = np.where(self._streams.ravel() | (below == pixel), pixel, np.int32(-1))
+        reached = fillnodata_upstream(below, order, drain, np.int32(-1))
+        height = self.filled.ravel().astype(np.float64)
+        return np.asarray((height - height[reached]).reshape(self.grid.shape))
 
 
 def _lengths(grid: Grid, start: NDArray[np.integer], end: NDArray[np.integer]) -> Floats:

@@ -20,7 +20,7 @@ from hydrocli.basin.domain import drainage_of, points_of, terrain_of
 from hydrocli.basin.formats import DERIVED
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.sampling import ENOUGH, Points, Sampling
-from hydrocli.basin.source import BasinSource, DescriptorSource, collecting
+from hydrocli.basin.source import BasinSource, DescriptorSource, collecting, shared
 from hydrocli.basin.tables import number
 from hydrocli.basin.values import refuse_fill_values_of_descriptor
 from hydrocli.basin.vectors import Polygons, PolygonSource, is_vector, read_polygons
@@ -169,8 +169,8 @@ def _of_polygons(one: DescriptorSource, points: Points, key: str) -> Descriptor:
     if one.classes is not None and one.attribute is None:
         remedy = f"Name the column with `{key}.attribute`."
         raise InputError(f"{key}.classes", "counts values of a column, and none is named", remedy)
-    file = PolygonSource(one.path, one.layer, one.crs)
-    polygons = read_polygons(file, key, points.grid.crs_wkt, points.crs)
+    boxes = _boxes(points)
+    polygons = _polygons(PolygonSource(one.path, one.layer, one.crs), key, points, boxes)
     values = None if one.attribute is None else _column(polygons, one.attribute, key)
     notes: tuple[str, ...] = ()
     if one.classes is not None and values is not None:
@@ -178,7 +178,7 @@ def _of_polygons(one: DescriptorSource, points: Points, key: str) -> Descriptor:
         if not is_wanted.any():
             notes = (_no_class(one.classes, sorted({str(value) for value in values})),)
         polygons = Polygons(polygons.path, polygons.names, polygons.columns, polygons.geometry[is_wanted])
-    pieces = _intersect(polygons.geometry, points)
+    pieces = _intersect(polygons.geometry, boxes)
     if not pieces.cell.size and not notes:
         notes = ("the polygons cover no cell",)
     if values is None or one.classes is not None:
@@ -189,6 +189,24 @@ def _of_polygons(one: DescriptorSource, points: Points, key: str) -> Descriptor:
     total = np.bincount(pieces.cell[known], pieces.share[known] * numbers[known], len(points))
     mean = np.where(area >= ENOUGH - 1e-9, total / np.maximum(area, 1e-9), np.nan)
     return Descriptor(mean, "", f"mean of {one.attribute} over the polygons of a cell", notes)
+
+
+def _boxes(points: Points) -> NDArray[Any]:
+    """The cells as shapely polygons [n]."""
+    import shapely
+
+    width, height = abs(points.grid.transform[0]) / 2, abs(points.grid.transform[4]) / 2
+    return np.asarray(shapely.box(points.x - width, points.y - height, points.x + width, points.y + height))
+
+
+def _polygons(file: PolygonSource, key: str, points: Points, boxes: NDArray[Any]) -> Polygons:
+    """The polygons of a file around the cells; read once within `inputs_read_once`, for several descriptors."""
+    import shapely
+
+    west, south, east, north = map(float, shapely.total_bounds(boxes))
+    bounds, wkt = (west, south, east, north), points.grid.crs_wkt
+    known = "polygons", str(file), str(bounds), wkt, str(points.crs)
+    return shared(known, lambda: read_polygons(file, key, wkt, points.crs, bounds))
 
 
 def _column(polygons: Polygons, name: str, key: str) -> NDArray[Any]:
@@ -227,13 +245,10 @@ def _numbers(values: NDArray[Any], one: DescriptorSource, key: str) -> Floats:
     return np.array([np.nan if value in (None, "") else float(value) for value in found])
 
 
-def _intersect(geometry: NDArray[Any], points: Points) -> _Pieces:
+def _intersect(geometry: NDArray[Any], boxes: NDArray[Any]) -> _Pieces:
     """The parts of polygons within the cells."""
     import shapely
 
-    grid = points.grid
-    width, height = abs(grid.transform[0]) / 2, abs(grid.transform[4]) / 2
-    boxes = shapely.box(points.x - width, points.y - height, points.x + width, points.y + height)
     around = shapely.box(*shapely.total_bounds(boxes))
     near = np.flatnonzero(shapely.intersects(geometry, around))
     parts, owner = list[Any](), list[int]()
@@ -246,7 +261,7 @@ def _intersect(geometry: NDArray[Any], points: Points) -> _Pieces:
         return _Pieces(empty, empty, np.empty(0, object), np.empty(0))
     part, cell = shapely.STRtree(boxes).query(np.array(parts, object), predicate="intersects")
     shapes = shapely.intersection(np.array(parts, object)[part], boxes[cell])
-    share = shapely.area(shapes) / (4 * width * height)
+    share = shapely.area(shapes) / shapely.area(boxes[cell])
     is_piece = share > 0
     return _Pieces(cell[is_piece], np.array(owner)[part[is_piece]], shapes[is_piece], share[is_piece])
 

@@ -30,6 +30,9 @@ from hydrocli.errors import Errors, HydrocliError, InputError
 HOUR = 3600
 LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.99, 9999.99)
 """Numbers that stand for missing values in some archives."""
+SHOWN = 5
+"""Gauges that a sentence names."""
+_DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 SHARE_OF_STEP = 0.5
 """Of a step that must be observed for its mean."""
 
@@ -80,11 +83,13 @@ class Observations(NamedTuple):
         notes: sentences worth a warning.
         until: int32[g, t], the last of the steps of which a value is the mean, its own for values of single steps;
             None where all are.
+        assumptions: sentences on what the files are taken for.
     """
 
     discharge: Floats
     notes: list[str]
     until: NDArray[np.int32] | None = None
+    assumptions: Sequence[str] = ()
 
 
 def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, step: int) -> Observations:
@@ -104,11 +109,12 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     if files.source is None or not any(files.paths):
         return Observations(discharge, notes)
     period, errors, findings = Period(times, step), list[HydrocliError](), dict[str, list[str]]()
+    assumed = dict[str, list[str]]()
     found = format_of(files.source.format).read(files.paths, files.source, codes, period, notes)
     for g, code in enumerate(codes):
         records = found.get(code)
         if isinstance(records, Records):
-            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings)
+            gauge = _Gauge(code, records, files.source, files.area[g] if files.area else np.nan, findings, assumed)
             try:
                 discharge[g], intervals = gauge.series(period)
                 until |= {} if intervals is None else {g: intervals}
@@ -123,12 +129,18 @@ def read_discharge(files: DischargeFiles, codes: Sequence[str], times: Times, st
     notes += [f"gauge {code} has no observed discharge" for code, none in zip(codes, empty, strict=True) if none]
     own = np.arange(len(times), dtype=np.int32)
     every = np.stack([until.get(g, own) for g in range(len(codes))]) if until else None
-    return Observations(discharge, notes, every)
+    assumptions = [_assumption(what, gauges, codes) for what, gauges in assumed.items()]
+    return Observations(discharge, notes, every, assumptions)
 
 
 def _sentence(what: str, gauges: list[str]) -> str:
-    shown = ", ".join(gauges[:5]) + (f" and {len(gauges) - 5} more" if len(gauges) > 5 else "")
-    return f"discharge of {shown}: {what}"
+    more = f" and {len(gauges) - SHOWN} more" if len(gauges) > SHOWN else ""
+    return f"discharge of {', '.join(gauges[:SHOWN])}{more}: {what}"
+
+
+def _assumption(what: str, gauges: list[str], codes: Sequence[str]) -> str:
+    """What files are taken for; the gauges are named where it is not all of them."""
+    return f"discharge: {what}" if len(gauges) == len(codes) else _sentence(what, gauges)
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,7 @@ class _Gauge:
         source: what the configuration says of them.
         area: of its catchment [m2].
         findings: gauges by what is worth a warning.
+        assumed: gauges by what their files are taken for.
     """
 
     code: str
@@ -148,6 +161,7 @@ class _Gauge:
     source: DischargeSource
     area: float
     findings: dict[str, list[str]]
+    assumed: dict[str, list[str]]
 
     def note(self, what: str, more: str = "") -> None:
         """Keep something worth a warning."""
@@ -172,6 +186,7 @@ class _Gauge:
             return np.full(len(period.times), np.nan), None
         spacing = source.interval or _spacing(when[around]) or (DAY if self.records.stamps.are_dates else step)
         label = source.label or self.records.label
+        self.assumed.setdefault(self._taken_for(spacing, label), []).append(self.code)
         if self._are_longer_means(around, spacing, label, step):
             return self._means(around, label == "start", spacing, period)
         if label is None and self.records.stamps.are_dates:
@@ -237,6 +252,21 @@ class _Gauge:
             "they are compared with such means of the simulated discharge"
         )
         return result, until
+
+    def _taken_for(self, spacing: int, label: str | None) -> str:
+        """Unit, meaning and zone of the times, spacing and layout of the values, in words."""
+        source, records = self.source, self.records
+        unit = f"{source.unit} (stated by `unit`)" if source.unit else f"{records.unit} (of the {source.format} files)"
+        if label == "instant":
+            meaning = "a time is that of a reading"
+        else:
+            meaning = f"a time is the {label or 'end'} of the interval of its value"
+            meaning += " (stated by `label`)" if source.label else "" if label else " (not stated)"
+        zone = "days" if records.stamps.are_dates else "UTC" if records.stamps.is_utc.all() else "UTC (not stated)"
+        if source.timezone and not records.stamps.are_dates:
+            zone = f"{source.timezone} (stated by `timezone`)"
+        layout = f"; {records.layout}" if records.layout else ""
+        return f"{unit}; {meaning}; times: {zone}, {words(spacing)} apart{layout}"
 
     def _utc(self) -> Times:
         """Times of the rows in UTC."""
@@ -320,9 +350,9 @@ class _Gauge:
         values, marked = _numbers(column, self.source.missing)
         if marked.any():
             self.note("values with a mark of `missing`", f" ({np.count_nonzero(marked)})")
-        text = column.astype("string").str.strip().fillna("")
-        is_blank = text.str.lower().isin(MISSING).to_numpy(bool)
-        odd = np.flatnonzero((np.isnan(values) & ~is_blank & ~marked) | np.isinf(values))
+        odd = np.flatnonzero((np.isnan(values) & ~marked) | np.isinf(values))
+        text = column.iloc[odd].astype("string").str.strip().fillna("")
+        odd = odd[~text.str.lower().isin(MISSING).to_numpy(bool)]
         if odd.size:
             raise self._odd_text(column, odd)
         return values
@@ -384,7 +414,9 @@ def words(seconds: int) -> str:
 
 def _spacing(when: Times) -> int:
     """Median interval between times [s]; 0 where there is none."""
-    gaps = np.diff(np.unique(when)).astype(np.int64)
+    gaps = np.diff(when).astype(np.int64)
+    if (gaps <= 0).any():
+        gaps = np.diff(np.unique(when)).astype(np.int64)
     return int(np.median(gaps)) if gaps.size else 0
 
 
@@ -392,19 +424,38 @@ def _numbers(column: Any, marks: Sequence[str | float]) -> tuple[Floats, Flags]:
     """Numbers of a column, with decimal points or commas, NaN where there is none; and which of them have a mark."""
     import pandas as pd
 
-    values = np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    values = _floats(column)
     texts = {str(mark).strip().lower() for mark in marks if isinstance(mark, str)}
     marked = np.zeros(len(values), bool)
     if not pd.api.types.is_numeric_dtype(column):
-        text = column.astype("string").str.strip().str.lower().fillna("")
-        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool) & np.isnan(values)
-        values[comma] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
-        marked = text.isin(texts).to_numpy(bool)
+        others = np.flatnonzero(np.isnan(values))  # all texts are looked at only where a mark may look like a number
+        text = column.iloc[others].astype("string").str.strip().str.lower().fillna("")
+        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
+        values[others[comma]] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
+        if texts:
+            marked = column.astype("string").str.strip().str.lower().fillna("").isin(texts).to_numpy(bool)
     for mark in marks:
         if not isinstance(mark, str):
             marked |= values == mark
     values[marked] = np.nan
     return values, marked
+
+
+def _floats(column: Any) -> Floats:
+    """Numbers with decimal points of a column, each the nearest one in double precision; NaN where there is none."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        return np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    texts = pc.utf8_trim_whitespace(pa.array(column.array, pa.large_string()))
+    usual = pc.fill_null(pc.match_substring_regex(texts, _DECIMAL), False)
+    values = pc.cast(pc.if_else(usual, texts, None), pa.float64()).to_numpy(zero_copy_only=False)
+    others = np.flatnonzero(~usual.to_numpy(zero_copy_only=False))
+    result = np.array(values)
+    result[others] = pd.to_numeric(column.iloc[others], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return result
 
 
 def _mean_of_values(offsets: Any, values: Floats, period: Period, count: int) -> Floats:

@@ -86,7 +86,7 @@ class GaugeTree:
     def by_zone(self, values: NDArray[Number]) -> NDArray[Number]:
         """Sums over the zones [..., z] of values [..., n]."""
         cells, starts = self._sorted
-        return np.asarray(np.add.reduceat(values[..., cells], starts, axis=-1))
+        return np.asarray(np.add.reduceat(values.take(cells, axis=-1), starts, axis=-1))
 
     def sums(self, values: NDArray[Number]) -> NDArray[Number]:
         """Sums over the catchments [..., g] of values [..., n]."""

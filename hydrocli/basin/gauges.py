@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from hydrocli.arrays import Floats, Integers
-from hydrocli.basin.basin import Gauges
+from hydrocli.basin.basin import Candidate, Gauges
 from hydrocli.basin.grid import crs_to_wkt, transform_points
 from hydrocli.basin.network import Drainage, DrainageNetwork
 from hydrocli.basin.tables import Table, code_text, read_table
@@ -201,6 +200,7 @@ class Placement:
         area_found: float64[g] [m2]; -1 outside.
         errors: about gauges outside the raster or of another area than the table says.
         moves: for each gauge, a sentence on a cell that is not that of its coordinates; empty for none.
+        candidates: for each gauge, the cells with the nearest areas, that of the gauge among them.
     """
 
     table: GaugeTable
@@ -209,6 +209,7 @@ class Placement:
     area_found: Floats
     errors: tuple[HydrocliError, ...]
     moves: tuple[str, ...] = ()
+    candidates: tuple[tuple[Candidate, ...], ...] = ()
 
     def on(self, network: DrainageNetwork, drainage: Drainage) -> Gauges:
         """The gauges as cells of the network that was cut out of the same raster."""
@@ -216,7 +217,8 @@ class Placement:
         place = np.full(network.grid.shape, -1, np.int32)
         place[network.row, network.column] = np.arange(len(network))
         cell = place[network.grid.cells_at(x, y)]
-        return Gauges(self.table.code, cell, x, y, self.table.area, self.area_found)
+        candidates = dict(zip(self.table.code, self.candidates, strict=False))
+        return Gauges(self.table.code, cell, x, y, self.table.area, self.area_found, candidates)
 
     def notes(self) -> list[str]:
         """Sentences about gauges on one cell, allowed but rarely meant, and about those far from their cell."""
@@ -248,6 +250,7 @@ def place(
         x, y = transform_points(crs_to_wkt("gauges.crs", crs or table.crs), grid.crs_wkt, x, y, 0.0, "gauges.crs")
     row, column = grid.cells_at(x, y)
     found, moves, hints = list[tuple[int, int, float]](), list[str](), list[str]()
+    nearest = list[tuple[Candidate, ...]]()
     for g, cell in enumerate(zip(row.tolist(), column.tolist(), strict=True)):
         candidates = _candidates(drainage, *cell, distance)
         best = _best(candidates, float(table.area[g]), tolerance, distance)
@@ -255,18 +258,10 @@ def place(
         is_far = best is not None and distance is not None and best.distance > 0
         moves.append(f"its cell is {best.distance / 1e3:.3g} km from its coordinates" if best and is_far else "")
         hints.append(_listed(candidates, float(table.area[g])))
+        nearest.append(_nearest(candidates, best, float(table.area[g])))
     rows, columns, areas = (np.array(values) for values in zip(*found, strict=True))
     errors = _errors(table, areas, tolerance, hints)
-    return Placement(table, rows, columns, areas.astype(np.float64), tuple(errors), tuple(moves))
-
-
-class Candidate(NamedTuple):
-    """A cell that may be that of a gauge: its place in the raster, drained area [m2] and distance [m]."""
-
-    row: int
-    column: int
-    area: float
-    distance: float
+    return Placement(table, rows, columns, areas.astype(np.float64), tuple(errors), tuple(moves), tuple(nearest))
 
 
 def _candidates(drainage: Drainage, row: int, column: int, distance: float | None) -> list[Candidate]:
@@ -294,6 +289,15 @@ def _best(candidates: list[Candidate], area: float, tolerance: float, distance: 
     if distance and fitting:
         return min(fitting, key=lambda one: abs(one.area - area) / (tolerance * area) + one.distance / distance)
     return min(candidates, key=lambda one: abs(one.area - area))
+
+
+def _nearest(candidates: list[Candidate], best: Candidate | None, area: float) -> tuple[Candidate, ...]:
+    """The candidates with the nearest areas, or the largest rivers where the area is not known, and the chosen one."""
+    ranked = sorted(candidates, key=lambda one: -one.area if np.isnan(area) else abs(one.area - area))
+    shown = ranked[:SHOWN_CANDIDATES]
+    if best is not None and best not in shown:
+        shown[-1] = best
+    return tuple(one._replace(is_chosen=one == best) for one in shown)
 
 
 def _listed(candidates: list[Candidate], area: float) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -201,7 +202,7 @@ def complete(basins: Sequence[Filling], points: Points, workers: int, progress: 
         workers, progress: as for `open_basin`.
     """
     source, plan, base = basins[0].draft.source, basins[0].draft.plan, basins[0].base
-    coverage: list[dict[str, Any]] = [{} for _ in basins]
+    coverage: list[dict[str, Any]] = [{"discharge": list(one.draft.observed.assumptions)} for one in basins]
     notes: list[list[str]] = [list(one.draft.notes) for one in basins]
     paths: list[dict[str, Path]] = [{} for _ in basins]
     totals: list[dict[str, Counts]] = [{} for _ in basins]
@@ -241,14 +242,20 @@ def complete(basins: Sequence[Filling], points: Points, workers: int, progress: 
                     notes[number] += _value_notes(name, counts, uncovered, plan.times)
                     if name == "pet" and counts.missing:
                         notes[number] += _complete_pet(paths[number][name], basin.draft, first)
-        for number, basin in enumerate(basins):
-            draft, shape = basin.draft, (len(plan.times), len(basin.draft.network))
+        readings = [
+            reading_of(basin.draft.source, plan, basin.draft.network, totals[number], unreadable[number])
+            for number, basin in enumerate(basins)
+        ]
+
+        def save(number: int) -> None:
+            draft, folder, _, base = basins[number]
+            shape = len(plan.times), len(draft.network)
             forcings = {name: store.open_rows(path, shape) for name, path in paths[number].items()}
-            coverage[number]["descriptors"] = draft.descriptor_facts
-            reading = reading_of(draft.source, plan, draft.network, totals[number], unreadable[number])
-            whole = _basin_of(draft, forcings)
-            stored = basin.base.stored if basin.base else None
-            store.save(basin.folder, whole, coverage[number], notes[number], reading, stored)
+            facts, stored = coverage[number] | {"descriptors": draft.descriptor_facts}, base.stored if base else None
+            store.save(folder, _basin_of(draft, forcings), facts, notes[number], readings[number], stored)
+
+        with ThreadPoolExecutor(max(workers, 1)) as pool:  # NumPy and the disk do most of it, without the interpreter
+            list(pool.map(save, range(len(basins))))
 
 
 def _array_of(basin: Filling, name: str, first: int, files: ExitStack) -> Path:

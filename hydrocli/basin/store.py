@@ -2,7 +2,7 @@
 
 A store is written in a sibling folder and renamed when it is whole, so that a reader sees all of it or nothing. Of two
 processes that build the same one, the first to rename wins: a whole store is never moved, for others read it. Only
-fixed names are written.
+fixed names are written. Figures of plausibility stand beside the arrays as Parquet.
 
 Its description holds checksums of all arrays and of itself. They are compared when the store is opened, once in a
 process; of a large store when it is first opened, when a file of it has another size, number or time of change than
@@ -36,13 +36,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hydrocli.basin import plausibility
 from hydrocli.basin.basin import Basin, Gauges
 from hydrocli.basin.grid import Grid
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.errors import InputError
 from hydrocli.files import atomic_folder, atomic_write, is_partial
 
-FORMAT = 6
+FORMAT = 7
 """Of the files below; a change makes all older stores be built anew."""
 NETWORK = ("row", "column", "x", "y", "downstream", "level", "cell_width", "cell_area", "drained_area")
 GAUGES = ("cell", "x", "y", "area_asked", "area_found")
@@ -234,7 +235,7 @@ def save(
     reading: dict[str, Any] | None = None,
     base: Stored | None = None,
 ) -> None:
-    """Write all of a basin but its forcing, which `create_array` or `extend_array` made.
+    """Write all of a basin but its forcing, which `create_array` or `extend_array` made, and figures of plausibility.
 
     Args:
         folder: of the new store.
@@ -243,6 +244,7 @@ def save(
         reading: likewise; what a longer store needs to know of how this one was read.
         base: the store whose rows it shares.
     """
+    plausibility.write_figures(folder, plausibility.measure(basin, coverage))
     for name in NETWORK:
         np.save(folder / f"network_{name}.npy", getattr(basin.network, name))
     for name in GAUGES:
@@ -385,7 +387,8 @@ def _basin(path: Path, meta: dict[str, Any]) -> Basin:
 
     grid = Grid(meta["crs"], tuple(meta["transform"]), meta["height"], meta["width"])
     network = DrainageNetwork(grid, **{name: array(f"network_{name}") for name in NETWORK})
-    gauges = Gauges(tuple(meta["gauges"]), **{name: array(f"gauges_{name}") for name in GAUGES})
+    located: dict[str, Any] = {name: array(f"gauges_{name}") for name in GAUGES}
+    gauges = Gauges(tuple(meta["gauges"]), **located)
     shape = meta["steps"], len(network)
     forcings = {name: open_rows(path / f"{name}{ROWS}", shape) for name in meta["forcings"]}
     discharge, descriptors = array("discharge"), array("descriptors")

@@ -192,6 +192,14 @@ class Columns:
     others: list[str]
     layout: Layout | None
 
+    @property
+    def written(self) -> str:
+        """How the file is written, in words."""
+        if self.layout is None:
+            return "Parquet"
+        separator = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}.get(self.layout.separator, "text")
+        return f"text in {self.layout.encoding.removesuffix('-sig').upper()} with {separator}"
+
     def where(self, row: int) -> str:
         """File and line of a row, for messages; the number of the row counted from 2 where there are no lines."""
         if self.layout is None:

@@ -6,7 +6,7 @@ What a file is, its first bytes decide. A file of several layers needs the name 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,23 @@ class Features:
         columns: values of each.
         geometry: shapely geometries [rows]; None where the layer has none.
         crs: WKT; empty where the file names none.
+        is_empty: whether the whole layer has no row.
     """
 
     names: tuple[str, ...]
     columns: list[Sequence[Any]]
     geometry: NDArray[Any] | None
     crs: str
+    is_empty: bool
 
 
-def read_features(path: Path, kind: str, layer: str | None, key: str) -> Features:
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
+
+
+def read_features(
+    path: Path, kind: str, layer: str | None, key: str, near: Callable[[str], Bounds | None] | None = None
+) -> Features:
     """Read a layer.
 
     Args:
@@ -50,6 +58,8 @@ def read_features(path: Path, kind: str, layer: str | None, key: str) -> Feature
         kind: Parquet, or one of `SUFFIXES`.
         layer: its name; None: the only one.
         key: of the configuration that names the layer, for messages; empty where there is none.
+        near: bounds within which features are needed, from the WKT that the file names, or an empty text. Others may
+            be left out.
 
     Raises:
         InputError: the file has several layers, or not this one; or it cannot be read.
@@ -69,11 +79,14 @@ def read_features(path: Path, kind: str, layer: str | None, key: str) -> Feature
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about further tables without geometry
             chosen = _layer(path, pyogrio.list_layers(path), layer, key)
-            meta, _, geometry, columns = pyogrio.raw.read(path, layer=chosen)
+            about = pyogrio.read_info(path, layer=chosen)
+            bounds = near(str(about["crs"] or "")) if near else None
+            meta, _, geometry, columns = pyogrio.raw.read(path, layer=chosen, bbox=bounds)
             shapes = None if geometry is None else shapely.from_wkb(geometry)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
         raise InputError(str(path), f"cannot be read ({error})", SOUND) from error
-    return Features(tuple(map(str, meta["fields"])), list(columns), shapes, str(meta["crs"] or ""))
+    names = tuple(map(str, meta["fields"]))
+    return Features(names, list(columns), shapes, str(meta["crs"] or ""), is_empty=not about["features"])
 
 
 def _layer(path: Path, found: NDArray[Any], layer: str | None, key: str) -> str | None:
@@ -118,7 +131,8 @@ def _geo_parquet(path: Path) -> Features:
     own = frame.geometry.name
     names = [str(name) for name in frame.columns if name != own]
     crs = frame.crs.to_wkt() if frame.crs is not None else ""
-    return Features(tuple(names), [frame[name].to_numpy() for name in names], frame.geometry.to_numpy(), crs)
+    columns = [frame[name].to_numpy() for name in names]
+    return Features(tuple(names), columns, frame.geometry.to_numpy(), crs, is_empty=frame.empty)
 
 
 def points_of(features: Features) -> tuple[Floats, Floats] | None:
@@ -175,7 +189,9 @@ class Polygons:
     geometry: NDArray[Any]
 
 
-def read_polygons(source: PolygonSource, key: str, crs_wkt: str, default_crs: str | None) -> Polygons:
+def read_polygons(
+    source: PolygonSource, key: str, crs_wkt: str, default_crs: str | None, bounds: Bounds | None = None
+) -> Polygons:
     """Read polygons and transform them.
 
     Args:
@@ -183,28 +199,47 @@ def read_polygons(source: PolygonSource, key: str, crs_wkt: str, default_crs: st
         key: section of the configuration, for messages.
         crs_wkt: coordinate reference system wanted.
         default_crs: of files that name none.
+        bounds: in the coordinate reference system wanted, beyond which polygons are left out; None: nowhere.
 
     Raises:
         InputError: the file is not there, cannot be read, has no polygons or no coordinate reference system.
     """
     import shapely
 
-    features = read_features(source.path, _kind(source.path, f"{key}.path"), source.layer, f"{key}.layer")
     where = str(source.path) + (f", layer {source.layer}" if source.layer else "")
+
+    def near(found: str) -> Bounds | None:
+        crs = crs_of_file(found, source.crs, default_crs, where)
+        return None if bounds is None else _transformed_bounds(bounds, crs_wkt, crs)
+
+    kind = _kind(source.path, f"{key}.path")
+    features = read_features(source.path, kind, source.layer, f"{key}.layer", near)
     geometry = features.geometry
-    if geometry is None or not len(geometry):
+    if geometry is None or features.is_empty:
         raise InputError(where, "has no polygons: it is empty", EXPECTED)
     is_polygon = np.isin(
         shapely.get_type_id(geometry), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
     )
     is_used = is_polygon & ~shapely.is_empty(geometry)
-    if not is_used.any():
+    if len(geometry) and not is_used.any():
         kinds = sorted({shape.geom_type for shape in geometry if shape is not None}) or ["no geometry"]
         raise InputError(where, f"has no polygons but {', '.join(kinds)}", EXPECTED)
     crs = crs_of_file(features.crs, source.crs, default_crs, where)
     shapes = shapely.make_valid(_transformed(geometry[is_used], crs, crs_wkt, where))
-    columns = [np.asarray(column, dtype=object)[is_used] for column in features.columns]
-    return Polygons(source.path, features.names, list(columns), shapes)
+    is_near = np.full(len(shapes), True) if bounds is None else shapely.intersects(shapes, shapely.box(*bounds))
+    columns = [np.asarray(column, dtype=object)[is_used][is_near] for column in features.columns]
+    return Polygons(source.path, features.names, list(columns), shapes[is_near])
+
+
+def _transformed_bounds(bounds: Bounds, source: str, target: str) -> Bounds | None:
+    """Bounds that hold others, in another coordinate reference system; None where they have none there."""
+    from pyproj import Transformer
+
+    west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
+    margin = 0.01 * max(abs(east - west), abs(north - south))
+    if not np.isfinite(margin) or east < west:  # beyond the projection, or across the date line
+        return None
+    return west - margin, south - margin, east + margin, north + margin
 
 
 def _kind(path: Path, where: str) -> str:

@@ -13,7 +13,7 @@ from hydrocli.basin.ingest import ingest_batch
 from hydrocli.config import RunSpec
 from hydrocli.errors import HeldError, HydrocliError, InputError
 from hydrocli.experiment.estimate import Estimate, estimate
-from hydrocli.experiment.inputs import source_of
+from hydrocli.experiment.inputs import refuse_implausible, source_of
 from hydrocli.experiment.setup import reading
 from hydrocli.files import os_errors_as_input_errors
 from hydrocli.results.lock import Lock
@@ -78,5 +78,9 @@ def _size(spec: RunSpec, folder: Path, fingerprint: str) -> Estimate | HydrocliE
     stored = store.load(folder, fingerprint)
     if stored is None:
         return InputError(str(folder / fingerprint), "cannot be read back", "Check the disk, then run again.")
+    try:
+        refuse_implausible(spec.experiment, stored.path)
+    except HydrocliError as error:
+        return error
     gauges = stored.basin.gauges
     return estimate(spec.experiment, stored.basin.network, gauges, gauges.code)

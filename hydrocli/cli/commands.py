@@ -118,7 +118,10 @@ def simulate(
     exit_codes=(0, 2, 3, 6),
 )
 def ingest(call: Call, target: RunOrCampaign = CONFIG) -> None:
-    """Read the data of a basin, or of all basins of a campaign, into the store; skip what is there."""
+    """Read the data of a basin, or of all basins of a campaign, into the store; skip what is there.
+
+    The table shows the water balance of each gauge and the lag of its discharge behind the rain.
+    """
     from hydrocli.config import is_campaign
 
     if is_campaign(target):
@@ -126,28 +129,61 @@ def ingest(call: Call, target: RunOrCampaign = CONFIG) -> None:
     else:
         from hydrocli.commands.ingest import ingest as run
     rows = run(target, call.sets)
-    if call.as_json:
-        call.show(rows)
+    call.show(rows if call.as_json else rows[0].get("plausibility", []) if rows else [])
 
 
 @command(
     "Data",
     shared=("sets", "json"),
-    examples=("hydrocli check config.yaml", "hydrocli check config.yaml --json"),
+    examples=("hydrocli check config.yaml", "hydrocli check config.yaml --report", "hydrocli check config.yaml --json"),
     exit_codes=(0, 2, 3),
 )
-def check(call: Call, target: Target = CONFIG) -> None:
-    """Check configuration, files, grids, periods and gauges; estimate memory and time. Nothing is computed."""
+def check(
+    call: Call,
+    target: Target = CONFIG,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Look at the files only; read no archive, write nothing.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page with maps, double-mass curves and all figures.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page; default: check-NAME.html, in this folder."),
+    ] = None,
+) -> None:
+    """Check configuration, files, values, grids and gauges; estimate memory and time. No model is run.
+
+    The data are read into the store, as a run would do first. The table shows whether they are plausible.
+    """
     from hydrocli.commands.check import check as run
 
-    report = run(target, call.sets)
-    shown = {key: value for key, value in report.items() if call.as_json or key != "problems"}
-    show_report(shown, as_json=call.as_json)
+    found = run(target, call.sets, files_only=files_only)
+    show_report(found if call.as_json else _for_reading(found), as_json=call.as_json)
+    if report or output:
+        from hydrocli.commands.check import series_of
+        from hydrocli.report.check_page import write_check_page
+
+        page = output or Path(f"check-{found['name']}.html")
+        write_check_page(page, found, series_of(target, call.sets))
+        typer.echo(f"The page is {page}.", err=True)
     sys.stdout.flush()
-    for problem in report["problems"]:
+    for problem in found["problems"]:
         typer.echo(f"error: {problem}", err=True)
-    if report["problems"]:
+    if found["problems"]:
         raise typer.Exit(InputError.exit_status)
+
+
+def _for_reading(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without what a terminal has no place for: problems, which come as errors, and the large tables."""
+    left_out = ("problems", "plausibility_by_month", "plausibility_of_forcing", "gauge_candidates")
+    shown = {key: value for key, value in report.items() if key not in left_out}
+    if "plausibility" in report:
+        from hydrocli.basin.plausibility import missing_by_month, overview
+
+        shown["plausibility"] = overview(report["plausibility"])
+        shown["missing_by_month"] = missing_by_month(report["plausibility_by_month"])
+    return shown
 
 
 @command(

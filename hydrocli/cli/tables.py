@@ -31,7 +31,7 @@ LIKE_SIZES = 100.0
 NARROWEST_TEXT = 24
 """Columns that a long text keeps at least before the table goes on below."""
 UNITS = {"rmse": "m3/s", "mae": "m3/s", "pbias": "%", "seconds": "s", "x": "m", "y": "m"}
-SUFFIXES = {"km2": "km2", "mb": "MB", "seconds": "s", "minutes": "min", "m": "m", "percent": "%"}
+SUFFIXES = {"km2": "km2", "mb": "MB", "seconds": "s", "minutes": "min", "m": "m", "mm": "mm", "h": "h", "percent": "%"}
 
 
 def show_rows(rows: Sequence[Row], *, as_json: bool = False, title: str = "") -> None:

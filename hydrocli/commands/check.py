@@ -1,4 +1,7 @@
-"""`hydrocli check`: what a run would work on, and what it would cost; nothing is started or written."""
+"""`hydrocli check`: what a run would work on, whether its data are plausible, and what it would cost.
+
+The data are read into the store, as a run would do first; else their values cannot be judged. No model is run.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,34 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hydrocli.basin import store
 from hydrocli.basin.basin import stamps
 from hydrocli.basin.coverage import Coverage, DescriptorCoverage, ForcingCoverage, inspect
 from hydrocli.basin.gauge_tree import GaugeTree
+from hydrocli.basin.plausibility import Figures, candidate_rows, depths_by_day
+from hydrocli.basin.plausibility_limits import findings
+from hydrocli.basin.source import fingerprint_of, inputs_read_once, make_plan
 from hydrocli.config import Experiment, load, regional_members
-from hydrocli.errors import HydrocliError
+from hydrocli.errors import HydrocliError, InputError
 from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECONDS_OF_PROCESS, estimate
-from hydrocli.experiment.inputs import missing_rain, source_of
+from hydrocli.experiment.inputs import limits_of, missing_rain, source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import step_notes
 from hydrocli.experiment.roles import roles_of, stamp
+from hydrocli.experiment.setup import build_stores
 from hydrocli.results import read
 
 
-def check(target: Path, overrides: list[str]) -> dict[str, Any]:
-    """Report of domain, gauges, forcing, memory and time.
+def check(target: Path, overrides: list[str], *, files_only: bool = False) -> dict[str, Any]:
+    """Report of domain, gauges, forcing, plausibility, memory and time.
+
+    Args:
+        target: YAML file or run folder.
+        overrides: texts `section.key=value`.
+        files_only: look at the files, and read few of their values: nothing is written, and nothing is said of
+            plausibility where the basin is in no store yet.
 
     Returns:
         Values, lists of rows and lists of sentences by words; `problems` holds all that ingestion would refuse, also of
@@ -31,7 +47,9 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
         Errors: the configuration cannot be read.
     """
     members = regional_members(load(target, overrides))
-    report, *others = map(_checked, members)
+    with inputs_read_once():
+        failures = [None] * len(members) if files_only else build_stores(members)
+        report, *others = map(_checked, members, failures)
     if others:
         for other in others:
             report["problems"] += [f"{other['name']}: {problem}" for problem in other["problems"]]
@@ -40,8 +58,43 @@ def check(target: Path, overrides: list[str]) -> dict[str, Any]:
     return report
 
 
-def _checked(experiment: Experiment) -> dict[str, Any]:
-    """The report of one basin."""
+def series_of(target: Path, overrides: list[str]) -> dict[str, Any] | None:
+    """Series and maps of the basin of a configuration, from its store; None where it is in none.
+
+    Returns:
+        Arrays by name: of the n cells `x`, `y`, `row`, `column`, `downstream`, `drained_area` [m2], `zone` (next gauge
+        downstream, -1 for none); of the g gauges `gauges` (codes) and `cells`; `is_geographic`; and those of
+        `hydrocli.basin.plausibility.depths_by_day`.
+    """
+    experiment = load(target, overrides)
+    source, folder = source_of(experiment), Path(experiment.forcing.store)
+    try:
+        stored = store.load(folder, fingerprint_of(source, make_plan(source, folder)))
+    except HydrocliError:
+        return None
+    if stored is None:
+        return None
+    network, gauges = stored.basin.network, stored.basin.gauges
+    tree = GaugeTree.of(network.downstream, gauges.cell)
+    gauge_of_zone = np.full(tree.zones + 1, -1)
+    gauge_of_zone[tree.of_gauge] = np.arange(len(gauges.code))
+    return {
+        "x": network.x,
+        "y": network.y,
+        "row": network.row,
+        "column": network.column,
+        "downstream": network.downstream,
+        "drained_area": network.drained_area,
+        "zone": gauge_of_zone[tree.zone],
+        "gauges": gauges.code,
+        "cells": gauges.cell,
+        "is_geographic": network.grid.is_geographic,
+        **depths_by_day(stored.basin),
+    }
+
+
+def _checked(experiment: Experiment, failure: HydrocliError | None) -> dict[str, Any]:
+    """The report of one basin; `failure` has kept it from its store."""
     coverage = inspect(source_of(experiment), Path(experiment.forcing.store))
     report: dict[str, Any] = {"name": experiment.name, "run_folder": experiment.folder}
     report["structure"] = experiment.structure.kind
@@ -51,23 +104,41 @@ def _checked(experiment: Experiment) -> dict[str, Any]:
         report |= _domain(coverage) | _cost(experiment, coverage, roles)
     if coverage.gauges is not None:
         report["gauges"] = _gauges(coverage, roles)
+        report["gauge_candidates"] = candidate_rows(coverage.gauges.candidates)
     if coverage.descriptors:
         report["descriptors"] = [_descriptor(one) for one in coverage.descriptors]
     report["forcing"] = [_forcing(forcing) for forcing in coverage.forcings]
     report["assumptions"] = [
-        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
         *map(_assumption, coverage.forcings),
+        *coverage.assumptions,
+        *(f"descriptor {one.name}: {one.origin}" for one in coverage.descriptors),
     ]
-    report["warnings"] = [*coverage.notes, *_steps(experiment)]
+    dry = _dry(experiment, coverage)
+    implausible, unusual = list[InputError](), list[str]()
+    if coverage.figures is not None:
+        implausible, unusual = findings(coverage.figures, limits_of(experiment), rain_is_judged=bool(dry))
+        report |= _plausibility(coverage.figures)
+    report["warnings"] = [*coverage.notes, *unusual, *_steps(experiment)]
     report["problems"] = [
-        *map(str, coverage.errors),
+        *map(str, coverage.errors or ([failure] if failure else [])),
+        *map(str, implausible),
         *problems,
-        *_dry(experiment, coverage),
+        *dry,
         *_gaps(experiment, coverage),
         *_sources(experiment),
         *_silent(experiment, coverage, roles),
     ]
     return report
+
+
+def _plausibility(figures: Figures) -> dict[str, Any]:
+    """The tables beside the store."""
+    return {
+        "plausibility": figures.gauges,
+        "plausibility_by_month": figures.months,
+        "plausibility_of_forcing": figures.forcings,
+        "gauge_candidates": figures.candidates,
+    }
 
 
 def _dry(experiment: Experiment, coverage: Coverage) -> list[str]:

@@ -79,6 +79,8 @@ def import_smash(setup: Path, mesh: Path | None, output: Path) -> list[str]:
     values = _read(setup)
     sentences: list[str] = []
     beside = read_mesh(mesh) if mesh else None
+    if beside is None:
+        sentences.append("to answer: basin.flow_directions and gauges.table: the mesh of smash has them, give it too")
     text = "\n".join(_yaml(values, setup, beside, output, sentences)) + "\n"
     sentences += _unequal(values)
     if beside:

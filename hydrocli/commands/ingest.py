@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from hydrocli.basin.plausibility import overview, read_figures
 from hydrocli.config import load
 from hydrocli.experiment.setup import ingested
 
@@ -16,7 +17,7 @@ def ingest(target: Path, overrides: list[str]) -> list[dict[str, Any]]:
     """Read the data of a basin into its store, unless they are there.
 
     Returns:
-        One row: the store, and the numbers of cells, steps and gauges in it.
+        One row: the store, the numbers of cells, steps and gauges in it, and rows of the plausibility of gauges.
 
     Raises:
         HydrocliError: everything wrong with the data.
@@ -27,4 +28,5 @@ def ingest(target: Path, overrides: list[str]) -> list[dict[str, Any]]:
     size = sum(file.stat().st_size for file in store.iterdir()) / 1e6
     cells, steps, gauges = len(basin.network), len(basin.times), len(basin.gauges.code)
     logger.info(f"{store}: {cells} cells, {steps} steps, {gauges} gauges, {size:.1f} MB")
-    return [{"store": store, "cells": cells, "steps": steps, "gauges": gauges, "size_mb": size}]
+    row = {"store": store, "cells": cells, "steps": steps, "gauges": gauges, "size_mb": size}
+    return [row | {"plausibility": overview(read_figures(store).gauges)}]

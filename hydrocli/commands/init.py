@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hydrocli.basin.formats import DERIVED
 from hydrocli.basin.survey import Input, Key, Survey, survey
 from hydrocli.config.writing import COMMENT_COLUMN, yaml_value
 
@@ -48,8 +49,11 @@ def _yaml(found: Survey, home: Path, name: str) -> Iterable[str]:
     yield ""
     yield "basin:"
     yield from _one(found, "flow_directions", home, "  ")
-    if not found.of("flow_directions"):
+    if not found.of("flow_directions") and (elevations := found.of("dem")):
         yield from _one(found, "dem", home, "  ")
+        if len(elevations) == 1 and not found.of("descriptor"):
+            derived = {name: {"derived": name} for name in DERIVED}
+            yield key_line("  ", Key("descriptors", derived, "from the elevation, for mappings", is_default=True))
     yield from _descriptors(found, home)
     yield ""
     yield from _gauges(found, home)
@@ -135,12 +139,14 @@ def _report(found: Survey) -> Iterable[str]:
     """What was found, assumed, left out and is to be answered."""
     for one in found.inputs:
         yield f"found: {one.role}: {os.path.relpath(one.path, found.folder)} ({one.words})"
+    assumed: dict[str, list[str]] = {}
     for one in (*found.inputs, Input("period", found.folder, found.period)):
         for key in one.keys:
             if key.is_assumed:
-                yield f"assumed: {one.role}: {key.comment} (`{key.name}`)"
+                assumed.setdefault(f"{key.comment} (`{key.name}`)", []).append(one.role)
+    yield from (f"assumed: {', '.join(dict.fromkeys(roles))}: {text}" for text, roles in assumed.items())
     shown = found.left_out[:MOST_LEFT_OUT]
-    yield from (f"left out: {sentence}" for sentence in shown)
+    yield from (f"left out: {' '.join(sentence.split())}" for sentence in shown)
     if len(found.left_out) > len(shown):
         yield f"left out: {len(found.left_out) - len(shown)} more"
     yield from (f"to answer: {question}" for question in found.questions)

@@ -31,6 +31,7 @@ from hydrocli.config.optimiser import AnyStage, FirstGuess, Lbfgsb, Optimiser, S
 from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters, filled, levels_of
 from hydrocli.config.period import Period
+from hydrocli.config.plausibility import Plausibility
 from hydrocli.config.structure import GR, InitialWeights, Structure, declared_structure, kinds_with_network
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
@@ -70,8 +71,8 @@ class Regional(Section):
 
     basins: tuple[InputPath, ...] = Field(
         (),
-        description="YAML files of further basins; period, basin, gauges, forcing and initial are read from them, all "
-        "other sections from this file",
+        description="YAML files of further basins: their period, basin, gauges, forcing, plausibility, initial; other "
+        "sections are those of this file",
         examples=[["lez.yaml"]],
     )
 
@@ -92,6 +93,10 @@ class Experiment(Section):
         description="gauges and observed discharge; which gauges are used for calibration and validation"
     )
     forcing: Forcing = Field(description="precipitation, potential evapotranspiration, and temperature")
+    plausibility: Plausibility = Field(
+        default_factory=Plausibility,
+        description="limits of what the data of a gauge may look like; a number, or off; see the page on data",
+    )
     structure: Structure = Field(GR, description="model structure of a cell")
     mapping: Mapping = Field(
         Uniform(kind="uniform"), description="spatial distribution of the parameters (regionalisation)"

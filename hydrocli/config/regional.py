@@ -6,7 +6,7 @@ from hydrocli.config.experiment import Experiment, Regional
 from hydrocli.config.load import load
 from hydrocli.errors import ConfigurationError, Errors, HydrocliError
 
-OWN = ("period", "basin", "gauges", "forcing", "initial")
+OWN = ("period", "basin", "gauges", "forcing", "plausibility", "initial")
 """Sections that are read from the file of each basin."""
 NEEDS = ("gauges.discharge", "period.calibration")
 FOLDER = "basins"

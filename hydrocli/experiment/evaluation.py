@@ -328,6 +328,7 @@ def _as_now(stored: Experiment, now: Experiment, run: Run, origin: Origin | None
         logger.warning(f"{', '.join(other)}: taken from the run, not from the configuration of now")
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
     update = {"period": period, "gauges": gauges, "flood_events": now.flood_events, "forcing": forcing}
+    update |= {"plausibility": now.plausibility}
     return stored.model_copy(update=update)
 
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from hydrocli.basin.dem import DemSource
 from hydrocli.basin.discharge import Observations, read_discharge
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.gauges import GaugeTable
+from hydrocli.basin.plausibility import read_figures
+from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import (
     BasinSource,
@@ -135,6 +138,33 @@ def refuse_missing_rain(experiment: Experiment, basin: Basin) -> None:
         raise errors[0] if len(errors) == 1 else Errors(list(errors))
 
 
+def limits_of(experiment: Experiment) -> Limits:
+    """The limits of the section `plausibility`; off is infinity, or what nothing is below."""
+    given = experiment.plausibility.model_dump()
+    fill_values, exempt = given.pop("fill_values") != "off", given.pop("exempt")
+    numbers = {
+        key: (-inf if key.startswith("min_") else inf) if value == "off" else value for key, value in given.items()
+    }
+    return Limits(**numbers, fill_values=fill_values, exempt=exempt)
+
+
+def refuse_implausible(experiment: Experiment, store: Path) -> None:
+    """Refuse a basin whose figures are beyond the limits; what is only unusual is logged as a warning.
+
+    Args:
+        experiment: with its limits.
+        store: folder of the basin.
+
+    Raises:
+        Errors: all that is beyond a limit.
+    """
+    errors, notes = findings(read_figures(store), limits_of(experiment))
+    for note in notes:
+        logger.warning(note)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(list(errors))
+
+
 def fingerprints(experiment: Experiment, codes: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Fingerprint of every input by its key, that of a gauge with its code; of several basins with their names.
 
@@ -191,7 +221,7 @@ def observations(
     source, folder = source_of(experiment), Path(experiment.forcing.store)
     plan = make_plan(source, folder)
     if np.array_equal(times.astype("datetime64[s]"), plan.times):
-        read = _discharge(source, plan, folder)
+        read = observed(source, plan, folder)
     else:
         read = read_discharge(plan.discharge, plan.codes, times.astype("datetime64[s]"), experiment.period.step)
     places = {code: plan.codes.index(code) for code in codes if code in plan.codes}
@@ -213,7 +243,7 @@ def _fingerprints(experiment: Experiment, codes: tuple[str, ...]) -> dict[str, s
     return found | _observed(experiment, plan, codes)
 
 
-def _discharge(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
+def observed(source: BasinSource, plan: Plan, store_folder: Path) -> Observations:
     """Observations of a plan: from the store of the same files if there is one, else from these."""
     stored = store.load(store_folder, fingerprint_of(source, plan))
     if stored is not None:
@@ -241,7 +271,7 @@ def _observed(experiment: Experiment, plan: Plan, codes: tuple[str, ...]) -> dic
     if window is None:
         return {}
     inside = (plan.times > stamp(window[0])) & (plan.times <= stamp(window[1]))
-    values = _discharge(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
+    values = observed(source_of(experiment), plan, Path(experiment.forcing.store)).discharge
     rows = {code: np.ascontiguousarray(values[plan.codes.index(code), inside]) for code in codes}
     return {
         f"{OBSERVATIONS} {code}": hashlib.sha256(np.where(np.isnan(row), np.nan, row).tobytes()).hexdigest()[:32]

@@ -27,7 +27,7 @@ from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.execution.progress import ProgressTask, track
-from hydrocli.experiment.inputs import source_of
+from hydrocli.experiment.inputs import refuse_implausible, source_of
 from hydrocli.experiment.mappings import mapping_of, scaling_of
 from hydrocli.experiment.networks import (
     FluxNetwork,
@@ -59,9 +59,16 @@ BLOCK_VALUES = 1_000_000
 
 
 def ingested(experiment: Experiment, stopping: Callable[[], None] = lambda: None) -> Basin:
-    """The basin, from its store or read anew with progress; `stopping` may raise between two files."""
+    """The basin, from its store or read anew with progress; `stopping` may raise between two files.
+
+    Raises:
+        HydrocliError: everything wrong with the data, or figures beyond the limits of `plausibility`.
+    """
+    folder = Path(experiment.forcing.store)
     with reading(stopping) as show:
-        return open_basin(source_of(experiment), Path(experiment.forcing.store), experiment.execution.workers, show)
+        basin = open_basin(source_of(experiment), folder, experiment.execution.workers, show)
+    refuse_implausible(experiment, folder / basin.fingerprint)
+    return basin
 
 
 def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None) -> list[Basin]:
@@ -71,15 +78,30 @@ def all_ingested(experiments: Sequence[Experiment], stopping: Callable[[], None]
         HydrocliError: all errors, collected.
     """
     with inputs_read_once():
-        errors: list[HydrocliError] = []
-        for folder in {Path(experiment.forcing.store) for experiment in experiments} if len(experiments) > 1 else ():
-            here = [experiment for experiment in experiments if Path(experiment.forcing.store) == folder]
-            with reading(stopping) as show:
-                found = ingest_batch([source_of(one) for one in here], folder, here[0].execution.workers, show)
-            errors += [result for result in found if isinstance(result, HydrocliError)]
+        found = build_stores(experiments, stopping) if len(experiments) > 1 else []
+        errors = [error for error in found if error is not None]
         if errors:
             raise errors[0] if len(errors) == 1 else Errors(errors)
         return [ingested(experiment, stopping) for experiment in experiments]
+
+
+def build_stores(
+    experiments: Sequence[Experiment], stopping: Callable[[], None] = lambda: None
+) -> list[HydrocliError | None]:
+    """Build the stores that are not there yet, in one pass over archives that are shared.
+
+    Returns:
+        What is wrong with the data of each experiment, or None.
+    """
+    failures: list[HydrocliError | None] = [None] * len(experiments)
+    for folder in {Path(experiment.forcing.store) for experiment in experiments}:
+        here = [number for number, one in enumerate(experiments) if Path(one.forcing.store) == folder]
+        sources = [source_of(experiments[number]) for number in here]
+        with reading(stopping) as show:
+            found = ingest_batch(sources, folder, experiments[here[0]].execution.workers, show)
+        for number, result in zip(here, found, strict=True):
+            failures[number] = result if isinstance(result, HydrocliError) else None
+    return failures
 
 
 @contextmanager

@@ -111,6 +111,25 @@ def draw_domain(domain: Domain, panels: Mapping[str, Mapping[str, float]], calib
     return figure
 
 
+def draw_catchments(domain: Domain, zone: NDArray[np.integer]) -> Figure:
+    """Catchments in colours, with rivers and gauges.
+
+    Args:
+        domain: the cells.
+        zone: [n], number of the next gauge downstream of each cell; -1 where there is none.
+    """
+    figure = style.canvas(_map_height(domain, 1, 4.6))
+    axis = figure.subplots()
+    field, extent = raster(domain, np.where(zone < 0, np.nan, zone % len(style.CYCLE)))
+    axis.imshow(field, extent=extent, cmap=ListedColormap(style.CYCLE), alpha=0.35, aspect=_aspect(domain),
+                vmin=-0.5, vmax=len(style.CYCLE) - 0.5)  # fmt: skip
+    lines, widths = rivers(domain)
+    axis.add_collection(LineCollection(list(lines), linewidths=widths.tolist(), colors=style.SKY, capstyle="round"))
+    _frame(axis, domain)
+    _gauges(axis, domain, {}, list(domain.gauges))
+    return figure
+
+
 def _gauges(axis: Axes, domain: Domain, scores: Mapping[str, float], calibrated: Sequence[str]) -> Any:
     image, marked = None, set(calibrated)
     for is_calibrated, marker in ((True, "o"), (False, "s")):

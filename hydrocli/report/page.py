@@ -72,6 +72,7 @@ class Page:
     sections: tuple[Section, ...]
     state: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
+    origin: str = "the tables of the run folder"
 
 
 UNFOLDED = 12

@@ -252,6 +252,9 @@ def plot(run: Tables, what: str, ax: Axes | None = None) -> Axes:
         ax = plt.subplots(layout="constrained")[1]
     if what in run.table("discharge")["gauge"].unique():
         frame = series(run, what)
+        if "interval_end" in frame:
+            times, ends = (column.to_numpy("datetime64[s]") for column in (frame.index, frame["interval_end"]))
+            frame["simulated"] = means_over(times, ends, frame["simulated"].to_numpy())
         ax.plot(frame.index, frame["observed"], color="black", linewidth=1.2, label="observed")
         ax.plot(frame.index, frame["simulated"], color="tab:red", linewidth=1.0, label="simulated")
         ax.set(title=f"{run.manifest.run}: {what}", ylabel="discharge [m3/s]", xlabel="time (UTC)")

@@ -5,7 +5,6 @@ rain/rain_2019-09.nc         NetCDF of each month: mm/h, 500 m, packed integers,
 temperature/tas_2019-09.nc   NetCDF of each month: K, 8 km, means of days
 stations.gpkg                gauges as points of longitude and latitude: cdstationhydro, surface (m2)
 discharge.csv                columns of each gauge and of its flags: semicolons, decimal commas, local time, Latin-1
-truth/<parameter>.tif
 
 The elevation has a channel along the way of the water from each cell of 1 km to the next, and hillslopes towards it.
 """
@@ -57,7 +56,7 @@ def require_libraries() -> None:
 
 
 def write_institute(terrain: Terrain, options: SampleOptions, observed: Floats, folder: Path) -> None:
-    """Write all files but the truth; `observed` float64[g, t] [m3/s], NaN where missing."""
+    """Write all files; `observed` float64[g, t] [m3/s], NaN where missing."""
     grid = _finer(terrain.grid, FINE)
     RasterWriter(grid).write(folder / "dem.tif", elevation(terrain).astype(np.float32), -9999)
     _write_rain(terrain, options, folder / "rain")

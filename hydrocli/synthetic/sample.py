@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import textwrap
 from pathlib import Path
 
@@ -101,7 +100,6 @@ def write_sample(folder: Path, options: SampleOptions, true_model: str = "gr") -
         with partial_of(folder) as plain:
             terrain, observed = _write(plain, options, true_model, store)
             write_institute(terrain, options, observed, whole)
-            shutil.move(plain / "truth", whole / "truth")
 
 
 def _write(folder: Path, options: SampleOptions, true_model: str, store: Path) -> tuple[Terrain, Floats]:

@@ -31,6 +31,7 @@ These are chosen so that GR is a point of the family: `gr_gates`.
 from hydrocli.jit import kernel
 from hydrocli.water.exchange import exchange, exchange_adjoint
 from hydrocli.water.production import production, production_adjoint
+from hydrocli.water.transfer import LOWEST_LEVEL
 from hydrocli.water.vector_math import exp, expm1, inverse_fourth_root, log, maximum, minimum, where_positive
 
 SMALL_DEPTH = 1e3
@@ -39,6 +40,10 @@ PER_UNIT = 0.1447438839476537
 """1 / ln(1 + 1e3): a depth as large as the store is 1."""
 NOTHING = 1e-30
 """In the place of a bound of 0, by which a flux is divided."""
+FADED = 1e-14
+"""Bars below it are 0, for the same reason as levels: where gates empty a store fast, they fade away in dry weather."""
+EMPTY = 1e-13
+"""A level below it is 0, a factor so that NaN stays NaN: numbers that are no longer normal are slow."""
 DELAYED = 0.9
 """Share of the transfer store in GR."""
 
@@ -54,6 +59,18 @@ def gate_adjoint(z, g_bar):
     """Bar of z."""
     g = 1.0 / (1.0 + exp(-z))
     return g_bar * g * (1.0 - g)
+
+
+@kernel
+def settled(bar):
+    """A bar, or 0 where it is nearly 0; a factor, so that NaN stays NaN."""
+    return bar * where_positive(bar * bar - FADED * FADED, 1.0, 0.0)
+
+
+@kernel
+def settled_adjoint(bar, settled_bar):
+    """Bar of bar."""
+    return settled_bar * where_positive(bar * bar - FADED * FADED, 1.0, 0.0)
 
 
 @kernel
@@ -76,7 +93,8 @@ def production_reservoir(pn, en, cp, inverse_cp, hp, g1, g2, g3):
     ps = g1 * minimum(pn, cp * (1.0 - hp))
     es = g2 * minimum(en, cp * hp)
     filled = minimum(maximum(hp + (ps - es) * inverse_cp, 0.0), 1.0)
-    return (1.0 - g3) * filled, ps, es, cp * (g3 * filled)
+    drained = (1.0 - g3) * filled
+    return drained * where_positive(drained - EMPTY, 1.0, 0.0), ps, es, cp * (g3 * filled)
 
 
 @kernel
@@ -124,7 +142,8 @@ def transfer_reservoir(pe, ct, inverse_ct, kexc, ht, g4, g5, g6):
     reached = maximum(ht + (qdl + F) * inverse_ct, 0.0)
     low = minimum(reached, 1.0)
     qr = ct * (maximum(reached - 1.0, 0.0) + g6 * low)
-    return (1.0 - g6) * low, qr, qdr + Fd, Fd + maximum(F, -(ct * ht + qdl))
+    drained = (1.0 - g6) * low
+    return drained * where_positive(drained - EMPTY, 1.0, 0.0), qr, qdr + Fd, Fd + maximum(F, -(ct * ht + qdl))
 
 
 @kernel
@@ -208,7 +227,7 @@ def gr_gates(forcing, parameters, states):
     filled = hp + (ps - es) * inverse_cp
     x = filled * inverse_beta
     g3 = 1.0 - inverse_fourth_root(1.0 + x * x * (x * x))
-    g5 = exchange(1.0, maximum(ht, NOTHING))
+    g5 = exchange(1.0, maximum(ht, LOWEST_LEVEL))
     qdl = DELAYED * (pn - ps + cp * (g3 * filled))
     reached = maximum(ht + (qdl + kexc * g5) * inverse_ct, 0.0)
     r2 = reached * reached
@@ -228,7 +247,7 @@ def gr_gates_adjoint(forcing, parameters, states, production_bar, transfer_bar):
     x2 = x * x
     root3 = inverse_fourth_root(1.0 + x2 * x2)
     g3 = 1.0 - root3
-    level = maximum(ht, NOTHING)
+    level = maximum(ht, LOWEST_LEVEL)
     g5 = exchange(1.0, level)
     qdl = DELAYED * (pn - ps + cp * (g3 * filled))
     F = kexc * g5
@@ -244,7 +263,7 @@ def gr_gates_adjoint(forcing, parameters, states, production_bar, transfer_bar):
     moved_bar = raised_bar * inverse_ct
     # g5 = ht^(7/2)
     _, level_bar = exchange_adjoint(1.0, level, g5_bar + moved_bar * kexc)
-    ht_bar = raised_bar + where_positive(ht - NOTHING, level_bar, 0.0)
+    ht_bar = raised_bar + where_positive(ht - LOWEST_LEVEL, level_bar, 0.0)
     # qdl = 0.9 (pn - ps + cp g3 filled)
     pe_bar = DELAYED * moved_bar
     # g3 = 1 - (1 + (filled / beta)^4)^(-1/4)

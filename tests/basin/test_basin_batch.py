@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.ingest import ingest_batch, open_basin
 from hydrocli.basin.readers import Layer
 from hydrocli.basin.readers.geotiff import RasterSampler
 from hydrocli.basin.source import BasinSource, inputs_read_once, make_plan
+from hydrocli.basin.tables import LargeTable
 from hydrocli.errors import InputError, Stopped
+from hydrocli.experiment.inputs import observed
 
 Writer = Callable[..., Path]
 
@@ -96,3 +99,29 @@ def test_an_archive_is_listed_once_within_the_block_only(source: BasinSource) ->
             is not first
         )
     assert make_plan(source).forcing is not make_plan(source).forcing
+
+
+def test_a_tidy_table_is_read_once(
+    catchments: list[BasinSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all basins that are ingested together; a run whose store is there does not read it again."""
+    hours = np.arange(1, 37)
+    times = [str(catchments[0].start + hour * np.timedelta64(1, "h")) for hour in hours]
+    bases = {"B2": 50, "A1": 100}
+    rows = [f"{code},{time}Z,{base + hour}" for code, base in bases.items() for hour, time in enumerate(times)]
+    table = tmp_path / "tidy.csv"
+    table.write_text("\n".join(["gauge,time,discharge", *rows]) + "\n")
+    tidy = [replace(source, discharge=DischargeSource(table, "tidy")) for source in catchments]
+    counted: list[Path] = []
+    read = LargeTable.read
+    monkeypatch.setattr(LargeTable, "read", lambda self, columns: (counted.append(self.path), read(self, columns))[1])
+    ingest_batch(tidy, tmp_path / "store")
+    assert counted == [table]
+    for source, base in zip(tidy, (100, 50), strict=True):
+        plan = make_plan(source)
+        np.testing.assert_array_equal(observed(source, plan, tmp_path / "store").discharge, [base + hours - 1])
+        assert counted == [table]
+        np.testing.assert_array_equal(observed(source, plan, tmp_path / "other").discharge, [base + hours - 1])
+        assert counted.pop() == table
+    table.write_text(table.read_text().replace("B2,2019-02-28T01:00Z,50", "B2,2019-02-28T01:00Z,51.5"))
+    assert observed(tidy[1], make_plan(tidy[1]), tmp_path / "store").discharge[0, 0] == 51.5

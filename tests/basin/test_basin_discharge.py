@@ -85,13 +85,13 @@ def test_a_gauge_without_file_or_data_leaves_the_others_alone(tmp_path: Path) ->
     (tmp_path / "A.csv").write_text("202001010100\n1\n2\n3\n4\n")
     (tmp_path / "B.csv").write_text("199001010100\n1\n2\n")
     codes = ["B", "A", "C"]
-    discharge, notes, _ = read_discharge(find_discharge(DischargeSource(tmp_path, "smash"), codes), codes, TIMES, 3600)
+    discharge, notes, *_ = read_discharge(find_discharge(DischargeSource(tmp_path, "smash"), codes), codes, TIMES, 3600)
     np.testing.assert_array_equal(discharge, [[NAN] * 4, [1, 2, 3, 4], [NAN] * 4])
     assert notes == ["gauge B has no observed discharge", "gauge C has no observed discharge"]
 
 
 def test_no_observations_at_all() -> None:
-    discharge, notes, _ = read_discharge(find_discharge(None, ["A", "B"]), ["A", "B"], TIMES, 3600)
+    discharge, notes, *_ = read_discharge(find_discharge(None, ["A", "B"]), ["A", "B"], TIMES, 3600)
     assert np.isnan(discharge).all()
     assert discharge.shape == (2, 4)
     assert notes == []

@@ -5,6 +5,7 @@ smash keeps forcing in float32 and multiplies in float32, ours multiplies in flo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from hydrocli.basin.basin import Basin
 from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.ingest import open_basin
+from hydrocli.basin.plausibility import measure, read_figures
+from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, DescriptorSource
 
@@ -57,6 +60,22 @@ def check_rain_and_discharge(basin: Basin, model: Any) -> None:
     np.testing.assert_allclose(basin.discharge, observed, rtol=SINGLE)
 
 
+def check_plausible(basin: Basin, stores: Path) -> None:
+    """No false alarm and no warning, neither of the whole record nor of its first, middle and last third."""
+    assert findings(read_figures(stores / basin.fingerprint), Limits()) == ([], [])
+    counts = {"values": 1, "missing": 0, "negative": 0, "uncovered": 0.0}
+    third = len(basin.times) // 3
+    for low in (0, third, 2 * third):
+        part = replace(
+            basin,
+            start=basin.start + np.timedelta64(low * basin.step, "s"),
+            precipitation=basin.precipitation[low : low + third],
+            pet=basin.pet[low : low + third],
+            discharge=basin.discharge[:, low : low + third],
+        )
+        assert findings(measure(part, {"precipitation": counts, "pet": counts}), Limits()) == ([], [])
+
+
 def test_cance(cance_data: Path, tmp_path: Path) -> None:
     """Hourly, interannual evapotranspiration."""
     source = BasinSource(
@@ -73,6 +92,7 @@ def test_cance(cance_data: Path, tmp_path: Path) -> None:
         descriptors={name: DescriptorSource(cance_data / "descriptor" / f"{name}.tif") for name in ("slope", "dd")},
     )
     basin = open_basin(source, tmp_path)
+    check_plausible(basin, tmp_path)
     smash = peer("Cance", "2014-11-14 00:00")
     assert len(basin.network) == 383
     check_domain(basin, smash.mesh)
@@ -102,6 +122,7 @@ def test_lez(lez_data: Path, tmp_path: Path) -> None:
         crs="EPSG:2154",
     )
     basin = open_basin(source, tmp_path)
+    check_plausible(basin, tmp_path)
     smash = peer("Lez", "2013-07-31 00:00")
     check_domain(basin, smash.mesh)
     check_rain_and_discharge(basin, smash.model)

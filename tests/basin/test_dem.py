@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from field_cases import CORNER, DIRECTIONS, base_case, polygons, raster, square, write_raster
 from hypothesis import given, settings
@@ -18,9 +20,11 @@ from rasterio.io import MemoryFile
 from rasterio.warp import Resampling, reproject, transform_bounds
 from terrain_cases import PIXELS, SIDE, valleys
 
+from hydrocli.basin import store
 from hydrocli.basin.dem import DemSource, Terrain
 from hydrocli.basin.descriptors import read_descriptors
 from hydrocli.basin.domain import drainage_of, make_domain
+from hydrocli.basin.ingest import ingest_batch, open_basin
 from hydrocli.basin.network import Drainage
 from hydrocli.basin.source import BasinSource, DescriptorSource, parts_of_terrain
 from hydrocli.basin.vectors import PolygonSource
@@ -267,7 +271,7 @@ def test_a_virtual_raster_changes_with_its_tiles(source: BasinSource, tmp_path: 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.floats(0.0, 0.3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_elevations_give_a_network_without_cycles_that_keeps_its_area(seed: int, pixels: int, holes: float) -> None:
     """Noise with holes: every cell reaches an outlet, and what the outlets drain is all of the cells."""
     generator = np.random.default_rng(seed)
@@ -283,3 +287,63 @@ def test_any_elevations_give_a_network_without_cycles_that_keeps_its_area(seed: 
     assert found.drained_area.ravel()[outlets].sum() == pytest.approx(np.count_nonzero(is_cell) * (100.0 * pixels) ** 2)
     assert found.fine_area is not None
     assert found.fine_area.max() <= np.count_nonzero(values != -9999.0) * 100.0**2
+
+
+def test_height_above_drainage_is_that_of_pyflwdir(tmp_path: Path) -> None:
+    elevation, _, grid = land(40, 3)
+    path = write_raster(
+        tmp_path / "land.tif", elevation.astype(np.float32), corner=(grid.transform[2], grid.transform[5])
+    )
+    terrain = Terrain.read(DemSource(path, 1000.0, stream_area=20.0))
+    streams = terrain.drained_area >= 20.0
+    expected = terrain.flow.hand(streams, terrain.filled)
+    np.testing.assert_allclose(terrain.derived("height_above_drainage"), expected, atol=1e-3)
+
+
+def test_a_model_in_degrees(source: BasinSource, tmp_path: Path) -> None:
+    """The valleys with pixels of 0.002 degrees: areas, densities and distances are those of the ellipsoid."""
+    corner, side = (4.0, 45.0), 0.002
+    dem(tmp_path / "dem.tif", valleys(), crs="EPSG:4326", cell=side, corner=corner)
+    gauges = "code,x,y\nG1,4.055,44.945\n"
+    source.gauges.write_text(gauges)
+    wanted = replace(of(source, resolution=0.01, stream_area=0.15), gauge_codes=("G1",), snap_distance=100.0)
+    network, found, _ = make_domain(wanted)
+    geod = pyproj.Geod(ellps="WGS84")
+    outline = shapely.box(4.0, 44.94, 4.06, 45.0).segmentize(0.001)
+    assert found.area_found[0] == pytest.approx(abs(geod.geometry_area_perimeter(outline)[0]), rel=1e-5)
+    maps = descriptors(wanted, "drainage_density", "distance_to_outlet", "slope")
+    for row in (0, 3):
+        latitude = 45.0 - 0.01 * row - 0.005
+        pixel = geod.line_length([4.02, 4.02 + side], [latitude] * 2)
+        area = network.cell_area[(network.row == row) & (network.column == 2)][0]
+        assert maps["drainage_density"][row, 2] == pytest.approx(5 * pixel / area * 1e3, rel=1e-3)
+    down = geod.line_length([4.055] * 2, [44.995, 44.945])
+    across = geod.line_length([4.005, 4.055], [44.995] * 2)
+    assert maps["distance_to_outlet"][0, 0] == pytest.approx((across + down) / 1e3, rel=1e-3)
+    assert np.isfinite(maps["slope"]).all()
+
+
+def test_pixels_that_are_not_square_are_resampled(source: BasinSource, tmp_path: Path) -> None:
+    x, y = CORNER
+    dem(tmp_path / "dem.tif", np.repeat(valleys(), 2, axis=0), transform=Affine(200, 0, x, 0, -100, y))
+    _, gauges, _ = make_domain(source)
+    np.testing.assert_allclose(gauges.area_found, gauges.area_asked, rtol=0.1)
+
+
+def test_basins_of_a_batch_share_elevations(tmp_path: Path) -> None:
+    """Each gets the store that it gets alone."""
+    case = base_case(tmp_path)
+    path = dem(tmp_path / "dem.tif", valleys())
+    both = replace(
+        case, flow_directions=None, encoding="", dem=DemSource(path, 1000.0),
+        descriptors={"slope": DescriptorSource(derived="slope")},
+    )  # fmt: skip
+    sources = [replace(both, gauge_codes=(code,)) for code in ("G1", "G2")]
+    names = ingest_batch(sources, tmp_path / "batch")
+    for one, name in zip(sources, names, strict=True):
+        alone = open_basin(one, tmp_path / "alone")
+        assert alone.fingerprint == name
+        stored = store.load(tmp_path / "batch", alone.fingerprint)
+        assert stored is not None
+        np.testing.assert_array_equal(stored.basin.precipitation, alone.precipitation)
+        np.testing.assert_array_equal(stored.basin.descriptors["slope"], alone.descriptors["slope"])

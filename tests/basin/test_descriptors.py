@@ -204,3 +204,19 @@ def test_check_lists_the_descriptors_that_can_be_made_beside_what_is_wrong(tmp_p
     found = inspect(replace(base_case(tmp_path), descriptors={"lakes": lakes, "broken": broken}), tmp_path / "store")
     assert [one.name for one in found.descriptors] == ["lakes"]
     assert any("basin.descriptors.broken.classes" in str(error) for error in found.errors)
+
+
+def test_polygons_far_from_the_cells_are_not_examined(source: BasinSource, tmp_path: Path) -> None:
+    """Of a national map a basin needs a part: a text far away is no fault of it, and its class is not listed."""
+    for name, crs in (("a.gpkg", "EPSG:4326"), ("a.parquet", CRS)):
+        shapes = [square(0, 0, 6, 6), square(100, 100, 106, 106)]
+        frame = geopandas.GeoDataFrame({"depth": ["2.5", "deep"]}, geometry=shapes, crs=CRS).to_crs(crs)
+        path = tmp_path / name
+        frame.to_parquet(path) if name.endswith("parquet") else frame.to_file(path)
+        np.testing.assert_allclose(read(source, path, attribute="depth")[0], 2.5)
+        assert "it has 2.5" in read(source, path, attribute="depth", classes=("deep",))[1].notes[0]
+        far = geopandas.GeoDataFrame(geometry=shapes[1:], crs=CRS).to_crs(crs)
+        far.to_parquet(path) if name.endswith("parquet") else far.to_file(path)
+        values, found = read(source, path)
+        assert not values.any()
+        assert found.notes == ("descriptor d: the polygons cover no cell",)

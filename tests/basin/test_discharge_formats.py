@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from discharge_files import ARCHIVES
 
 from hydrocli.basin.basin import stamps
 from hydrocli.basin.discharge import find_discharge, read_discharge
@@ -269,57 +270,7 @@ def test_a_wide_parquet(tmp_path: Path) -> None:
     assert "Did you mean 01?" in refused(DischargeSource(tmp_path / "q.parquet", "wide"), ["1"])
 
 
-DAILY = [(f"2020-03-{day:02}", float(day)) for day in range(1, 6)]
-
-
-@pytest.mark.parametrize(
-    ("format", "name", "text"),
-    [
-        (
-            "caravan",
-            "timeseries/csv/camels/camels_012.csv",
-            "date,total_precipitation_sum,streamflow\n" + "".join(f"{d},1,{q * 2.4}\n" for d, q in DAILY),
-        ),
-        (
-            "camels",
-            "01/012_streamflow_qc.txt",
-            "".join(f"012 {d.replace('-', ' ')} {q / 0.3048**3:.6f} A\n" for d, q in DAILY),
-        ),
-        (
-            "camels",
-            "CAMELS_GB_hydromet_timeseries_012_19701001-20150930.csv",
-            "date,precipitation,discharge_spec,discharge_vol\n" + "".join(f"{d},1,9,{q}\n" for d, q in DAILY),
-        ),
-        (
-            "camels",
-            "CAMELS_FR_tsd_012.csv",
-            "# CAMELS-FR\ntsd_date;tsd_q_l;tsd_q_mm\n"
-            + "".join(f"{d.replace('-', '')};{q * 1e3};9\n" for d, q in DAILY),
-        ),
-        (
-            "camels",
-            "CAMELS_CH_obs_based_012.csv",
-            "date,discharge_vol(m3/s),discharge_spec(mm/d)\n" + "".join(f"{d},{q},9\n" for d, q in DAILY),
-        ),
-        (
-            "camels",
-            "CAMELS_DE_hydromet_timeseries_012.csv",
-            "date,discharge_vol_obs,discharge_spec_obs\n" + "".join(f"{d},{q},9\n" for d, q in DAILY),
-        ),
-        (
-            "grdc",
-            "012_Q_Day.Cmd.txt",
-            "# GRDC-No.:  012\n# River: RHÔNE\n# DATA\nYYYY-MM-DD;hh:mm; Value\n"
-            + "".join(f"{d};--:--; {q:10.3f}\n" for d, q in DAILY),
-        ),
-        (
-            "hubeau",
-            "obs_elab.csv",
-            "code_site;code_station;date_obs_elab;resultat_obs_elab;grandeur_hydro_elab;libelle_qualification\n"
-            + "".join(f"01;012;{d};{q * 1e3};QmnJ;Bonne\n01;012;{d};99;HIXnJ;Bonne\n" for d, q in DAILY),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("format", "name", "text"), ARCHIVES)
 def test_archives_of_daily_means(tmp_path: Path, format: str, name: str, text: str) -> None:  # noqa: A002
     """The date is the day: the first value is that of the step that ends on 2 March at 0 h."""
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -378,3 +329,26 @@ def test_columns_and_flags_by_name(tmp_path: Path) -> None:
     text = refused(DischargeSource(table, "tidy", columns=columns | {"time": "when"}), ["A"])
     assert "gauges.discharge.columns.time" in text
     assert "It has station, quand, debit, etat" in text
+
+
+def test_what_is_assumed_of_discharge_is_said(tmp_path: Path) -> None:
+    """Unit, meaning and zone of times, layout; gauges are named where they differ."""
+    path = tmp_path / "q.csv"
+    rows = "".join(f"{code};2020-03-01 0{hour}:00;{hour},5\n" for code in ("G1", "G2") for hour in range(1, 5))
+    path.write_text(f"station;date;debit\n{rows}")
+    names = {"gauge": "station", "time": "date", "discharge": "debit"}
+    source = DischargeSource(path, "tidy", columns=names, unit="l/s", label="start", timezone="Europe/Paris")
+    codes = ["G1", "G2"]
+    found = read_discharge(find_discharge(source, codes), codes, HOURS, 3600)
+    assert found.assumptions == [
+        "discharge: l/s (stated by `unit`); a time is the start of the interval of its value (stated by `label`); "
+        "times: Europe/Paris (stated by `timezone`), 1h apart; text in UTF-8 with semicolons; gauge from station, "
+        "time from date, discharge from debit"
+    ]
+    path.write_text(f"station;date;debit\n{rows}G1;2020-03-02;3\n")
+    plain = DischargeSource(path, "tidy", columns=names)
+    (first, *_) = read_discharge(find_discharge(plain, ["G1", "G3"]), ["G1", "G3"], HOURS, 3600).assumptions
+    assert first.startswith(
+        "discharge of G1: m3/s (of the tidy files); a time is the end of the interval of its value (not"
+    )
+    assert "times: UTC (not stated), 1h apart" in first

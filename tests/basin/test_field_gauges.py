@@ -239,3 +239,17 @@ def test_a_raster_full_of_cycles_serves_where_the_areas_fit(source: BasinSource)
     gauges(source, "code,x,y\nG1,805500,6494500\n")
     text = refused(replace(source, gauge_codes=("G1",), snap_distance=1000.0))
     assert "the flow runs in cycles (108 cells" in text
+
+
+def test_candidates_for_a_gauge_beside_its_river(source: BasinSource) -> None:
+    """The table of candidates has area and distance of each, and says which was chosen (row 23)."""
+    table = gauges(source, "code,x,y,area\nG2,803500,6497500,18\nG9,805500,6494500,\n")
+    _, found, _ = make_domain(replace(table, gauge_codes=("G2", "G9"), snap_distance=3000.0))
+    (chosen,) = [one for one in found.candidates["G2"] if one.is_chosen]
+    assert (chosen.row, chosen.column, chosen.area, chosen.distance) == (2, 5, 18e6, 2000.0)
+    differences = [abs(one.area - 18e6) for one in found.candidates["G2"]]
+    assert differences == sorted(differences)
+    assert len(differences) == 5
+    # Without an area the largest rivers are listed.
+    assert [one.area for one in found.candidates["G9"]][:2] == [36e6, 30e6]
+    assert found.candidates["G9"][0].is_chosen

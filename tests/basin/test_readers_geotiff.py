@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 
 from hydrocli.arrays import Floats
 from hydrocli.basin.grid import Grid
-from hydrocli.basin.readers import Archive, ForcingSource, Layer, UnreadableError
+from hydrocli.basin.readers import Archive, ForcingSource, Layer, UnreadableError, geotiff
 from hydrocli.basin.readers.geotiff import READER, RasterSampler, raster_grid, read_whole
 from hydrocli.basin.sampling import Points
 from hydrocli.errors import InputError
@@ -264,3 +266,80 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputError, match=r"rain: .*lost\+found cannot be listed \(Permission denied\)\n  Change"):
         open_archive(tmp_path / "rain", "rain")
+
+
+def flavours(folder: Path, write_raster: Writer) -> list[Path]:
+    """Rasters that differ in what their headers, or files beside them, say of the values; three of each."""
+    made: dict[str, dict[str, object]] = {
+        "plain": {},
+        "nodata": {"nodata": 12.0},
+        "rounded": {"nodata": -3.4028234663852886e38},
+        "tiled": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
+        "predictor": {"compress": "lzw", "predictor": 3},
+        "big": {"BIGTIFF": "YES"},
+        "endian": {"ENDIANNESS": "BIG"},
+    }
+    paths = [
+        write_raster(folder / f"{name}{k}.tif", NUMBER + 100 * k, **options)
+        for name, options in made.items()
+        for k in range(3)
+    ]
+    for kind in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float64"):
+        paths += [write_raster(folder / f"{kind}{k}.tif", (NUMBER + k).astype(kind), nodata=12) for k in range(2)]
+    for k in range(2):  # scale and offset, a mask within, overviews, and a mask and nodata beside them
+        packed, masked, small, beside, aside = (
+            write_raster(folder / f"{name}{k}.tif", NUMBER + k) for name in ("packed", "mask", "cog", "beside", "aux")
+        )
+        with rasterio.open(packed, "r+") as dataset:
+            dataset.scales, dataset.offsets = (0.5 + k,), (3.0,)
+            dataset.update_tags(written=f"on day {k}")
+        for path, options in ((masked, {"GDAL_TIFF_INTERNAL_MASK": True}), (beside, {})):
+            with rasterio.Env(**options), rasterio.open(path, "r+") as dataset:
+                dataset.write_mask(NUMBER != 30)
+        with rasterio.open(small, "r+") as dataset:
+            dataset.build_overviews([2])
+        statement = "<PAMDataset><PAMRasterBand band='1'><NoDataValue>4</NoDataValue></PAMRasterBand></PAMDataset>"
+        aside.with_name(f"{aside.name}.aux.xml").write_text(statement)
+        paths += [packed, masked, small, beside, aside]
+    wide = write_raster(folder / "wide.tif", np.pad(NUMBER, ((0, 0), (0, 2))))
+    odd = write_raster(folder / "a & b's <c>.tif", NUMBER)
+    zipped = folder / "zipped.tif.gz"
+    zipped.write_bytes(gzip.compress(odd.read_bytes()))
+    return [*paths, wide, odd, zipped]
+
+
+def test_fields_read_together_are_those_read_one_by_one(
+    tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = flavours(tmp_path, write_raster)
+    together: list[int] = []
+    opened_together = geotiff.opened_together
+    monkeypatch.setattr(
+        geotiff, "opened_together", lambda paths, band: (together.append(len(paths)), opened_together(paths, band))[1]
+    )
+    for order in (paths, paths[::-1], sorted(paths, key=lambda path: path.stat().st_size)):
+        layers = [Layer(str(path)) for path in order]
+        with sampler() as opened:
+            expected = np.stack([opened.read(layer) for layer in layers])
+        with sampler() as opened:
+            np.testing.assert_array_equal(opened.read_many(layers), expected)
+    assert sum(together) > len(paths)
+    monkeypatch.setattr(geotiff, "WINDOW_BYTES", 0.0)  # one at a time
+    with sampler() as opened:
+        np.testing.assert_array_equal(opened.read_many(layers), expected)
+
+
+@pytest.mark.parametrize("damage", ["absent", "empty", "cut", "other"])
+def test_a_broken_file_among_others_is_named(damage: str, tmp_path: Path, write_raster: Writer) -> None:
+    paths = [write_raster(tmp_path / f"{k}.tif", NUMBER + k, compress="deflate") for k in range(5)]
+    broken = paths[3]
+    content = broken.read_bytes()
+    broken.unlink()
+    if damage != "absent":
+        with_holes = content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+        broken.write_bytes({"empty": b"", "cut": content[:-10], "other": with_holes}[damage])
+    layers = [Layer(str(path)) for path in paths]
+    with sampler() as opened, pytest.raises(UnreadableError, match=r"3\.tif"):
+        opened.read_many(layers)
+    with sampler() as opened:
+        np.testing.assert_array_equal(opened.read_many(layers[:3])[:, 1], [12, 13, 14])

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import discharge_files
 import field_cases as cases
 import format_files as files
 import numpy as np
@@ -48,7 +49,7 @@ def test_every_format_is_recognised(tmp_path: Path, way: str) -> None:
     questions = asked(sentences)
     if way == "geotiff bands of a step":
         assert "band_step" in questions[0]
-        assert [one[:6] for one in questions[1:]] == ["period"] * 3
+        assert [one[:6] for one in questions[1:]] == ["period"]
         text = path.read_text().replace("#? ", "")
         path.write_text(text.replace("2020-01-01", "2020-03-01").replace("2021-01-01T00", "2020-03-01T06"))
         questions = [one for one in questions if "band_step" not in one and not one.startswith("period")]
@@ -83,7 +84,7 @@ def test_several_archives_of_one_kind_are_a_question(tmp_path: Path) -> None:
     folder = archive(tmp_path / "a")
     cases.write_rain(folder / "radar" / "rain")
     path, sentences = written(folder)
-    assert [one for one in asked(sentences) if "precipitation" in one] == ["precipitation: which of rain, rain?"]
+    assert [one for one in asked(sentences) if "precipitation" in one] == ["precipitation: which of radar/rain, rain?"]
     with pytest.raises(Exception, match=r"forcing\.precipitation: is required"):
         load(path)
 
@@ -201,11 +202,89 @@ def test_many_files_take_little_time(tmp_path: Path) -> None:
     start = np.datetime64("2000-01-01T00:00", "s")
     first = folder / "first.tif"
     first.write_bytes(rain)
-    for hour in range(20_000):
+    for hour in range(5_000):
         (folder / "rain" / f"{cases.stamp(start + np.timedelta64(hour, 'h'))}.tif").hardlink_to(first)
     first.unlink()
     began = time.process_time()
     found = survey(folder)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 3
     (precipitation,) = found.of("precipitation")
-    assert precipitation.words.startswith("20048 geotiff")
+    assert precipitation.words.startswith("5048 files of geotiff")
+
+
+@pytest.mark.parametrize(("format", "name", "text"), discharge_files.ARCHIVES)
+def test_archives_of_discharge_are_recognised(tmp_path: Path, format: str, name: str, text: str) -> None:  # noqa: A002
+    """Their daily means stand beside hourly rain, and are compared as such."""
+    folder = archive(tmp_path / "a")
+    shutil.rmtree(folder / "q")
+    (folder / "gauges.csv").write_text("code,x,y,area\n012,805500,6494500,36\n")
+    file = folder / "observed" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(text.encode("cp1252"))
+    path, sentences = written(folder)
+    assert asked(sentences) == []
+    assert load(path).gauges.discharge.format == format
+    report = check(path, [])
+    assert report["problems"] == []
+    assert any("means of 1d" in one for one in report["warnings"])
+    assert report["gauges"][0]["observed_missing"] == 0
+
+
+def test_stations_in_netcdf_are_recognised(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    folder = archive(tmp_path / "a")
+    shutil.rmtree(folder / "q")
+    values = np.arange(48.0)[:, None] + 1
+    coordinates = {"time": np.array(cases.HOURS, "datetime64[ns]"), "station": ["G1"]}
+    field = xarray.DataArray(values, dims=("time", "station"), coords=coordinates, attrs={"units": "m3/s"})
+    field.to_dataset(name="q").to_netcdf(folder / "q.nc", engine="h5netcdf")
+    path, sentences = written(folder)
+    assert load(path).gauges.discharge.format == "netcdf"
+    assert asked(sentences) == []
+
+
+def test_a_dem_in_place_of_directions(tmp_path: Path) -> None:
+    """The cells of the model and descriptors are proposed."""
+    folder = archive(tmp_path / "a")
+    (folder / "flwdir.tif").unlink()
+    down, across = np.mgrid[:60, :60]
+    surface = 500.0 + 3.0 * np.abs(across - 55) + 0.5 * (60 - down)
+    cases.raster(folder / "mnt.tif", surface.astype(np.float32), cell=100.0)
+    path, sentences = written(folder)
+    assert asked(sentences) == []
+    assert load(path).basin.dem.resolution == 1000
+    assert "slope: {derived: slope}" in path.read_text()
+
+
+def test_what_has_no_role_is_said(tmp_path: Path) -> None:
+    folder = archive(tmp_path / "a")
+    (folder / "readme.docx").write_text("?")
+    (folder / "other.csv").write_text("a,b\n1,2\n")
+    (folder / "bad.nc").write_text("no NetCDF")
+    (folder / "run").mkdir()
+    (folder / "run" / "manifest.json").write_text("{}")
+    said = "\n".join(written(folder)[1])
+    for words in ("readme.docx", "other.csv is neither", "bad.nc", "run is a run folder"):
+        assert words in said, said
+
+
+def test_of_several_tables_that_with_gauges_on_the_rasters_counts(tmp_path: Path) -> None:
+    folder = archive(tmp_path / "a")
+    (folder / "all.csv").write_text("gauge_id,gauge_lat,gauge_lon,area\nX,60.0,20.0,36\n")
+    path, sentences = written(folder)
+    assert load(path).gauges.table.name == "gauges.csv"
+    assert any("all.csv has gauges outside of the rasters" in one for one in sentences)
+
+
+def test_areas_and_classes_are_pointed_out(tmp_path: Path) -> None:
+    gpd = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    folder = archive(tmp_path / "a")
+    box = shapely.box(800_000, 6_494_000, 806_000, 6_500_000)
+    gpd.GeoDataFrame({"id": [1]}, geometry=[box], crs="EPSG:2154").to_file(folder / "areas.gpkg")
+    cases.raster(folder / "landcover.tif", np.arange(36, dtype=np.uint8).reshape(6, 6) % 5 + 111)
+    path, sentences = written(folder)
+    assert any("areas.gpkg has no gauges; areas may be the domain" in one for one in sentences)
+    assert "classes: [1, 2]" in path.read_text()
+    assert asked(sentences) == []

@@ -64,7 +64,7 @@ def made(pieces: list[Piece], array: str, steps: int) -> np.ndarray:
     return result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(archives())
 def test_temperature_of_a_step_is_that_of_its_interval(drawn: tuple[np.ndarray, int, Archive]) -> None:
     """Mean of the fields within it, where half of them are there; else the field whose interval holds it.

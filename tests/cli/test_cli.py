@@ -323,7 +323,7 @@ def test_check_tells_problems_and_fails(stand_in: Stand) -> None:
         "gauges": [{"gauge": "A", "area_asked": 107.0, "area_found": 108.1}],
         "problems": ["gauges.table: gauge B lies outside"],
     }
-    stand_in("check", lambda *_: report)
+    stand_in("check", lambda *_, **__: report)
     result = call("check")
     assert result.exit_code == 3
     assert result.stderr == "error: gauges.table: gauge B lies outside\n"
@@ -331,7 +331,7 @@ def test_check_tells_problems_and_fails(stand_in: Stand) -> None:
     assert "108.1" in result.stdout
     assert "problems" not in result.stdout
     assert json.loads(call("check", "--json").stdout) == report
-    stand_in("check", lambda *_: report | {"problems": []})
+    stand_in("check", lambda *_, **__: report | {"problems": []})
     assert call("check").exit_code == 0
 
 

@@ -151,9 +151,19 @@ def test_check(finished: Path, store: Path, tmp_path: Path) -> None:
     assert report["assumptions"][0].startswith(
         "precipitation: mm per hour (after scale_factor); the date in a file name"
     )
-    assert "EPSG:2154" in call("check", finished).stdout
+    (plausible, *_) = report["plausibility"]
+    assert plausible["rain_missing"] == 0
+    assert 0 < plausible["runoff_ratio"] < 1
+    assert {row["gauge"] for row in report["gauge_candidates"]} == set(gauges)
+    page = tmp_path / "check.html"
+    shown = call("check", finished, "--report", "--output", page)
+    page.unlink()
+    assert "EPSG:2154" in shown.stdout
+    assert "runoff" in shown.stdout
+    assert "gauge candidates" not in shown.stdout
+    assert f"The page is {page}." in shown.stderr
     nothing = configuration(tmp_path / "new.yaml", tmp_path / "store")
-    assert json.loads(call("check", nothing, "--json").stdout)["store"] == "not ingested yet"
+    assert json.loads(call("check", nothing, "--files-only", "--json").stdout)["store"] == "not ingested yet"
     assert [file.name for file in tmp_path.iterdir()] == ["new.yaml"]
 
 
@@ -195,11 +205,16 @@ def test_a_wrong_gradient_fails(store: Path, tmp_path: Path, monkeypatch: pytest
 
 def test_ingest_and_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = configuration(tmp_path / "run.yaml", tmp_path / ".hydrocli" / "store")
-    first = call("ingest", file).stderr
-    assert "reading precipitation" in first
-    assert "59 cells, 1800 steps, 4 gauges" in first
-    assert "reading" not in call("ingest", file).stderr
-    (path,) = (tmp_path / ".hydrocli" / "store").iterdir()
+    first = call("ingest", file)
+    assert "reading precipitation" in first.stderr
+    assert "59 cells, 1800 steps, 4 gauges" in first.stderr
+    heads, *_, last = first.stdout.splitlines()
+    assert "runoff" in heads
+    assert last.startswith("S0004")
+    again = call("ingest", file, "--json")
+    assert "reading" not in again.stderr
+    assert {row["gauge"] for row in json.loads(again.stdout)["plausibility"]} == {"S0001", "S0002", "S0003", "S0004"}
+    (path,) = (tmp_path / ".hydrocli" / "store").glob("?" * 32)  # beside it are listings of the archives
     for target in (file, tmp_path):
         assert str(path) in call("clean", target).stdout
     assert path.is_dir()

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 import hydrocli
 from hydrocli import errors, names
+from hydrocli.basin import plausibility
 from hydrocli.cli import app
 from hydrocli.cli.app import SECTIONS
 from hydrocli.config.campaign import Campaign
@@ -270,6 +271,21 @@ def _argument(part: Any) -> str:
     return name if part.required else f"[{name}]"
 
 
+# --- plausibility --------------------------------------------------------------------------------------------------
+
+
+def plausibility_tables() -> str:
+    """The tables beside a store."""
+    parts = []
+    for one in plausibility.TABLES:
+        parts.append(f"`{one.file}`: {one.description}\n")
+        rows = [
+            (f"`{column.name}`", column.kind, column.unit, column.description, column.null) for column in one.columns
+        ]
+        parts.append(table(("column", "type", "unit", "meaning", "missing means"), rows))
+    return "\n".join(parts)
+
+
 # --- errors, packages ----------------------------------------------------------------------------------------------
 
 
@@ -305,6 +321,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "layers": layers,
     "packages": packages,
+    "plausibility": plausibility_tables,
     "quantities": quantities,
     "run-folder": run_folder,
     "structures": structures,

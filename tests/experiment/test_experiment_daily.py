@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from runs_harness import SAMPLE, call, configuration, rows, series, table
+from runs_harness import SAMPLE, call, configuration, manifest, rows, series, table
 
 from hydrocli.report.hydrographs import hydrograph
 from hydrocli.results import read
@@ -73,6 +73,8 @@ def test_cost_and_scores_are_those_of_daily_means(run: tuple[Path, pd.DataFrame]
     pairs = {code: by_hand(folder, days, code, *calibration) for code in ("S0001", "S0003")}
     cost = table(folder, "convergence")["cost"][-1]
     assert 1 - np.mean([efficiency(*pair) for pair in pairs.values()]) == pytest.approx(cost, rel=1e-9)
+    known = manifest(folder)["uncertainty"]["gauges"]
+    assert {code: known[code]["observations"] for code in pairs} == {code: len(pair[0]) for code, pair in pairs.items()}
     scores = {(row["gauge"], row["period"]): row for row in rows(call("validate", folder, "--json"))}
     assert len(scores) == 6
     for (code, period), row in scores.items():

@@ -94,6 +94,7 @@ class Records:
         flags: k texts; None where there are none.
         unit: that the file states or the format has.
         label: see `DischargeSource`.
+        layout: what the file is taken for, in words.
     """
 
     stamps: Stamps
@@ -102,6 +103,7 @@ class Records:
     flags: pd.Series[Any] | None = None
     unit: str = "m3/s"
     label: str | None = None
+    layout: str = ""
 
 
 Found = dict[str, Records | InputError]

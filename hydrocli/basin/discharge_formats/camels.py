@@ -38,6 +38,7 @@ UNITS = {
 """Unit of each column of discharge, the preferred ones first."""
 DATES = ("date", "tsd_date", "time")
 US_SUFFIX = "_streamflow_qc.txt"
+US_LAYOUT = "gauge, year, month, day, discharge and flag, with blanks between"
 
 
 class CamelsFormat:
@@ -84,7 +85,8 @@ def read_daily(path: Path, source: DischargeSource, units: Mapping[str, str]) ->
     read = table.read({"time": date, "discharge": discharge})
     stamps = parse(read.frame["time"], source.date_format, read.where, DATE_FORMAT)
     unit = units.get(discharge.lower(), "m3/s")
-    return Records(stamps, read.frame["discharge"], read.where, unit=unit, label="start")
+    layout = f"{read.written}; time from {date}, discharge from {discharge}"
+    return Records(stamps, read.frame["discharge"], read.where, unit=unit, label="start", layout=layout)
 
 
 def _read_us(path: Path, source: DischargeSource) -> Records:
@@ -105,4 +107,4 @@ def _read_us(path: Path, source: DischargeSource) -> Records:
     stamps = parse(dates, "%Y-%m-%d", where, DATE_FORMAT)
     values = pd.Series([cells[4] for _, cells in rows], index=lines, dtype="object")
     flags = pd.Series([cells[5] if len(cells) > 5 else "" for _, cells in rows], index=lines, dtype="object")
-    return Records(stamps, values, where, flags if source.flags is not None else None, "cfs", "start")
+    return Records(stamps, values, where, flags if source.flags is not None else None, "cfs", "start", US_LAYOUT)

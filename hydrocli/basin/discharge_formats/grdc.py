@@ -56,4 +56,4 @@ def _read(path: Path, source: DischargeSource) -> Records:
     if clock and not (read.frame["clock"].str.strip().isin([NO_TIME, ""])).all():
         time = time + " " + read.frame["clock"].str.strip()
     stamps = parse(time, source.date_format, read.where, DATE_FORMAT)
-    return Records(stamps, read.frame["value"], read.where, label="start")
+    return Records(stamps, read.frame["value"], read.where, label="start", layout=f"discharge from {value}")

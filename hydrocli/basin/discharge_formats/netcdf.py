@@ -73,7 +73,14 @@ def _read(dataset: Any, path: Path, source: DischargeSource, codes: Sequence[str
         code = code_text(value.decode() if isinstance(value, bytes) else value)
         if code in codes:
             values = pd.Series(np.asarray(variable.isel({dimension: place}).values, np.float64))
-            found[code] = Records(stamps, values, lambda row: f"{path}: time {row}", unit=unit, label=label)
+            found[code] = Records(
+                stamps,
+                values,
+                lambda row: f"{path}: time {row}",
+                unit=unit,
+                label=label,
+                layout=f"variable {variable.name}",
+            )
     return found
 
 

@@ -87,7 +87,9 @@ def _read(path: Path, source: DischargeSource, period: Period, notes: list[str])
     times = start + np.arange(len(rows)) * np.timedelta64(interval, "s")
     rows, times = rows[low:high], times[low:high]
     values = _column([lines[row].strip(_AROUND) for row in rows.tolist()], rows, source)
-    return Records(Stamps(times, np.ones(len(times), bool)), values, lambda row: f"{path}:{row + 1}")
+    stamps = Stamps(times, np.ones(len(times), bool))
+    layout = "one column below the date of its first value"
+    return Records(stamps, values, lambda row: f"{path}:{row + 1}", layout=layout)
 
 
 def _column(texts: list[str], rows: Integers, source: DischargeSource) -> Any:

@@ -64,7 +64,8 @@ class TidyFormat:
         read = shared(("tidy", *states, *map(str, wanted.items())), lambda: by_gauge(table.read(wanted)))
         if read.columns.others:
             notes.append(f"{paths[0]}: columns that are not read: {', '.join(read.columns.others)}")
-        return records_by_gauge(read, source, codes, notes)
+        layout = f"{read.columns.written}; {', '.join(f'{role} from {name}' for role, name in wanted.items())}"
+        return records_by_gauge(read, source, codes, notes, layout=layout)
 
 
 FORMAT = TidyFormat()
@@ -116,7 +117,7 @@ def records_by_gauge(
         notes.append(f"{columns.path} has none of the gauges; it has {shown or 'no row'}")
         return {}
     chosen = np.sort(np.concatenate([part for parts in rows.values() for part in parts]))
-    wanted = columns.frame.take(chosen)
+    wanted = columns.frame if len(chosen) == len(columns.frame) else columns.frame.take(chosen)
     stamps = parse(wanted["time"], source.date_format, columns.where, DATE_FORMAT)
     found: Found = {}
     for code, parts in rows.items():

@@ -67,7 +67,11 @@ class WideFormat:
             more += 1
         frame = frame.iloc[more:]
         stamps = parse(frame["time"], source.date_format, read.where, DATE_FORMAT)
-        return {code: Records(stamps, frame[f"value {code}"], read.where, frame.get(f"flag {code}")) for code in there}
+        layout = f"{read.written}; time from {time}, a column for each gauge"
+        return {
+            code: Records(stamps, frame[f"value {code}"], read.where, frame.get(f"flag {code}"), layout=layout)
+            for code in there
+        }
 
 
 FORMAT = WideFormat()

@@ -67,7 +67,7 @@ def survey(folder: Path) -> Survey:
     files = listed(folder)
     left_out = list(files.left_out)
     forcing, rasters = archives(files, left_out)
-    gauges, tables = gauges_of(files, left_out)
+    gauges, tables = gauges_of(files, rasters, left_out)
     still = single_rasters(rasters, gauges[0].table if len(gauges) == 1 else None, left_out)
     gauges = [one.placed_on(still) for one in gauges]
     rain = [one for one in forcing if one.role == "precipitation"]
@@ -75,24 +75,27 @@ def survey(folder: Path) -> Survey:
     discharge = discharge_of(files, tables, gauges[0] if len(gauges) == 1 else None, step or HOUR, left_out)
     inputs = [*forcing, *still, *(one.as_input() for one in gauges), *discharge]
     period = _period(rain[0].span if step else None, step, discharge)
-    return Survey(folder, tuple(inputs), tuple(period), tuple(left_out), tuple(_questions(inputs, period)))
+    return Survey(folder, tuple(inputs), tuple(period), tuple(left_out), tuple(_questions(folder, inputs, period)))
 
 
-def _questions(inputs: list[Input], period: list[Key]) -> list[str]:
+def _questions(folder: Path, inputs: list[Input], period: list[Key]) -> list[str]:
     by_role: dict[str, list[Input]] = {}
     for one in inputs:
         by_role.setdefault(one.role, []).append(one)
     questions = []
     for role, several in by_role.items():
         if len(several) > 1 and role != "descriptor":
-            questions.append(f"{role}: which of {', '.join(one.name for one in several)}?")
+            hint = " For basins of their own, use the folder of each." if role == "gauges" else ""
+            questions.append(f"{role}: which of {', '.join(one.relative_to(folder) for one in several)}?{hint}")
     questions += [f"{role}: nothing was found" for role in NEEDED if not _has(by_role, role)]
     for one in inputs:
-        where = f"{one.role} ({one.name})"
+        where = f"{one.role} ({one.relative_to(folder)})"
         questions += [
             f"{where}, key `{key.name}`: {key.comment}" for key in one.keys if key.is_open and key.comment != OR
         ]
-    return questions + [f"period, key `{key.name}`: {key.comment}" for key in period if key.is_open]
+    return questions + [
+        f"period, key `{key.name}`: {key.comment}" for key in period if key.is_open and key.comment != OR
+    ]
 
 
 def _has(by_role: dict[str, list[Input]], role: str) -> bool:
@@ -111,9 +114,9 @@ def _step(rain: list[Input]) -> int:
 def _period(span: Span | None, step: int, discharge: list[Input]) -> list[Key]:
     """Step and periods, from the times of rain and discharge."""
     if span is None:
-        remedy = "the times of the rain are not known: write them"
+        asked = "the times of the rain are not known: write step, start and end"
         names = {"step": "1h", "start": "2020-01-01T00:00Z", "end": "2021-01-01T00:00Z"}
-        return [Key(name, value, remedy, is_open=True) for name, value in names.items()]
+        return [Key(name, value, asked if name == "step" else OR, is_open=True) for name, value in names.items()]
     keys = [Key("step", words(step), f"the rain has a field every {words(span.spacing)}")]
     start, end = _whole(span.start, step), _whole(span.last, step)
     keys += [Key("start", _time(start), "of the rain"), Key("end", _time(end), "of the rain")]

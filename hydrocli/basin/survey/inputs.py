@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class Input:
         words: what it is, for the screen.
         span: of its times, where they are known.
         title: of a descriptor.
+        codes: of gauges.
     """
 
     role: str
@@ -82,10 +84,9 @@ class Input:
     title: str = ""
     codes: tuple[str, ...] = field(default=())
 
-    @property
-    def name(self) -> str:
+    def relative_to(self, folder: Path) -> str:
         """The path, short."""
-        return self.path.name
+        return os.path.relpath(self.path, folder)
 
     def value(self, name: str, default: Any = None) -> Any:
         """Of a key that counts."""

@@ -47,7 +47,8 @@ class Group:
         """The file, or the folder or archive that holds all files."""
         if len(self.paths) == 1:
             return file_of(self.paths[0])
-        return file_of(os.path.commonpath([os.path.dirname(path) for path in self.paths]))  # noqa: PTH120 - thousands
+        # What the first and the last of sorted paths have in common, all have.
+        return file_of(os.path.commonpath([os.path.dirname(path) for path in (self.paths[0], self.paths[-1])]))  # noqa: PTH120
 
 
 @dataclass

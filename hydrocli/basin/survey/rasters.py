@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.basin.gauges import GaugeTable, place
-from hydrocli.basin.grid import Grid
+from hydrocli.basin.grid import Grid, crs_to_wkt, transform_points
 from hydrocli.basin.network import ENCODINGS, Drainage, fitting_encodings
 from hydrocli.basin.readers.geotiff import opened, raster_grid, read_whole, reading
 from hydrocli.basin.survey.inputs import Input, Key, alternatives
@@ -22,6 +24,8 @@ NO_DESCRIPTOR = ("flwacc", "flow_acc", "flowacc", "accum", "mask", "uparea", "up
 """Parts of names of files."""
 USUAL = 1000.0
 """Side of the cells of a model, where nothing states it [m]."""
+MOST_CLASSES = 50
+"""Values of a raster of whole numbers that may be classes."""
 LARGEST = 60_000_000
 """Cells of a raster whose directions are followed to compare areas."""
 TOLERANCE = 0.2
@@ -76,7 +80,19 @@ def _input(path: Path, gauges: GaugeTable | None, left_out: list[str]) -> Input 
         return _directions(path, grid, gauges, size)
     if _has(path, ELEVATION) and kind in "iuf":
         return Input("dem", path, _resolution(grid), f"elevation, {size}")
+    if kind in "iu" and MOST_CLASSES >= np.unique(sample).size > 2:
+        size += "; whole numbers: for the share of some classes write {path: ..., classes: [1, 2]}"
     return Input("descriptor", path, words=size, title=_title(path))
+
+
+def grids(paths: Sequence[Path]) -> list[Grid]:
+    """Grids of the rasters that are flow directions or elevations by their names; those that cannot be read are not."""
+    found = []
+    for path in paths:
+        if _has(path, DIRECTIONS) or _has(path, ELEVATION):
+            with suppress(HydrocliError):
+                found.append(raster_grid(path, "EPSG:4326"))
+    return found
 
 
 def _resolution(grid: Grid) -> tuple[Key, ...]:
@@ -86,6 +102,7 @@ def _resolution(grid: Grid) -> tuple[Key, ...]:
         text = "the elevation is in degrees: which system and cells shall the model have?"
         return Key("grid_crs", "EPSG:3035", text, is_open=True), Key("resolution", 1000, text, is_open=True)
     cells = max(round(USUAL / width), 1) * width
+    cells = int(cells) if cells.is_integer() else cells
     return (Key("resolution", cells, "side of the cells of the model; rivers follow the elevation", is_assumed=True),)
 
 
@@ -116,6 +133,9 @@ def _directions(path: Path, grid: Grid, gauges: GaugeTable | None, size: str) ->
             text = "the only encoding with which the areas of the gauges fit"
             return Input("flow_directions", path, (Key(name, fitting[0], text),), words)
         sound = {one: sound[one] for one in fitting} or sound
+    elif len(sound) == 1 < len(possible):
+        text = "with any other encoding water runs in circles"
+        return Input("flow_directions", path, (Key(name, next(iter(sound)), text, is_assumed=True),), words)
     if len(possible) == 1:
         return Input("flow_directions", path, (Key(name, possible[0], "the only encoding with its codes"),), words)
     text = f"the codes fit {', '.join(sound or possible)}: which program made the raster?"
@@ -138,13 +158,22 @@ def _fits(gauges: GaugeTable, drainage: Drainage) -> bool:
         return False
 
 
+def are_inside(gauges: GaugeTable, grid: Grid) -> bool:
+    """Whether a gauge lies on a grid, in the system of the grid or that of the table or degrees."""
+    stated = gauges.crs or crs_of(gauges, grid)
+    if stated is None:
+        return False
+    x, y = gauges.x, gauges.y
+    if stated:
+        x, y = transform_points(crs_to_wkt("gauges", stated), grid.crs_wkt, x, y, 0.0, "gauges")
+    return bool(grid.contains(*grid.cells_at(x, y)).any())
+
+
 def crs_of(gauges: GaugeTable, grid: Grid) -> str | None:
     """What is to be stated as the coordinate system of gauges: '' for nothing, None where it is not known."""
     if gauges.crs:
         return ""
-    row, column = grid.cells_at(gauges.x, gauges.y)
-    inside = (row >= 0) & (row < grid.height) & (column >= 0) & (column < grid.width)
-    if inside.mean() >= 0.5:
+    if grid.contains(*grid.cells_at(gauges.x, gauges.y)).mean() >= 0.5:
         return ""
     if (np.abs(gauges.x) <= 180).all() and (np.abs(gauges.y) <= 90).all():
         return "EPSG:4326"

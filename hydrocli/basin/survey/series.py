@@ -62,7 +62,8 @@ def archives(files: Files, left_out: list[str]) -> tuple[list[Input], list[Path]
                 else:
                     found.append(_input(group, role, variable, len(found)))
         except HydrocliError as error:
-            left_out.append(str(error))
+            is_mesh = group.format == "odim" and "mesh" in os.path.basename(group.paths[0]).lower()  # noqa: PTH119
+            left_out.append(f"{error}" + ("\n  Is it a mesh of smash? `hydrocli import-smash` reads it." * is_mesh))
     return _merged(found), rasters
 
 
@@ -109,7 +110,7 @@ def _source(group: Group, variable: Variable | None = None) -> ForcingSource:
 
 
 def _name(group: Group) -> str:
-    return f"{group.root} ({len(group.paths)} {group.format})"
+    return f"{group.root} ({group.format}, {len(group.paths)} files)"
 
 
 def _is_discharge_file(variable: Variable, group: Group) -> bool:
@@ -139,11 +140,13 @@ def _input(group: Group, role: str, variable: Variable, number: int) -> Input:
         keys += problem
     if archive is not None and len(archive.times):
         span = Span(archive.times[0], archive.times[-1], spacing_of(archive.times, HOUR))
-        more, shift = _time_keys(role, group, archive, span)
+        more, shift = _time_keys(group, archive, span)
         keys += more
         span = span._replace(first=span.first + shift, last=span.last + shift)
     keys += _unit_keys(role, group, variable, span)
-    what = f"{len(group.paths)} {group.format}" + (f", variable {variable.name}" if variable.name else "")
+    count = len(group.paths)
+    what = f"{count} file{'s' if count > 1 else ''} of {group.format}"
+    what += f", variable {variable.name}" if variable.name else ""
     if span:
         what += f", every {words(span.spacing)} from {span.first} to {span.last}"
     return Input(role, source.path, tuple(keys), what, span)
@@ -210,7 +213,7 @@ def _of_file(path: str, source: ForcingSource) -> Archive:
     return reader_of(source).find(alone, WHERE)
 
 
-def _time_keys(role: str, group: Group, archive: Archive, span: Span) -> tuple[list[Key], np.timedelta64]:
+def _time_keys(group: Group, archive: Archive, span: Span) -> tuple[list[Key], np.timedelta64]:
     """Keys on the times of an archive, and how far they are shifted."""
     keys, shift = list[Key](), 0
     phase = int(span.first.astype("datetime64[s]").astype(np.int64)) % span.spacing
@@ -224,8 +227,6 @@ def _time_keys(role: str, group: Group, archive: Archive, span: Span) -> tuple[l
         meaning = reader_of(ForcingSource(Path(group.root), group.format)).label
         text = f"{meaning}; write this key if it is the start"
         keys.append(Key("label", "start", text, is_assumed=True, is_default=True))
-        if role == "precipitation" and span.spacing >= DAY:
-            keys.append(Key("label", "end", "or this one, for daily rain and shorter steps", is_default=True))
         if "UTC" not in archive.names and group.format == "geotiff":
             text = "times are UTC; write the zone if they are of a local clock"
             keys.append(Key("timezone", "Europe/Paris", text, is_assumed=True, is_default=True))
@@ -290,7 +291,7 @@ def _merged(found: list[Input]) -> list[Input]:
         span = Span(min(one.span.first, other.span.first), max(one.span.last, other.span.last), one.span.spacing)
         keys = tuple(key for key in other.keys if key.name != "pattern")
         count = sum(int(text.split()[0]) for text in (one.words, other.words))
-        words_ = re.sub(r"^\d+", str(count), other.words)
+        words_ = re.sub(r"^\d+ files?", f"{count} files", other.words)
         path = Path(os.path.commonpath([one.path, other.path]))
         path = path.parent if path.is_file() else path
         kept[same] = replace(other, path=path, keys=keys, span=span, words=words_)

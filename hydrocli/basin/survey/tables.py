@@ -20,7 +20,7 @@ from hydrocli.basin.planning import spacing_of
 from hydrocli.basin.readers.geotiff import raster_grid
 from hydrocli.basin.survey.inputs import Input, Key, Span, alternatives
 from hydrocli.basin.survey.listing import Files
-from hydrocli.basin.survey.rasters import crs_of
+from hydrocli.basin.survey.rasters import are_inside, crs_of, grids
 from hydrocli.basin.tables import LargeTable, Table, code_text, open_table, read_table
 from hydrocli.errors import HydrocliError
 
@@ -55,7 +55,7 @@ TRIED = 3
 """Gauges whose observations are read."""
 WETTEST = 50.0
 """Runoff in mm/day, mean of all observations, above which the unit is in doubt."""
-IN_TABLE = ("wide", "tidy", "hubeau")
+IN_TABLE = ("hubeau", "tidy", "wide")
 """Formats of one table."""
 BY_GAUGE = (*(name for name in DISCHARGE_FORMATS if name not in (*IN_TABLE, "netcdf")), "hubeau")
 """Formats of folders."""
@@ -90,24 +90,31 @@ class GaugeFile:
         return Input("gauges", self.path, self.keys, self.words, codes=self.table.code)
 
 
-def gauges_of(files: Files, left_out: list[str]) -> tuple[list[GaugeFile], list[Path]]:
-    """Tables of gauges, and all other tables."""
+def gauges_of(files: Files, rasters: list[Path], left_out: list[str]) -> tuple[list[GaugeFile], list[Path]]:
+    """Tables of gauges, and all other tables; of several those with areas, and with gauges on one of the rasters."""
     found, others = list[GaugeFile](), list[Path]()
     for path in files.tables:
         try:
             one = _gauge_file(path)
         except HydrocliError:
             one = None
-        if one is None:
+        if one is None and path.suffix.lower() in (".gpkg", ".shp"):
+            left_out.append(f"{path} has no gauges; areas may be the domain (`basin.polygons`) or a descriptor")
+        elif one is None:
             others.append(path)
         else:
             found.append(one)
-    with_area = [one for one in found if np.isfinite(one.table.area).any()]
-    if with_area and len(with_area) < len(found):
-        left_out += [
-            f"{one.path} has gauges without areas; another table has them" for one in found if one not in with_area
-        ]
-    return with_area or found, others
+    known = grids(rasters)
+    better = (
+        ("without areas", lambda one: np.isfinite(one.table.area).any()),
+        ("outside of the rasters", lambda one: any(are_inside(one.table, grid) for grid in known)),
+    )
+    for words_, is_better in better:
+        kept = [one for one in found if is_better(one)] if len(found) > 1 else found
+        if kept and len(kept) < len(found):
+            left_out += [f"{one.path} has gauges {words_}; another table has them" for one in found if one not in kept]
+            found = kept
+    return found, others
 
 
 def _gauge_file(path: Path) -> GaugeFile | None:
@@ -131,7 +138,7 @@ def _gauge_file(path: Path) -> GaugeFile | None:
     if "area" not in columns or not np.isfinite(gauges.area).all():
         text = "areas are missing: the largest river within so many metres is taken"
         keys.append(Key("snap_distance", 3000, text, is_assumed=True))
-    return GaugeFile(path, gauges, tuple(keys), f"{len(gauges.code)} gauges: {_shown(gauges.code)}")
+    return GaugeFile(path, gauges, tuple(keys), _shown(gauges.code))
 
 
 def _area_keys(table: Table, columns: dict[str, str]) -> list[Key]:
@@ -159,7 +166,9 @@ def _roles(names: Sequence[str]) -> dict[str, str]:
 
 
 def _shown(codes: Sequence[str]) -> str:
-    return ", ".join(codes[:4]) + (f" and {len(codes) - 4} more" if len(codes) > 4 else "")
+    """Number and first codes of gauges."""
+    count = f"{len(codes)} gauge{'s' if len(codes) > 1 else ''}: "
+    return count + ", ".join(codes[:4]) + (f" and {len(codes) - 4} more" if len(codes) > 4 else "")
 
 
 def discharge_of(
@@ -175,7 +184,8 @@ def discharge_of(
         left_out: sentences on what is no discharge are added.
     """
     if gauges is None:
-        left_out += [f"{path} was not looked at, since the gauges are not known" for path in tables[:TRIED]]
+        if tables:
+            left_out.append(f"{len(tables)} tables, such as {tables[0]}: without one table of gauges none is discharge")
         return []
     codes, found = gauges.table.code, list[Input]()
     inside = _by_gauge(tables, codes)
@@ -246,12 +256,12 @@ def _tried(path: Path, name: str, codes: Sequence[str], gauges: GaugeFile, step:
             return Input("discharge", path, tuple(keys), f"{name}, too large to be read here")
     records, asked = _read(source, codes[:TRIED], step)
     if asked:
-        return Input("discharge", path, (*keys, *asked), f"{name}, {len(codes)} gauges: {_shown(codes)}")
+        return Input("discharge", path, (*keys, *asked), f"{name}, {_shown(codes)}")
     if not records:
         return None
     span = _span(records, step)
     keys += _discharge_keys(source, records, gauges, codes[:TRIED], step)
-    what = f"{name}, {len(codes)} gauges: {_shown(codes)}"
+    what = f"{name}, {_shown(codes)}"
     if span:
         what += f", every {words(span.spacing)} from {span.first} to {span.last}"
     return Input("discharge", path, tuple(keys), what, span, codes=tuple(codes))
