@@ -42,7 +42,7 @@ COLUMNS = {
     | {symbol: PARAMETERS[symbol].unit for symbol in PARAMETERS},
     "control": {"name": "", "value": "-", "lower": "-", "upper": "-", "gradient": "-"},
     "convergence": {"stage": "", "iteration": "", "evaluations": "", "cost": "-", "gradient_norm": "-", "seconds": "s"},
-    "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES},
+    "states": {"cell": ""} | {symbol: STATES[symbol].unit for symbol in STATES if symbol != "rain_intensity"},
     "domain": {"area": "m2", "downstream": "", "level": "", "calibrated": "", "ci": "mm", "slope": "as given"}
     | {"gauge": ""},
     "catchments": {"gauge": "", "cell": "", "x": "unit of the CRS", "y": "unit of the CRS", "cells": "", "area": "m2"}
