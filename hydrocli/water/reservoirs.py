@@ -40,8 +40,11 @@ PER_UNIT = 0.1447438839476537
 """1 / ln(1 + 1e3): a depth as large as the store is 1."""
 NOTHING = 1e-30
 """In the place of a bound of 0, by which a flux is divided."""
-FADED = 1e-14
-"""Bars below it are 0, for the same reason as levels: where gates empty a store fast, they fade away in dry weather."""
+FADED = 1e-24
+"""Bars below it are 0, for the same reason as levels: where gates empty a store fast, they fade away in dry weather.
+
+Far below what counts in a cost of any scale; their products with slopes stay normal numbers of single precision.
+"""
 EMPTY = 1e-13
 """A level below it is 0, a factor so that NaN stays NaN: numbers that are no longer normal are slow."""
 DELAYED = 0.9
@@ -64,13 +67,13 @@ def gate_adjoint(z, g_bar):
 @kernel
 def settled(bar):
     """A bar, or 0 where it is nearly 0; a factor, so that NaN stays NaN."""
-    return bar * where_positive(bar * bar - FADED * FADED, 1.0, 0.0)
+    return bar * where_positive(maximum(bar, -bar) - FADED, 1.0, 0.0)
 
 
 @kernel
 def settled_adjoint(bar, settled_bar):
     """Bar of bar."""
-    return settled_bar * where_positive(bar * bar - FADED * FADED, 1.0, 0.0)
+    return settled_bar * where_positive(maximum(bar, -bar) - FADED, 1.0, 0.0)
 
 
 @kernel

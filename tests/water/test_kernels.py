@@ -191,7 +191,7 @@ def transfer_reservoir(rng: Generator) -> tuple[float, ...]:
 
 
 def settled(rng: Generator) -> tuple[float, ...]:
-    return (either(rng, (-1e-17, 1e-17), (0.1, 1.0)),)
+    return (either(rng, (-1e-33, 1e-33), (0.1, 1.0)),)
 
 
 def share_of(rng: Generator) -> tuple[float, ...]:
