@@ -44,6 +44,8 @@ class HydrocliRun:
         self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
         self.about |= {"kept": min(self.simulator.segment, order.waves) / order.waves, "chunks": order.chunks}
         self.about |= {"forcing": sum(values.nbytes for values in self.simulator.forcing)}
+        row = simulator_module.bytes_per_row(order, self.structure, self.simulator.real)
+        self.about |= {"row bytes": row / case.cells, "bar bytes": float(np.dtype(self.simulator.real).itemsize)}
 
     def _simulator(self, case: Case, **options: object) -> Simulator:
         order = wavefront_order(case.downstream, case.level, case.steps)
