@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.arrays import Flags, Floats
-from hydrocli.names import BASELINES
 
 Arrays = Mapping[str, Floats]
 """Numbers by name that a baseline takes from the calibration period beside its weights, of one or two dimensions."""
@@ -85,7 +84,7 @@ class Baseline:
     """A baseline with its options; for the configuration it is a structure without parameters, states and fluxes.
 
     Attributes:
-        kind: one of `BASELINES`.
+        kind: one of `names.BASELINES`.
         title: what it is, in a few words.
         scope: local or regional.
         hidden: units of the LSTM.
@@ -167,13 +166,3 @@ def flow_scale(baseline: Baseline, seen: Observations) -> Floats:
 def size_of(blocks: Mapping[str, tuple[int, ...]]) -> int:
     """Number of weights of one set."""
     return sum(int(np.prod(shape)) for shape in blocks.values())
-
-
-def kind_of(baseline: Baseline) -> Kind:
-    """The functions of a baseline."""
-    from hydrocli.baselines import climatology, linear, lstm
-
-    return {"lstm": lstm, "linear": linear, "climatology": climatology}[baseline.kind]
-
-
-assert set(BASELINES) == {"lstm", "linear", "climatology"}

@@ -282,7 +282,9 @@ class Lstm:
             out[g] += own.d
 
         self._each(one)
-        return np.logaddexp(0.0, out) * self._scale[:, np.newaxis], (out, marks)
+        discharge, has_weights = np.full(out.shape, np.nan), self._owners >= 0
+        discharge[has_weights] = np.logaddexp(0.0, out[has_weights]) * self._scale[has_weights, np.newaxis]
+        return discharge, (out, marks)
 
     def pull_back(self, weights: Floats, trace: tuple[Floats, Floats], discharge_bar: Floats) -> Floats:
         """See `baseline.Model`."""

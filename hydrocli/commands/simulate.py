@@ -146,7 +146,7 @@ def _carried_baseline(experiment: Experiment, theirs: Experiment, of: Path) -> E
     Raises:
         ConfigurationError: the baseline is local: its weights belong to its gauges.
     """
-    if theirs.structure.declared.scope == "local":
+    if theirs.baseline and theirs.baseline.scope == "local":
         what = f"{of} is a local {theirs.structure.kind}, whose weights belong to its gauges"
         raise ConfigurationError("--parameters-from", what, "Choose a run with structure.scope: regional.")
     own = {key: getattr(theirs, key) for key in ("structure", "mapping", "initial", "first_guess", "optimiser")}

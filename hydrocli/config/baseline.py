@@ -6,16 +6,13 @@ What the other sections say of cells, parameters and states has no meaning for t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hydrocli.baselines.baseline import Baseline
 from hydrocli.config.base import Integer, Location, Name, Number, Section, Switch
 from hydrocli.names import BASELINES
-
-if TYPE_CHECKING:
-    from hydrocli.config.experiment import Experiment
 
 Problem = tuple[Location, str, str]
 Scope = Annotated[
@@ -100,8 +97,8 @@ def default_stage(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**(ADAM if kind == "lstm" else CLOSED_FORM), **given}
 
 
-def baseline_problems(experiment: Experiment) -> list[Problem]:
-    """What a configuration asks of a baseline that it does not have; of a structure, what only baselines have."""
+def baseline_problems(experiment: Any) -> list[Problem]:
+    """What an `Experiment` asks of a baseline that it does not have; of a structure, what only baselines have."""
     options, problems = experiment.structure, list[Problem]()
     if not isinstance(options, BaselineOptions):
         what, remedy = "is the optimiser of linear and climatology", "use lbfgsb or adam"
@@ -131,7 +128,7 @@ def baseline_problems(experiment: Experiment) -> list[Problem]:
     return problems + _stage_problems(experiment)
 
 
-def _stage_problems(experiment: Experiment) -> list[Problem]:
+def _stage_problems(experiment: Any) -> list[Problem]:
     kind, problems = experiment.structure.kind, list[Problem]()
     wanted = "adam" if kind == "lstm" else "closed_form"
     for number, stage in enumerate(experiment.optimiser):

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Flags, Floats
-from hydrocli.baselines.baseline import Arrays, Baseline, Catchments, Model, Observations, kind_of, size_of
+from hydrocli.baselines.baseline import Arrays, Baseline, Catchments, Model, Observations, size_of
+from hydrocli.baselines.kinds import KINDS
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.stages import Stage
 from hydrocli.config import Experiment, load
@@ -58,7 +59,7 @@ class Trained:
     def on(self, catchments: Catchments, threads: int) -> Model:
         """The model on some catchments."""
         owners = self.baseline.owners(catchments.codes, self.codes)
-        return kind_of(self.baseline).model(self.baseline, catchments, self.arrays, owners, threads)
+        return KINDS[self.baseline.kind].model(self.baseline, catchments, self.arrays, owners, threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,7 @@ class BaselineCalibration:
             trained, judged = self._divided(setup.scored)
             seen = replace(seen, scored=trained)
             self._parts = calibration_cost(setup, trained), calibration_cost(setup, judged)
-        arrays, weights = kind_of(self.baseline).first(self.baseline, seen, experiment.seed)
+        arrays, weights = KINDS[self.baseline.kind].first(self.baseline, seen, experiment.seed)
         source = experiment.parameters.source
         self._first = Trained(self.baseline, self.codes, arrays, weights)
         if source and self.baseline.kind == "lstm":
@@ -232,7 +233,7 @@ class BaselineCalibration:
         starts = results[-1].x[np.newaxis] if results else self._first.weights[np.newaxis]
         endless, shapes = (
             np.full(starts.shape[1], np.inf),
-            kind_of(self.baseline).blocks(self.baseline, self._first.arrays),
+            KINDS[self.baseline.kind].blocks(self.baseline, self._first.arrays),
         )
         of_set = [np.full(int(np.prod(shape)), not name.startswith("bias")) for name, shape in shapes.items()]
         decaying = np.tile(np.concatenate(of_set), starts.shape[1] // size_of(shapes))
@@ -280,7 +281,7 @@ def final_simulation(
     if not np.isfinite(simulated[has_weights]).all():
         raise NumericalError("simulation", "a discharge is not finite", "Check the forcing.")
     accept(codes, simulated)
-    shapes = kind_of(baseline).blocks(baseline, trained.arrays)
+    shapes = KINDS[baseline.kind].blocks(baseline, trained.arrays)
     details = {
         "scope": baseline.scope,
         "weights": trained.weights.size,

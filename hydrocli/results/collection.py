@@ -237,7 +237,7 @@ def _write_means(folder: Path, means: Sequence[Row]) -> None:
         ),
     )
     table = Table("parameter_means", "mean of each parameter over each catchment", columns, "collect")
-    values = {column.name: [row.get(column.name) for row in means] for column in columns[1:]}
+    values: dict[str, Any] = {column.name: [row.get(column.name) for row in means] for column in columns[1:]}
     write_table(folder, table, values, run="all")
 
 
