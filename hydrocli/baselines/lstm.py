@@ -148,19 +148,19 @@ def forward(w, base, v, u, state, z, marks, segment, out):
 
 
 @loop
-def reverse(w, base, v, u, marks, segment, tape, d, out_bar, state_bar, w_bar, base_bar, v_bar):
+def reverse(w, base, v, u, marks, segment, tape, out_bar, state_bar, w_bar, base_bar, v_bar):
     """The transpose of `forward`, segment by segment from the last one.
 
     Args:
         w, base, v, u, marks, segment: as `forward` had and filled them.
-        tape: [segment + 1, 6 hidden], to work in: gates, c and h of the steps of a segment.
-        d: [4 hidden], to work in.
+        tape: [segment + 2, 6 hidden], to work in: gates, c and h of the steps of a segment; bars of the gates.
         out_bar: [t].
         state_bar: [2, hidden], 0 at first; at the end bars of (h, c) before the first step.
         w_bar, base_bar, v_bar: added to.
     """
     hidden, steps = v.size, u.shape[0]
     n = 4 * hidden
+    d = tape[segment + 1, :n]
     for number in range(marks.shape[0] - 1, -1, -1):
         first = number * segment
         count = min(segment, steps - first)
@@ -294,9 +294,9 @@ class Lstm:
             own = sets[self._owners[g]]
             base = own.bias + self._attributes[:, g] @ own.attribute
             out_bar = discharge_bar[g] * self._scale[g] * np.exp(-np.logaddexp(0.0, -out[g]))
-            tape, d = np.zeros((self._segment + 1, PARTS * hidden)), np.zeros(4 * hidden)
+            tape = np.zeros((self._segment + 2, PARTS * hidden))
             w_bar, base_bar, v_bar = np.zeros_like(own.w), np.zeros(4 * hidden), np.zeros(hidden)
-            reverse(own.w, base, own.v, self._inputs[g], marks[g], self._segment, tape, d, out_bar,
+            reverse(own.w, base, own.v, self._inputs[g], marks[g], self._segment, tape, out_bar,
                     np.zeros((2, hidden)), w_bar, base_bar, v_bar)  # fmt: skip
             attribute_bar = np.outer(self._attributes[:, g], base_bar)
             return int(self._owners[g]), Sets(w_bar, attribute_bar, base_bar, v_bar, out_bar.sum(keepdims=True))

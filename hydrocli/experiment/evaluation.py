@@ -253,7 +253,7 @@ class Evaluation:
         rows = rows_by_gauge(discharge["gauge"])
         for code, series in zip(codes, simulated, strict=True):
             before = discharge["simulated"][rows.get(code, slice(0))]
-            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
+            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9, equal_nan=True):
                 raise InputError(
                     str(self.folder),
                     f"the discharge at {code} differs from the stored one: the data have changed since the calibration",
