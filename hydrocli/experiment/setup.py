@@ -213,6 +213,13 @@ class CalibrationSetup:
         times = self.basin.times
         return (times > stamp(window[0])) & (times <= stamp(window[1]))
 
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Steps of the calibration period, of all to its end [t]."""
+        window = self.experiment.period.calibration
+        assert window is not None
+        return self.inside(window)[: self.calibration_steps]
+
     def until(self, codes: Sequence[str]) -> NDArray[np.int32] | None:
         """Intervals of observations int32[g, t] of gauges, to the end of the calibration; None for single steps."""
         whole = self.basin.discharge_until
