@@ -21,6 +21,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("forcing", "store"),
     ("flood_events",),
     ("outputs",),
+    ("forecast",),
     ("plausibility",),
     ("regional", "basins"),
     ("execution", "threads"),
