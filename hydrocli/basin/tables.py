@@ -127,7 +127,7 @@ def read_catchments(path: Path) -> list[Row]:
     for number_of_row, row in enumerate(table.rows):
         if row["code"] is None:
             raise InputError(table.where(number_of_row), "has no code")
-        row["code"] = str(row["code"])
+        row["code"] = code_text(row["code"])
     return table.rows
 
 
