@@ -251,6 +251,7 @@ def test_means_do_not_depend_on_blocks(sound: Basin, monkeypatch: pytest.MonkeyP
     """Against plain sums over the cells that drain to the gauge."""
     rain = sound.precipitation.copy()
     rain[100:130, ::2], rain[140] = np.nan, np.nan
+    assert (rain == 0).all(axis=1).any()
     basin = replace(sound, precipitation=rain)
     whole = CatchmentMeans.of(basin)
     monkeypatch.setattr(catchment_means, "BLOCK", 36 * 7)
