@@ -115,6 +115,12 @@ def read_table(path: Path, where: str, layer: str | None = None, layer_key: str 
     return _features_table(path, kind, layer, layer_key)
 
 
+def is_plain_table(path: Path) -> bool:
+    """Whether a file is a text table or Parquet without a geometry, by its name and its metadata."""
+    suffix = path.suffix.lower()
+    return suffix in (".csv", ".txt", ".tsv") or (suffix == ".parquet" and path.is_file() and not is_geo_parquet(path))
+
+
 def read_catchments(path: Path, column: str = "code") -> list[Row]:
     """Rows of the catchments of a campaign, by name of the column; the column `code` holds texts.
 

@@ -88,7 +88,9 @@ class Descriptor(Section):
     """Where a descriptor comes from: a raster, polygons, or the elevation."""
 
     path: InputPath | None = Field(
-        None, description="raster of any resolution, or polygons", examples=["descriptor/slope.tif"]
+        None,
+        description="raster of any resolution, or polygons; of a lumped basin, also a table with the row of its gauge",
+        examples=["descriptor/slope.tif"],
     )
     derived: Annotated[str, BeforeValidator(known(tuple(DERIVED)))] | None = Field(
         None,
@@ -104,7 +106,7 @@ class Descriptor(Section):
     attribute: str | None = Field(
         None,
         description="polygons: column whose mean over the cell is taken, weighted by area; default: the share of the "
-        "cell within polygons",
+        "cell within polygons; table: column of the value",
         examples=["depth"],
     )
     layer: str | None = Field(None, description="polygons: layer of a GeoPackage that has several", examples=["soil"])

@@ -159,6 +159,29 @@ def test_lumped_basins_of_a_batch_are_those_that_each_is_alone(caravan: Path, tm
         assert alone.network.cell_area[0] == pytest.approx(36e6 if factor == 1 else 2500e6)
 
 
+def test_attributes_of_a_lumped_basin_are_descriptors(caravan: Path) -> None:
+    table(
+        caravan / "attributes" / "a.csv", "gauge_id,aridity,name", [("camels_0123", 2.5, "B"), ("camels_012", "", "A")]
+    )
+    aridity = "descriptors: {aridity: {path: attributes/a.csv, attribute: aridity}}"
+    text = CARAVAN.replace("{domain: lumped}", f"{{domain: lumped, {aridity}}}").replace(
+        "[camels_012]", "[camels_0123]"
+    )
+    config = caravan / "config.yaml"
+    config.write_text(text)
+    basin = open_basin(source_of(load_config(config)), caravan / "store")
+    np.testing.assert_array_equal(basin.descriptors["aridity"], [2.5])
+    for old, new, words in (
+        ("attribute: aridity", "attribute: slope", "has no column slope\n  It has gauge_id, aridity"),
+        ("attribute: aridity", "attribute: name", "has texts in the column name: B"),
+        ("attribute: aridity", "attribute: aridity, band: 1", "band: .*is a table"),
+        ("attributes/a.csv", "timeseries/camels_0123.csv", "has no column gauge_id"),
+    ):
+        config.write_text(text.replace(old, new))
+        with pytest.raises(HydrocliError, match=words):
+            open_basin(source_of(load_config(config)), caravan / "store")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
