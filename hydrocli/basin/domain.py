@@ -20,7 +20,7 @@ from hydrocli.basin.basin import Gauges
 from hydrocli.basin.curvilinear import WGS84
 from hydrocli.basin.dem import Terrain
 from hydrocli.basin.gauges import Placement, place
-from hydrocli.basin.grid import Grid, crs_to_wkt, describe, transform_points
+from hydrocli.basin.grid import Grid, crs_to_wkt, describe, equal_area, transform_points
 from hydrocli.basin.network import ENCODINGS, NEXTXY, Drainage, DrainageNetwork
 from hydrocli.basin.sampling import Points
 from hydrocli.basin.source import (
@@ -152,8 +152,12 @@ def _one_cell(source: BasinSource) -> Drainage:
         what = f"gauge {table.code[0]} has no place on earth in {crs} (x = {table.x[0]:g}, y = {table.y[0]:g})"
         raise InputError(str(table.path), what, "Check x and y, which is which, and `gauges.crs`.")
     side = float(np.sqrt(area))
-    about = f"+proj=laea +lat_0={latitude:.8f} +lon_0={longitude:.8f} +datum=WGS84 +units=m +no_defs +type=crs"
-    grid = Grid(crs_to_wkt("gauges.crs", about), (side, 0.0, -side / 2, 0.0, -side, side / 2), 1, 1)
+    grid = Grid(
+        equal_area(latitude, longitude, f"equal area about gauge {table.code[0]}"),
+        (side, 0.0, -side / 2, 0.0, -side, side / 2),
+        1,
+        1,
+    )
     return Drainage.from_d8(np.zeros((1, 1), np.uint8), "smash", grid)
 
 

@@ -219,7 +219,7 @@ def _period(experiment: Experiment) -> dict[str, Any]:
     period = experiment.period
     span = stamp(period.end) - stamp(period.start)
     windows = {"calibration": period.calibration, **period.validation}
-    periods = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
+    periods = {name: f"{stamp(w[0])}Z to {stamp(w[1])}Z" for name, w in windows.items() if w}
     return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": periods}
 
 

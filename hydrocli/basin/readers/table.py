@@ -99,7 +99,8 @@ class TableReader:
         if self.has_days:
             times = times.astype("datetime64[D]").astype("datetime64[s]") + np.timedelta64(DAY, "s")
         named = [(time, Layer(os.fspath(path), number)) for number, time in enumerate(times)]
-        example = f"{columns.frame['time'].iloc[0]} is read as {stamps.times[0]}"
+        meaning = "is the day that ends at" if self.has_days else "is read as"
+        example = f"{columns.frame['time'].iloc[0]} {meaning} {times[0]}"
         archive = archive_of(named, where, has_bounds=self.has_days, timezone=source.timezone)
         return Archive(archive.times, archive.layers, archive.has_bounds, archive.notes, example), stamps
 
