@@ -152,12 +152,8 @@ def _one_cell(source: BasinSource) -> Drainage:
         what = f"gauge {table.code[0]} has no place on earth in {crs} (x = {table.x[0]:g}, y = {table.y[0]:g})"
         raise InputError(str(table.path), what, "Check x and y, which is which, and `gauges.crs`.")
     side = float(np.sqrt(area))
-    grid = Grid(
-        equal_area(latitude, longitude, f"equal area about gauge {table.code[0]}"),
-        (side, 0.0, -side / 2, 0.0, -side, side / 2),
-        1,
-        1,
-    )
+    corner = (side, 0.0, -side / 2, 0.0, -side, side / 2)
+    grid = Grid(equal_area(latitude, longitude, f"equal area about gauge {table.code[0]}"), corner, 1, 1)
     return Drainage.from_d8(np.zeros((1, 1), np.uint8), "smash", grid)
 
 
