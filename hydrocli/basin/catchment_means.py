@@ -32,9 +32,10 @@ class Highest:
     count: int = 0
     below: float = np.nan
 
-    def look_at(self, values: Floats, steps: Integers) -> None:
-        """Count the values [k, n] of k steps, by their numbers."""
-        top = float(np.fmax.reduce(values, axis=None))
+    def look_at(self, values: NDArray[np.float32], steps: Integers, tops: NDArray[np.float32]) -> None:
+        """Count the values [k, n] of k steps, by their numbers; `tops` [k] of each, NaN where a value is missing."""
+        top = float(tops.max())
+        top = float(np.fmax.reduce(values, axis=None)) if np.isnan(top) else top
         if np.isnan(top) or (self.count and top < self.value):
             self.below = float(np.fmax(self.below, top))
             return
@@ -100,20 +101,20 @@ class CatchmentMeans:
         cell_rain, cell_missing = np.zeros(len(weight)), np.zeros(len(weight), np.int64)
         highest, lightest = Highest(), np.full(len(times), np.nan)
         for rows, single in _blocks(basin.precipitation):
-            # Most steps are dry in a catchment: they cost one look, in the precision of the store.
-            wet = rows.start + np.flatnonzero(single.max(axis=1) != 0)  # a missing value is not 0
-            dry = len(single) - len(wet)
+            place, top = _not_zero(single)
+            wet, dry = rows.start + place, len(single) - len(place)
             if dry:
                 rain[:, rows] = 0.0
                 highest.add(0.0, _first_without(wet, rows.start), dry * single.shape[1])
             if not len(wet):
                 continue
-            values = (single[wet - rows.start] if dry else single).astype(np.float64)
-            highest.look_at(values, wet)
-            lightest[wet] = np.where(values > 0, values, np.inf).min(axis=1)
+            single = single[place] if dry else single
+            highest.look_at(single, wet, top)
+            lightest[wet] = np.where(single > 0, single, np.float32(np.inf)).min(axis=1)
+            values = single.astype(np.float64)
             covered: Floats = area
-            absent = np.isnan(values)
-            if absent.any():
+            if np.isnan(top).any():
+                absent = np.isnan(values)
                 values[absent] = 0.0
                 known = np.where(absent, 0.0, weight)
                 covered = tree.sums(known)
@@ -124,10 +125,14 @@ class CatchmentMeans:
             with np.errstate(invalid="ignore", divide="ignore"):
                 rain[:, wet] = np.where(covered > 0, sums / covered, np.nan).T
         for rows, single in _blocks(basin.pet):
-            values = single.astype(np.float64)
-            pet_of_domain[rows] = values.mean(axis=1)
-            own = month[rows]
-            for number in range(own[0], own[-1] + 1):  # sums of cells first: there are fewer months than steps
+            place, _ = _not_zero(single)
+            pet_of_domain[rows] = 0.0
+            if not len(place):
+                continue
+            values = single[place].astype(np.float64)
+            pet_of_domain[rows.start + place] = values.mean(axis=1)
+            own = month[rows.start + place]
+            for number in np.unique(own).tolist():  # sums of cells first: there are fewer months than steps
                 low, high = np.searchsorted(own, [number, number + 1])
                 pet[:, number] += tree.sums(weight * values[low:high].sum(axis=0)) / area
         steps = np.bincount(month, minlength=len(months))
@@ -150,6 +155,16 @@ def months_of(times: Times) -> tuple[NDArray[np.datetime64], Integers]:
     """Months of the steps that end at some stamps, and the number of the month of each step."""
     months, month = np.unique(day_of_step(times).astype("datetime64[M]"), return_inverse=True)
     return months, month.ravel().astype(np.int64)
+
+
+def _not_zero(values: NDArray[np.float32]) -> tuple[Integers, NDArray[np.float32]]:
+    """Rows of values [k, n] that are not 0 in all cells, and the highest value of each; NaN where one is missing.
+
+    Most steps are dry in a catchment, and half of them are nights: they cost one look, in the precision of the store.
+    """
+    top = values.max(axis=1)
+    rows = np.flatnonzero(top != 0)
+    return rows, top[rows]
 
 
 def _first_without(numbers: Integers, start: int) -> int:

@@ -97,7 +97,7 @@ class TableReader:
             raise InputError(f"{section}.timezone", what, "Remove the key.")
         times = stamps.times
         if self.has_days:
-            times = times.astype("datetime64[D]").astype("datetime64[s]") + np.timedelta64(DAY, "s")
+            times = np.asarray(times.astype("datetime64[D]").astype("datetime64[s]") + np.timedelta64(DAY, "s"))
         named = [(time, Layer(os.fspath(path), number)) for number, time in enumerate(times)]
         meaning = "is the day that ends at" if self.has_days else "is read as"
         example = f"{columns.frame['time'].iloc[0]} {meaning} {times[0]}"
