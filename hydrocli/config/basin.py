@@ -89,7 +89,7 @@ class Descriptor(Section):
 
     path: InputPath | None = Field(
         None,
-        description="raster of any resolution, or polygons; of a lumped basin, also a table with the row of its gauge",
+        description="raster of any resolution, or polygons; for a lumped basin also a table of gauges",
         examples=["descriptor/slope.tif"],
     )
     derived: Annotated[str, BeforeValidator(known(tuple(DERIVED)))] | None = Field(
@@ -105,8 +105,8 @@ class Descriptor(Section):
     )
     attribute: str | None = Field(
         None,
-        description="polygons: column whose mean over the cell is taken, weighted by area; default: the share of the "
-        "cell within polygons; table: column of the value",
+        description="column of polygons, whose mean is weighted by area; default: the share of the cell within them; "
+        "column of a table",
         examples=["depth"],
     )
     layer: str | None = Field(None, description="polygons: layer of a GeoPackage that has several", examples=["soil"])
@@ -162,8 +162,7 @@ class Basin(Section):
 
     flow_directions: FlowDirections | None = Field(
         None,
-        description="raster of D8 flow directions; its grid is that of the model; required without `dem`, unless "
-        "`domain` is lumped",
+        description="raster of D8 flow directions; its grid is that of the model; required without `dem` unless lumped",
     )
     dem: Dem | None = Field(
         None,
@@ -171,8 +170,7 @@ class Basin(Section):
     )
     domain: Literal["gauges", "all", "lumped"] = Field(
         "gauges",
-        description="cells of the model: the catchments of the gauges, all of the raster, or one cell with the area of "
-        "the gauge",
+        description="cells of the model: catchments of the gauges, all of the raster, or one cell of the gauge's area",
     )
     polygons: Polygons | None = Field(
         None, description="the model has the cells within these polygons beside the catchments of its gauges"

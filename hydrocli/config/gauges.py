@@ -170,8 +170,7 @@ class Gauges(Section):
     )
     same_cell: Literal["separate", "share", "merge"] = Field(
         "separate",
-        description="several calibration gauges on one cell: each has its weight, they share it equally, or they "
-        "are one series, the mean of the values of each step",
+        description="several calibration gauges on one cell: each has its weight, they share one, or are one series",
     )
 
     @model_validator(mode="after")
