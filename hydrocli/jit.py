@@ -51,7 +51,7 @@ INTERLEAVED = 2
 """Vectors of a loop that are computed side by side."""
 UNFINISHED = 3600.0
 """Seconds after which a file of the cache that is not finished belongs to no living process."""
-ROOMS_COMPILED = ("water", "structures", "engine", "synthetic", "score", "basin")
+ROOMS_COMPILED = ("water", "structures", "baselines", "engine", "synthetic", "score", "basin")
 FLAGS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz", "arcp"},

@@ -93,6 +93,9 @@ FORCINGS = _table(
     Quantity("pet", "potential evapotranspiration", "mm/step"),
 )
 
+BASELINES = ("lstm", "linear", "climatology")
+"""Kinds of models of discharge from catchment means, without cells; see `hydrocli.baselines`."""
+
 EXTRAPOLATED = Quantity(
     "extrapolated", "share of the cells with an input of the flux network outside its range in calibration", "-"
 )

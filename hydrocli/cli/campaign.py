@@ -23,7 +23,7 @@ SHOWN = 40
 def _structures() -> list[str]:
     from hydrocli.structures.structure import kinds
 
-    return list(kinds())
+    return [*kinds(), "lstm"]
 
 
 def _shard(text: str) -> tuple[int, int]:

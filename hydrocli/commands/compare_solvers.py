@@ -43,6 +43,9 @@ def compare_solvers(target: Path, overrides: list[str], cell: int | None, gauge:
     experiment = load(target, overrides)
     path = Path(experiment.folder)
     read(path).require_whole(later=False)  # refuses what is no finished run
+    if experiment.baseline is not None:
+        what = f"{experiment.structure.kind} has no differential equations to compare with"
+        raise ConfigurationError("structure.kind", what, "Name a run of a structure with stores.")
     announce_compilation()
     setup = CalibrationSetup(experiment, ingested(experiment), path, path)
     number = _chosen(setup, cell, gauge)

@@ -12,6 +12,7 @@ from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.parameters import levels_of
 from hydrocli.errors import ConfigurationError
 from hydrocli.execution.log import recorded
+from hydrocli.experiment import baseline
 from hydrocli.experiment.evaluation import SIMULATION, maps_of_run
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import carried_bounds, carried_mapping, read_regionalisation, step_of
@@ -68,18 +69,31 @@ def simulate(
             folder.warn(note)
             logger.warning(note)
         with folder.timed("results"):
-            cells = len(setup.basin.network)
-            if run:
-                maps = maps_of_run(run, setup)
-            else:
-                maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows])
-            scores = final_simulation(
-                folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None
-            )
+            scores = _simulated(folder, setup, run)
         nse = ", ".join(f"{code} {score:.3f}" for code, score in scores.items() if np.isfinite(score))
         folder.finish(f"Simulated {len(setup.basin.times)} steps." + (f" NSE {nse}." if nse else "") + unsolved(folder))
         logger.info(f"{folder.path}: {folder.manifest.ending}")
     return [{"gauge": code, "nse": score} for code, score in scores.items()]
+
+
+def _simulated(folder: RunFolder, setup: CalibrationSetup, run: Path | None) -> dict[str, float]:
+    """The simulation with the parameters or weights of a run, or of the YAML; NSE by gauge.
+
+    Raises:
+        ConfigurationError: a baseline without weights.
+    """
+    if setup.experiment.baseline is not None:
+        source = run or setup.experiment.parameters.source
+        if source is None:
+            what = f"the structure {setup.experiment.structure.kind} has no weights before a calibration"
+            raise ConfigurationError("structure.kind", what, "Calibrate it, or name a run in parameters.from.")
+        return baseline.final_simulation(folder, setup, baseline.read_trained(Path(source), setup.experiment))
+    cells = len(setup.basin.network)
+    if run:
+        maps = maps_of_run(run, setup)
+    else:
+        maps = np.stack([np.broadcast_to(np.asarray(row.value, np.float64), cells) for row in setup.rows])
+    return final_simulation(folder, setup, maps, setup.flux_network, read_regionalisation(run) if run else None)
 
 
 def _run_of(target: Path) -> Path | None:
@@ -96,6 +110,8 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
     """
     read(of).require_whole(later=False)  # says what is wrong with it
     theirs = load(of / CONFIG)
+    if theirs.baseline is not None:
+        return _carried_baseline(experiment, theirs, of)
     absent = [
         name
         for name in descriptors_of(theirs, list(theirs.basin.descriptors))
@@ -122,3 +138,17 @@ def _carried(experiment: Experiment, of: Path) -> Experiment:
         "initial_weights": experiment.initial_weights.model_copy(update={"source": source if has_network else None}),
     }
     return experiment.model_copy(update=update)
+
+
+def _carried_baseline(experiment: Experiment, theirs: Experiment, of: Path) -> Experiment:
+    """A configuration with the baseline of a run; what belongs to cells takes its defaults.
+
+    Raises:
+        ConfigurationError: the baseline is local: its weights belong to its gauges.
+    """
+    if theirs.baseline and theirs.baseline.scope == "local":
+        what = f"{of} is a local {theirs.structure.kind}, whose weights belong to its gauges"
+        raise ConfigurationError("--parameters-from", what, "Choose a run with structure.scope: regional.")
+    own = {key: getattr(theirs, key) for key in ("structure", "mapping", "initial", "first_guess", "optimiser")}
+    parameters = theirs.parameters.model_copy(update={"source": of.absolute()})
+    return experiment.model_copy(update={**own, "parameters": parameters, "outputs": theirs.outputs})

@@ -21,6 +21,7 @@ from hydrocli.config.base import (
     raise_validation_errors,
     validation_error,
 )
+from hydrocli.config.baseline import BaselineOptions, baseline_problems, default_stage
 from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
 from hydrocli.config.forcing import Forcing
@@ -33,6 +34,7 @@ from hydrocli.config.parameters import Initial, Parameters, filled, levels_of
 from hydrocli.config.period import Period
 from hydrocli.config.plausibility import Plausibility
 from hydrocli.config.structure import GR, InitialWeights, Structure, declared_structure, kinds_with_network
+from hydrocli.names import BASELINES
 
 WITHOUT_GRADIENT = ("cmaes", "sbs")
 """Optimisers that use values only."""
@@ -133,12 +135,21 @@ class Experiment(Section):
         starts = self.first_guess.kind == "screening" and self.mapping.kind in BY_DESCRIPTORS
         return UNIFORM_ITERATIONS if starts and self.optimiser[0].mapping != "uniform" else 0
 
+    @property
+    def baseline(self) -> BaselineOptions | None:
+        """Options of the baseline that stands for a structure, if one does."""
+        options: Any = self.structure
+        return options if isinstance(options, BaselineOptions) else None
+
     @model_validator(mode="before")
     @classmethod
     def _parent_run_as_first_guess(cls, data: Any) -> Any:
-        """The maps of a parent run are the first guess, unless `first_guess` is given."""
-        parameters = data.get("parameters") if isinstance(data, dict) else None
-        if isinstance(parameters, dict) and parameters.get("from") and data.get("first_guess") is None:
+        """The maps of a parent run are the first guess, unless `first_guess` is given; a baseline screens nothing."""
+        if not isinstance(data, dict) or data.get("first_guess") is not None:
+            return data
+        parameters, structure = data.get("parameters"), data.get("structure")
+        continues = isinstance(parameters, dict) and parameters.get("from")
+        if continues or (isinstance(structure, dict) and structure.get("kind") in BASELINES):
             return {**data, "first_guess": {"kind": "given"}}
         return data
 
@@ -183,6 +194,8 @@ class Experiment(Section):
             section if isinstance(section := data.get(key), dict) else {}
             for key in ("structure", "mapping", "execution")
         )
+        if structure.get("kind") in BASELINES:
+            return {**data, "optimiser": default_stage(structure["kind"], stage or {})}
         if mapping.get("kind") in NETWORKS and stage is None:
             return {**data, "optimiser": [dict(PRECALIBRATION), {"kind": "adam"}]}
         are_few = mapping.get("kind", "uniform") == "uniform" and execution.get("precision", "double") == "double"
@@ -254,6 +267,11 @@ class Experiment(Section):
         if structure := info.data.get("structure"):
             raise_validation_errors(outputs.unknown_to(structure.declared))
         return outputs
+
+    @model_validator(mode="after")
+    def _check_baseline(self) -> Experiment:
+        raise_validation_errors(baseline_problems(self))
+        return self
 
     @model_validator(mode="after")
     def _check_regularisation(self) -> Experiment:

@@ -5,7 +5,7 @@ The first guess is one value per parameter. The stages start from it, each from 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -231,6 +231,17 @@ class Cmaes(Section):
     )
 
 
-AnyStage = Annotated[Lbfgsb | LevenbergMarquardt | Adam | Cmaes | Sbs, Field(discriminator="kind")]
+class ClosedForm(Section):
+    """Solution in closed form, of baselines."""
+
+    kind: Literal["closed_form"] = Field(
+        description="closed_form: the solution of the baselines linear and climatology, and their default"
+    )
+    mapping: ClassVar[None] = None
+    train: ClassVar[None] = None
+    iterations: ClassVar[int] = 1
+
+
+AnyStage = Annotated[Lbfgsb | LevenbergMarquardt | Adam | Cmaes | Sbs | ClosedForm, Field(discriminator="kind")]
 
 Optimiser = Annotated[tuple[AnyStage, ...], OneOrMore(), BeforeValidator(listed)]

@@ -56,8 +56,9 @@ class Outputs(Section):
     def unknown_to(self, structure: Structure) -> list[tuple[Location, str, str]]:
         """What a structure does not have, as problems."""
         asked = {("series",): self.series or (), ("maps", "quantities"): self.maps.quantities if self.maps else ()}
+        remedy = f"it has {', '.join(structure.outputs)}" if structure.outputs else "remove the key"
         return [
-            (key, f"the structure {structure.kind} has no {symbol}", f"it has {', '.join(structure.outputs)}")
+            (key, f"the structure {structure.kind} has no {symbol}", remedy)
             for key, symbols in asked.items()
             for symbol in symbols
             if symbol not in structure.outputs

@@ -135,7 +135,8 @@ class _Settings(Section):
             symbols: what it has.
         """
         what = f"the structure {kind} has no such quantity"
-        return [((symbol,), what, f"it has {', '.join(symbols)}") for symbol in self.given() if symbol not in symbols]
+        remedy = f"it has {', '.join(symbols)}" if symbols else "remove the key"
+        return [((symbol,), what, remedy) for symbol in self.given() if symbol not in symbols]
 
 
 class _OfParameters(_Settings):
@@ -180,5 +181,5 @@ else:
 
 
 def levels_of(structure: Structure) -> tuple[str, ...]:
-    """Symbols of the section `initial`: the interception store, and the states of a structure."""
-    return tuple(dict.fromkeys(("hi", *structure.states)))
+    """Symbols of the section `initial`: the interception store, and the states of a structure; none without states."""
+    return tuple(dict.fromkeys(("hi", *structure.states))) if structure.states else ()

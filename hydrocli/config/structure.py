@@ -19,6 +19,7 @@ from hydrocli.config.base import (
     raise_validation_errors,
     validation_error,
 )
+from hydrocli.config.baseline import SECTIONS as BASELINE_SECTIONS
 from hydrocli.structures import structure as declarations
 
 Width = Annotated[Integer, Field(ge=1, le=256)]
@@ -164,15 +165,19 @@ GR = SECTIONS["gr"].model_validate({"kind": "gr"})
 if TYPE_CHECKING:
     Structure = StructureOptions
 else:
-    Structure = Annotated[reduce(or_, SECTIONS.values()), Field(discriminator="kind")]
+    Structure = Annotated[reduce(or_, [*SECTIONS.values(), *BASELINE_SECTIONS.values()]), Field(discriminator="kind")]
 
 
 def declared_structure(data: Any) -> declarations.Structure | None:
-    """The structure that the raw data of a section asks for; None where it is not a valid one."""
+    """The structure that the raw data of a section asks for; None where it is not a valid one.
+
+    A baseline stands for a structure without parameters and states.
+    """
     if data is None:
         return GR.declared
     with contextlib.suppress(ValidationError, AttributeError, KeyError, TypeError):
-        return SECTIONS[data["kind"]].model_validate(data).declared
+        sections: dict[str, Any] = SECTIONS | BASELINE_SECTIONS
+        return sections[data["kind"]].model_validate(data).declared
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrocli.arrays import Floats
+from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.errors import ConfigurationError
@@ -23,15 +23,17 @@ from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.regularisation import Penalty, corner
 
 
-def calibration_cost(setup: CalibrationSetup) -> Cost:
+def calibration_cost(setup: CalibrationSetup, scored: Flags | None = None) -> Cost:
     """Cost of the discharge of the series that calibrate, from the start to the end of the calibration.
+
+    Args:
+        setup: the experiment and its basin.
+        scored: steps that count [t]; None: all of the calibration period.
 
     Raises:
         InputError: gauges without observations to score; a signature that no gauge has.
         ConfigurationError: no gauge calibrates, or one of the table has no weight.
     """
-    window, steps = setup.experiment.period.calibration, setup.calibration_steps
-    assert window is not None
     if not setup.calibration:
         raise ConfigurationError(
             "gauges.validation", "leaves no gauge for calibration", "Remove at least one gauge from the list."
@@ -39,9 +41,9 @@ def calibration_cost(setup: CalibrationSetup) -> Cost:
     terms = setup.experiment.objective.all_terms
     cost = Cost.of(
         setup.observed,
-        setup.inside(window)[:steps],
+        setup.scored if scored is None else scored,
         tuple(setup.series),
-        _weights(setup),
+        gauge_weights(setup),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
         _catchments(setup) if any(term.signature for term in terms) else None,
         setup.until,
@@ -56,7 +58,7 @@ def _merging(setup: CalibrationSetup) -> list[str]:
     return [merging_note(codes, discharge[setup.gauges(codes)]) for codes in several]
 
 
-def _weights(setup: CalibrationSetup) -> list[float]:
+def gauge_weights(setup: CalibrationSetup) -> list[float]:
     """Weights of the series that calibrate, in any scale."""
     weights = _weights_of_gauges(setup)
     if setup.experiment.gauges.same_cell == "separate":

@@ -32,6 +32,10 @@ OBSERVED = 3.0
 """Time of a simulation that is observed, as a multiple of one that is not."""
 DIFFERENCES = 12
 """Simulations that standard errors of some five controls take."""
+SECONDS_PER_WEIGHT = 0.4e-9
+"""Of a gradient of an LSTM, for a weight, gauge and step."""
+SECONDS_PER_VALUE = 3e-9
+"""Of a catchment mean, for a cell and step."""
 BYTES_OF_PROCESS = 400_000_000
 """Of Python with its libraries and the compiled code."""
 BYTES_PER_CELL = 600
@@ -65,6 +69,8 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
     Only the steps of the calibration and the catchments of its gauges are in a gradient; all cells and steps are in the
     simulation at the end.
     """
+    if experiment.baseline is not None:
+        return _estimate_of_baseline(experiment, network, gauges, wanted)
     period, execution = experiment.period, experiment.execution
     per_gradient, per_value = experiment.structure.declared.model.seconds
     everywhere = np.arange(len(network), dtype=np.intp)
@@ -91,6 +97,22 @@ def estimate(experiment: Experiment, network: DrainageNetwork, gauges: Gauges, w
     held = FORCING_BYTES * len(simulator.forcing) * simulator.order.forcing_size
     size = max(simulator.bytes_needed(gradient=True), held + size)
     return Estimate(inside.size, steps, gradient, seconds, kept + size)
+
+
+def _estimate_of_baseline(
+    experiment: Experiment, network: DrainageNetwork, gauges: Gauges, wanted: Sequence[str]
+) -> Estimate:
+    """Cost of a baseline: by gauges and steps; forcing of all cells is read once or twice for its means."""
+    period, hidden = experiment.period, experiment.baseline.declared.hidden if experiment.baseline else 0
+    whole = int((period.end - period.start).total_seconds() // period.step)
+    steps = int((period.calibration[1] - period.start).total_seconds() // period.step) if period.calibration else 0
+    per_step = SECONDS_PER_WEIGHT * 4 * hidden * (hidden + 3) if experiment.structure.kind == "lstm" else 1e-6
+    gradient = per_step * len(wanted) * steps
+    seconds = SECONDS_BESIDE + SECONDS_PER_CELL * len(network) + 2 * SECONDS_PER_VALUE * len(network) * whole
+    seconds += gradient * (1 + sum(stage.iterations for stage in experiment.optimiser))
+    mapped = FORCING_BYTES * (2 if experiment.forcing.temperature is None else 3) * len(network) * whole
+    series = VALUE_BYTES * 12 * len(gauges.code) * whole
+    return Estimate(len(network), steps or whole, gradient, seconds, BYTES_PER_CELL * len(network) + mapped + series)
 
 
 def _evaluations(experiment: Experiment) -> tuple[float, int]:

@@ -211,6 +211,7 @@ class Evaluation:
             inputs: fingerprints that the manifest takes then.
         """
         # What needs the model loads it; to read what a run has simulated takes a fraction of that time.
+        from hydrocli.experiment import baseline
         from hydrocli.experiment.networks import read_regionalisation
         from hydrocli.experiment.setup import CalibrationSetup, ingested
         from hydrocli.experiment.simulation import final_simulation
@@ -221,17 +222,22 @@ class Evaluation:
         gauges = experiment.gauges.model_copy(update={"validation": (*experiment.gauges.validation, *others)})
         experiment = experiment.model_copy(update={"gauges": gauges})
         setup = CalibrationSetup(experiment, ingested(experiment), trained=self.folder)
-        maps = maps_of_run(self.folder, setup)
+        is_baseline = experiment.baseline is not None
+        maps = None if is_baseline else maps_of_run(self.folder, setup)
         with RunFolder.open(self.folder, self.experiment.name) as folder, folder.rewriting():
-            final_simulation(
-                folder,
-                setup,
-                maps,
-                setup.flux_network,
-                read_regionalisation(self.folder),
-                self._require_same,
-                self.run.manifest.first_guess,
-            )
+            if maps is None:
+                trained = baseline.read_trained(self.folder, experiment)
+                baseline.final_simulation(folder, setup, trained, self._require_same)
+            else:
+                final_simulation(
+                    folder,
+                    setup,
+                    maps,
+                    setup.flux_network,
+                    read_regionalisation(self.folder),
+                    self._require_same,
+                    self.run.manifest.first_guess,
+                )
             calibrated = experiment.gauges.model_copy(update={"discharge": self._discharge})
             kept = experiment.model_copy(update={"gauges": calibrated})
             write_text(folder.path / CONFIG, resolved(kept))
@@ -247,7 +253,7 @@ class Evaluation:
         rows = rows_by_gauge(discharge["gauge"])
         for code, series in zip(codes, simulated, strict=True):
             before = discharge["simulated"][rows.get(code, slice(0))]
-            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9):
+            if before.size and not np.allclose(series[: before.size], before, rtol=1e-6, atol=1e-9, equal_nan=True):
                 raise InputError(
                     str(self.folder),
                     f"the discharge at {code} differs from the stored one: the data have changed since the calibration",

@@ -21,6 +21,7 @@ from hydrocli.config import Experiment, load, regional_members
 from hydrocli.errors import InputError, Stopped
 from hydrocli.execution.progress import track
 from hydrocli.execution.signals import StopFlag
+from hydrocli.experiment.baseline import BaselineCalibration
 from hydrocli.experiment.cost import corner_of
 from hydrocli.experiment.inputs import fingerprints, refuse_missing_rain
 from hydrocli.experiment.regional import RegionalCalibration, opened, write_others
@@ -35,6 +36,7 @@ from hydrocli.results.write import write_table
 
 logger = logging.getLogger(__name__)
 
+AnyCalibration = BasinCalibration | RegionalCalibration | BaselineCalibration
 STAGE = ("stage", "reason", "iterations", "evaluations", "cost", "seconds")
 
 
@@ -86,9 +88,7 @@ def read_data(folder: RunFolder, experiment: Experiment, stop: StopFlag) -> list
     return setups
 
 
-def _calibrated(
-    folder: RunFolder, calibration: BasinCalibration | RegionalCalibration, fingerprint: str, stop: StopFlag
-) -> dict[str, float]:
+def _calibrated(folder: RunFolder, calibration: AnyCalibration, fingerprint: str, stop: StopFlag) -> dict[str, float]:
     """Run the stages and write what they have found; NSE by gauge comes back."""
     for note in calibration.notes:
         folder.warn(note)
@@ -99,23 +99,13 @@ def _calibrated(
         raise _stopped(stop, folder)
     with folder.timed("results"):
         _write_calibration(folder, calibration, results, iterations)
-        if isinstance(calibration, BasinCalibration):
-            write_uncertainty(folder, calibration, results)
         counts = {"evaluations": iterations[-1].evaluations, "iterations": len(iterations)}
         cells = int(calibration.setup.calibrated_cells.sum())
         folder.update(
             counts=counts | {"controls": results[-1].x.size, "calibrated_cells": cells},
             stages=[{field: getattr(result, field) for field in STAGE} for result in results],
         )
-        maps, network, model = calibration.found(results)
-        if isinstance(calibration, BasinCalibration):
-            calibration.release()  # the final simulation needs rows of its own
-        with track("final simulation"):
-            scores = final_simulation(
-                folder, calibration.setup, maps, network, model, first_guess=calibration.uniform_start(results)
-            )
-        if isinstance(calibration, RegionalCalibration):
-            scores |= write_others(calibration, results)
+        scores = _write_results(folder, calibration, results)
         numbers = {"cost": results[-1].cost, "nse": float(np.mean(list(scores.values())))}
         folder.update(counts={name: value for name, value in numbers.items() if np.isfinite(value)})
     sentence = "; ".join(f"{result.stage}: {result.reason}" for result in results)
@@ -123,6 +113,24 @@ def _calibrated(
     (folder.path / JOURNAL).unlink(missing_ok=True)
     logger.info(f"{folder.path}: cost {results[-1].cost:.6g}. {results[-1].reason}{unsolved(folder)}")
     logger.info(f"next: `hydrocli validate {folder.path}`; {page_hint(folder.path)}")
+    return scores
+
+
+def _write_results(folder: RunFolder, calibration: AnyCalibration, results: Sequence[StageResult]) -> dict[str, float]:
+    """Uncertainty and final simulation; NSE by gauge comes back."""
+    if isinstance(calibration, BaselineCalibration):
+        return calibration.write(folder, results)
+    if isinstance(calibration, BasinCalibration):
+        write_uncertainty(folder, calibration, results)
+    maps, network, model = calibration.found(results)
+    if isinstance(calibration, BasinCalibration):
+        calibration.release()  # the final simulation needs rows of its own
+    with track("final simulation"):
+        scores = final_simulation(
+            folder, calibration.setup, maps, network, model, first_guess=calibration.uniform_start(results)
+        )
+    if isinstance(calibration, RegionalCalibration):
+        scores |= write_others(calibration, results)
     return scores
 
 
@@ -171,7 +179,7 @@ def _same_inputs(folder: RunFolder, inputs: dict[str, str]) -> None:
 
 def _optimised(
     folder: RunFolder,
-    calibration: BasinCalibration | RegionalCalibration,
+    calibration: AnyCalibration,
     fingerprint: str,
     stop: StopFlag,
     iterations: list[Iteration],
@@ -223,7 +231,7 @@ def _optimised(
         return results
 
 
-def _compilation_seconds(calibration: BasinCalibration | RegionalCalibration) -> Floats:
+def _compilation_seconds(calibration: AnyCalibration) -> Floats:
     """Seconds that the process of each basin has compiled so far."""
     if isinstance(calibration, RegionalCalibration):
         return np.array(calibration.compilation_seconds())
@@ -238,7 +246,7 @@ def _stage_number(names: Sequence[str], stage: str) -> int:
 
 def _write_calibration(
     folder: RunFolder,
-    calibration: BasinCalibration | RegionalCalibration,
+    calibration: AnyCalibration,
     results: Sequence[StageResult],
     iterations: Sequence[Iteration],
 ) -> None:

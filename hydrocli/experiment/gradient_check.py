@@ -8,6 +8,7 @@ gradient is near to none of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from hydrocli.arrays import Floats
 from hydrocli.engine.control import Control
 from hydrocli.engine.objective import Objective
 from hydrocli.execution.progress import track
+from hydrocli.experiment.baseline import BaselineCalibration, BaselineObjective
 from hydrocli.experiment.cost import calibration_cost, penalty_to_check
 from hydrocli.experiment.setup import CalibrationSetup
 
 Row = dict[str, Any]
+Differentiable = Objective | BaselineObjective
 
 DIRECTIONS = 3
 WIDTHS = (1e-5, 1e-6, 1e-7, 1e-8)
@@ -37,6 +40,8 @@ def check_gradient(setup: CalibrationSetup) -> list[Row]:
     Args:
         setup: of an experiment in double precision.
     """
+    if setup.experiment.baseline is not None:
+        return _check_baseline(setup)
     experiment = setup.experiment
     mapping = setup.mapping(experiment.mapping.kind, setup.rows)
     random = np.random.default_rng(experiment.seed)
@@ -52,16 +57,29 @@ def check_gradient(setup: CalibrationSetup) -> list[Row]:
     )
     inside = 0.5 * guess + 0.5 * random.uniform(0.1, 0.9, guess.size)
     control = np.where(np.isinf(control_map.lower), moved, inside)
+    return [*_tests(objective, control, random), _checkpoints(objective, control)]
+
+
+def _check_baseline(setup: CalibrationSetup) -> list[Row]:
+    """The same tests of a baseline, at weights near the first guess; the cost is that of the whole calibration."""
+    options = {"early_stopping": False} if hasattr(setup.experiment.baseline, "early_stopping") else {}
+    structure = setup.experiment.structure.model_copy(update=options)
+    whole = replace(setup, experiment=setup.experiment.model_copy(update={"structure": structure}))
+    calibration, random = BaselineCalibration(whole), np.random.default_rng(setup.experiment.seed)
+    first = calibration.stages[0].problem([]).starts[0]
+    size = WEIGHTS * float(np.abs(first).mean())
+    return _tests(calibration.objective, first + size * random.standard_normal(first.size), random)
+
+
+def _tests(objective: Differentiable, control: Floats, random: np.random.Generator) -> list[Row]:
     rows: list[Row] = []
-    with track("checking the gradient", 3 * DIRECTIONS + 1) as task:
+    with track("checking the gradient", 3 * DIRECTIONS) as task:
         for test in (_difference, _taylor, _dot_product):
             for number in range(1, DIRECTIONS + 1):
                 direction = random.standard_normal(control.size)
                 rows.append(test(objective, control, direction / np.abs(direction).max(), random))
                 rows[-1]["test"] += f" {number}"
                 task.update(len(rows))
-        rows.append(_checkpoints(objective, control))
-        task.update(len(rows))
     return rows
 
 
@@ -83,14 +101,14 @@ def _central(function: Any, control: Floats, direction: Floats, expected: float)
     return min(found, key=lambda value: abs(value - expected))
 
 
-def _difference(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
+def _difference(objective: Differentiable, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
     gradient = objective.value_and_gradient(control)[1]
     value = float(gradient @ direction)
     difference = _central(lambda x: objective.values(x[np.newaxis])[0], control, direction, value)
     return _row("gradient against central differences", value, difference, BOUND)
 
 
-def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
+def _taylor(objective: Differentiable, control: Floats, direction: Floats, _: np.random.Generator) -> Row:
     """|J(x + h d) - J(x) - h g d| must shrink with the square of h; where the curvature is small, it does so later.
 
     A kink next to x spoils that: then points nearby are tried. A wrong gradient is wrong there too.
@@ -111,7 +129,7 @@ def _taylor(objective: Objective, control: Floats, direction: Floats, _: np.rand
     }
 
 
-def _slope(objective: Objective, control: Floats, direction: Floats) -> float:
+def _slope(objective: Differentiable, control: Floats, direction: Floats) -> float:
     """The slope nearest to 2 of the logarithms of five consecutive remainders."""
     value, gradient = objective.value_and_gradient(control)
     widths = 1e-3 * 0.5 ** np.arange(14)
@@ -121,10 +139,9 @@ def _slope(objective: Objective, control: Floats, direction: Floats) -> float:
     return float(min(slopes, key=lambda found: abs(found - 2.0)))
 
 
-def _dot_product(objective: Objective, control: Floats, direction: Floats, random: np.random.Generator) -> Row:
+def _dot_product(objective: Differentiable, control: Floats, direction: Floats, random: np.random.Generator) -> Row:
     """<J dx, y> = <dx, J^T y> of the discharge by the control."""
-    simulator = objective.simulator
-    weight = random.standard_normal((len(simulator.gauge_slots), simulator.order.steps))
+    weight = random.standard_normal(objective.simulate(control).shape)
     value = float(objective.pull_back(control, weight) @ direction)
     forward = _central(lambda x: np.sum(weight * objective.simulate(x)), control, direction, value)
     return _row("dot product", value, forward, BOUND)

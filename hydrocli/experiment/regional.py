@@ -28,6 +28,7 @@ from hydrocli.config import Experiment, numbers_hash, resolved
 from hydrocli.engine.control import Control
 from hydrocli.errors import ConfigurationError, Stopped
 from hydrocli.execution.pool import RemoteWorker, WorkerLost, WorkerPool, executor_of
+from hydrocli.experiment.baseline import BaselineCalibration
 from hydrocli.experiment.inputs import fingerprints
 from hydrocli.experiment.setup import CalibrationSetup, RegionalScaling, all_ingested
 from hydrocli.experiment.simulation import final_simulation, unsolved
@@ -170,10 +171,13 @@ BASINS = 2
 
 
 @contextmanager
-def opened(setups: Sequence[CalibrationSetup]) -> Iterator[BasinCalibration | RegionalCalibration]:
+def opened(
+    setups: Sequence[CalibrationSetup],
+) -> Iterator[BasinCalibration | RegionalCalibration | BaselineCalibration]:
     """The calibration of a basin, or that of several with its workers, which end with the block."""
     if len(setups) == 1:
-        yield BasinCalibration(setups[0])
+        is_baseline = setups[0].experiment.baseline is not None
+        yield BaselineCalibration(setups[0]) if is_baseline else BasinCalibration(setups[0])
         return
     calibration = RegionalCalibration(setups)
     try:

@@ -237,6 +237,13 @@ class CalibrationSetup:
         return (times > stamp(window[0])) & (times <= stamp(window[1]))
 
     @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Steps of the calibration period, of all to its end [t]."""
+        window = self.experiment.period.calibration
+        assert window is not None
+        return self.inside(window)[: self.calibration_steps]
+
+    @property
     def until(self) -> NDArray[np.int32] | None:
         """Intervals of observations int32[s, t] of the series, to the end of the calibration; None for single steps."""
         whole = self.basin.discharge_until

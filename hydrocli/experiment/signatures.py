@@ -83,7 +83,7 @@ def _event_row(gauge_period: GaugePeriod, number: int, event: Event) -> Row:
         "rain_peak": times[event.peak_rain],
         "discharge_peak": times[event.peak_discharge],
         "observed_peak": gauge_period.observed[event.peak_discharge],
-        "simulated_peak": np.nanmax(gauge_period.simulated[inside]),
+        "simulated_peak": np.fmax.reduce(gauge_period.simulated[inside]),
         "rain": np.nansum(gauge_period.rain[inside]),
         "peaks": event.peaks,
         "multipeak": event.multipeak,

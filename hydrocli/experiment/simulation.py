@@ -253,8 +253,8 @@ def final_simulation(
             logger.warning(sentence)
     intensity = intensity_of(simulator, setup.intensity)
     _write_states(folder, setup, hi_end, end, {} if intensity is None else {RAIN_INTENSITY: intensity})
-    _write_domain(folder, setup)
-    _write_catchments(folder, setup)
+    write_domain(folder, setup, setup.ci)
+    write_catchments(folder, setup)
     means = catchment_means(setup)
     if outside is not None:
         means[EXTRAPOLATED.symbol] = outside.cells / setup.gauge_tree.cells[:, np.newaxis]
@@ -266,15 +266,24 @@ def final_simulation(
     _write_balance(folder, setup, pieces, routed, in_cells)
     if first_guess:
         _write_uniform(folder, setup, exact, maps, first_guess)
-    observed = basin.discharge
-    series: dict[str, NDArray[Any]] = {"observed": observed, "simulated": simulated}
+    write_discharge(folder, setup, simulated)
+    return calibration_nse(setup, simulated)
+
+
+def write_discharge(folder: RunFolder, setup: CalibrationSetup, simulated: Floats) -> None:
+    """discharge.parquet of simulated discharge [g, t], the last table: `validate` reads from it what was simulated."""
+    basin = setup.basin
+    series: dict[str, NDArray[Any]] = {"observed": basin.discharge, "simulated": simulated}
     until = basin.discharge_until
     if until is not None:
         series["interval_end"] = np.stack([ends_of(basin.times, one) for one in until])
     table = schemas.discharge(has_means=until is not None)
-    # The last table: `validate` reads from it what has been simulated.
-    write_series(folder.path, table, basin.gauges.code, basin.times, series, run=run)
-    window = setup.experiment.period.calibration
+    write_series(folder.path, table, basin.gauges.code, basin.times, series, run=folder.manifest.run)
+
+
+def calibration_nse(setup: CalibrationSetup, simulated: Floats) -> dict[str, float]:
+    """NSE of every calibration gauge over the calibration period, of simulated discharge [g, t]; empty without one."""
+    window, observed, until = setup.experiment.period.calibration, setup.basin.discharge, setup.basin.discharge_until
     if window is None:
         return {}
     inside, scores = setup.inside(window), dict[str, float]()
@@ -402,7 +411,8 @@ def _write_states(
     write_table(folder.path, schemas.states(list(values)), columns, run=folder.manifest.run)
 
 
-def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
+def write_domain(folder: RunFolder, setup: CalibrationSetup, ci: Floats) -> None:
+    """domain.parquet, with the interception capacity [n]; NaN where the model has none."""
     basin = setup.basin
     network = basin.network
     columns = setup.place_columns | {
@@ -410,7 +420,7 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
         "downstream": network.downstream,
         "level": network.level,
         "calibrated": setup.calibrated_cells,
-        INTERCEPTION_CAPACITY.symbol: setup.ci,
+        INTERCEPTION_CAPACITY.symbol: ci,
         "gauge": _codes_of_zones(setup)[setup.gauge_tree.zone],
         **basin.descriptors,
     }
@@ -418,7 +428,8 @@ def _write_domain(folder: RunFolder, setup: CalibrationSetup) -> None:
     write_table(folder.path, table, columns, run=folder.manifest.run, crs_wkt=network.grid.crs_wkt)
 
 
-def _write_catchments(folder: RunFolder, setup: CalibrationSetup) -> None:
+def write_catchments(folder: RunFolder, setup: CalibrationSetup) -> None:
+    """catchments.parquet."""
     network, gauges, tree = setup.basin.network, setup.basin.gauges, setup.gauge_tree
     columns: dict[str, Any] = {
         "gauge": list(gauges.code),

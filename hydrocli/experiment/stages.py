@@ -22,6 +22,7 @@ import numpy as np
 
 from hydrocli.arrays import Floats
 from hydrocli.calibration.adam import Adam
+from hydrocli.calibration.closed_form import ClosedForm
 from hydrocli.calibration.cmaes import CMAES
 from hydrocli.calibration.lbfgsb import LBFGSB
 from hydrocli.calibration.levenberg_marquardt import LevenbergMarquardt
@@ -66,6 +67,8 @@ def optimiser_of(stage: Any, seed: int) -> Optimiser:
         return CMAES(stage.iterations, stage.population, stage.sigma0, stage.cost_tolerance, stage.patience, seed)
     if stage.kind == "sbs":
         return StepByStep(stage.iterations, stage.step, stage.min_step)
+    if stage.kind == "closed_form":
+        return ClosedForm()
     return Adam(
         stage.iterations,
         stage.learning_rate,
@@ -155,7 +158,14 @@ class TrainableSet:
     only: tuple[str, ...] = ()
 
 
-EVALUATIONS_PER_ITERATION = {"lbfgsb": 1.3, "levenberg_marquardt": 6.0, "adam": 1.0, "cmaes": 12.0, "sbs": 12.0}
+EVALUATIONS_PER_ITERATION = {
+    "lbfgsb": 1.3,
+    "levenberg_marquardt": 6.0,
+    "adam": 1.0,
+    "cmaes": 12.0,
+    "sbs": 12.0,
+    "closed_form": 0.0,
+}
 """For estimates of time only; those of Levenberg-Marquardt, CMA-ES and SBS depend on the number of controls."""
 NEAR_ENOUGH = 0.01
 """A descent of the first guess ends with a step that decreases the cost by no more than this share: the stages go on

@@ -44,10 +44,14 @@ def calibration_scores(folder: Path) -> list[Row]:
 def calibrated_parameters(folder: Path) -> list[Row]:
     """Mean and range of each calibrated parameter over the calibrated cells, its bounds, and how many cells are at one.
 
+    A baseline has none.
+
     Raises:
         InputError: the run is missing, or a table of it is.
     """
     run, experiment = read(folder), load(folder / CONFIG)
+    if experiment.baseline is not None:
+        return []
     table, inside = run.arrays("parameters"), run.arrays("domain")["calibrated"].astype(bool)
     rows = []
     known = parameter_quantities() | state_quantities()

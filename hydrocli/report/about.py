@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from hydrocli.names import BASELINES
 from hydrocli.report.tables import Columns, found
 from hydrocli.results import Run
 
 MAPPINGS = {"uniform": "U", "distributed": "D", "multilinear": "ML", "multipower": "MP", "mlp": "MLP", "cnn": "CNN"}
 """Second half of a model's name, as the papers have it."""
 
+LOCAL = " local"
+"""End of the names of models that have parameters of their own for each gauge."""
 SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
 OF_EVENTS = "_events"
 """End of the names of metrics that look at flood events only."""
@@ -72,9 +75,11 @@ def about(run: Run) -> About:
 
 
 def model_of(details: dict[str, Any]) -> str:
-    """`STRUCTURE.MAPPING` of a configuration; its mapping is that of the last stage."""
+    """`STRUCTURE.MAPPING` of a configuration; its mapping is that of the last stage. A baseline has no mapping."""
     structure, mapping = ((details.get(key) or {}).get("kind") for key in ("structure", "mapping"))
     structure, mapping = str(structure or "gr"), str(mapping or "uniform")
+    if structure in BASELINES:
+        return structure.upper() + (LOCAL if details["structure"].get("scope") == "local" else "")
     return f"{structure.upper()}.{MAPPINGS.get(mapping, mapping.upper())}"
 
 

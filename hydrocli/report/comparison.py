@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.arrays import Floats
-from hydrocli.report.about import MAPPINGS, SCENARIOS, About, about
+from hydrocli.report.about import LOCAL, MAPPINGS, SCENARIOS, About, about
 from hydrocli.report.tables import Array, Columns, found
 from hydrocli.results import Run
 
@@ -37,8 +37,13 @@ class Contender:
 
     @property
     def is_local(self) -> bool:
-        """Whether a single gauge calibrated it."""
-        return len(self.about.calibrated) == 1
+        """Whether each of its gauges was calibrated alone."""
+        return len(self.about.calibrated) == 1 or self.about.model.endswith(LOCAL)
+
+    @property
+    def of_both_scopes(self) -> str:
+        """Name of the model, local or regional."""
+        return self.about.model.removesuffix(LOCAL)
 
 
 def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[Run]]:
@@ -71,7 +76,7 @@ def _rank(model: str) -> tuple[int, str, int]:
 
 def _labelled(known: Sequence[Contender]) -> list[Contender]:
     mixed = any(one.is_local for one in known) and not all(one.is_local for one in known)
-    named = [replace(one, label=f"{one.label} local") if mixed and one.is_local else one for one in known]
+    named = [replace(one, label=one.of_both_scopes + LOCAL) if mixed and one.is_local else one for one in known]
     twice = {
         label
         for (label, *_), number in Counter((one.label, *key) for one in named for key in {*_keys(one.scores)}).items()
@@ -180,14 +185,14 @@ class Paired:
 def local_and_regional(known: Sequence[Contender], metric: str) -> list[Paired]:
     """Scores of regional runs at the gauges and periods at which local runs of the same model calibrated that gauge."""
     found_pairs = []
-    for model in dict.fromkeys(one.about.model for one in known):
-        of_model = [one for one in known if one.about.model == model]
+    for model in dict.fromkeys(one.of_both_scopes for one in known):
+        of_model = [one for one in known if one.of_both_scopes == model]
         local = {
             key: value
             for one in of_model
             if one.is_local
             for key, (_, value) in _scored(one, metric).items()
-            if key[0] == one.about.calibrated[0]
+            if key[0] in one.about.calibrated
         }
         points = [
             (key[0], scenario, local[key], value)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydrocli.errors import Errors, HydrocliError, InputError
 from hydrocli.files import os_errors_as_input_errors
-from hydrocli.report import comparison, style
+from hydrocli.report import comparison, fairness, style
 from hydrocli.report import comparison_figures as figures
 from hydrocli.report.about import OF_EVENTS, metric_words
 from hydrocli.report.comparison import Contender, Row
@@ -62,7 +62,8 @@ def compare(
         formats: of the figures, of png, svg and pdf.
 
     Returns:
-        Quartiles of every metric by model and scenario, and sentences on what could not be compared.
+        Quartiles of every metric by model and scenario, and sentences on what could not be compared, and on what makes
+        a comparison with baselines fair.
 
     Raises:
         HydrocliError: a folder is no finished run, or no run has scores.
@@ -83,7 +84,11 @@ def compare(
         write_table(output, schemas.COMPARISON, columns, run=output.resolve().name)
         with style.drawing():
             write_page(output, FILE, comparison_page(known, scores, rows, notes), formats)
-    return rows, notes
+    return rows, notes + _fairness(known)
+
+
+def _fairness(known: Sequence[Contender]) -> list[str]:
+    return fairness.sentences_on([(one.label, one.about, one.run) for one in known])
 
 
 def comparison_page(
@@ -116,7 +121,10 @@ def _model_section(known: Sequence[Contender], notes: Sequence[str]) -> Section:
     words = "GR: algebraic stores; GRNN: GR with fluxes corrected by a network; ODE: stores as differential equations; "
     words += "NODE: neural ODE. U: uniform parameters, D: distributed, ML: multilinear, MP: multipower, "
     words += "MLP and CNN: regionalisation by a network of this kind."
-    return Section("models", "Models", (*blocks, Text((words,))))
+    sentences = _fairness(known)
+    if sentences:
+        words += " LSTM: long short-term memory network; LINEAR: regression on rain of the past; CLIMATOLOGY: means."
+    return Section("models", "Models", (*blocks, Text((words, *sentences))))
 
 
 def _tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Block]:

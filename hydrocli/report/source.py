@@ -56,7 +56,7 @@ class Source:
 
     @cached_property
     def hydrographs(self) -> dict[str, Hydrograph]:
-        """The series of each gauge, those of the second run among them."""
+        """The series of each gauge that the run has a discharge of, those of the second run among them."""
         others = self.against.parts("discharge") if self.against else {}
         names = self.names
         return {
@@ -64,6 +64,7 @@ class Source:
                 rows, self.catchments.get(code), names[0], {names[1]: others[code]} if code in others else {}
             )
             for code, rows in self.parts("discharge").items()
+            if np.isfinite(rows["simulated"]).any()
         }
 
     @cached_property

@@ -207,9 +207,11 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _means(done: Sequence[RunLocation]) -> list[Row]:
-    """Mean of each parameter over the cells of the catchment, by run."""
+    """Mean of each parameter over the cells of the catchment, by run; baselines have none."""
     rows = []
     for place in done:
+        if not _opened(place).has("parameters"):
+            continue
         table = _opened(place).arrow("parameters")
         symbols = [symbol for symbol in parameter_quantities() if symbol in table.column_names]
         means = {symbol: float(np.mean(table[symbol].to_numpy())) for symbol in symbols}
@@ -218,7 +220,7 @@ def _means(done: Sequence[RunLocation]) -> list[Row]:
 
 
 def _write_means(folder: Path, means: Sequence[Row]) -> None:
-    symbols = [symbol for symbol in parameter_quantities() if symbol in means[0]]
+    symbols = [symbol for symbol in parameter_quantities() if any(symbol in row for row in means)]
     columns = (
         RUN,
         Column("model", "text", "name of the model"),
@@ -229,12 +231,13 @@ def _write_means(folder: Path, means: Sequence[Row]) -> None:
                 "float",
                 f"mean over the catchment: {parameter_quantities()[s].long_name}",
                 parameter_quantities()[s].unit,
+                "the structure has no such parameter",
             )
             for s in symbols
         ),
     )
     table = Table("parameter_means", "mean of each parameter over each catchment", columns, "collect")
-    values = {column.name: [row[column.name] for row in means] for column in columns[1:]}
+    values: dict[str, Any] = {column.name: [row.get(column.name) for row in means] for column in columns[1:]}
     write_table(folder, table, values, run="all")
 
 

@@ -192,22 +192,24 @@ NETWORK = Table(
             "network",
             "text",
             "phi1: corrects fluxes from states and net forcing; phi2: gives parameters from descriptors, "
-            "(value - lowest) / (highest - lowest)",
+            "(value - lowest) / (highest - lowest); lstm, linear, climatology: baselines",
         ),
         Column(
             "layer",
             "integer",
             "0: the inputs; from 1: layers, the last gives the corrections f1 to f4, or the parameters before the "
-            "sigmoid that scales them to their bounds",
+            "sigmoid that scales them to their bounds; of a baseline 0: what it takes from the calibration period "
+            "beside its weights, 1: its weights",
         ),
         Column(
             "array",
             "text",
             "weight, bias or exponent of a layer; scale (a factor), lowest or highest of an input; of a descriptor "
-            "they are those of the basin, lowest_seen and highest_seen those of the calibrated catchments",
+            "they are those of the basin, lowest_seen and highest_seen those of the calibrated catchments; of "
+            "baselines the parts that the page on baselines names",
         ),
         Column("unit", "integer", "unit of the layer, or input, from 0"),
-        Column("input", "integer", "unit of the layer before that the weight belongs to, from 0", "", "no weight"),
+        Column("input", "integer", "unit of the layer before that the weight belongs to, from 0", "", "no matrix"),
         Column(
             "neighbour",
             "integer",
@@ -215,7 +217,7 @@ NETWORK = Table(
             "",
             "no convolution",
         ),
-        Column("name", "text", "name of an input", "", "no input"),
+        Column("name", "text", "name of an input; of local baselines the gauge of the weights", "", "neither"),
         Column("value", "float", "its value", "", "never calibrated"),
     ),
 )
@@ -301,7 +303,13 @@ EVENTS = Table(
         Column("rain_peak", "time", "time of the largest rain", "UTC", "no rain in the event"),
         Column("discharge_peak", "time", "time of the largest observed discharge", "UTC"),
         Column("observed_peak", "float", "largest observed discharge", "m3/s"),
-        Column("simulated_peak", "float", "largest simulated discharge within the event", "m3/s"),
+        Column(
+            "simulated_peak",
+            "float",
+            "largest simulated discharge within the event",
+            "m3/s",
+            "a local baseline has no discharge at this gauge",
+        ),
         Column("rain", "float", "catchment rain of the event", "mm"),
         Column("peaks", "integer", "number of peaks merged into the event"),
         Column("multipeak", "flag", "whether the event has several peaks"),
@@ -459,7 +467,7 @@ def domain(descriptors: Sequence[str], units: Mapping[str, str] | None = None) -
         Column("downstream", "integer", "cell that this one drains into, -1 = none in the domain"),
         Column("level", "integer", "topological level in the drainage network; a cell drains into a later level"),
         Column("calibrated", "flag", "whether the cell drains to a calibration gauge"),
-        of_quantity(INTERCEPTION_CAPACITY),
+        of_quantity(INTERCEPTION_CAPACITY, null="the model has no interception"),
         Column("gauge", "text", "code of the nearest gauge that the cell drains to", "", "no gauge"),
     )
     taken = {column.name.lower() for column in columns}

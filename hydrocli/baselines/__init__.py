@@ -1,0 +1,1 @@
+"""Pure machine learning and simple statistics as baselines: discharge of gauges from means over their catchments."""
