@@ -362,6 +362,11 @@ class Compiled:
         flags["pipeline_class"] = _kernel_compiler() if flags.get("forceinline") else _loop_compiler()
         return _numba().njit(self.py_func, **flags)
 
+    def for_arguments(self, *arguments: Any) -> Callable[..., Any]:
+        """See `compiled_for`."""
+        types = tuple(self.dispatcher.typeof_pyval(one) for one in arguments)
+        return self.dispatcher.compile(types)
+
     def __call__(self, *arguments: Any) -> Any:
         """Call it; the first call with arguments of new types compiles, or finds the code in the cache."""
         return self.dispatcher(*arguments)
@@ -378,6 +383,14 @@ def loop(function: Function) -> Function:
     No two array arguments may share memory that the function writes: the compiler takes it for granted.
     """
     return Compiled(function, cached=True)  # type: ignore[return-value]
+
+
+def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """What a call of a compiled function with arguments of these types runs; it must get no arguments of other types.
+
+    For a function that is called often: to look at the types of forty arrays takes 20 microseconds, to pass them 2.
+    """
+    return function.for_arguments(*arguments)  # type: ignore[attr-defined]
 
 
 def exact(function: Function) -> Function:

@@ -95,15 +95,13 @@ class WavefrontOrder(NamedTuple):
     @property
     def max_chunk_lag(self) -> int:
         """How many chunks later than its own the cell downstream of a cell lies, at most."""
-        slots = np.arange(self.slots)
-        n_headwater, routed = self.borders[0, 1:-1], self.borders[1, 1:-1]
-        chunk = np.where(
-            slots < self.n_headwater,
-            np.searchsorted(n_headwater, slots, "right"),
-            np.searchsorted(routed, slots, "right"),
-        )
-        drains = self.downstream < self.slots
-        return int((chunk[self.downstream[drains]] - chunk[drains]).max(initial=0))
+        drains = np.flatnonzero(self.downstream < self.slots)
+        return int((self.chunk_of(self.downstream[drains]) - self.chunk_of(drains)).max(initial=0))
+
+    def chunk_of(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Chunk that each of some slots lies in."""
+        headwaters, routed = (np.searchsorted(borders[1:-1], slots, "right") for borders in self.borders)
+        return np.where(slots < self.n_headwater, headwaters, routed)
 
     def spread(self, values: NDArray[np.floating], idle: float) -> NDArray[np.floating]:
         """Values of cells [..., n] at their slots [..., slots]; `idle` where there is no cell."""

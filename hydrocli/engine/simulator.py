@@ -5,19 +5,21 @@ all of them where the budget allows, else only one row in every `segment`, from 
 before it is reversed. Both ways run the same compiled code over the same ranges, so the gradient has the same bits.
 
 Threads take tiles, a chunk of cells by a block of waves: chunk j may run block b once chunk j - 1 has (its cells
-upstream) and it has itself run block b - 1. A free thread takes the first tile whose turn it is. Every sum belongs to
-one cell and runs in time order: results do not depend on the number of threads.
+upstream) and it has itself run block b - 1, while no chunk downstream still reads the rows that it writes. A free
+thread takes the first tile whose turn it is. Every sum belongs to one cell and runs in time order: results do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from hydrocli.engine import routing
 from hydrocli.engine.order import WavefrontOrder
 from hydrocli.engine.tiles import Bars, Cells, StateBuffer, Tile, loops_of
+from hydrocli.jit import compiled_for
 from hydrocli.names import ROUTING_PARAMETERS
 from hydrocli.structures.structure import GR, Structure
 
@@ -36,8 +39,11 @@ Observer = Callable[[StateBuffer, int, int], None]
 
 NO_WEIGHTS: NDArray[np.float64] = np.zeros(0)
 
-HELD_BLOCKS = 8
-"""Blocks that a simulation keeps at most: so many threads find tiles. With one block it is 3 % slower."""
+EMPTY_TILE = Tile(0, 0, 0, (0, 0), (0, 0))
+"""Of the types that every tile has."""
+
+SPARE_BLOCKS = 3
+"""A simulation keeps so many blocks beyond those that chunks in a row need to follow each other: threads wait less."""
 
 BLOCK_BYTES = 320_000
 """About so many bytes of one state make a block: its rows stay in the second-level cache of a core."""
@@ -127,7 +133,15 @@ class Simulator:
         self.gauge_slots = order.slot[gauges]
         self.block = max(16, min(512, BLOCK_BYTES * order.chunks // (order.slots * np.dtype(self.real).itemsize)))
         self.threads, self._lead = min(threads, order.chunks), order.max_chunk_lag
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        borders = order.borders.T.tolist()
+        self._chunk_slots = [(tuple(first), tuple(last)) for first, last in pairwise(borders)]
+        self._chunk_gauges: list[list[tuple[int, int]]] = [[] for _ in self._chunk_slots]
+        self._gauge_levels = order.level[self.gauge_slots].tolist()
+        for gauge, (slot, chunk) in enumerate(
+            zip(self.gauge_slots.tolist(), order.chunk_of(self.gauge_slots), strict=True)
+        ):
+            self._chunk_gauges[chunk].append((gauge, slot))
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         self.newton: Array = np.zeros((4, order.slots), self.real)
         self._inflow = np.zeros(order.slots - order.n_headwater, self.real)
         self.set_memory(memory)
@@ -218,11 +232,14 @@ class Simulator:
             observe: is shown the rows of every piece, see `Observer`.
             at_once: at most so many waves make a piece.
         """
-        forward = _Forward(self, parameters, weights)
-        discharge = np.empty((len(self.gauge_slots), self.order.steps))
         rows = self._buffer(self.held)
+        forward = _Forward(self, parameters, weights, rows)
+        discharge = np.empty((len(self.gauge_slots), self.order.steps))
         self._set_row(rows, state)
-        self._advance(forward, rows, 0, self.order.waves, discharge, observe, at_once)
+        if observe is None:
+            self._stream(forward, self.order.waves, discharge)
+        else:
+            self._advance(forward, discharge, observe, at_once)
         return discharge, self._state(rows)
 
     def gradient(
@@ -238,26 +255,25 @@ class Simulator:
             parameters, state, weights: as in `simulate`.
             seed: gives the cost and its derivative [g, steps] for a discharge [g, steps].
         """
-        forward, waves = _Forward(self, parameters, weights), self.order.waves
+        waves = self.order.waves
         starts = range(0, waves, self.segment)
         checkpoints = empty_buffer(len(starts) - 1, self.order, self.structure, self.real)
         discharge = np.empty((len(self.gauge_slots), self.order.steps))
         tape = self._buffer(max(self.held, min(self.segment, waves)))
-        self._set_row(checkpoints, state)
-        for number, start in enumerate(starts[:-1]):
-            copy_row(tape, 0, checkpoints, number)
-            self._advance(forward, tape, start, self.segment, discharge)
-            copy_row(checkpoints, number + 1, tape, 0)
+        forward = _Forward(self, parameters, weights, tape)
+        self._set_row(tape, state)
+        self._stream(forward, starts[-1], discharge, checkpoints)
+        copy_row(checkpoints, len(starts) - 1, tape, 0)
         reverse: _Reverse | None = None
         for number, start in reversed(list(enumerate(starts))):
             rows = min(self.segment, waves - start)
             copy_row(tape, 0, checkpoints, number)
-            self._run_tiles(forward, tape, start, rows)
+            self._run_tiles(forward, start, rows)
             if reverse is None:
-                self._read(tape, start, rows, discharge)
+                self._read(tape, start, rows, discharge, range(self.order.chunks))
                 value, derivative = seed(discharge)
                 reverse, counted = _Reverse(self, forward, derivative), self.newton.copy()
-            self._run_tiles(reverse, tape, start, rows, backwards=True)
+            self._run_tiles(reverse, start, rows, backwards=True)
         assert reverse is not None  # there is at least one segment
         self.newton[:] = counted  # without the segments that were computed again
         return value, reverse.gradient(), discharge
@@ -284,7 +300,7 @@ class Simulator:
     def _held(self, memory: float) -> int:
         """Rows of a simulation: one block, or more in half of what the forcing leaves of the budget."""
         row = bytes_per_row(self.order, self.structure, self.real)
-        wanted = 1 if self.order.chunks == 1 else HELD_BLOCKS
+        wanted = 1 if self.order.chunks == 1 else self._lead + SPARE_BLOCKS
         fitting = int((memory - self._fixed_bytes(gradient=False)) / (2 * row) - 1) // self.block
         return self.block * max(1, min(wanted, fitting))
 
@@ -295,60 +311,106 @@ class Simulator:
         """
         waves, row = self.order.waves, bytes_per_row(self.order, self.structure, self.real)
         all_fit = (waves + 2) * row + self._fixed_bytes(gradient=True) <= memory
-        rows = waves if all_fit else math.isqrt(waves) + 1
-        return -(-rows // self.block) * self.block
+        rows, together = waves if all_fit else math.isqrt(waves) + 1, self.block * self.threads
+        return -(-rows // together) * together
 
-    def _advance(
+    def _stream(
         self,
         forward: _Forward,
-        moving: StateBuffer,
-        start: int,
         waves: int,
         discharge: NDArray[np.float64],
-        observe: Observer | None = None,
-        at_once: int | None = None,
+        checkpoints: StateBuffer | None = None,
     ) -> None:
-        """Run `waves` waves in the rows `moving`, whose row 0 is the state before and then after them."""
-        held = min(self.held, at_once or waves)
-        for piece in range(start, start + waves, held):
-            rows = min(held, start + waves - piece)
-            self._run_tiles(forward, moving, piece, rows)
-            self._read(moving, piece, rows, discharge)
-            if observe is not None:
-                observe(moving, piece, rows)
+        """Run waves 0..`waves` in the rows of `forward`, whose row 0 is the state before and then after them.
+
+        A block takes the rows of the one that was `held` rows before it, so no thread waits for the end of anything.
+
+        Args:
+            forward: what runs.
+            waves: so many.
+            discharge: [g, steps] that is filled.
+            checkpoints: row k keeps the state before wave k `segment`.
+        """
+        rows, block, held = forward.rows, self.block, self.held // self.block
+
+        def run(chunk: int, number: int) -> None:
+            wave, begin = number * block, number % held * block
+            count = min(block, waves - wave)
+            if number and begin == 0:
+                self._copy_chunk(rows, 0, rows, self.held, chunk)
+            if checkpoints is not None and wave % self.segment == 0:
+                self._copy_chunk(checkpoints, wave // self.segment, rows, begin, chunk)
+            forward(chunk, Tile(wave - begin, begin, begin + count, *self._chunk_slots[chunk]))
+            self._read(rows, wave - begin, begin + count, discharge, (chunk,), begin)
+
+        blocks = -(-waves // block)
+        self._run(run, blocks, max(held - 2, 0))  # the last row of a block is the first one of the next
+        if blocks:
+            copy_row(rows, 0, rows, (blocks - 1) % held * block + waves - (blocks - 1) * block)
+
+    def _advance(
+        self, forward: _Forward, discharge: NDArray[np.float64], observe: Observer, at_once: int | None
+    ) -> None:
+        """Run all waves in the rows of `forward`, whose row 0 is the state before and then after them, in pieces."""
+        held, waves, moving = min(self.held, at_once or self.order.waves), self.order.waves, forward.rows
+        for piece in range(0, waves, held):
+            rows = min(held, waves - piece)
+            self._run_tiles(forward, piece, rows)
+            self._read(moving, piece, rows, discharge, range(self.order.chunks))
+            observe(moving, piece, rows)
             copy_row(moving, 0, moving, rows)
 
-    def _run_tiles(
-        self, tile: _Forward | _Reverse, rows: StateBuffer, start: int, count: int, backwards: bool = False
-    ) -> None:
+    def _run_tiles(self, tile: _Forward | _Reverse, start: int, count: int, backwards: bool = False) -> None:
         """Run all tiles of waves start..start + count, downstream and onwards in time, or backwards."""
         chunks, blocks = self.order.chunks, -(-count // self.block)
 
         def run(place: int, turn: int) -> None:
             chunk, block = (chunks - 1 - place, blocks - 1 - turn) if backwards else (place, turn)
-            first, last = self.order.borders[:, chunk], self.order.borders[:, chunk + 1]
             begin, end = block * self.block, min((block + 1) * self.block, count)
-            slots = (int(first[0]), int(first[1])), (int(last[0]), int(last[1]))
-            tile(chunk, rows, Tile(start, begin, end, *slots))
+            tile(chunk, Tile(start, begin, end, *self._chunk_slots[chunk]))
 
+        self._run(run, blocks, max(self._lead, 1))
+
+    def _run(self, run: Callable[[int, int], None], turns: int, ahead: int) -> None:
+        """Call run(place, turn) for all chunks and turns; see `_Turns`."""
         if self._pool is None:
-            for turn in range(blocks):
-                for place in range(chunks):
+            for turn in range(turns):
+                for place in range(self.order.chunks):
                     run(place, turn)
             return
-        turns = _Turns(chunks, blocks, self._lead)
-        workers = [self._pool.submit(turns.work, run) for _ in range(self.threads)]
-        wait(workers)  # all of them: after an error in one, another still writes into the rows
-        for worker in workers:
-            worker.result()
+        schedule = _Turns(self.order.chunks, turns, self._lead, ahead)
+        others = [self._pool.submit(schedule.work, run) for _ in range(self.threads - 1)]
+        try:
+            schedule.work(run)
+        finally:
+            wait(others)  # all of them: after an error in one, another still writes into the rows
+        for other in others:
+            other.result()
 
-    def _read(self, rows: StateBuffer, start: int, count: int, discharge: NDArray[np.float64]) -> None:
-        """Take the discharge at the gauges out of rows of waves start..start + count."""
-        for gauge, slot in enumerate(self.gauge_slots):
-            first = start - self.order.level[slot]
-            a, b = max(first, 0), min(first + count, self.order.steps)
-            if a < b:
-                discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
+    def _copy_chunk(self, target: StateBuffer, row: int, source: StateBuffer, source_row: int, chunk: int) -> None:
+        """`copy_row` for the slots of one chunk."""
+        for first, last in zip(*self._chunk_slots[chunk], strict=True):
+            target.levels[:, row, first:last] = source.levels[:, source_row, first:last]
+            target.flow[row, first:last] = source.flow[source_row, first:last]
+        first, last = (slots[1] - self.order.n_headwater for slots in self._chunk_slots[chunk])
+        target.lateral[row, first:last] = source.lateral[source_row, first:last]
+
+    def _read(
+        self,
+        rows: StateBuffer,
+        start: int,
+        count: int,
+        discharge: NDArray[np.float64],
+        chunks: Iterable[int],
+        begin: int = 0,
+    ) -> None:
+        """Take the discharge at the gauges of some chunks out of rows begin + 1..count, row 1 that of wave `start`."""
+        for chunk in chunks:
+            for gauge, slot in self._chunk_gauges[chunk]:
+                first = start - self._gauge_levels[gauge]
+                a, b = max(first + begin, 0), min(first + count, self.order.steps)
+                if a < b:
+                    discharge[gauge, a:b] = rows.flow[1 + a - first : 1 + b - first, slot]
 
     def _set_row(self, rows: StateBuffer, state: State) -> None:
         order = self.order
@@ -366,37 +428,49 @@ class Simulator:
 class _Turns:
     """Whose turn it is among `places` in a row that each do `turns` pieces of work, for any number of threads.
 
-    A place does its next piece when the place before it has done it, and while it is at most `lead` pieces ahead
-    of the place that is `lead` after it: so far do the rows reach that a reverse keeps (`Simulator._ring_rows`).
+    A place does its next piece when the place before it has done it, and while it is at most `ahead` pieces ahead
+    of the place that is `lead` after it: so far do the rows reach that are kept.
+    Of the pieces whose turn it is, that of the lowest turn comes first: so a thread finds the row of the place before
+    in its own cache.
     """
 
-    def __init__(self, places: int, turns: int, lead: int) -> None:
-        self._turns, self._done, self._taken, self._lead = turns, [0] * places, [False] * places, max(lead, 1)
+    def __init__(self, places: int, turns: int, lead: int, ahead: int) -> None:
+        self._turns, self._done, self._taken = turns, [0] * places, [False] * places
+        self._lead, self._ahead = max(lead, 1), ahead
         self._left, self._failed, self._changed = places * turns, False, threading.Condition()
         self._ready: list[tuple[int, int]] = []
         self._take(0)
 
     def work(self, run: Callable[[int, int], None]) -> None:
         """Run pieces, run(place, turn), until all are done or one has failed."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._ready or self._failed or not self._left)
-                if self._failed or not self._ready:
-                    return
-                turn, place = heappop(self._ready)
+        piece = self._next(None)
+        while piece is not None:
             try:
-                run(place, turn)
+                run(*piece)
             except BaseException:
                 with self._changed:
                     self._failed = True
                     self._changed.notify_all()
                 raise
-            with self._changed:
+            piece = self._next(piece)
+
+    def _next(self, finished: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Place and turn of the next piece, after one that is finished; None where all are, or one has failed."""
+        with self._changed:
+            if finished is not None:
+                place, turn = finished
                 self._left -= 1
                 self._done[place], self._taken[place] = turn + 1, False
                 for other in range(max(place - self._lead, 0), min(place + 2, len(self._done))):
                     self._take(other)
+            self._changed.wait_for(lambda: self._ready or self._failed or not self._left)
+            if self._failed or not self._ready:
                 self._changed.notify_all()
+                return None
+            turn, place = heappop(self._ready)
+            if self._ready:
+                self._changed.notify()
+            return place, turn
 
     def _take(self, place: int) -> None:
         """Put a place among the ready ones, if its turn has come."""
@@ -404,16 +478,22 @@ class _Turns:
         if self._taken[place] or done[place] == self._turns:
             return
         behind = done[min(place + self._lead, len(done) - 1)]
-        if (place == 0 or done[place - 1] > done[place]) and behind >= done[place] - self._lead:
+        if (place == 0 or done[place - 1] > done[place]) and behind >= done[place] - self._ahead:
             self._taken[place] = True
             heappush(self._ready, (done[place], place))
 
 
 class _Forward:
-    """Runs one tile forward."""
+    """Runs one tile forward in `rows`."""
 
-    def __init__(self, simulator: Simulator, parameters: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
-        self.simulator, order, structure = simulator, simulator.order, simulator.structure
+    def __init__(
+        self,
+        simulator: Simulator,
+        parameters: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        rows: StateBuffer,
+    ) -> None:
+        self.simulator, self.rows, order, structure = simulator, rows, simulator.order, simulator.structure
         simulator.newton[:] = 0
         self.workspaces = [simulator.workspace(weights) for _ in range(order.chunks)]
         self.cells = simulator.cells(parameters)
@@ -421,14 +501,28 @@ class _Forward:
             simulator.real
         )
         self.river = routing.River(akw, bkw, simulator.courant)
-        self.loop = loops_of(structure.model).forward
+        self._loop = compiled_for(loops_of(structure.model).forward, *self._arguments(0, EMPTY_TILE))
+        self._route = compiled_for(routing.route, *self._river_arguments(EMPTY_TILE))
 
-    def __call__(self, chunk: int, buffer: StateBuffer, tile: Tile) -> None:
+    def __call__(self, chunk: int, tile: Tile) -> None:
+        self.run_cells(chunk, tile)
+        self.route(tile)
+
+    def run_cells(self, chunk: int, tile: Tile) -> None:
+        """Levels and lateral inflow."""
+        self._loop(*self._arguments(chunk, tile))
+
+    def route(self, tile: Tile) -> None:
+        """Discharge."""
+        self._route(*self._river_arguments(tile))
+
+    def _arguments(self, chunk: int, tile: Tile) -> tuple[Any, ...]:
         simulator = self.simulator
-        self.loop(
-            simulator.order, tile, simulator.forcing, self.cells, buffer, simulator.newton, self.workspaces[chunk]
-        )
-        routing.route(simulator.order, tile, self.river, buffer, simulator._inflow)
+        counts, workspace = simulator.newton, self.workspaces[chunk]
+        return simulator.order, tile, simulator.forcing, self.cells, self.rows, counts, workspace
+
+    def _river_arguments(self, tile: Tile) -> tuple[Any, ...]:
+        return self.simulator.order, tile, self.river, self.rows, self.simulator._inflow
 
 
 class _Reverse:
@@ -451,17 +545,29 @@ class _Reverse:
             np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],
             np.empty(routed, real), ring,
         )  # fmt: skip
-        self.loop = loops_of(structure.model).reverse
+        self._loop = compiled_for(loops_of(structure.model).reverse, *self._arguments(0, EMPTY_TILE))
+        self._route = compiled_for(routing.route_adjoint, *self._river_arguments(EMPTY_TILE))
 
-    def __call__(self, chunk: int, buffer: StateBuffer, tile: Tile) -> None:
-        simulator, forward = self.simulator, self.forward
-        routing.route_adjoint(
-            simulator.order, tile, forward.river, buffer, simulator._inflow, self.river_bars, self.bars.lateral
-        )
-        self.loop(
-            simulator.order, tile, simulator.forcing, forward.cells, buffer, self.bars, forward.workspaces[chunk],
-            self.weights[chunk],
-        )  # fmt: skip
+    def __call__(self, chunk: int, tile: Tile) -> None:
+        self.route(tile)
+        self.run_cells(chunk, tile)
+
+    def route(self, tile: Tile) -> None:
+        """Bars of the lateral inflow from those of the discharge."""
+        self._route(*self._river_arguments(tile))
+
+    def run_cells(self, chunk: int, tile: Tile) -> None:
+        """Bars of levels, parameters and weights."""
+        self._loop(*self._arguments(chunk, tile))
+
+    def _river_arguments(self, tile: Tile) -> tuple[Any, ...]:
+        order, inflow = self.simulator.order, self.simulator._inflow
+        return order, tile, self.forward.river, self.forward.rows, inflow, self.river_bars, self.bars.lateral
+
+    def _arguments(self, chunk: int, tile: Tile) -> tuple[Any, ...]:
+        order, tiles, workspace = self.simulator.order, self.forward, self.forward.workspaces[chunk]
+        sums = self.bars, workspace, self.weights[chunk]
+        return order, tile, self.simulator.forcing, tiles.cells, tiles.rows, *sums
 
     def gradient(self) -> Gradient:
         order = self.simulator.order

@@ -16,20 +16,20 @@ closes the outflow. A loss needs no limit, for it empties the store.
 """
 
 from hydrocli.jit import kernel
-from hydrocli.water.vector_math import inverse_sqrt, minimum, where_positive
+from hydrocli.water.vector_math import minimum, sqrt, where_positive
 
 
 @kernel
 def exchange(kexc, ht):
     """Exchange F [mm/step]."""
-    root = ht * inverse_sqrt(ht)
+    root = sqrt(ht)
     return kexc * (ht * ht * ht * root)
 
 
 @kernel
 def exchange_adjoint(kexc, ht, F_bar):
     """Bars of kexc, ht."""
-    root = ht * inverse_sqrt(ht)
+    root = sqrt(ht)
     return F_bar * (ht * ht * ht * root), F_bar * kexc * 3.5 * (ht * ht * root)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -13,10 +15,10 @@ from hydrocli.water.vector_math import (
     exp_parts,
     expm1,
     inverse_fourth_root,
-    inverse_sqrt,
     log,
     maximum,
     minimum,
+    sqrt,
     where_positive,
 )
 
@@ -118,20 +120,8 @@ def _log32(x):
     return n * _LN2_HIGH32 + (n * _LN2_LOW32 + f * (np.float32(2.0) + s * p))
 
 
-def _inverse_sqrt64(x):
-    y = _real64(np.uint64(0x5FE6EC8B43958000) - (_bits64(x) >> np.uint64(1)))
-    r = 1.0 - x * y * y
-    y = y + y * r * (0.5 + r * (0.375 + r * 0.3125))
-    r = 1.0 - x * (y * y)
-    return y + y * r * (0.5 + r * (0.375 + r * 0.3125))
-
-
-def _inverse_sqrt32(x):
-    y = _real32(np.int32(np.int32(0x5F37645A) - np.int32(_bits32(x) >> np.int32(1))))
-    r = np.float32(1.0) - x * y * y
-    y = y + y * r * (np.float32(0.5) + r * (np.float32(0.375) + r * np.float32(0.3125)))
-    r = np.float32(1.0) - x * y * y
-    return y + y * r * np.float32(0.5)
+def _sqrt(x):
+    return math.sqrt(x)
 
 
 def _inverse_fourth_root64(x):
@@ -181,7 +171,7 @@ by_precision(exp_parts, _exp_parts64, _exp_parts32)
 by_precision(exp, _exp64, _exp32)
 by_precision(expm1, _expm1_64, _expm1_32)
 by_precision(log, _log64, _log32)
-by_precision(inverse_sqrt, _inverse_sqrt64, _inverse_sqrt32)
+by_precision(sqrt, _sqrt, _sqrt)
 by_precision(inverse_fourth_root, _inverse_fourth_root64, _inverse_fourth_root32)
 by_precision(maximum, _maximum, _maximum)
 by_precision(minimum, _minimum, _minimum)

@@ -21,7 +21,7 @@ equation holds hp alone and is a quadratic: its root is written down. The second
 
 from hydrocli.jit import kernel
 from hydrocli.water.exchange import driving_level, driving_level_adjoint
-from hydrocli.water.vector_math import inverse_sqrt
+from hydrocli.water.vector_math import sqrt
 
 
 @kernel
@@ -30,7 +30,7 @@ def production_root(a, b, cp, hp0):
     held = cp * hp0 + a
     half = 0.5 * cp + b
     square = half * half + (a - b) * held
-    return held / (half + square * inverse_sqrt(square))
+    return held / (half + sqrt(square))
 
 
 @kernel
@@ -39,7 +39,7 @@ def production_root_adjoint(a, b, cp, hp0, hp_bar):
     held = cp * hp0 + a
     half = 0.5 * cp + b
     square = half * half + (a - b) * held
-    root = square * inverse_sqrt(square)
+    root = sqrt(square)
     hp = held / (half + root)
     # d/dhp of cp (hp - hp0) - (1 - hp^2) a + hp (2 - hp) b = cp + 2 a hp + 2 b (1 - hp)
     residual_bar = hp_bar / (cp + 2.0 * (a * hp + b * (1.0 - hp)))
@@ -57,7 +57,7 @@ def transfer_residual(inflow, k, o, inverse_ct, ht0, ht):
     h, h2 = driving_level(k, ht), ht * ht
     _, h_slope = driving_level_adjoint(k, ht, 1.0)
     outflow = 0.25 * o * h2 * h2
-    exchanged = k * inverse_ct * (h * h) * (h * inverse_sqrt(h))
+    exchanged = k * inverse_ct * (h * h) * sqrt(h)
     return (
         ht - ht0 - inflow * inverse_ct - exchanged * h + outflow * ht,
         1.0 - 3.5 * exchanged * h_slope + 5.0 * outflow,
@@ -70,7 +70,7 @@ def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, s
     h, h2 = driving_level(k, ht), ht * ht
     _, h_slope = driving_level_adjoint(k, ht, 1.0)
     h4 = h2 * h2
-    h15 = h * (h * inverse_sqrt(h))
+    h15 = h * sqrt(h)
     h25 = h * h15
     outflow_bar = residual_bar * ht + 5.0 * slope_bar
     exchanged_bar = -residual_bar * h - 3.5 * slope_bar * h_slope
@@ -89,7 +89,7 @@ def transfer_residual_adjoint(inflow, k, o, inverse_ct, ht0, ht, residual_bar, s
 def state_space_fluxes(a, b, k, o, ct, hp, ht):
     """Infiltration ps, evaporation es, passing rain pr, exchange F of one branch, outflow qr [mm/step] at levels."""
     h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
-    F = k * (h * h) * h * (h * inverse_sqrt(h))
+    F = k * (h * h) * h * sqrt(h)
     return (1.0 - filled) * a, hp * (2.0 - hp) * b, filled * a, F, 0.25 * ct * o * h2 * h2 * ht
 
 
@@ -98,7 +98,7 @@ def state_space_fluxes_adjoint(a, b, k, o, ct, hp, ht, ps_bar, es_bar, pr_bar, F
     """Bars of a, b, k, o, ct, hp, ht."""
     h, h2, filled = driving_level(k, ht), ht * ht, hp * hp
     _, h_slope = driving_level_adjoint(k, ht, 1.0)
-    h25, h4 = h * h * (h * inverse_sqrt(h)), h2 * h2
+    h25, h4 = h * h * sqrt(h), h2 * h2
     outflow_bar = 0.25 * qr_bar * h4 * ht
     return (
         ps_bar * (1.0 - filled) + pr_bar * filled,
@@ -123,7 +123,7 @@ def state_space_runoff_adjoint(a, k, o, ct, hp, ht, qt_bar):
     """Bars of a, k, o, ct, hp, ht."""
     h, h2 = driving_level(k, ht), ht * ht
     _, h_slope = driving_level_adjoint(k, ht, 1.0)
-    h25, h4 = h * h * (h * inverse_sqrt(h)), h2 * h2
+    h25, h4 = h * h * sqrt(h), h2 * h2
     outflow_bar = 0.25 * qt_bar * h4 * ht
     return (
         qt_bar * 0.1 * hp * hp,

@@ -1,14 +1,15 @@
 """The arithmetic of the kernels: branch-free, without calls, so that a loop over cells becomes SIMD.
 
-libm's exp, log and tanh are calls, which no loop around them survives as SIMD, and square roots and divisions are the
-slowest instructions there are. So each function here is a polynomial after a reduction by the bits of the exponent.
+libm's exp, log and tanh are calls, which no loop around them survives as SIMD. So each function here is a polynomial
+after a reduction by the bits of the exponent; only the square root is an instruction of the processor, which works
+beside the multiplications. A fourth root would be two of them and a division, one after the other: it is a polynomial.
 Interpreted they are NumPy's own functions, and take complex numbers: this is what the exams differentiate.
 
 Accuracy, tested over the whole range: at most 3 units in the last place.
 
 Coefficients: near-minimax (Chebyshev) fits. exp(r) = 1 + r + r^2 p(r) on |r| <= ln(2)/2; log(m) = f (2 + f^2 p(f^2))
-with f = (m-1)/(m+1) on sqrt(1/2) <= m < sqrt(2). Inverse roots start from the exponent's bits, 3.5 % off at most, and
-gain a factor of four in digits by each step of the binomial series of (1 - r)^(-1/2) and (1 - r)^(-1/4).
+with f = (m-1)/(m+1) on sqrt(1/2) <= m < sqrt(2). The fourth root starts from the exponent's bits, 3.5 % off at most,
+and gains a factor of four in digits by each step of the binomial series of (1 - r)^(-1/4).
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def log(x):
     return np.log(x)
 
 
-def inverse_sqrt(x):
-    """x^(-1/2) of a positive normal number."""
-    return 1.0 / np.sqrt(x)
+def sqrt(x):
+    """Square root of a number that is not negative; one instruction, correctly rounded."""
+    return np.sqrt(x)
 
 
 def inverse_fourth_root(x):

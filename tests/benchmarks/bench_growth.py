@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import numpy as np
 from bench_worker import Contestant
 from rich.console import Console
 from rich.table import Table
@@ -54,6 +56,53 @@ def growth(
         table.add_row(*_row(rows[-1]))
     console.print(table)
     return {"growth": rows, "large": _large(console, large)}
+
+
+def traffic(console: Console, size: Size = (20_000, 1_000), burst: float = 1.0) -> dict[str, object]:
+    """Print what a sweep reads and writes per cell and step, and what that is of the memory's speed; returns the rows.
+
+    Counted are arrays that grow with cells and steps: forcing, rows of states and discharge, and the row of bars of the
+    lateral inflow. What has to pass through memory is the forcing and, for a gradient without checkpoints, the rows,
+    once out and once in; all else may stay in the caches.
+    """
+    cells, steps = size
+    speed = _copy_speed()
+    table = Table(
+        "", "forcing", "rows out", "rows in", "bars", "all", "least", "ns", "GB/s", "of a copy",
+        title=f"traffic: bytes per cell and step, {cells:,} cells, gr; a copy moves {speed / 1e9:.1f} GB/s",
+        title_justify="left",
+    )  # fmt: skip
+    figures = {}
+    for precision in ("double", "single"):
+        for memory, kept in ((1e10, ""), (1e8, ", checkpoints")):
+            with Contestant("hydrocli", cells=cells, steps=steps, precision=precision, memory=memory) as run:
+                row, bar = run.about["row bytes"], run.about["bar bytes"]
+                for what in ("forward", "gradient") if not kept else ("gradient",):
+                    runs = 1 if what == "forward" else 2 if not kept else 3
+                    passes = runs - 1 if what == "gradient" else 1  # forward ones, which write rows
+                    parts = [4.0 * runs, row * passes, row * runs, 2.0 * bar * (what == "gradient")]
+                    least = 4.0 * runs + (2.0 * row if what == "gradient" and not kept else 0.0)
+                    seconds = run.ask(what, burst)["cpu"] / (cells * steps)
+                    rate = sum(parts) / seconds
+                    name = f"{what} {precision}{kept}"
+                    figures[name] = {"bytes": sum(parts), "least": least, "ns": 1e9 * seconds, "share": rate / speed}
+                    table.add_row(
+                        name, *(f"{part:.0f}" for part in parts), f"{sum(parts):.0f}", f"{least:.0f}",
+                        f"{1e9 * seconds:.1f}", f"{rate / 1e9:.1f}", f"{rate / speed:.0%}",
+                    )  # fmt: skip
+    console.print(table)
+    return {"traffic": figures, "copy": speed}
+
+
+def _copy_speed(size: int = 32_000_000) -> float:
+    """Bytes per second that one core reads and writes when it copies an array that no cache holds."""
+    source, target = np.ones(size), np.ones(size)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - began)
+    return 2.0 * source.nbytes / min(seconds)
 
 
 def _row(row: dict[str, object]) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from bench_cases import Case, open_case, random_layers
 
-from hydrocli.engine import routing
 from hydrocli.engine import simulator as simulator_module
 from hydrocli.engine.order import order_forcing, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
@@ -45,6 +44,8 @@ class HydrocliRun:
         self.about = {"cells": case.cells, "steps": case.steps, "levels": order.waves - case.steps + 1}
         self.about |= {"kept": min(self.simulator.segment, order.waves) / order.waves, "chunks": order.chunks}
         self.about |= {"forcing": sum(values.nbytes for values in self.simulator.forcing)}
+        row = simulator_module.bytes_per_row(order, self.structure, self.simulator.real)
+        self.about |= {"row bytes": row / case.cells, "bar bytes": float(np.dtype(self.simulator.real).itemsize)}
 
     def _simulator(self, case: Case, **options: object) -> Simulator:
         order = wavefront_order(case.downstream, case.level, case.steps)
@@ -123,12 +124,11 @@ class _Parts:
         self.seconds: Counter[str] = Counter()
         self.phase = "forward" if whole else "recompute"
         self._watch(Simulator, "_advance", phase="forward")
-        self._watch(simulator_module._Forward, "__call__", part="cells")
-        self._watch(simulator_module._Reverse, "__call__", part="cells", phase="reverse")
-        self._watch(routing, "route", part="routing", within="cells")
-        self._watch(routing, "route_adjoint", part="routing", within="cells")
+        for tiles, phase in ((simulator_module._Forward, ""), (simulator_module._Reverse, "reverse")):
+            self._watch(tiles, "run_cells", part="cells", phase=phase)
+            self._watch(tiles, "route", part="routing", phase=phase)
 
-    def _watch(self, owner: object, name: str, part: str = "", within: str = "", phase: str = "") -> None:
+    def _watch(self, owner: object, name: str, part: str = "", phase: str = "") -> None:
         function = getattr(owner, name)
 
         def watched(*arguments: object) -> object:
@@ -136,9 +136,8 @@ class _Parts:
             began = time.thread_time()
             result = function(*arguments)
             spent = time.thread_time() - began
-            for key, sign in ((part, 1), (within, -1)):
-                if key:
-                    self.seconds[f"{self.phase}: {key}"] += sign * spent
+            if part:
+                self.seconds[f"{self.phase}: {part}"] += spent
             self.phase = outer
             return result
 

@@ -1,9 +1,9 @@
 """Benchmarks: `python tests/benchmarks/run.py [--only TABLE] [--json FILE]`.
 
-Tables: speed, structures, growth, threads, ingest. Calibration, models (those of the papers on Cance), mappings (on a
-twin), solver, campaign, twins, regional, aude, gauges (all commands on France with up to 1,000 gauges) and archives
-(20,000 GeoTIFFs, nine years of NetCDF) take minutes: they are made where asked for. What a first run compiles is listed
-by a script of its own, `bench_compile.py`.
+Tables: speed, structures, growth, threads, traffic, ingest. Calibration, models (of the papers, on Cance), mappings
+(on a twin), solver, campaign, twins, regional, aude, gauges (all commands on France with up to 1,000 gauges) and
+archives (20,000 GeoTIFFs, nine years of NetCDF) take minutes: they are made where asked for. What a first run compiles
+is listed by a script of its own, `bench_compile.py`.
 Peers that are not installed are left out with a sentence. Nothing passes or fails: the bars stand beside the figures.
 """
 
@@ -22,7 +22,7 @@ from bench_archives import archives
 from bench_calibration import calibration
 from bench_campaign import campaign
 from bench_gauges import gauges
-from bench_growth import growth, threads
+from bench_growth import growth, threads, traffic
 from bench_ingest import ingest
 from bench_mappings import mappings
 from bench_models import models
@@ -33,7 +33,14 @@ from bench_structures import structures
 from bench_twins import twins
 from rich.console import Console
 
-TABLES = {"speed": speed, "structures": structures, "growth": growth, "threads": threads, "ingest": ingest}
+TABLES = {
+    "speed": speed,
+    "structures": structures,
+    "growth": growth,
+    "threads": threads,
+    "traffic": traffic,
+    "ingest": ingest,
+}
 SLOW = ("calibration", "models", "mappings", "solver", "campaign", "twins", "regional", "aude", "gauges", "archives")
 
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 import run
-from bench_growth import growth, threads
+from bench_growth import growth, threads, traffic
 from bench_hydrocli import HydrocliRun
 from bench_speed import measure
 from bench_structures import GROUPS
@@ -27,6 +27,13 @@ def test_growth(console: Console) -> None:
     assert row["forward"]["value"] == row["gradient"]["value"]
     assert set(figures["large"]["parts"]) >= {"forward: cells", "reverse: cells", "the rest"}
     assert "peak memory" in console.file.getvalue()
+
+
+def test_traffic(console: Console) -> None:
+    figures = traffic(console, (CELLS, STEPS), burst=0.0)["traffic"]
+    assert len(figures) == 6
+    assert all(0.0 < row["least"] < row["bytes"] and row["share"] > 0.0 for row in figures.values())
+    assert figures["gradient single"]["bytes"] < figures["gradient double"]["bytes"]
 
 
 def test_threads_have_the_same_bits(console: Console) -> None:

@@ -57,6 +57,7 @@ def checked(compiled: Compiled, known: dict[Compiled, Checked]) -> Checked:
     def call(*arguments: Any) -> Any:
         return check(compiled.__name__, arguments, lambda: interpreted(*arguments))
 
+    call.for_arguments = lambda *arguments: call  # type: ignore[attr-defined]
     known[compiled] = interpreted if compiled.flags.get("forceinline") else call
     for name in function.__code__.co_names:
         if isinstance(scope.get(name), Compiled):

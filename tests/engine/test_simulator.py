@@ -159,7 +159,7 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
                 assert other == value
                 assert_same(bars, gradient)
                 assert_same(discharge, expected)
-    assert len(segments) == 2
+    assert min(segments) < simulator.order.waves <= max(segments)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
@@ -254,18 +254,18 @@ def test_a_run_that_was_not_finite_leaves_nothing_behind(kind):
     assert_same(again[1], expected[1])
 
 
-@pytest.mark.parametrize("lead", [0, 1, 3])
-def test_threads_keep_the_order_of_the_tiles(lead):
-    """Every place after the one before it, and never further ahead than the rows of a reverse reach, on each path."""
+@pytest.mark.parametrize(("lead", "ahead"), [(0, 1), (1, 0), (1, 1), (1, 2), (3, 3), (3, 4)])
+def test_threads_keep_the_order_of_the_tiles(lead, ahead):
+    """Every place after the one before it, and never further ahead than the kept rows reach, on each path."""
     places, turns = 7, 9
-    schedule, running = simulator_module._Turns(places, turns, lead), threading.Lock()
+    schedule, running = simulator_module._Turns(places, turns, lead, ahead), threading.Lock()
     done, rng, reach = [0] * places, np.random.default_rng(lead), max(lead, 1)
 
     def run(place: int, turn: int) -> None:
         with running:
             assert turn == done[place]
             assert place == 0 or done[place - 1] > turn
-            assert all(done[later] >= turn - reach for later in range(place, min(place + reach + 1, places)))
+            assert all(done[later] >= turn - ahead for later in range(place, min(place + reach + 1, places)))
             pause = rng.exponential(2e-4)
         time.sleep(pause)
         with running:
@@ -278,7 +278,7 @@ def test_threads_keep_the_order_of_the_tiles(lead):
 
 
 def test_a_tile_that_fails_ends_all_threads():
-    schedule = simulator_module._Turns(5, 5, 1)
+    schedule = simulator_module._Turns(5, 5, 1, 1)
 
     def run(place: int, turn: int) -> None:
         if (place, turn) == (2, 1):

@@ -267,7 +267,7 @@ def test_neither_checkpoints_nor_threads_change_a_bit(name, precision, monkeypat
             found.append((*simulator.gradient(some.parameters, some.state, squares, weights), state))
             np.testing.assert_array_equal(found[-1][2], discharge)
             np.testing.assert_array_equal(simulator.newton, counted)
-    assert len(segments) == 2
+    assert min(segments) < simulator.order.waves <= max(segments)
     for value, gradient, discharge, state in found[1:]:
         assert value == found[0][0]
         assert_same(gradient, found[0][1])

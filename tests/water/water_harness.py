@@ -192,7 +192,7 @@ BOUNDED = {
     "exp": _bounded(np.exp, np.exp),
     "expm1": _bounded(lambda x: np.expm1(min(x, 40.0)), lambda x: np.exp(min(x, 40.0))),
     "log": _bounded(np.log, lambda x: 1 / x),
-    "inverse_sqrt": _bounded(lambda x: x**-0.5, lambda x: 0.5 * x**-1.5),
+    "sqrt": _bounded(lambda x: x**0.5, lambda x: 0.5 * x**-0.5),
     "inverse_fourth_root": _bounded(lambda x: x**-0.25, lambda x: 0.25 * x**-1.25),
     "maximum": _select(lambda x, y: x >= y),
     "minimum": _select(lambda x, y: x <= y),
