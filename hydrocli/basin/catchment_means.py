@@ -12,8 +12,8 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Basin, Times, day_of_step
 from hydrocli.basin.gauge_tree import GaugeTree
 
-BLOCK = 500_000
-"""Values that are looked at together."""
+BLOCK = 250_000
+"""Values that are looked at together: in double precision they stay in the caches of a processor."""
 
 
 @dataclass
@@ -32,21 +32,27 @@ class Highest:
     count: int = 0
     below: float = np.nan
 
-    def look_at(self, values: Floats, first: int) -> None:
-        """Count the values [k, n] of the steps from `first` on in."""
-        top = float(np.fmax.reduce(values, axis=None))
-        if not top >= self.value and self.count:
+    def look_at(self, values: NDArray[np.float32], steps: Integers, tops: NDArray[np.float32]) -> None:
+        """Count the values [k, n] of k steps, by their numbers; `tops` [k] of each, NaN where a value is missing."""
+        top = float(tops.max())
+        top = float(np.fmax.reduce(values, axis=None)) if np.isnan(top) else top
+        if np.isnan(top) or (self.count and top < self.value):
             self.below = float(np.fmax(self.below, top))
             return
-        if np.isnan(top):
-            return
         is_top = values == top
-        if top > self.value or not self.count:
-            self.below, self.value, self.count = self.value, top, 0
-            self.first = first + int(is_top.any(axis=1).argmax())
-        self.count += int(np.count_nonzero(is_top))
         rest = values[~is_top]
-        self.below = float(np.fmax(self.below, np.fmax.reduce(rest, axis=None))) if rest.size else self.below
+        below = float(np.fmax.reduce(rest, axis=None)) if rest.size else np.nan
+        self.add(top, int(steps[is_top.any(axis=1).argmax()]), int(np.count_nonzero(is_top)), below)
+
+    def add(self, value: float, first: int, count: int, below: float = np.nan) -> None:
+        """Count a value that is there so often, first in a step, and the next lower one beside it."""
+        if not self.count or value > self.value:
+            self.below = float(np.fmax(below, self.value))
+            self.value, self.first, self.count = value, first, count
+            return
+        self.below = float(np.fmax(self.below, below if value == self.value else value))
+        if value == self.value:
+            self.first, self.count = min(self.first, first), self.count + count
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,24 +100,41 @@ class CatchmentMeans:
         pet_of_domain = np.full(len(times), np.nan)
         cell_rain, cell_missing = np.zeros(len(weight)), np.zeros(len(weight), np.int64)
         highest, lightest = Highest(), np.full(len(times), np.nan)
-        for rows, values in _blocks(basin.precipitation):
-            highest.look_at(values, rows.start)
-            lightest[rows] = np.where(values > 0, values, np.inf).min(axis=1)
+        for rows, single in _blocks(basin.precipitation):
+            place, top = _not_zero(single)
+            wet, dry = rows.start + place, len(single) - len(place)
+            if dry:
+                rain[:, rows] = 0.0
+                highest.add(0.0, _first_without(wet, rows.start), dry * single.shape[1])
+            if not len(wet):
+                continue
+            single = single[place] if dry else single
+            highest.look_at(single, wet, top)
+            lightest[wet] = np.where(single > 0, single, np.float32(np.inf)).min(axis=1)
+            values = single.astype(np.float64)
             covered: Floats = area
-            absent = np.isnan(values)
-            if absent.any():
+            if np.isnan(top).any():
+                absent = np.isnan(values)
                 values[absent] = 0.0
                 known = np.where(absent, 0.0, weight)
                 covered = tree.sums(known)
                 cell_missing += absent.sum(axis=0)
-                np.add.at(missing.T, month[rows], tree.sums(absent.astype(np.float64)))
+                np.add.at(missing.T, month[wet], tree.sums(absent.astype(np.float64)))
             cell_rain += values.sum(axis=0)
             sums = tree.sums(values if is_even else values * weight)
             with np.errstate(invalid="ignore", divide="ignore"):
-                rain[:, rows] = np.where(covered > 0, sums / covered, np.nan).T
-        for rows, values in _blocks(basin.pet):
-            pet_of_domain[rows] = values.mean(axis=1)
-            np.add.at(pet.T, month[rows], tree.sums(values if is_even else values * weight) / area)
+                rain[:, wet] = np.where(covered > 0, sums / covered, np.nan).T
+        for rows, single in _blocks(basin.pet):
+            place, _ = _not_zero(single)
+            pet_of_domain[rows] = 0.0
+            if not len(place):
+                continue
+            values = single[place].astype(np.float64)
+            pet_of_domain[rows.start + place] = values.mean(axis=1)
+            own = month[rows.start + place]
+            for number in np.unique(own).tolist():  # sums of cells first: there are fewer months than steps
+                low, high = np.searchsorted(own, [number, number + 1])
+                pet[:, number] += tree.sums(weight * values[low:high].sum(axis=0)) / area
         steps = np.bincount(month, minlength=len(months))
         return cls(
             months=months,
@@ -134,9 +157,25 @@ def months_of(times: Times) -> tuple[NDArray[np.datetime64], Integers]:
     return months, month.ravel().astype(np.int64)
 
 
-def _blocks(array: NDArray[np.float32]) -> Iterator[tuple[slice, Floats]]:
-    """Rows of an array [t, n] some at a time, in double precision, with their numbers."""
+def _not_zero(values: NDArray[np.float32]) -> tuple[Integers, NDArray[np.float32]]:
+    """Rows of values [k, n] that are not 0 in all cells, and the highest value of each; NaN where one is missing.
+
+    Most steps are dry in a catchment, and half of them are nights: they cost one look, in the precision of the store.
+    """
+    top = values.max(axis=1)
+    rows = np.flatnonzero(top != 0)
+    return rows, top[rows]
+
+
+def _first_without(numbers: Integers, start: int) -> int:
+    """The first number from a start on that is none of some sorted ones, which are not less."""
+    gaps = np.flatnonzero(numbers != start + np.arange(len(numbers)))
+    return start + (int(gaps[0]) if len(gaps) else len(numbers))
+
+
+def _blocks(array: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows of an array [t, n] some at a time, with their numbers."""
     size = max(1, BLOCK // max(array.shape[1], 1))
     for low in range(0, len(array), size):
         rows = slice(low, min(low + size, len(array)))
-        yield rows, array[rows].astype(np.float64)
+        yield rows, np.asarray(array[rows])

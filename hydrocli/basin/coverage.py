@@ -114,7 +114,7 @@ class Coverage:
     Attributes:
         network: the domain.
         gauges: on it, with areas stated and found.
-        observed_missing: share of missing observations of each gauge in the period, float64[g].
+        discharge: observed at each gauge in the period, float64[g, t].
         forcings: of precipitation, pet, and temperature where there is one.
         descriptors: of all descriptors that can be read.
         store: folder of the ingested basin, where there is one.
@@ -126,7 +126,7 @@ class Coverage:
 
     network: DrainageNetwork | None = None
     gauges: Gauges | None = None
-    observed_missing: Floats | None = None
+    discharge: Floats | None = None
     forcings: tuple[ForcingCoverage, ...] = ()
     descriptors: tuple[DescriptorCoverage, ...] = ()
     store: Path | None = None
@@ -134,6 +134,11 @@ class Coverage:
     figures: Figures | None = None
     notes: tuple[str, ...] = ()
     errors: tuple[HydrocliError, ...] = ()
+
+    @property
+    def observed_missing(self) -> Floats | None:
+        """Share of missing observations of each gauge in the period, float64[g]."""
+        return None if self.discharge is None else np.isnan(self.discharge).mean(axis=1)
 
     @property
     def descriptors_missing(self) -> dict[str, float]:
@@ -168,7 +173,7 @@ def _of_store(plan: Plan, stored: store.Stored) -> Coverage:
     return Coverage(
         network=basin.network,
         gauges=basin.gauges,
-        observed_missing=np.isnan(basin.discharge).mean(axis=1),
+        discharge=basin.discharge,
         forcings=tuple(forcings),
         descriptors=tuple(descriptors),
         store=stored.path,
@@ -190,7 +195,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     if plan:
         with collecting(errors):
             read = read_discharge(plan.discharge, plan.codes, plan.times, source.step)
-            observed = np.isnan(read.discharge).mean(axis=1)
+            observed = read.discharge
             notes += read.notes
             assumptions = read.assumptions
     if network and plan:
@@ -211,7 +216,7 @@ def _of_files(source: BasinSource, plan: Plan | None, errors: list[HydrocliError
     return Coverage(
         network=network,
         gauges=gauges,
-        observed_missing=observed,
+        discharge=observed,
         forcings=tuple(forcings),
         descriptors=tuple(descriptors),
         assumptions=tuple(assumptions),

@@ -3,6 +3,7 @@
 A raster of any resolution is brought to the cells as a field of forcing (`hydrocli.basin.sampling`). With classes, each
 pixel counts as 1 or 0, so that the mean is a share. Polygons are intersected with the cells: without an attribute the
 descriptor is the share of the cell within them; with one, its mean weighted by area, where half of the cell is covered.
+A lumped basin may have its descriptors in a table of attributes, from the row of its gauge.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from hydrocli.basin.domain import drainage_of, points_of, terrain_of
 from hydrocli.basin.formats import DERIVED
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.sampling import ENOUGH, Points, Sampling
-from hydrocli.basin.source import BasinSource, DescriptorSource, collecting, shared
-from hydrocli.basin.tables import number
+from hydrocli.basin.source import LUMPED, BasinSource, DescriptorSource, collecting, gauges_of, shared
+from hydrocli.basin.tables import code_text, is_plain_table, number, read_table
 from hydrocli.basin.values import refuse_fill_values_of_descriptor
 from hydrocli.basin.vectors import Polygons, PolygonSource, is_vector, read_polygons
 from hydrocli.errors import Errors, HydrocliError, InputError
@@ -89,12 +90,44 @@ def _read(source: BasinSource, one: DescriptorSource, network: DrainageNetwork, 
     if one.derived is not None:
         return _derived(source, one.derived, network, points)
     assert one.path is not None
+    if is_plain_table(one.path):
+        return _of_table(source, one, key)
     if is_vector(one.path):
         return _of_polygons(one, points, key)
     for name in ("attribute", "layer"):
         if getattr(one, name) is not None:
             raise InputError(f"{key}.{name}", f"{one.path} is no file of polygons", "Remove the key.")
     return _of_raster(one, points, key)
+
+
+def _of_table(source: BasinSource, one: DescriptorSource, key: str) -> Descriptor:
+    """The attribute of a lumped basin, from the row of its gauge in a table of whole catchments.
+
+    Raises:
+        InputError: the basin has many cells; or the table lacks the gauge or the attribute, or has no number there.
+    """
+    path = one.path
+    assert path is not None
+    if source.domain != LUMPED:
+        what = f"{path} is a table: its attributes are those of whole catchments, not of cells"
+        raise InputError(f"{key}.path", what, "Give a raster or polygons, or write `basin.domain: lumped`.")
+    for name in ("band", "nodata", "resampling", "classes", "layer", "crs"):
+        if getattr(one, name):
+            raise InputError(f"{key}.{name}", f"{path} is a table", "Remove the key.")
+    table = shared(("attributes", str(path)), lambda: read_table(path, f"{key}.path"))
+    asked, known = source.gauge_columns.get("code", "code"), table.names[:SHOWN]
+    codes = next((name for name in (asked, "code", "gauge_id") if name in table.names), None)
+    if codes is None:
+        raise InputError(str(path), f"has no column {asked}", f"It has {', '.join(known)}; codes of gauges are needed.")
+    if one.attribute not in table.names:
+        what = f"{path} has no column {one.attribute}" if one.attribute else "is required: it names a column"
+        raise InputError(f"{key}.attribute", what, f"It has {', '.join(known)} ...")
+    (gauge,) = gauges_of(source).code
+    values = [row[one.attribute] for row in table.rows if code_text(row[codes]) == gauge]
+    if len(values) != 1:
+        raise InputError(str(path), f"has {len(values)} rows of gauge {gauge}", "One is expected.")
+    found = _numbers(np.array(values, object), one, key)
+    return Descriptor(found, "", f"{one.attribute} of gauge {gauge}")
 
 
 def _derived(source: BasinSource, name: str, network: DrainageNetwork, points: Points) -> Descriptor:

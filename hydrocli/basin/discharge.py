@@ -23,7 +23,7 @@ from hydrocli.arrays import Flags, Floats, Integers
 from hydrocli.basin.basin import DAY, Times
 from hydrocli.basin.clock import looks_like_a_local_clock, to_utc
 from hydrocli.basin.discharge_formats import SECTION, WHERE, DischargeSource, Numbers, Period, Records, format_of
-from hydrocli.basin.tables import MISSING
+from hydrocli.basin.tables import MISSING, column_numbers
 from hydrocli.basin.volumes import volume_factor
 from hydrocli.errors import Errors, HydrocliError, InputError
 
@@ -32,7 +32,6 @@ LARGEST_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 999.9, 9999.9, 99999.9, 999.9
 """Numbers that stand for missing values in some archives."""
 SHOWN = 5
 """Gauges that a sentence names."""
-_DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 SHARE_OF_STEP = 0.5
 """Of a step that must be observed for its mean."""
 
@@ -421,41 +420,19 @@ def _spacing(when: Times) -> int:
 
 
 def _numbers(column: Any, marks: Sequence[str | float]) -> tuple[Floats, Flags]:
-    """Numbers of a column, with decimal points or commas, NaN where there is none; and which of them have a mark."""
+    """Numbers of a column, NaN where there is none; and which of them have a mark."""
     import pandas as pd
 
-    values = _floats(column)
+    values = column_numbers(column)
     texts = {str(mark).strip().lower() for mark in marks if isinstance(mark, str)}
     marked = np.zeros(len(values), bool)
-    if not pd.api.types.is_numeric_dtype(column):
-        others = np.flatnonzero(np.isnan(values))  # all texts are looked at only where a mark may look like a number
-        text = column.iloc[others].astype("string").str.strip().str.lower().fillna("")
-        comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
-        values[others[comma]] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
-        if texts:
-            marked = column.astype("string").str.strip().str.lower().fillna("").isin(texts).to_numpy(bool)
+    if texts and not pd.api.types.is_numeric_dtype(column):
+        marked = column.astype("string").str.strip().str.lower().fillna("").isin(texts).to_numpy(bool)
     for mark in marks:
         if not isinstance(mark, str):
             marked |= values == mark
     values[marked] = np.nan
     return values, marked
-
-
-def _floats(column: Any) -> Floats:
-    """Numbers with decimal points of a column, each the nearest one in double precision; NaN where there is none."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not isinstance(column.dtype, pd.StringDtype):
-        return np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
-    texts = pc.utf8_trim_whitespace(pa.array(column.array, pa.large_string()))
-    usual = pc.fill_null(pc.match_substring_regex(texts, _DECIMAL), False)
-    values = pc.cast(pc.if_else(usual, texts, None), pa.float64()).to_numpy(zero_copy_only=False)
-    others = np.flatnonzero(~usual.to_numpy(zero_copy_only=False))
-    result = np.array(values)
-    result[others] = pd.to_numeric(column.iloc[others], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return result
 
 
 def _mean_of_values(offsets: Any, values: Floats, period: Period, count: int) -> Floats:

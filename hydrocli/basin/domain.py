@@ -2,6 +2,9 @@
 
 By default these are the catchments of the gauges. They may be all cells, or those whose centres lie in polygons, beside
 the catchments of the gauges, which are always whole.
+
+A lumped model has one cell and needs no raster: a square of the area of its gauge, whose centre is at the gauge, in the
+equal-area projection of Lambert (Snyder 1987, section 24) about it.
 """
 
 from __future__ import annotations
@@ -14,12 +17,23 @@ import numpy as np
 
 from hydrocli.arrays import Flags
 from hydrocli.basin.basin import Gauges
+from hydrocli.basin.curvilinear import WGS84
 from hydrocli.basin.dem import Terrain
 from hydrocli.basin.gauges import Placement, place
-from hydrocli.basin.grid import Grid, crs_to_wkt, describe
+from hydrocli.basin.grid import Grid, crs_to_wkt, describe, equal_area, transform_points
 from hydrocli.basin.network import ENCODINGS, NEXTXY, Drainage, DrainageNetwork
 from hydrocli.basin.sampling import Points
-from hydrocli.basin.source import CAMA_CRS, CAMA_PARAMETERS, BasinSource, gauges_of, options_of, polygons_of, shared
+from hydrocli.basin.source import (
+    CAMA_CRS,
+    CAMA_PARAMETERS,
+    LUMPED,
+    BasinSource,
+    gauges_of,
+    options_of,
+    options_of_grid,
+    polygons_of,
+    shared,
+)
 from hydrocli.basin.vectors import inside
 from hydrocli.errors import Errors, InputError
 
@@ -107,10 +121,40 @@ def _fits(source: BasinSource, encoding: str, placed: Callable[[Drainage], Place
 
 def drainage_of(source: BasinSource) -> Drainage:
     """How the whole raster drains: by its directions, or by elevations; read once within `inputs_read_once`."""
-    key = "drainage", *map(str, options_of(source, OF_DRAINAGE))
+    key = "drainage", *options_of_grid(source, OF_DRAINAGE)
+    if source.domain == LUMPED:
+        return shared(key, lambda: _one_cell(source))
     if source.flow_directions is None:
         return shared(key, lambda: terrain_of(source).drainage())
     return shared(key, lambda: _read_directions(source))
+
+
+def _one_cell(source: BasinSource) -> Drainage:
+    """A cell with the place and the area of the only gauge.
+
+    Raises:
+        InputError: there are several gauges, or nothing says where the gauge is or how large its catchment.
+    """
+    table = gauges_of(source)
+    if len(table.code) != 1:
+        what = f"is lumped, but has {len(table.code)} gauges: {', '.join(table.code[:5])}"
+        remedy = "List one in `gauges.calibration`; several are a campaign, or basins of a regional calibration."
+        raise InputError("basin.domain", what, remedy)
+    crs, area = source.gauges_crs or table.crs or source.crs, float(table.area[0])
+    if not crs:
+        what = "is needed for a lumped basin: nothing says what x and y are"
+        raise InputError("gauges.crs", what, "State it, for example EPSG:4326 for longitude and latitude.")
+    if not np.isfinite(area):
+        raise InputError(str(table.path), f"gauge {table.code[0]} has no area, which is that of the cell", "Add it.")
+    wkt = crs_to_wkt("gauges.crs", crs)
+    (longitude,), (latitude,) = transform_points(wkt, WGS84, table.x, table.y, 0.0, "gauges.crs")
+    if not (np.isfinite(longitude) and abs(latitude) <= 90):
+        what = f"gauge {table.code[0]} has no place on earth in {crs} (x = {table.x[0]:g}, y = {table.y[0]:g})"
+        raise InputError(str(table.path), what, "Check x and y, which is which, and `gauges.crs`.")
+    side = float(np.sqrt(area))
+    corner = (side, 0.0, -side / 2, 0.0, -side, side / 2)
+    grid = Grid(equal_area(latitude, longitude, f"equal area about gauge {table.code[0]}"), corner, 1, 1)
+    return Drainage.from_d8(np.zeros((1, 1), np.uint8), "smash", grid)
 
 
 def terrain_of(source: BasinSource) -> Terrain:

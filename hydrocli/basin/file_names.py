@@ -2,15 +2,17 @@
 
 Without a pattern, a date is 8, 10, 12 or 14 digits of a name (%Y%m%d%H%M%S), also as 2020-03-01, 2020.03.01 or
 2020_03_01 and with the time of day set off by one character: 20200301_0100, 20200301T010000. Where names have several
-dates, the one that differs from file to file counts: a date of a version does not. All files must have their date in
-the same form; an archive whose naming changed is read by a list of patterns.
+dates, the one that differs most from file to file counts: a date of a version does not. Where two differ as much (start
+and end of an interval), or digits may be a time of day or the year of another date, and the files do not decide it, a
+pattern must say which is meant. All files must have their date in the same form; an archive whose naming changed is
+read by a list of patterns.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -77,14 +79,21 @@ def days_of(paths: list[str], patterns: tuple[str, ...], root: str, where: str) 
             what = f"{root} has no file that fits {' or '.join(patterns)}"
             raise InputError(where, what, f"It has files such as {shown_names(paths)}." if paths else "It is empty.")
         return sorted((f"{date:%m%d}", path) for date, path in dated)
-    found = []
-    for path in paths:
-        matches = _DAY.findall(os.path.basename(path))  # noqa: PTH119 - tens of thousands of names
-        if matches:
-            found.append(("".join(matches[0]), path))
-    if not found:
+    matches = [(path, _DAY.findall(os.path.basename(path))) for path in paths]  # noqa: PTH119 - tens of thousands
+    with_days = [(path, ["".join(day) for day in days]) for path, days in matches if days]
+    if not with_days:
         what = f"{root} has no file with a day (mmdd, like 0915) in its name"
         raise InputError(where, what, _advice(paths, where))
+    columns = [
+        [days[min(k, len(days) - 1)] for _, days in with_days] for k in range(max(len(days) for _, days in with_days))
+    ]
+    most = max(len(set(column)) for column in columns)
+    telling = list(dict.fromkeys(tuple(column) for column in columns if len(set(column)) == most))
+    if len(telling) > 1:
+        name = shown_names([with_days[0][0]])
+        what = f"the day (mmdd) in names such as {name} may be {' or '.join(column[0] for column in telling)}"
+        raise InputError(where, what, f"Say where it stands: `{where.rpartition('.')[0]}.pattern: pet_%m%d_*.tif`.")
+    found = [(day, path) for day, (path, _) in zip(telling[0], with_days, strict=True)]
     for day, path in found:
         try:
             datetime.strptime(f"2000{day}", "%Y%m%d")
@@ -126,55 +135,145 @@ def _by_pattern(
 
 def _by_rule(paths: list[str], where: str) -> tuple[Dated, list[str]]:
     """Dates by the rule of the module."""
-    found, left = list[tuple[str, list[tuple[str, datetime]]]](), list[str]()
-    known: dict[str, list[Place]] = {}
+    readings, left = _readings(paths)
+    if not readings:
+        return [], left
+    dated = readings[0].paths
+    if len(left) > max(1, STRAY * len(paths)):
+        what = f"{len(left)} of {len(paths)} files have no date in their names, such as {shown_names(left)}"
+        raise InputError(where, f"{what}; others have, such as {shown_names(dated, 1)}", _advice(left, where))
+    section = where.rpartition(".")[0]
+    if len(readings) > 1:
+        times = " or ".join(str(one.dates[0][1]) for one in readings)
+        patterns = " or ".join(f"`{section}.pattern: {one.pattern}`" for one in readings)
+        what = f"the date in names such as {shown_names(dated, 1)} may be {times}"
+        raise InputError(where, what, f"Say which is meant: {patterns}.")
+    (reading,) = readings
+    forms: dict[str, list[str]] = {}
+    for path, (form, _) in zip(dated, reading.dates, strict=True):
+        forms.setdefault(form, []).append(path)
+    if len(forms) > 1:
+        counts = "; ".join(f"{len(same)} like {shown_names(same, 1)}" for same in forms.values())
+        listed = ", ".join(pattern_like(os.path.basename(same[0])) for same in forms.values())  # noqa: PTH119
+        remedy = f"Write `{section}.pattern: [{listed}]`, or the pattern of those that belong to the archive."
+        raise InputError(where, f"the names have dates in {len(forms)} forms: {counts}", remedy)
+    return [(time, path) for path, (_, time) in zip(dated, reading.dates, strict=True)], left
+
+
+class Reading(NamedTuple):
+    """What the names of an archive may mean.
+
+    Attributes:
+        paths: of the files that have a date.
+        dates: form and time of each.
+        pattern: that says so of the first name.
+    """
+
+    paths: list[str]
+    dates: list[tuple[str, datetime]]
+    pattern: str
+
+
+def patterns_of(paths: Sequence[str]) -> list[str]:
+    """Patterns that fit names of one kind, all that may be meant; as of `pattern_like` where the rule finds none."""
+    readings, _ = _readings(paths)
+    own = [pattern_like(os.path.basename(path)) for path in paths[:1]]  # noqa: PTH119 - the name only
+    return [one.pattern for one in readings] or own
+
+
+def _readings(paths: Sequence[str]) -> tuple[list[Reading], list[str]]:
+    """Readings of names by the rule that tell the files apart best, and paths without a date.
+
+    The first is that of the first date in each name; another one is there only where it has as many distinct times.
+    """
+    found, left, is_doubtful = _dated(paths, later=False)
+    if not found:
+        return [], left
+    ways = [found, *([_dated(paths, later=True)[0]] if is_doubtful else [])]
+    readings = [one for way in ways for one in _columns(way)]
+    times = [[time for _, time in one.dates] for one in readings]
+    counts = [len(set(own)) for own in times]
+    best = [k for k, count in enumerate(counts) if count == max(counts)]
+    return [readings[k] for n, k in enumerate(best) if all(times[k] != times[j] for j in best[:n])], left
+
+
+Found = list[tuple[str, list[tuple[Place, datetime]]]]
+"""Paths, and the dates in their names."""
+
+
+def _columns(found: Found) -> Iterator[Reading]:
+    """Readings by the first, second ... date of each name, the last one where a name has fewer."""
+    paths = [path for path, _ in found]
+    first = os.path.basename(paths[0])  # noqa: PTH119 - the name only
+    for k in range(max(len(dates) for _, dates in found)):
+        chosen = [dates[min(k, len(dates) - 1)] for _, dates in found]
+        place, _ = chosen[0]
+        pattern = _around(first, place.parts[0][0], place.parts[-1][1], place.form)
+        yield Reading(paths, [(own.form, time) for own, time in chosen], pattern)
+
+
+def _dated(paths: Iterable[str], *, later: bool) -> tuple[Found, list[str], bool]:
+    """Dates in names, paths without any, and whether `later` makes a difference; see `_places`."""
+    found, left, known = Found(), list[str](), dict[str, list[Place]]()
+    is_doubtful = False
     for path in paths:
-        dates = _dates_in(os.path.basename(path), known)  # noqa: PTH119 - tens of thousands of names
+        name = os.path.basename(path)  # noqa: PTH119 - tens of thousands of names
+        count = len(known)
+        dates = _dates_in(name, known, later=later)
         if dates:
             found.append((path, dates))
         else:
             left.append(path)
-    if not found:
-        return [], left
-    if len(left) > max(1, STRAY * len(paths)):
-        what = f"{len(left)} of {len(paths)} files have no date in their names, such as {shown_names(left)}"
-        dated = [path for path, _ in found]
-        raise InputError(where, f"{what}; others have, such as {shown_names(dated, 1)}", _advice(left, where))
-    number = _telling(found)
-    chosen = [(path, dates[min(number, len(dates) - 1)]) for path, dates in found]
-    forms: dict[str, list[str]] = {}
-    for path, (form, _) in chosen:
-        forms.setdefault(form, []).append(path)
-    if len(forms) > 1:
-        counts = "; ".join(f"{len(same)} like {shown_names(same, 1)}" for same in forms.values())
-        patterns = ", ".join(pattern_like(os.path.basename(same[0])) for same in forms.values())  # noqa: PTH119
-        section = where.rpartition(".")[0]
-        remedy = f"Write `{section}.pattern: [{patterns}]`, or the pattern of those that belong to the archive."
-        raise InputError(where, f"the names have dates in {len(forms)} forms: {counts}", remedy)
-    return [(time, path) for path, (_, time) in chosen], left
+        if len(known) > count:
+            is_doubtful = is_doubtful or _places(name, later=True) != _places(name, later=False)
+    return found, left, is_doubtful
 
 
-def dates_in(text: str) -> Iterator[tuple[str, datetime]]:
-    """Form and time of every date in a text."""
-    yield from _dates_in(text, {})
+def dates_in(text: str) -> list[tuple[str, datetime]]:
+    """Form and time of every date in a text, also where digits may belong to one date or to another."""
+    ways = (_dates_in(text, {}, later=later) for later in (False, True))
+    return list(dict.fromkeys((place.form, time) for dates in ways for place, time in dates))
 
 
-def _dates_in(name: str, known: dict[str, list[Place]]) -> list[tuple[str, datetime]]:
-    """Form and time of every date in a name.
+def _dates_in(name: str, known: dict[str, list[Place]], *, later: bool) -> list[tuple[Place, datetime]]:
+    """Place and time of every date in a name.
 
     Names of an archive are alike but for their digits: places of dates are looked for in the first of each kind, kept
     in `known`, and looked for again where a name has no dates there.
     """
     kind = name.translate(_DIGITS)
     if kind in known:
-        dates = [(place.form, _time("".join([name[low:high] for low, high in place.parts]))) for place in known[kind]]
+        dates = [(place, _time_at(name, place)) for place in known[kind]]
         if all(time for _, time in dates):
-            return [(form, time) for form, time in dates if time]
-    places = [_place(match) for match in _DATE.finditer(name)]
-    timed = [(place, _time("".join([name[low:high] for low, high in place.parts]))) for place in places]
+            return [(place, time) for place, time in dates if time]
+    timed = [(place, _time_at(name, place)) for place in _places(name, later=later)]
     if any(time for _, time in timed):
         known.setdefault(kind, [place for place, time in timed if time])
-    return [(place.form, time) for place, time in timed if time]
+    return [(place, time) for place, time in timed if time]
+
+
+def _places(name: str, *, later: bool) -> list[Place]:
+    """Places of the dates in a name, from left to right.
+
+    Args:
+        name: in which they are.
+        later: digits that may be the time of day of a date or the beginning of the next one, as in
+            20991231_2000-01-01, belong to the next one.
+    """
+    places, at = list[Place](), 0
+    while match := _DATE.search(name, at):
+        place, at = _place(match), match.end()
+        if later and len(place.parts) > 3:
+            following = _DATE.search(name, match.end("d"))
+            if following and following.start() < at and _time_at(name, _place(following)):
+                separator, at = match["s"], match.end("d")
+                place = Place(f"%Y{separator}%m{separator}%d", place.parts[:3])
+        places.append(place)
+    return places
+
+
+def _time_at(name: str, place: Place) -> datetime | None:
+    return _time("".join([name[low:high] for low, high in place.parts]))
 
 
 def _place(match: re.Match[str]) -> Place:
@@ -190,13 +289,6 @@ def _form(match: re.Match[str]) -> str:
     if match["H"]:
         form += f"{match['t']}%H{match['u']}%M"
     return form + (f"{match['u']}%S" if match["S"] else "")
-
-
-def _telling(found: list[tuple[str, list[tuple[str, datetime]]]]) -> int:
-    """Which of the dates of a name tells the files apart: the first with the most distinct values."""
-    most = max(len(dates) for _, dates in found)
-    distinct = [len({dates[k][1] for _, dates in found if k < len(dates)}) for k in range(most)]
-    return distinct.index(max(distinct))
 
 
 def _time(digits: str) -> datetime | None:

@@ -26,7 +26,7 @@ from hydrocli.basin.pet import extraterrestrial_radiation, oudin
 from hydrocli.basin.planning import Piece
 from hydrocli.basin.readers import Layer, Sampler, UnreadableError
 from hydrocli.basin.units import Conversion, ImpossibleValueError
-from hydrocli.basin.values import Counts, NearLimits, near_limits
+from hydrocli.basin.values import Counts, NearLimits, extremes, near_limits
 from hydrocli.errors import Errors, HydrocliError, Stopped
 from hydrocli.processes import ignore_stop_signals, signals_held_back
 
@@ -368,13 +368,14 @@ class Rows:
         """What each of some sets of cells has in the steps of an array that wait."""
         values = self.values(name)
         is_amount = name != "temperature"
-        absent = np.isnan(values)
+        total = values.sum(axis=0, dtype=np.float64)
         missing = first = None
-        if absent.any():
+        if np.isnan(total).any():
+            absent = np.isnan(values)
             missing = absent.sum(axis=0)
             first = np.where(missing > 0, absent.argmax(axis=0), len(values)) + self.first
-            values = np.where(absent, np.float32(0.0), values)
-        total = values.sum(axis=0, dtype=np.float64) if is_amount else np.zeros(values.shape[1])
+            total = np.where(absent, np.float32(0.0), values).sum(axis=0, dtype=np.float64)
+        total = total if is_amount else np.zeros(values.shape[1])
         number, below = self._negative.get(name, (None, None))
         limits = self._limits if name == self._making.arrays[0] else None
         found = []
@@ -446,7 +447,7 @@ def make(pieces: Sequence[Piece], fields: Floats, making: Making) -> dict[str, M
             radiation = [extraterrestrial_radiation(making.latitude, piece.day) for piece in pieces]
             values = oudin(values, np.stack(radiation))
         negative = None
-        if np.fmin.reduce(values, axis=None) < 0:
+        if extremes(values)[0] < 0:
             values[(values < 0) & (values > -NOISE)] = 0.0
             negative = np.where(values < 0, values, 0.0)
             values[values < 0] = np.nan

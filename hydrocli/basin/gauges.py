@@ -225,7 +225,7 @@ class Placement:
         groups: dict[tuple[int, int], list[str]] = {}
         for code, *cell in zip(self.table.code, self.row.tolist(), self.column.tolist(), strict=True):
             groups.setdefault((cell[0], cell[1]), []).append(code)
-        hint = "each has its own weight, unless `gauges.same_cell` is `share`"
+        hint = "`gauges.same_cell` says whether each counts for itself (the default), or all of them as one"
         shared = [codes for codes in groups.values() if len(codes) > 1]
         notes = [f"gauges {', '.join(codes)} are on the same cell: {hint}" for codes in shared]
         return notes + [

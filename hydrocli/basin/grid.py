@@ -113,6 +113,14 @@ class Grid:
         return transform_points(self.crs_wkt, crs, x, y, self.transform[0], where)
 
 
+def equal_area(latitude: float, longitude: float, name: str) -> str:
+    """WKT of Lambert's azimuthal equal-area projection about a point on the ellipsoid of WGS 84, in metres."""
+    from pyproj.crs import ProjectedCRS
+    from pyproj.crs.coordinate_operation import LambertAzimuthalEqualAreaConversion
+
+    return str(ProjectedCRS(LambertAzimuthalEqualAreaConversion(latitude, longitude), name).to_wkt())
+
+
 def transform_points(
     source: str, target: str, x: Floats, y: Floats, cell: float, where: str = "coordinate reference systems"
 ) -> tuple[Floats, Floats]:

@@ -45,7 +45,7 @@ from hydrocli.basin.source import (
     fingerprint_of,
     inputs_read_once,
     make_plan,
-    options_of,
+    options_of_grid,
 )
 from hydrocli.basin.units import conversion_of
 from hydrocli.basin.values import (
@@ -374,7 +374,7 @@ def ingest_batch(
     remove_leftovers(store_folder)
     with inputs_read_once():
         for source in sources:
-            group = groups.setdefault(tuple(map(str, options_of(source, (*OF_DRAINAGE, *OF_FORCING)))), {})
+            group = groups.setdefault(options_of_grid(source, (*OF_DRAINAGE, *OF_FORCING)), {})
             found.append(_draft(source, store_folder, group, listed))
         for drafts in groups.values():
             waiting = list(drafts.values())

@@ -191,11 +191,12 @@ def runoff_of(basin: Basin) -> Floats:
 def _radiation(basin: Basin) -> Floats:
     """Extraterrestrial radiation of the period at the gauges as evaporated water, float64[g] [mm]."""
     latitude = latitudes(basin.network.grid, basin.gauges.x, basin.gauges.y)
-    days, day = np.unique(day_of_step(basin.times), return_inverse=True)
-    share = np.bincount(day.ravel(), shares_of_day(basin.times, basin.step))
+    days = day_of_step(basin.times)
+    number = (days - days.astype("datetime64[Y]")).astype(np.int64)  # of the year: each year has the same radiation
+    share = np.bincount(number, shares_of_day(basin.times, basin.step))
     total = np.zeros(len(latitude))
-    for one, part in zip(days, share.tolist(), strict=True):
-        total += extraterrestrial_radiation(latitude, one) * part
+    for one in np.flatnonzero(share):
+        total += extraterrestrial_radiation(latitude, np.datetime64("2000-01-01") + one) * share[one]
     return total / LATENT_HEAT
 
 

@@ -42,6 +42,8 @@ CAMA_CRS = "EPSG:4326"
 CAMA_PARAMETERS = "params.txt"
 """File beside their nextxy.bin: columns, rows, layers, cell size, west, east, south, north, one a line."""
 KINDS = ("interannual", "raster", "oudin")
+LUMPED = "lumped"
+"""Domain of one cell with the area of its gauge."""
 ABSENT = (-1, -1)
 """Stands for size and time of change of a file that is not there."""
 OF_FORCING = (
@@ -117,7 +119,8 @@ class BasinSource:
         fill_pet: days from which potential evapotranspiration that is missing may be taken, at most; what is then
             still missing ends the work.
         dem: elevations; None where neither directions nor descriptors are derived.
-        domain: cells of the model: `gauges`, their catchments, or `all`.
+        domain: cells of the model: `gauges`, their catchments; `all`; or `lumped`, one cell with the area of its gauge,
+            which needs neither flow directions nor elevations.
         polygons: cells of the model beside the catchments of the gauges. Without `gauge_codes`, gauges outside are
             left out.
         gauges_layer: of a GeoPackage that has several.
@@ -156,7 +159,8 @@ class BasinSource:
             raise ValueError(f"unknown: {self.encoding}, {self.pet_kind} or {', '.join(formats)}")
         if (self.temperature if self.pet_kind == "oudin" else self.pet) is None:
             raise ValueError(f"pet of the kind {self.pet_kind} has no source")
-        if not (self.flow_directions and self.encoding) and (self.dem is None or self.dem.resolution is None):
+        has_directions = self.flow_directions and self.encoding
+        if not has_directions and (self.dem is None or self.dem.resolution is None) and self.domain != LUMPED:
             raise ValueError("neither flow directions and their encoding nor elevations and a resolution")
 
     @property
@@ -396,6 +400,12 @@ def _grid_of_model(source: BasinSource) -> tuple[str, float]:
         return crs_to_wkt("basin.crs", source.flow_directions_crs or source.crs or CAMA_CRS), 1.0
     grid = raster_grid(source.flow_directions, source.crs, source.flow_directions_crs, 1)
     return grid.crs_wkt, grid.transform[0]
+
+
+def options_of_grid(source: BasinSource, names: Iterable[str]) -> tuple[str, ...]:
+    """Values of some options as texts, and of those that say where the grid of a lumped basin is."""
+    own = (source.gauges, source.gauge_codes, source.gauges_crs) if source.domain == LUMPED else ()
+    return tuple(map(str, (*options_of(source, names), *own)))
 
 
 def options_of(source: BasinSource, names: Iterable[str]) -> tuple[object, ...]:

@@ -37,6 +37,7 @@ SAMPLE_BYTES = 1_000_000
 """Of a large file, from which its encoding and separator are found."""
 MOST_HEADER_LINES = 200
 """Of a text table, among which the names of its columns are looked for."""
+_DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _LINE_END = re.compile("\r\r?\n|\r")
 """Some programs on Windows write a second carriage return, which would count as a blank line."""
 
@@ -114,20 +115,30 @@ def read_table(path: Path, where: str, layer: str | None = None, layer_key: str 
     return _features_table(path, kind, layer, layer_key)
 
 
-def read_catchments(path: Path) -> list[Row]:
+def is_plain_table(path: Path) -> bool:
+    """Whether a file is a text table or Parquet without a geometry, by its name and its metadata."""
+    suffix = path.suffix.lower()
+    return suffix in (".csv", ".txt", ".tsv") or (suffix == ".parquet" and path.is_file() and not is_geo_parquet(path))
+
+
+def read_catchments(path: Path, column: str = "code") -> list[Row]:
     """Rows of the catchments of a campaign, by name of the column; the column `code` holds texts.
 
+    Args:
+        path: of the table.
+        column: that has the codes.
+
     Raises:
-        InputError: the table cannot be read, is empty, or has no column `code` or a row without one.
+        InputError: the table cannot be read, is empty, or has no column of codes or a row without one.
     """
     table = read_table(path, "catchments.table")
     if not table.rows:
         raise InputError(str(path), "has no row")
-    table.require(("code",), "code,area")
+    table.require((column,), "code,area")
     for number_of_row, row in enumerate(table.rows):
-        if row["code"] is None:
+        if row[column] is None:
             raise InputError(table.where(number_of_row), "has no code")
-        row["code"] = str(row["code"])
+        row["code"] = code_text(row[column])
     return table.rows
 
 
@@ -136,6 +147,50 @@ def code_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def files_by_code(folder: Path, codes: Sequence[str], suffixes: Sequence[str], where: str) -> tuple[str, ...]:
+    """The file of each gauge below a folder, '' where there is none.
+
+    A file is that of a gauge when its name holds the code between characters that are neither letters nor digits.
+
+    Args:
+        folder: below which they are.
+        codes: of the gauges.
+        suffixes: of the files, small letters.
+        where: key of the configuration that names the folder.
+
+    Raises:
+        Errors: several files bear the code of one gauge.
+    """
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes)
+    by_word: dict[str, list[str]] = {}
+    candidates = sorted(map(str, files))
+    for path in candidates:
+        for word in set(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
+            by_word.setdefault(word, []).append(path)
+    errors: list[HydrocliError] = []
+    found = []
+    for code in codes:
+        try:
+            is_word = code.isascii() and code.isalnum()
+            found.append(_file_of(code, by_word.get(code, []) if is_word else candidates, where))
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Errors(errors)
+    return tuple(found)
+
+
+def _file_of(code: str, candidates: list[str], where: str) -> str:
+    """The file whose name holds the code as a whole word, '' where there is none."""
+    word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(code)}(?![A-Za-z0-9])")
+    found = [path for path in candidates if word.search(Path(path).stem)]
+    exact = [path for path in found if Path(path).stem == code]
+    chosen = exact if len(exact) == 1 else found
+    if len(chosen) > 1:
+        raise InputError(where, f"gauge {code} has several files: {', '.join(chosen)}", "Keep one of them there.")
+    return chosen[0] if chosen else ""
 
 
 def parts_of(path: Path) -> list[str]:
@@ -457,6 +512,37 @@ def _text_frame(table: LargeTable, columns: list[str]) -> pd.DataFrame:
             raise _odd_lines(table)
         return found.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     raise InputError(str(path), "is not a text in any known encoding", "Save it as UTF-8.")
+
+
+def column_numbers(column: Any) -> Floats:
+    """Numbers of a column of a large table, with decimal points or commas, float64[rows]; NaN where there is none."""
+    import pandas as pd
+
+    values = _decimals(column)
+    if pd.api.types.is_numeric_dtype(column):
+        return values
+    others = np.flatnonzero(np.isnan(values))  # all texts are looked at only where something is no such number
+    text = column.iloc[others].astype("string").str.strip().str.lower().fillna("")
+    comma = text.str.fullmatch(r"[+-]?\d*,\d+(?:e[+-]?\d+)?").to_numpy(bool)
+    values[others[comma]] = text[comma].str.replace(",", ".", regex=False).astype(np.float64)
+    return values
+
+
+def _decimals(column: Any) -> Floats:
+    """Numbers with decimal points of a column, each the nearest one in double precision; NaN where there is none."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        return np.array(pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan))
+    texts = pc.utf8_trim_whitespace(pa.array(column.array, pa.large_string()))
+    usual = pc.fill_null(pc.match_substring_regex(texts, _DECIMAL), False)
+    values = pc.cast(pc.if_else(usual, texts, None), pa.float64()).to_numpy(zero_copy_only=False)
+    others = np.flatnonzero(~usual.to_numpy(zero_copy_only=False))
+    result = np.array(values)
+    result[others] = pd.to_numeric(column.iloc[others], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return result
 
 
 def _odd_lines(table: LargeTable) -> HydrocliError:

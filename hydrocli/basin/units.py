@@ -12,10 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hydrocli.arrays import Floats
 from hydrocli.basin.readers import ForcingSource
+from hydrocli.basin.values import extremes
 from hydrocli.errors import InputError
 
 WETTEST = 2000.0
@@ -66,7 +65,8 @@ class Conversion:
         found, values = values, self.factor * values
         values += self.offset
         coldest, hottest = (COLDEST, HOTTEST) if self.is_temperature else (-math.inf, WETTEST)
-        if np.fmax.reduce(values, axis=None) > hottest or np.fmin.reduce(values, axis=None) < coldest:
+        least, most = extremes(values)
+        if most > hottest or least < coldest:
             first = int(((values > hottest) | (values < coldest)).argmax())
             raw, value, path = found.ravel()[first], values.ravel()[first], paths[first // values.shape[1]]
             nodata = f"Write `nodata: {raw:.10g}` if this value of the file means missing"

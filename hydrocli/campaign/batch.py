@@ -27,6 +27,7 @@ from hydrocli.config import (
     Experiment,
     RunSpec,
     catchment_table,
+    code_column,
     differing_keys,
     load,
     load_campaign,
@@ -112,7 +113,7 @@ def campaign_run_specs(file: CampaignFile) -> list[RunSpec]:
         HydrocliError: everything wrong with the configuration of any of them, or with the table of catchments.
     """
     table = catchment_table(file)
-    return run_specs(file, table, read_catchments(table))
+    return run_specs(file, table, read_catchments(table, code_column(file)))
 
 
 def batch(target: Path, overrides: list[str], options: Options) -> list[Row]:

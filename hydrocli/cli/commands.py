@@ -116,7 +116,7 @@ def simulate(
     shared=ALL_SHARED,
     examples=(
         "hydrocli forecast runs/cance --issue 2014-11-04T06:00Z",
-        "hydrocli forecast runs/cance --issue 2014-11-04T06:00Z --set forecast.horizon=48h",
+        "hydrocli forecast runs/cance --issue 2014-11-04T06:00Z -o now",
     ),
     exit_codes=COMPUTES,
 )

@@ -25,7 +25,7 @@ from hydrocli.experiment.estimate import BYTES_OF_PROCESS, FORCING_BYTES, SECOND
 from hydrocli.experiment.inputs import limits_of, missing_rain, source_of
 from hydrocli.experiment.mappings import descriptors_of
 from hydrocli.experiment.networks import step_notes
-from hydrocli.experiment.roles import roles_of, stamp
+from hydrocli.experiment.roles import calibration_series, merging_note, roles_of, stamp
 from hydrocli.experiment.setup import build_stores
 from hydrocli.results import read
 
@@ -118,7 +118,7 @@ def _checked(experiment: Experiment, failure: HydrocliError | None) -> dict[str,
     if coverage.figures is not None:
         implausible, unusual = findings(coverage.figures, limits_of(experiment), rain_is_judged=bool(dry))
         report |= _plausibility(coverage.figures)
-    report["warnings"] = [*coverage.notes, *unusual, *_steps(experiment)]
+    report["warnings"] = [*coverage.notes, *_merging(experiment, coverage, roles), *unusual, *_steps(experiment)]
     report["problems"] = [
         *map(str, coverage.errors or ([failure] if failure else [])),
         *map(str, implausible),
@@ -193,6 +193,18 @@ def _roles(experiment: Experiment, coverage: Coverage) -> tuple[dict[str, str], 
     return dict.fromkeys(calibration, "calibration") | dict.fromkeys(validation, "validation"), []
 
 
+def _merging(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> list[str]:
+    """Sentences on gauges that calibrate as one series; see `gauges.same_cell`."""
+    gauges, discharge = coverage.gauges, coverage.discharge
+    if gauges is None or discharge is None:
+        return []
+    codes = [code for code in gauges.code if roles.get(code) == "calibration"]
+    place = {code: g for g, code in enumerate(gauges.code)}
+    series = calibration_series(experiment.gauges, codes, [int(gauges.cell[place[code]]) for code in codes])
+    several = [own for own in series.values() if len(own) > 1]
+    return [merging_note(own, discharge[[place[code] for code in own]]) for own in several]
+
+
 def _silent(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> list[str]:
     """Gauges of the calibration that have no observation at all."""
     gauges, missing = coverage.gauges, coverage.observed_missing
@@ -207,7 +219,7 @@ def _period(experiment: Experiment) -> dict[str, Any]:
     period = experiment.period
     span = stamp(period.end) - stamp(period.start)
     windows = {"calibration": period.calibration, **period.validation}
-    periods = {name: f"{stamp(w[0])} to {stamp(w[1])}" for name, w in windows.items() if w}
+    periods = {name: f"{stamp(w[0])}Z to {stamp(w[1])}Z" for name, w in windows.items() if w}
     return {"steps": int(span.astype(int)) // period.step, "step_seconds": period.step, "periods": periods}
 
 
@@ -249,7 +261,7 @@ def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> 
     return report | {
         "calibrated_cells": cost.cells,
         "seconds_per_gradient": cost.gradient,
-        "minutes_at_most": seconds / 60,
+        "minutes_at_most": experiment.ensemble * seconds / 60,
     }
 
 

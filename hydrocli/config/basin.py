@@ -88,7 +88,9 @@ class Descriptor(Section):
     """Where a descriptor comes from: a raster, polygons, or the elevation."""
 
     path: InputPath | None = Field(
-        None, description="raster of any resolution, or polygons", examples=["descriptor/slope.tif"]
+        None,
+        description="raster of any resolution, or polygons; for a lumped basin also a table of gauges",
+        examples=["descriptor/slope.tif"],
     )
     derived: Annotated[str, BeforeValidator(known(tuple(DERIVED)))] | None = Field(
         None,
@@ -103,8 +105,8 @@ class Descriptor(Section):
     )
     attribute: str | None = Field(
         None,
-        description="polygons: column whose mean over the cell is taken, weighted by area; default: the share of the "
-        "cell within polygons",
+        description="column of polygons, whose mean is weighted by area; default: the share of the cell within them; "
+        "column of a table",
         examples=["depth"],
     )
     layer: str | None = Field(None, description="polygons: layer of a GeoPackage that has several", examples=["soil"])
@@ -160,14 +162,15 @@ class Basin(Section):
 
     flow_directions: FlowDirections | None = Field(
         None,
-        description="raster of D8 flow directions; its grid is that of the model; required without `dem`",
+        description="raster of D8 flow directions; its grid is that of the model; required without `dem` unless lumped",
     )
     dem: Dem | None = Field(
         None,
         description="digital elevation model: gives flow directions where there are none, and derived descriptors",
     )
-    domain: Literal["gauges", "all"] = Field(
-        "gauges", description="cells of the model: the catchments of the gauges, or all of the raster"
+    domain: Literal["gauges", "all", "lumped"] = Field(
+        "gauges",
+        description="cells of the model: catchments of the gauges, all of the raster, or one cell of the gauge's area",
     )
     polygons: Polygons | None = Field(
         None, description="the model has the cells within these polygons beside the catchments of its gauges"
@@ -187,6 +190,19 @@ class Basin(Section):
     def _check_domain(self) -> Basin:
         problems: list[tuple[Location, str, str]] = []
         dem, has_directions = self.dem, self.flow_directions is not None
+        if self.domain == "lumped":
+            problems += [
+                ((key,), "has no effect beside `domain: lumped`", "remove one of them")
+                for key in ("flow_directions", "dem", "polygons")
+                if getattr(self, key) is not None
+            ]
+            problems += [
+                (("descriptors", name, "derived"), "needs more than one cell", "remove it, or `domain: lumped`")
+                for name, one in self.descriptors.items()
+                if one.derived
+            ]
+            raise_validation_errors(problems)
+            return self
         if not has_directions and dem is None:
             problems.append((("flow_directions",), "is required", "give `flow_directions`, or `dem`"))
         if dem is not None and not has_directions and dem.resolution is None:

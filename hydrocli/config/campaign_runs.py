@@ -89,11 +89,23 @@ def catchment_table(file: CampaignFile) -> Path:
     """
     if file.campaign.catchments.table:
         return Path(file.campaign.catchments.table)
-    gauges = file.base.values.get("gauges")
-    if not isinstance(gauges, dict) or not isinstance(gauges.get("table"), str):
+    gauges = _gauges_of_base(file)
+    if not isinstance(gauges.get("table"), str):
         what = "is missing, and the base has no gauges.table"
         raise Errors([ConfigurationError(file.document.where(("catchments", "table")), what, "Give one of them.")])
     return (Path(file.base.source).absolute().parent / gauges["table"]).resolve()
+
+
+def code_column(file: CampaignFile) -> str:
+    """The column of the table of catchments that has the codes; that of the gauges of the base may name another."""
+    columns = {} if file.campaign.catchments.table else _gauges_of_base(file).get("columns")
+    name = columns.get("code") if isinstance(columns, dict) else None
+    return name if isinstance(name, str) else "code"
+
+
+def _gauges_of_base(file: CampaignFile) -> dict[str, Any]:
+    gauges = file.base.values.get("gauges")
+    return gauges if isinstance(gauges, dict) else {}
 
 
 def run_specs(file: CampaignFile, table: Path, rows: Sequence[Row]) -> list[RunSpec]:

@@ -168,9 +168,9 @@ class Gauges(Section):
         "equal",
         description="weights of the calibration gauges in the cost: equal, area, record_length, or code: weight",
     )
-    same_cell: Literal["separate", "share"] = Field(
+    same_cell: Literal["separate", "share", "merge"] = Field(
         "separate",
-        description="several calibration gauges on one cell: each has its weight, or they share it equally",
+        description="several calibration gauges on one cell: each has its weight, they share one, or are one series",
     )
 
     @model_validator(mode="after")

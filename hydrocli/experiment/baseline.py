@@ -158,20 +158,20 @@ class BaselineCalibration:
         setup: the experiment and its basin.
 
     Attributes:
-        codes: of the calibration gauges.
+        codes: of the series that calibrate, those of their first gauges.
         plans: of the stages.
         stages: for `hydrocli.calibration.stages.run_stages`.
     """
 
     def __init__(self, setup: CalibrationSetup) -> None:
-        self.setup, self.codes = setup, setup.calibration
+        self.setup, self.codes = setup, tuple(setup.series)
         experiment, steps = setup.experiment, setup.calibration_steps
         self._cost = calibration_cost(setup)
         self.baseline = baseline_of(experiment)
         catchments = catchments_of(setup, self.codes, steps)
         seen = Observations(
             catchments,
-            setup.basin.discharge[setup.gauges(self.codes), :steps],
+            setup.observed,
             setup.scored,
             normalised(self.codes, gauge_weights(setup)),
         )

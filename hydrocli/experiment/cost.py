@@ -8,7 +8,7 @@ everything else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,14 @@ from hydrocli.arrays import Flags, Floats
 from hydrocli.basin.network import DrainageNetwork
 from hydrocli.config import Experiment
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.roles import segmentation
+from hydrocli.experiment.roles import merging_note, segmentation
 from hydrocli.experiment.setup import CalibrationSetup, catchment_means
 from hydrocli.score.cost import Catchments, Cost, Term
 from hydrocli.score.regularisation import Penalty, corner
 
 
 def calibration_cost(setup: CalibrationSetup, scored: Flags | None = None) -> Cost:
-    """Cost of the discharge at the calibration gauges from the start to the end of the calibration.
+    """Cost of the discharge of the series that calibrate, from the start to the end of the calibration.
 
     Args:
         setup: the experiment and its basin.
@@ -34,59 +34,66 @@ def calibration_cost(setup: CalibrationSetup, scored: Flags | None = None) -> Co
         InputError: gauges without observations to score; a signature that no gauge has.
         ConfigurationError: no gauge calibrates, or one of the table has no weight.
     """
-    steps = setup.calibration_steps
     if not setup.calibration:
         raise ConfigurationError(
             "gauges.validation", "leaves no gauge for calibration", "Remove at least one gauge from the list."
         )
     terms = setup.experiment.objective.all_terms
-    return Cost.of(
-        setup.basin.discharge[setup.gauges(setup.calibration), :steps],
+    cost = Cost.of(
+        setup.observed,
         setup.scored if scored is None else scored,
-        setup.calibration,
+        tuple(setup.series),
         gauge_weights(setup),
         [Term(term.metric or str(term.signature), term.weight, term.transform, term.offset) for term in terms],
         _catchments(setup) if any(term.signature for term in terms) else None,
-        setup.until(setup.calibration),
+        setup.until,
     )
+    return replace(cost, notes=(*_merging(setup), *cost.notes))
+
+
+def _merging(setup: CalibrationSetup) -> list[str]:
+    """Sentences on gauges that calibrate as one series."""
+    discharge = setup.basin.discharge[:, : setup.calibration_steps]
+    several = [codes for codes in setup.series.values() if len(codes) > 1]
+    return [merging_note(codes, discharge[setup.gauges(codes)]) for codes in several]
 
 
 def gauge_weights(setup: CalibrationSetup) -> list[float]:
-    """Weights of the calibration gauges, in any scale."""
+    """Weights of the series that calibrate, in any scale."""
     weights = _weights_of_gauges(setup)
     if setup.experiment.gauges.same_cell == "separate":
         return weights
-    cells = setup.basin.gauges.cell[setup.gauges(setup.calibration)].tolist()
+    cells = setup.basin.gauges.cell[setup.gauges(setup.series)].tolist()
     return [weight / cells.count(cell) for weight, cell in zip(weights, cells, strict=True)]
 
 
 def _weights_of_gauges(setup: CalibrationSetup) -> list[float]:
-    """Weights of the calibration gauges, whatever cells they are on."""
+    """Weights of the series, whatever cells they are on; of several gauges the mean of theirs."""
     asked, codes = setup.experiment.gauges.weights, setup.calibration
     if asked == "area":
         return [float(area) for area in _areas(setup)]
     if asked == "record_length":
         window = setup.experiment.period.calibration
         assert window is not None
-        known = ~np.isnan(setup.basin.discharge[setup.gauges(codes)])
-        return [float(count) for count in np.sum(known & setup.inside(window), axis=1)]
+        known = ~np.isnan(setup.observed)
+        return [float(count) for count in np.sum(known & setup.inside(window)[: known.shape[1]], axis=1)]
     if asked == "equal":
-        return [1.0] * len(codes)
+        return [1.0] * len(setup.series)
     if without := [code for code in codes if code not in asked]:
         what = f"no weight for {', '.join(without)}, which are calibration gauges because gauges.calibration is not set"
         raise ConfigurationError("gauges.weights", what, "Set a weight for each, or set gauges.calibration.")
-    return [asked[code] for code in codes]
+    return [float(np.mean([asked[code] for code in own])) for own in setup.series.values()]
 
 
 def _areas(setup: CalibrationSetup) -> Floats:
-    """Areas of the catchments of the calibration gauges [m2]."""
-    return setup.gauge_tree.sums(setup.basin.network.cell_area)[setup.gauges(setup.calibration)]
+    """Areas of the catchments of the series [m2]."""
+    return setup.gauge_tree.sums(setup.basin.network.cell_area)[setup.gauges(setup.series)]
 
 
 def _catchments(setup: CalibrationSetup) -> Catchments:
-    """Rain and area of the catchments of the calibration gauges, to the end of the calibration."""
-    rain = catchment_means(setup)["precipitation"][setup.gauges(setup.calibration), : setup.calibration_steps]
-    options = [segmentation(setup.experiment, code) for code in setup.calibration]
+    """Rain and area of the catchments of the series, to the end of the calibration."""
+    rain = catchment_means(setup)["precipitation"][setup.gauges(setup.series), : setup.calibration_steps]
+    options = [segmentation(setup.experiment, code) for code in setup.series]
     return Catchments(rain, _areas(setup), setup.basin.step, options)
 
 

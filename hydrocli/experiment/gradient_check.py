@@ -48,7 +48,7 @@ def check_gradient(setup: CalibrationSetup) -> list[Row]:
     weights = setup.flux_network.weights + WEIGHTS * random.standard_normal(setup.flux_network.weights.size)
     control_map = Control(mapping, weights, setup.structure.has_network)
     cells = np.flatnonzero(setup.calibrated_cells)
-    simulator, _, _ = setup.simulator(cells, setup.gauges(setup.calibration), setup.calibration_steps)
+    simulator, _, _ = setup.simulator(cells, setup.gauges(setup.series), setup.calibration_steps)
     penalty = penalty_to_check(setup, control_map.split(control_map.first_guess())[0])
     objective = Objective(simulator, cells, control_map, calibration_cost(setup), setup.state, setup.place, penalty)
     guess = control_map.first_guess()

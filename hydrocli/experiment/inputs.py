@@ -28,6 +28,7 @@ from hydrocli.basin.plausibility import read_figures
 from hydrocli.basin.plausibility_limits import Limits, findings
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import (
+    LUMPED,
     BasinSource,
     DescriptorSource,
     Plan,
@@ -56,6 +57,8 @@ def source_of(experiment: Experiment) -> BasinSource:
     gauges, forcing = experiment.gauges, experiment.forcing
     pet, basin = forcing.pet, experiment.basin
     directions = basin.flow_directions
+    codes = (*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else ()
+    gauge = codes[0] if basin.domain == LUMPED and len(codes) == 1 else ""
     return BasinSource(
         start=stamp(experiment.period.start),
         end=stamp(experiment.period.end),
@@ -63,13 +66,13 @@ def source_of(experiment: Experiment) -> BasinSource:
         flow_directions=Path(directions.path) if directions else None,
         encoding=directions.encoding if directions else "",
         gauges=Path(gauges.table),
-        precipitation=_forcing_source(forcing.precipitation),
+        precipitation=_forcing_source(forcing.precipitation, gauge),
         pet_kind=pet.kind,
-        pet=None if pet.kind == "oudin" else _forcing_source(pet),
-        temperature=_forcing_source(forcing.temperature) if forcing.temperature else None,
+        pet=None if pet.kind == "oudin" else _forcing_source(pet, gauge),
+        temperature=_forcing_source(forcing.temperature, gauge) if forcing.temperature else None,
         discharge=_discharge_source(gauges.discharge) if gauges.discharge else None,
         descriptors={name: DescriptorSource(**dict(one)) for name, one in basin.descriptors.items()},
-        gauge_codes=(*gauges.calibration, *gauges.validation) if isinstance(gauges.calibration, tuple) else (),
+        gauge_codes=codes,
         gauges_crs=gauges.crs,
         area_tolerance=gauges.area_tolerance,
         gauge_columns=gauges.columns.model_dump(exclude_none=True),
@@ -95,10 +98,10 @@ def _discharge_source(files: Discharge) -> DischargeSource:
     return DischargeSource(path=Path(files.path), columns=stated, flags=flags, **options)
 
 
-def _forcing_source(files: ForcingFiles) -> ForcingSource:
-    """What a section says of its files; keys that it does not have keep their defaults."""
+def _forcing_source(files: ForcingFiles, gauge: str) -> ForcingSource:
+    """What a section says of its files; keys that it does not have keep their defaults. `gauge`: of a lumped basin."""
     given = {key.name: getattr(files, key.name) for key in fields(ForcingSource) if hasattr(files, key.name)}
-    return ForcingSource(**given | {"path": Path(files.path)})
+    return ForcingSource(**given | {"path": Path(files.path), "gauge": gauge})
 
 
 def missing_rain(experiment: Experiment, times: Times, missing: Floats) -> list[InputError]:

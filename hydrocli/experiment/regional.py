@@ -204,7 +204,7 @@ class RegionalCalibration:
         self.setup = self._setups[0]
         self._own = BasinCalibration(self._setups[0])
         self._groups, self._pool = self._start(setups[0].experiment, regional_scaling)
-        gauges = np.array([len(setup.calibration) for setup in setups], np.float64)
+        gauges = np.array([len(setup.series) for setup in setups], np.float64)
         self._shares = gauges / gauges.sum()
         self.codes, self.notes, self.plans = _codes(setups), self._own.notes, self._own.plans
         self.scores: Floats = np.full(len(self.codes), np.nan)
@@ -382,5 +382,5 @@ def partition(sizes: Sequence[int], groups: int) -> list[list[int]]:
 
 
 def _codes(setups: Sequence[CalibrationSetup]) -> tuple[str, ...]:
-    """Codes of the calibration gauges, with the name of the basin."""
-    return tuple(f"{setup.experiment.name}/{code}" for setup in setups for code in setup.calibration)
+    """Codes of the series that calibrate, with the name of the basin."""
+    return tuple(f"{setup.experiment.name}/{code}" for setup in setups for code in setup.series)

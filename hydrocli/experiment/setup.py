@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorologic
 from hydrocli.engine.objective import split_maps
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import ConfigurationError, Errors, HydrocliError, InputError
 from hydrocli.execution.progress import ProgressTask, track
 from hydrocli.experiment.inputs import refuse_implausible, source_of
 from hydrocli.experiment.mappings import mapping_of, scaling_of
@@ -39,7 +39,7 @@ from hydrocli.experiment.networks import (
     step_notes,
     step_of,
 )
-from hydrocli.experiment.roles import Roles, roles_of, stamp
+from hydrocli.experiment.roles import Roles, calibration_series, merged, roles_of, stamp
 from hydrocli.jit import cache_folder, is_compiled, is_warm, replaced_cache
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import Mapping
@@ -203,7 +203,30 @@ class CalibrationSetup:
         """Codes of the gauges that calibrate."""
         return self._roles[0]
 
-    def gauges(self, codes: Sequence[str]) -> Cells:
+    @cached_property
+    def series(self) -> dict[str, list[str]]:
+        """Series that calibrate, by the code of their first gauge: codes of its gauges; see `calibration_series`."""
+        cells = self.basin.gauges.cell[self.gauges(self.calibration)].tolist()
+        return calibration_series(self.experiment.gauges, self.calibration, cells)
+
+    @cached_property
+    def observed(self) -> Floats:
+        """Observed discharge of the series [s, t], to the end of the calibration.
+
+        Raises:
+            ConfigurationError: gauges that are to be merged have means of different intervals.
+        """
+        discharge, until = self.basin.discharge[:, : self.calibration_steps], self.basin.discharge_until
+        rows = []
+        for codes in self.series.values():
+            own = self.gauges(codes)
+            if until is not None and not (until[own] == until[own[0]]).all():
+                what = f"gauges {', '.join(codes)} are on one cell, but are means of different intervals"
+                raise ConfigurationError("gauges.same_cell", what, "Write `share`, or leave one of them out.")
+            rows.append(merged(discharge[own]) if len(codes) > 1 else discharge[own[0]])
+        return np.stack(rows) if rows else np.empty((0, discharge.shape[1]))
+
+    def gauges(self, codes: Iterable[str]) -> Cells:
         """Index of gauges by code."""
         number = {code: place for place, code in enumerate(self.basin.gauges.code)}
         return np.array([number[code] for code in codes], np.intp)
@@ -220,10 +243,11 @@ class CalibrationSetup:
         assert window is not None
         return self.inside(window)[: self.calibration_steps]
 
-    def until(self, codes: Sequence[str]) -> NDArray[np.int32] | None:
-        """Intervals of observations int32[g, t] of gauges, to the end of the calibration; None for single steps."""
+    @property
+    def until(self) -> NDArray[np.int32] | None:
+        """Intervals of observations int32[s, t] of the series, to the end of the calibration; None for single steps."""
         whole = self.basin.discharge_until
-        return None if whole is None else whole[self.gauges(codes), : self.calibration_steps]
+        return None if whole is None else whole[self.gauges(self.series), : self.calibration_steps]
 
     @property
     def calibration_steps(self) -> int:
@@ -357,7 +381,7 @@ class CalibrationSetup:
         from hydrocli.experiment.pretraining import GrBasin, pretrained
 
         cells, steps, period = np.flatnonzero(self.calibrated_cells), self.calibration_steps, self.experiment.period
-        simulator, _, _ = self.simulator(cells, self.gauges(self.calibration), steps, "double")
+        simulator, _, _ = self.simulator(cells, self.gauges(self.series), steps, "double")
         maps = np.stack([_with_default(row, len(self.basin.network))[cells] for row in self.rows])
         whole = self.state
         begun = State(whole.levels[:, cells], whole.discharge[cells], whole.lateral_inflow[cells])

@@ -103,9 +103,9 @@ class MiniBatches:
         self._windows = sub_periods(setup, asked)
         steps = _in_steps(setup, asked.length) + _in_steps(setup, asked.spin_up)
         cells = np.asarray(objective.cells, np.intp)
-        simulator = setup.part(cells, setup.gauges(setup.calibration), steps)
+        simulator = setup.part(cells, setup.gauges(setup.series), steps)
         self._parts = Windows(objective, simulator, self._windows)
-        self._gauges, self._seed = len(setup.calibration), setup.experiment.seed
+        self._gauges, self._seed = len(setup.series), setup.experiment.seed
         self._drawn = min(asked.gauges or self._gauges, self._gauges)
 
     def __call__(self, iteration: int, anchor: Floats, control: Floats) -> tuple[float, Floats]:
@@ -255,17 +255,17 @@ class BasinCalibration:
         setup: the experiment and its basin.
 
     Attributes:
-        codes: names of the calibration gauges.
+        codes: names of the series that calibrate, those of their first gauges.
         plans: of the stages.
         stages: for `hydrocli.calibration.stages.run_stages`.
-        scores: NSE [g] of the calibration gauges at the last evaluation with a gradient.
+        scores: NSE [s] of the series at the last evaluation with a gradient.
     """
 
     def __init__(self, setup: CalibrationSetup) -> None:
-        self.setup, self.codes = setup, setup.calibration
+        self.setup, self.codes = setup, tuple(setup.series)
         self._cost = calibration_cost(setup)
         self._cells = np.flatnonzero(setup.calibrated_cells)
-        self._simulator, _, _ = setup.simulator(self._cells, setup.gauges(setup.calibration), setup.calibration_steps)
+        self._simulator, _, _ = setup.simulator(self._cells, setup.gauges(setup.series), setup.calibration_steps)
         # Threads that the simulator itself cannot use compute further control vectors.
         self._helpers = [
             self._simulator.clone() for _ in range(setup.experiment.execution.threads - self._simulator.threads)
@@ -289,7 +289,7 @@ class BasinCalibration:
     @property
     def scores(self) -> Floats:
         """See the class."""
-        return self._objective.scores if self._objective else np.full(len(self.setup.calibration), np.nan)
+        return self._objective.scores if self._objective else np.full(len(self.codes), np.nan)
 
     def control(self, results: Sequence[StageResult]) -> Control:
         """The control of the last stage that has ended, as it was when the stage began."""
@@ -300,7 +300,7 @@ class BasinCalibration:
         setup, simulator = self.setup, self._simulator
         if simulator.real is not np.float64:
             simulator, _, _ = setup.simulator(
-                self._cells, setup.gauges(setup.calibration), setup.calibration_steps, "double"
+                self._cells, setup.gauges(setup.series), setup.calibration_steps, "double"
             )
         control, penalty = self.control(results), self._penalty(len(results) - 1, results[:-1])
         return Objective(simulator, self._cells, control, self._cost, setup.state, setup.place, penalty)
@@ -317,10 +317,8 @@ class BasinCalibration:
         """
         setup, window = self.setup, self.setup.experiment.period.calibration
         assert window is not None
-        steps = setup.calibration_steps
-        observed = setup.basin.discharge[setup.gauges(setup.calibration), :steps]
-        inside = setup.inside(window)[:steps]
-        until = setup.until(setup.calibration)
+        observed, until = setup.observed, setup.until
+        inside = setup.inside(window)[: setup.calibration_steps]
         if until is None:
             return np.where(inside, simulated - observed, np.nan)
         rows = zip(simulated, observed, until, strict=True)
@@ -339,7 +337,7 @@ class BasinCalibration:
             parameters, state = split_maps(structure, here, State(levels, *(values[self._cells] for values in river)))
             simulator = self._simulator
             if simulator.real is not np.float64:
-                gauges = setup.gauges(setup.calibration)
+                gauges = setup.gauges(setup.series)
                 simulator, _, _ = setup.simulator(self._cells, gauges, setup.calibration_steps, "double")
             seen = InputRange(simulator, setup.inside(window)[: setup.calibration_steps])
             simulator.simulate(parameters, state, weights, Observers(simulator, parameters, weights, seen))

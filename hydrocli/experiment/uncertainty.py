@@ -54,8 +54,7 @@ def write_uncertainty(folder: RunFolder, calibration: BasinCalibration, results:
         return
     inside = _inside(objective, last.x)
     setup = calibration.setup
-    found_until = setup.until(setup.calibration)
-    until = [None] * len(setup.calibration) if found_until is None else list(found_until)
+    until = [None] * len(setup.series) if setup.until is None else list(setup.until)
     misfit = calibration.residuals(objective.simulate(last.x))
     residuals = [Residuals.of(series[last_steps(one, series.size)]) for series, one in zip(misfit, until, strict=True)]
     penalty = penalty_curvature(objective, last.x, inside) if objective.penalty else None
@@ -70,7 +69,7 @@ def write_uncertainty(folder: RunFolder, calibration: BasinCalibration, results:
             "autocorrelation": series.correlation,
             "effective_observations": series.effective_number,
         }
-        for code, series in zip(calibration.setup.calibration, residuals, strict=True)
+        for code, series in zip(calibration.setup.series, residuals, strict=True)
     }
     flat = [_direction(direction, np.array(names)[inside]) for direction in found.flat]
     assumptions = ASSUMPTIONS + (PENALISED if objective.penalty else "")

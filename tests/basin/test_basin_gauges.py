@@ -102,7 +102,8 @@ def test_gauges_on_one_cell_are_told() -> None:
     rows = table(("A", 801500, 6446500, 11), ("B", 801500, 6446500, 11.5), ("C", 801500, 6448500, 7))
     placement = place(rows, DRAINAGE, 0.2)
     assert placement.notes() == [
-        "gauges A, B are on the same cell: each has its own weight, unless `gauges.same_cell` is `share`"
+        "gauges A, B are on the same cell: `gauges.same_cell` says whether each counts for itself (the default), "
+        "or all of them as one"
     ]
 
 

@@ -21,6 +21,7 @@ import rasterio
 from field_cases import END, HOURS, RAIN, START, raster, stamp, write_rain
 
 from hydrocli.basin.coverage import inspect
+from hydrocli.basin.file_names import dates_of, days_of, patterns_of
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource, make_plan
@@ -156,6 +157,45 @@ def test_names_of_many_archives(case: Case, form: str, pattern: str, rain: dict[
     assert [piece.is_gap for piece in rain_pass.pieces] == [False] * 48
     with rasterio.open(rain_pass.pieces[WET].layers[0].path) as dataset:  # type: ignore[union-attr]
         assert dataset.read(1)[0, 0] == RAIN[WET]
+
+
+A, B, C = "%Y%m%d_%H%M-*-*.tif", "*_%Y-%m-%d.tif", "r_*_%Y%m%d.tif"
+
+
+@pytest.mark.parametrize(
+    ("names", "times", "patterns"),
+    [
+        # The year of a date is no time of day of the date before it, where only the later date tells the files apart.
+        (["20991231_2000-01-01_0000.tif", "20991231_2000-01-01_0100.tif"], ["2000-01-01T00", "2000-01-01T01"], []),
+        (["20200301_2000-v2000-01-01.tif", "20200302_2000-v2000-01-01.tif"], ["2020-03-01T20", "2020-03-02T20"], []),
+        (["20991231_2000-01-01.tif", "20991231_2001-01-01.tif"], [], [A, B]),
+        (["20991231_2000-01-01.tif"], [], [A, B]),
+        # Start and end of a step differ alike.
+        (["r_20200301_20200302.tif", "r_20200302_20200303.tif"], [], ["r_%Y%m%d_*.tif", C]),
+        (["r_20200301_20200301.tif", "r_20200302_20200302.tif"], ["2020-03-01T00", "2020-03-02T00"], []),
+    ],
+)
+def test_names_with_two_possible_dates(names: list[str], times: list[str], patterns: list[str]) -> None:
+    paths = [f"/rain/{name}" for name in names]
+    where = "forcing.precipitation.path"
+    if times:
+        dated, _ = dates_of(paths, (), "/rain", where)
+        assert [np.datetime64(time) for time, _ in dated] == [np.datetime64(time) for time in times]
+        return
+    with pytest.raises(HydrocliError) as caught:
+        dates_of(paths, (), "/rain", where)
+    assert f"the date in names such as {names[0]} may be" in str(caught.value)
+    for pattern in patterns:
+        assert f"`forcing.precipitation.pattern: {pattern}`" in str(caught.value)
+        assert len(dates_of(paths, (pattern,), "/rain", where)[0]) == len(paths)
+    assert patterns_of(paths) == [pattern for pattern in patterns_of(paths) if pattern in str(caught.value)]
+
+
+def test_names_with_two_possible_days() -> None:
+    paths = [f"/pet/v0102_{day}.tif" for day in ("0301", "0302")]
+    assert [day for day, _ in days_of(paths, (), "/pet", "forcing.pet.path")] == ["0301", "0302"]
+    with pytest.raises(HydrocliError, match=r"may be 0102 or 0301\n.*`forcing.pet.pattern: "):
+        days_of(paths[:1], (), "/pet", "forcing.pet.path")
 
 
 def test_names_with_points_are_days(case: Case) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from field_cases import DIRECTIONS, base_case, raster, write_yaml
+from field_cases import DIRECTIONS, HOURS, base_case, raster, write_yaml
 
 from hydrocli.basin.descriptors import read_descriptors
+from hydrocli.basin.discharge_formats import DischargeSource
 from hydrocli.basin.domain import make_domain
 from hydrocli.basin.gauges import read_gauges
-from hydrocli.basin.source import BasinSource, DescriptorSource
+from hydrocli.basin.source import BasinSource, DescriptorSource, fingerprint_of, make_plan
 from hydrocli.config import load
 from hydrocli.errors import HydrocliError
 
@@ -253,3 +254,21 @@ def test_candidates_for_a_gauge_beside_its_river(source: BasinSource) -> None:
     # Without an area the largest rivers are listed.
     assert [one.area for one in found.candidates["G9"]][:2] == [36e6, 30e6]
     assert found.candidates["G9"][0].is_chosen
+
+
+def test_parts_of_a_table_of_discharge_belong_to_the_fingerprint(tmp_path: Path) -> None:
+    """B55: a part that is written anew, its values doubled, makes another basin."""
+    source = base_case(tmp_path)
+    folder = tmp_path / "q.parquet"
+    folder.mkdir()
+
+    def fingerprint(factor: float) -> str:
+        for code in ("G1", "G2"):
+            values = factor * (1.0 + np.arange(48) / 10)
+            frame = pd.DataFrame({"gauge": code, "time": HOURS, "discharge": values})
+            frame.to_parquet(folder / f"{code}.parquet")
+        parts = replace(source, discharge=DischargeSource(folder, "tidy"))
+        return fingerprint_of(parts, make_plan(parts))
+
+    first = fingerprint(1.0)
+    assert fingerprint(2.0) != first

@@ -1,4 +1,4 @@
-"""One basin from the same rain in every format: the arrays are identical."""
+"""One basin from the same rain and discharge in every format: the arrays are identical."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import format_files as files
 import numpy as np
 import pytest
+from discharge_files import LAYOUTS
 
 from hydrocli.basin.ingest import open_basin
 from hydrocli.basin.readers import ForcingSource
@@ -41,3 +42,15 @@ def test_every_format_makes_the_identical_basin(base: tuple[BasinSource, np.ndar
     source, expected = base
     basin = open_basin(replace(source, precipitation=files.WAYS[way](tmp_path)), tmp_path / "store")
     np.testing.assert_array_equal(basin.precipitation, expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_discharge_makes_the_identical_basin(
+    base: tuple[BasinSource, np.ndarray], tmp_path: Path, layout: str
+) -> None:
+    source, _ = base
+    observed = np.array([0.125, 2.5, 3.0, 40.25, 5.5, 6.0])
+    discharge = LAYOUTS[layout](tmp_path, files.TIMES, observed)
+    basin = open_basin(replace(source, discharge=discharge), tmp_path / "store")
+    np.testing.assert_array_equal(basin.discharge, [observed])
+    assert basin.discharge_until is None

@@ -251,6 +251,7 @@ def test_means_do_not_depend_on_blocks(sound: Basin, monkeypatch: pytest.MonkeyP
     """Against plain sums over the cells that drain to the gauge."""
     rain = sound.precipitation.copy()
     rain[100:130, ::2], rain[140] = np.nan, np.nan
+    assert (rain == 0).all(axis=1).any()
     basin = replace(sound, precipitation=rain)
     whole = CatchmentMeans.of(basin)
     monkeypatch.setattr(catchment_means, "BLOCK", 36 * 7)
@@ -268,6 +269,10 @@ def test_means_do_not_depend_on_blocks(sound: Basin, monkeypatch: pytest.MonkeyP
     value = np.nanmax(rain)
     assert (whole.highest.value, whole.highest.count) == (value, np.count_nonzero(rain == value))
     assert whole.highest.below == np.nanmax(np.where(rain == value, np.nan, rain))
+    dry = np.zeros_like(rain)
+    dry[3, 5] = np.nan
+    found = CatchmentMeans.of(replace(sound, precipitation=dry)).highest
+    assert (found.value, found.first, found.count) == (0.0, 0, dry.size - 1)
 
 
 def test_memory_stays_flat(sound: Basin, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def names(folder: Path, *paths: str) -> Path:
 
 def test_an_archive_is_read_by_the_dates_in_its_names(tmp_path: Path) -> None:
     folder = names(
-        tmp_path, "2014/09/v2_rain_201409150100_201409150200.tif", "201409140000.TIFF", "a_201409150000.tif",
+        tmp_path, "2014/09/v2_rain_201409150100.tif", "201409140000.TIFF", "a_201409150000.tif",
         "mask.tif", "201409150300.txt", "7/x201409150300y.tif",
     )  # fmt: skip
     (folder / "again").symlink_to(folder)

@@ -74,7 +74,7 @@ def expected(source: BasinSource, tmp_path: Path) -> np.ndarray:
 
 
 def test_formats_are_the_modules_of_the_readers() -> None:
-    assert FORMATS == ("geotiff", "grib", "netcdf", "odim", "radolan", "zarr")
+    assert FORMATS == ("caravan", "geotiff", "grib", "netcdf", "odim", "radolan", "table", "zarr")
 
 
 @pytest.mark.parametrize("files", ["one", "months", "classic"])

@@ -172,3 +172,15 @@ def test_bands_without_times_ask_for_what_is_true_of_them(tmp_path: Path) -> Non
     assert len(find(tmp_path, "geotiff", band=2).layers) == 1
     times = find(tmp_path, "geotiff", band_step=3600).times
     np.testing.assert_array_equal(times, files.TIMES)
+
+
+def test_descriptions_of_bands_with_two_times_are_none(tmp_path: Path) -> None:
+    """Start and end of a step: which of them a field belongs to is not guessed."""
+    import rasterio
+
+    path = files.geotiff_bands(tmp_path / "rain_2020030101.tif")
+    with rasterio.open(path, "r+") as dataset:
+        for band in dataset.indexes:
+            dataset.set_band_description(band, f"2020-03-01 0{band - 1}:00 to 2020-03-01 0{band}:00")
+    with pytest.raises(InputError, match=r"has 6 bands without times.*\n.*precipitation\.band_step: 1h"):
+        find(tmp_path, "geotiff")

@@ -150,6 +150,8 @@ def test_parquet(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "g.parquet")
     with pytest.raises(InputError, match=r"g\.parquet:3: has no code"):
         read_catchments(tmp_path / "g.parquet")
+    frame[:1].astype({"code": float}).to_parquet(tmp_path / "g.parquet")  # as pandas has whole numbers beside gaps
+    assert read_catchments(tmp_path / "g.parquet")[0]["code"] == "1022500"
     (tmp_path / "g.parquet").write_bytes(b"PAR1broken")
     with pytest.raises(InputError, match=r"g\.parquet: cannot be read as Parquet"):
         read_catchments(tmp_path / "g.parquet")

@@ -13,6 +13,7 @@ from runs_harness import assert_same_bits, call, configuration, manifest, proces
 from test_experiment_resume import STOPPED, disturbed
 
 from hydrocli.config import load
+from hydrocli.errors import HydrocliError
 from hydrocli.experiment.cost import calibration_cost
 from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.experiment.stages import stage_plans
@@ -101,6 +102,37 @@ def test_gauges_of_one_cell_may_share_a_weight(store: Path, tmp_path: Path) -> N
         moved = replace(basin, gauges=replace(basin.gauges, cell=cell))
         weights = [weight for _, weight, _ in calibration_cost(CalibrationSetup(experiment, moved)).parts]
         np.testing.assert_allclose(weights, expected, rtol=1e-14)
+
+
+def test_gauges_of_one_cell_may_be_one_series(store: Path, tmp_path: Path) -> None:
+    """S0002 is moved to the cell of S0001; each has a gap, and its values are those of S0001 and a tenth more."""
+    roles = {"gauges.calibration": ["S0001", "S0002", "S0003"], "gauges.validation": []}
+    weights = {"gauges.weights": {"S0001": 1.0, "S0002": 3.0, "S0003": 2.0}, "gauges.same_cell": "merge"}
+    experiment = load(configuration(tmp_path / "run.yaml", store, changes=roles | weights))
+    basin = ingested(experiment)
+    a, b, c = (basin.gauges.code.index(code) for code in ("S0001", "S0002", "S0003"))
+    cell, discharge = basin.gauges.cell.copy(), np.array(basin.discharge)
+    cell[b] = cell[a]
+    discharge[a] = np.nan_to_num(discharge[a], nan=1.0)
+    discharge[b] = 1.1 * discharge[a]
+    discharge[a, 40:60], discharge[b, 50:90] = np.nan, np.nan
+    expected = 1.05 * discharge[a]
+    expected[40:50], expected[50:60], expected[60:90] = discharge[b, 40:50], np.nan, discharge[a, 60:90]
+    moved = replace(basin, gauges=replace(basin.gauges, cell=cell), discharge=discharge)
+    setup = CalibrationSetup(experiment, moved)
+    assert setup.series == {"S0001": ["S0001", "S0002"], "S0003": ["S0003"]}
+    steps = setup.calibration_steps
+    np.testing.assert_allclose(setup.observed[0], expected[:steps], rtol=1e-14)
+    np.testing.assert_array_equal(setup.observed[1], discharge[c, :steps])
+    cost = calibration_cost(setup)
+    np.testing.assert_allclose([weight for _, weight, _ in cost.parts], [0.5, 0.5])
+    (note,) = [text for text in cost.notes if "one series" in text]
+    assert f"gauges S0001, S0002 are on one cell and calibrate as one series of {steps - 10} steps" in note
+    assert f"all have a value in {steps - 50}, where their means are " in note
+    until = np.tile(np.arange(len(basin.times), dtype=np.int32), (len(cell), 1))
+    until[b, :24] = 23
+    with pytest.raises(HydrocliError, match="S0001, S0002 are on one cell, but are means of different intervals"):
+        _ = CalibrationSetup(experiment, replace(moved, discharge_until=until)).observed
 
 
 def test_an_lcurve_that_is_stopped_ends_with_the_same_bits(store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ with the methods of `DischargeFormat`, and a test. The name of the module is the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -21,7 +20,7 @@ from hydrocli.arrays import Floats, Integers
 from hydrocli.basin.basin import Times
 from hydrocli.basin.clock import Stamps
 from hydrocli.basin.tables import LargeTable
-from hydrocli.errors import Errors, HydrocliError, InputError
+from hydrocli.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,44 +141,6 @@ def require_folder(source: DischargeSource, holds: str) -> None:
     """Refuse a path that is no folder; `holds` says what one of the format holds."""
     if not source.path.is_dir():
         raise InputError(WHERE, f"{source.path} is not a folder", f"The format {source.format} has {holds}.")
-
-
-def files_by_gauge(source: DischargeSource, codes: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
-    """The file of each gauge below a folder, '' where there is none.
-
-    A file is that of a gauge when its name holds the code between characters that are neither letters nor digits.
-
-    Raises:
-        Errors: several files bear the code of one gauge.
-    """
-    files = (file for file in source.path.rglob("*") if file.suffix.lower() in suffixes)
-    by_word: dict[str, list[str]] = {}
-    candidates = sorted(map(str, files))
-    for path in candidates:
-        for word in set(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
-            by_word.setdefault(word, []).append(path)
-    errors: list[HydrocliError] = []
-    found = []
-    for code in codes:
-        try:
-            is_word = code.isascii() and code.isalnum()
-            found.append(_file_of(code, by_word.get(code, []) if is_word else candidates))
-        except InputError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0] if len(errors) == 1 else Errors(errors)
-    return tuple(found)
-
-
-def _file_of(code: str, candidates: list[str]) -> str:
-    """The file whose name holds the code as a whole word, '' where there is none."""
-    word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(code)}(?![A-Za-z0-9])")
-    found = [path for path in candidates if word.search(Path(path).stem)]
-    exact = [path for path in found if Path(path).stem == code]
-    chosen = exact if len(exact) == 1 else found
-    if len(chosen) > 1:
-        raise InputError(WHERE, f"gauge {code} has several files: {', '.join(chosen)}", "Keep one of them there.")
-    return chosen[0] if chosen else ""
 
 
 def read_each(paths: Sequence[str], codes: Sequence[str], read: Callable[[Path, str], Records | None]) -> Found:

@@ -13,16 +13,16 @@ from hydrocli.basin.clock import parse
 from hydrocli.basin.discharge_formats import (
     DATE_FORMAT,
     SECTION,
+    WHERE,
     DischargeSource,
     Found,
     Period,
     Records,
     column_of,
-    files_by_gauge,
     read_each,
     require_folder,
 )
-from hydrocli.basin.tables import open_table, read_text
+from hydrocli.basin.tables import files_by_code, open_table, read_text
 from hydrocli.errors import InputError
 
 UNITS = {
@@ -47,7 +47,7 @@ class CamelsFormat:
     def find(self, source: DischargeSource, codes: Sequence[str]) -> tuple[str, ...]:
         """See `DischargeFormat`."""
         require_folder(source, "a folder of one file per basin")
-        return files_by_gauge(source, codes, (".csv", ".txt"))
+        return files_by_code(source.path, codes, (".csv", ".txt"), WHERE)
 
     def read(
         self, paths: Sequence[str], source: DischargeSource, codes: Sequence[str], period: Period, notes: list[str]

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hydrocli.basin.discharge_formats import (
+    WHERE,
     DischargeSource,
     Found,
     Period,
-    files_by_gauge,
     read_each,
     require_folder,
 )
 from hydrocli.basin.discharge_formats.camels import read_daily
+from hydrocli.basin.tables import files_by_code
 
 UNITS = {"streamflow": "mm/day"}
 
@@ -26,7 +27,7 @@ class CaravanFormat:
     def find(self, source: DischargeSource, codes: Sequence[str]) -> tuple[str, ...]:
         """See `DischargeFormat`; codes are those of Caravan (camels_01022500), or their last part."""
         require_folder(source, "a folder of one CSV per basin")
-        return files_by_gauge(source, codes, (".csv",))
+        return files_by_code(source.path, codes, (".csv",), WHERE)
 
     def read(
         self, paths: Sequence[str], source: DischargeSource, codes: Sequence[str], period: Period, notes: list[str]

@@ -11,15 +11,15 @@ from pathlib import Path
 from hydrocli.basin.clock import parse
 from hydrocli.basin.discharge_formats import (
     DATE_FORMAT,
+    WHERE,
     DischargeSource,
     Found,
     Period,
     Records,
-    files_by_gauge,
     read_each,
     require_folder,
 )
-from hydrocli.basin.tables import open_table
+from hydrocli.basin.tables import files_by_code, open_table
 from hydrocli.errors import InputError
 
 NO_TIME = "--:--"
@@ -32,7 +32,7 @@ class GrdcFormat:
     def find(self, source: DischargeSource, codes: Sequence[str]) -> tuple[str, ...]:
         """See `DischargeFormat`."""
         require_folder(source, "a folder of one text file per station, such as 6335020_Q_Day.Cmd.txt")
-        return files_by_gauge(source, codes, (".txt", ".day", ".csv"))
+        return files_by_code(source.path, codes, (".txt", ".day", ".csv"), WHERE)
 
     def read(
         self, paths: Sequence[str], source: DischargeSource, codes: Sequence[str], period: Period, notes: list[str]

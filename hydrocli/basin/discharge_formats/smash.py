@@ -20,16 +20,16 @@ from hydrocli.basin.basin import DAY
 from hydrocli.basin.clock import Stamps, to_utc
 from hydrocli.basin.discharge_formats import (
     SECTION,
+    WHERE,
     DischargeSource,
     Found,
     Numbers,
     Period,
     Records,
-    files_by_gauge,
     read_each,
     require_folder,
 )
-from hydrocli.basin.tables import MISSING, read_text
+from hydrocli.basin.tables import MISSING, files_by_code, read_text
 from hydrocli.errors import InputError
 
 _AROUND = " \t,;\"'"
@@ -43,7 +43,7 @@ class SmashFormat:
     def find(self, source: DischargeSource, codes: Sequence[str]) -> tuple[str, ...]:
         """See `DischargeFormat`."""
         require_folder(source, "a folder of one CSV per gauge")
-        return files_by_gauge(source, codes, (".csv",))
+        return files_by_code(source.path, codes, (".csv",), WHERE)
 
     def read(
         self, paths: Sequence[str], source: DischargeSource, codes: Sequence[str], period: Period, notes: list[str]

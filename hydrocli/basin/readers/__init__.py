@@ -61,6 +61,7 @@ class ForcingSource:
         band_step: between the bands of a file that have no times of their own; the first has that of the name [s].
         resampling: `mean`, `nearest` or `bilinear`; None: see `hydrocli.basin.sampling`.
         crs: of the files, whatever they say; None: what they say.
+        gauge: code of the one gauge of a lumped basin, whose table in a folder is read; empty: it is not lumped.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class ForcingSource:
     band_step: int = 0
     resampling: str | None = None
     crs: str | None = None
+    gauge: str = ""
 
 
 class Layer(NamedTuple):

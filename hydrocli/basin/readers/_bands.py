@@ -39,9 +39,9 @@ def times_of_bands(dataset: DatasetReader) -> list[np.datetime64]:
 
 
 def _date(text: str) -> np.datetime64 | None:
-    """The first date in a text."""
-    first = next(dates_in(_EXIF.sub(r"\1-\2-\3 ", text)), None)
-    return np.datetime64(first[1], "s") if first else None
+    """The date in a text; None where there is none, or several that differ, such as the start and the end of a step."""
+    times = {time for _, time in dates_in(_EXIF.sub(r"\1-\2-\3 ", text))}
+    return np.datetime64(times.pop(), "s") if len(times) == 1 else None
 
 
 def _coordinate(tags: dict[str, str], of_file: dict[str, str]) -> np.datetime64 | None:

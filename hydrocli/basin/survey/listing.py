@@ -96,7 +96,8 @@ def listed(folder: Path) -> Files:
     """
     if not folder.is_dir():
         raise InputError(str(folder), "is not a folder" if folder.exists() else "does not exist")
-    suffixes = {name: reader_of(ForcingSource(folder, name)).suffixes for name in FORMATS}
+    every = {name: reader_of(ForcingSource(folder, name)).suffixes for name in FORMATS}
+    suffixes = {name: endings for name, endings in every.items() if not set(endings) & set(TABLES)}
     files, waiting, count, others = Files(folder), [os.fspath(folder)], 0, dict[str, list[str]]()
     while waiting:
         here = waiting.pop()

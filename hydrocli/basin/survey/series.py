@@ -12,11 +12,11 @@ import numpy as np
 from hydrocli.basin.basin import DAY
 from hydrocli.basin.containers import file_of
 from hydrocli.basin.discharge import words
-from hydrocli.basin.file_names import pattern_like
+from hydrocli.basin.file_names import pattern_like, patterns_of
 from hydrocli.basin.planning import spacing_of
 from hydrocli.basin.readers import Archive, ForcingSource, Variable, reader_of
 from hydrocli.basin.readers.geotiff import has_many_bands, opened, read_whole
-from hydrocli.basin.survey.inputs import Input, Key, Span
+from hydrocli.basin.survey.inputs import Input, Key, Span, alternatives
 from hydrocli.basin.survey.listing import Files, Group
 from hydrocli.basin.units import TEMPERATURES, conversion_of
 from hydrocli.basin.volumes import HOUR
@@ -157,7 +157,11 @@ def _pattern_keys(group: Group, source: ForcingSource, *, of_days: bool = False)
     if len(group.paths) == 1:
         return source, []
     name = os.path.basename(group.paths[0])  # noqa: PTH119 - a name only
-    pattern = pattern_like(name) if group.format == "geotiff" and not of_days else re.sub(r"\d+", "*", name)
+    pattern = re.sub(r"\d+", "*", name)
+    if group.format == "geotiff" and not of_days:
+        pattern, *others = patterns_of(group.paths)
+        if others:  # `_times` asks
+            return source, []
     if of_days:
         pattern = re.sub(r"(?<!\d)\d{4}(?!\d)", "%m%d", name, count=1)
     usual = group.format != "geotiff" or of_days or ("%y" not in pattern and "%j" not in pattern)
@@ -190,10 +194,9 @@ def _times(group: Group, source: ForcingSource) -> tuple[Archive | None, list[Ke
     except InputError as error:
         if "band_step" in error.remedy:
             return None, [Key("band_step", "1h", "bands state no times: how far apart are they?", is_open=True)]
-        asked = re.search(r"pattern: (\[?[^`]*\]?)`?", error.remedy)
-        return None, [Key("pattern", asked[1].rstrip("."), error.what, is_open=True)] if asked else [
-            Key("path", os.fspath(source.path), f"{error.what}. {error.remedy}", is_open=True)
-        ]
+        if asked := re.findall(r"pattern: ([^`]*)", error.remedy):
+            return None, alternatives("pattern", [text.rstrip(".") for text in asked], error.what)
+        return None, [Key("path", os.fspath(source.path), f"{error.what}. {error.remedy}", is_open=True)]
 
 
 def _sampled(group: Group, source: ForcingSource) -> Archive:
