@@ -171,9 +171,9 @@ def hindcast(
 
 
 def _show_forecasts(call: Call, made: tuple[Path, list[dict[str, Any]]]) -> None:
-    """Figures and the table of new forecasts."""
+    """Figures and the table of new forecasts; figures that a killed call has not drawn."""
     folder, rows = made
-    if rows:
+    if rows or not (folder / "figures" / "forecast.png").exists():
         from hydrocli.report.forecast_figures import draw_forecasts
 
         draw_forecasts(folder)

@@ -23,6 +23,7 @@ from hydrocli.experiment.evaluation import maps_of_run
 from hydrocli.experiment.forecasts import KINDS, Forecaster, Issue
 from hydrocli.experiment.roles import stamp
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
+from hydrocli.jit import mark_warm
 from hydrocli.results import read, schemas
 from hydrocli.results.folder import CONFIG, RunFolder, read_manifest
 from hydrocli.results.write import write_table, write_text
@@ -125,7 +126,8 @@ def _write(
         folder.start(identity=identity, seed=experiment.seed)
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.update(inputs={"basin": setup.basin.fingerprint})
-        announce_compilation(f"simulation-{experiment.structure.kind}-{experiment.execution.precision}")
+        compiled = f"forecast-{experiment.structure.kind}-{experiment.execution.precision}"
+        announce_compilation(compiled)
         forecaster = Forecaster(setup, maps_of_run(run, setup), setup.flux_network.weights)
         steps = np.searchsorted(setup.basin.times, [stamp(time) for time in times]).tolist()
         with folder.timed("forecasts"), track("forecasting", len(steps)) as progress:
@@ -133,6 +135,7 @@ def _write(
             for issue in forecaster.issues(steps, threads):
                 issues.append(issue)
                 progress.update(len(issues), len(steps))
+        mark_warm(compiled)
         rows = shown(folder, forecaster, issues)
         _write_tables(folder, forecaster, issues)
         refused = sum(bool(issue.analysis.refusal) for issue in issues)

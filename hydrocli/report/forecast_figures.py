@@ -57,7 +57,7 @@ def _skill(run: Run) -> Figure:
             axis.set_title(code)
             axis.set_ylim(bottom=0.0)
             axis.set(xlabel="lead time [h]", ylabel="RMSE [m3/s]")
-        style.legend(axes[0])
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(COLOURS) + 1)
     return figure
 
 
@@ -72,7 +72,7 @@ def _ahead(run: Run) -> Figure:
             axis.set_title(code)
             axis.set_ylabel("discharge [m3/s]")
             style.dates(axis)
-        style.legend(axes[0])
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(COLOURS) + 1)
     return figure
 
 
