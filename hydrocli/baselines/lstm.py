@@ -62,6 +62,25 @@ def _dot(row, d, n):
     return total
 
 
+@reduction
+def _four_rows_adjoint(rows, x, d, rows_bar, x_bar):
+    """The transpose of x rows for four rows: their bars are added to, those of x are set."""
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    w0, w1, w2, w3 = rows[0], rows[1], rows[2], rows[3]
+    b0, b1, b2, b3 = rows_bar[0], rows_bar[1], rows_bar[2], rows_bar[3]
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    for j in range(d.size):
+        b0[j] += x0 * d[j]
+        b1[j] += x1 * d[j]
+        b2[j] += x2 * d[j]
+        b3[j] += x3 * d[j]
+        s0 += w0[j] * d[j]
+        s1 += w1[j] * d[j]
+        s2 += w2[j] * d[j]
+        s3 += w3[j] * d[j]
+    x_bar[0], x_bar[1], x_bar[2], x_bar[3] = s0, s1, s2, s3
+
+
 @loop
 def _step(w, u, base, h, c, z, h_new, c_new):
     """One step of one gauge: w [inputs + hidden, 4 hidden], u [inputs], base [4 hidden] = S a + b; z are the gates."""
@@ -117,7 +136,11 @@ def _step_adjoint(w, u, h, c, z, c_new, d, h_bar, c_bar, w_bar, base_bar):
         x, row_bar = u[k], w_bar[k]
         for j in range(n):
             row_bar[j] += x * d[j]
-    for k in range(hidden):
+    whole = hidden - hidden % 4
+    for k in range(0, whole, 4):
+        at = inputs + k
+        _four_rows_adjoint(w[at : at + 4], h[k : k + 4], d, w_bar[at : at + 4], h_bar[k : k + 4])
+    for k in range(whole, hidden):
         x, row_bar = h[k], w_bar[inputs + k]
         for j in range(n):
             row_bar[j] += x * d[j]

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydrocli.config import load
 from hydrocli.experiment.calibrate import calibrate_experiment
+from hydrocli.experiment.ensemble import members, spread
 from hydrocli.experiment.summary import calibrated_parameters, calibration_scores
 
 NEEDS = ("gauges.discharge", "period.calibration")
@@ -23,8 +24,8 @@ def calibrate(
         force: start anew beside a run of another configuration.
 
     Returns:
-        A row for each calibration gauge with its scores, and one for each calibrated parameter; none where there was
-        nothing to do.
+        A row for each calibration gauge with its scores, and one for each calibrated parameter, of an ensemble with
+        medians and extremes over its members; none where there was nothing to do.
 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same command continues.
@@ -36,4 +37,8 @@ def calibrate(
     folder = Path(experiment.folder)
     if experiment.regional.basins:
         return [{"gauge": code, "nse": score} for code, score in scores.items()], calibrated_parameters(folder)
-    return calibration_scores(folder), calibrated_parameters(folder)
+    every = [folder, *(Path(member.folder) for member in members(experiment))]
+    return (
+        spread([calibration_scores(one) for one in every], ("gauge",)),
+        spread([calibrated_parameters(one) for one in every], ("parameter",)),
+    )

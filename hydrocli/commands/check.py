@@ -261,7 +261,7 @@ def _cost(experiment: Experiment, coverage: Coverage, roles: dict[str, str]) -> 
     return report | {
         "calibrated_cells": cost.cells,
         "seconds_per_gradient": cost.gradient,
-        "minutes_at_most": seconds / 60,
+        "minutes_at_most": experiment.ensemble * seconds / 60,
     }
 
 

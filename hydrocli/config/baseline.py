@@ -58,7 +58,7 @@ class Lstm(BaselineOptions):
         examples=[["slope", "forest"]],
     )
     early_stopping: Switch = Field(
-        True,
+        False,
         description="train on the first four fifths of the calibration period, and keep the weights with the lowest "
         "cost over the last fifth",
     )

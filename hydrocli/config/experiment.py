@@ -89,6 +89,11 @@ class Experiment(Section):
         description="run folder; {name} and the date (UTC), {now:%Y%m%d}, are replaced",
     )
     seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(1, description="seed of all random numbers")
+    ensemble: Annotated[Integer, Field(ge=1, le=100)] = Field(
+        1,
+        description="number of calibrations of a model with a network that differ in their seed alone: seed, seed + 1 "
+        "...",
+    )
     period: Period = Field(description="time step and periods; periods are ]start, end], times without zone are UTC")
     basin: Basin = Field(description="drainage network and descriptors")
     gauges: Gauges = Field(
@@ -267,6 +272,19 @@ class Experiment(Section):
         if structure := info.data.get("structure"):
             raise_validation_errors(outputs.unknown_to(structure.declared))
         return outputs
+
+    @model_validator(mode="after")
+    def _check_ensemble(self) -> Experiment:
+        problems: list[tuple[Location, str, str]] = []
+        is_drawn = self.structure.network or self.structure.kind == "lstm" or self.mapping.kind in NETWORKS
+        if self.ensemble > 1 and not is_drawn:
+            what = "the calibration has no network whose weights are drawn"
+            problems.append((("ensemble",), what, "remove the key, or use a structure or a mapping with a network"))
+        if self.ensemble > 1 and self.regional.basins:
+            what = "is not possible for several basins"
+            problems.append((("ensemble",), what, "calibrate with other seeds in other folders"))
+        raise_validation_errors(problems)
+        return self
 
     @model_validator(mode="after")
     def _check_baseline(self) -> Experiment:

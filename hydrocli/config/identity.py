@@ -15,6 +15,7 @@ from hydrocli.config.writing import to_dict
 OTHER_KEYS: tuple[Location, ...] = (
     ("name",),
     ("folder",),
+    ("ensemble",),
     ("period", "end"),
     ("period", "validation"),
     ("gauges", "validation"),

@@ -13,6 +13,7 @@ from hydrocli.config import Experiment, differing_keys, load, numbers_hash, reso
 from hydrocli.errors import ConfigurationError, HydrocliError, InputError
 from hydrocli.execution.log import recorded
 from hydrocli.execution.signals import StopFlag, stop_flag
+from hydrocli.experiment.ensemble import members
 from hydrocli.results import Run
 from hydrocli.results.folder import CONFIG, JOURNAL, RunFolder
 from hydrocli.results.write import write_text
@@ -28,18 +29,27 @@ SOURCES = {
 
 
 def calibrate_experiment(experiment: Experiment, force: bool = False) -> dict[str, float]:
-    """Calibrate, or continue, or find nothing to do.
+    """Calibrate, or continue, or find nothing to do; of an ensemble all members, one after the other.
 
     Args:
         experiment: the configuration.
         force: start anew beside a run of another configuration.
 
     Returns:
-        NSE of each calibration gauge; empty where there was nothing to do.
+        NSE of each calibration gauge, of an ensemble those of the first member that had anything to do; empty where
+        there was nothing to do.
 
     Raises:
         HydrocliError: see `hydrocli.errors`; `Stopped` when a signal came and the same call continues.
     """
+    scores = _calibrate_one(experiment, force)
+    for member in members(experiment):
+        found = _calibrate_one(member, force=False)
+        scores = scores or found
+    return scores
+
+
+def _calibrate_one(experiment: Experiment, force: bool) -> dict[str, float]:
     with stop_flag() as stop, RunFolder.open(Path(experiment.folder), experiment.name) as folder:
         if not _prepared(folder, experiment, force, stop):
             logger.info(f"{folder.path}: nothing to do: this calibration is finished (use --force to repeat it).")

@@ -32,7 +32,7 @@ OBSERVED = 3.0
 """Time of a simulation that is observed, as a multiple of one that is not."""
 DIFFERENCES = 12
 """Simulations that standard errors of some five controls take."""
-SECONDS_PER_WEIGHT = 0.4e-9
+SECONDS_PER_WEIGHT = 0.6e-9
 """Of a gradient of an LSTM, for a weight, gauge and step."""
 SECONDS_PER_VALUE = 3e-9
 """Of a catchment mean, for a cell and step."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
+from hydrocli.experiment.ensemble import finished_members, spread
 from hydrocli.experiment.evaluation import Evaluation, GaugePeriod
 from hydrocli.experiment.roles import segmentation
 from hydrocli.names import EXTRAPOLATED
@@ -43,13 +44,17 @@ SCENARIOS = ("calibration", "temporal", "spatial", "spatio-temporal")
 def validate_experiment(experiment: Experiment) -> list[Row]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
-    Of a regional calibration each basin has its own table; the name of the basin stands before its rows.
+    Of a regional calibration each basin has its own table; the name of the basin stands before its rows. Of an ensemble
+    each member has its own table; medians over the members come back, with the lowest and highest values.
 
     Raises:
         InputError: the run is missing or not finished.
     """
     evaluation = Evaluation(experiment)
     rows = _validated(evaluation)
+    if further := finished_members(experiment):
+        every = [rows, *(_validated(Evaluation(member)) for member in further)]
+        return spread(every, ("scenario", "gauge", "period"))
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]

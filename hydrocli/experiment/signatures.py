@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hydrocli.config import Experiment, load
+from hydrocli.experiment.ensemble import finished_members, spread
 from hydrocli.experiment.evaluation import Evaluation, GaugePeriod, areas_of
 from hydrocli.experiment.roles import segmentation
 from hydrocli.results import schemas
@@ -26,13 +27,18 @@ SHOWN = ("Epf", "Erc", "Eff", "Ebf", "Elt")
 def signatures_experiment(experiment: Experiment) -> list[Row]:
     """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
 
-    Of a regional calibration each basin has its own tables; the name of the basin stands before its rows.
+    Of a regional calibration each basin has its own tables; the name of the basin stands before its rows. Of an
+    ensemble each member has its own tables; medians over the members come back, with the lowest and highest values.
 
     Raises:
         InputError: the run is missing or not finished.
     """
     evaluation = Evaluation(experiment)
     rows = _compared_run(evaluation)
+    if further := finished_members(experiment):
+        return spread(
+            [rows, *(_compared_run(Evaluation(member)) for member in further)], ("gauge", "scenario", "period")
+        )
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]

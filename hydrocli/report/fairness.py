@@ -15,7 +15,7 @@ RULES = (
     "Baselines have the forcing, warm-up, periods, calibration gauges and objective of the other models.",
     "They see no discharge, neither of the past nor of other gauges: else they would forecast. They are causal.",
     "They see catchment means; distributed models see where it rains.",
-    "Early stopping looks at the last fifth of the calibration period, never at a validation period.",
+    "Early stopping, if it is on, looks at the last fifth of the calibration period, never at a validation period.",
     "Gauges that did not calibrate are scored with regional weights only.",
 )
 LOCAL_LSTM = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydrocli.report import style
+from hydrocli.report.ensemble import ensemble_section
 from hydrocli.report.fairness import fairness_section
 from hydrocli.report.inside_sections import budget_section, network_section, newton_section, state_section
 from hydrocli.report.page import Page, Section, write_page
@@ -47,6 +48,7 @@ def run_page(source: Source) -> Page:
     parts = (
         summary_section,
         score_section,
+        ensemble_section,
         fairness_section,
         domain_section,
         hydrograph_section,

@@ -46,6 +46,8 @@ CONFIG, MANIFEST, JOURNAL = run_format.CONFIG, run_format.MANIFEST, "journal.bin
 LOCK = "lock.json"
 LOG = "log.jsonl"
 PAGE = "report.html"
+MEMBERS = "members"
+"""Folder inside a run folder: runs of the further members of an ensemble."""
 FOLDERS = ("parameters", "maps", "figures")
 """Folders inside a run folder."""
 PARTIAL = ".*.partial"

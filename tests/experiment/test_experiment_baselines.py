@@ -23,10 +23,10 @@ from hydrocli.score.metrics import nse
 PLAIN: dict[str, Any] = {"initial": None, "first_guess": None, "optimiser": None}
 ADAM = {"iterations": 30, "learning_rate": 0.02}
 SMALL = {"kind": "lstm", "hidden": 4}
-LSTM = PLAIN | {"structure": SMALL, "optimiser": ADAM}
+LSTM = PLAIN | {"structure": SMALL | {"early_stopping": True}, "optimiser": ADAM}
 CASES: dict[str, dict[str, Any]] = {
     "lstm": LSTM,
-    "local": LSTM | {"structure": SMALL | {"scope": "local", "early_stopping": False}},
+    "local": LSTM | {"structure": SMALL | {"scope": "local"}},
     "linear": PLAIN | {"structure": {"kind": "linear"}},
     "climatology": PLAIN | {"structure": {"kind": "climatology", "scope": "local"}},
 }
