@@ -261,6 +261,17 @@ class Sets(NamedTuple):
     d: Floats
 
 
+class Trace(NamedTuple):
+    """What the reverse loop needs of a run.
+
+    out: v h + d [g, t]. marks: (h, c) before every segment [g, segments, 2, hidden]. begin: first step.
+    """
+
+    out: Floats
+    marks: Floats
+    begin: int
+
+
 class Lstm:
     """The network on some catchments; see `baseline.Model`.
 
@@ -290,28 +301,44 @@ class Lstm:
         self._attributes = np.clip(np.divide(moved, span, out=np.zeros_like(moved), where=span > 0), 0.0, 1.0)
         self._scale = arrays["flow"][owners] * catchments.cubic_metres
 
-    def run(self, weights: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
-        """Discharge [g, t] [m3/s]; and v h + d [g, t] with the states [g, segments, 2, hidden] that were kept."""
+    def run(self, weights: Floats) -> tuple[Floats, Trace]:
+        """Discharge [g, t] [m3/s]; and what `pull_back` needs."""
+        return self._run(weights, 0, self._steps, np.zeros((len(self._owners), 2, self._hidden)))
+
+    def run_part(self, weights: Floats, whole: Trace, first: int, end: int) -> tuple[Floats, Trace]:
+        """Discharge [g, end - begin] of some steps, from a state that a whole run has kept.
+
+        Args:
+            weights: [m], of this part.
+            whole: of the run that gives the state at the beginning, with weights of its own.
+            first: a step; the part begins there, or less than a segment before.
+            end: step after the last one.
+        """
+        number = first // self._segment
+        return self._run(weights, number * self._segment, end, whole.marks[:, number])
+
+    def _run(self, weights: Floats, begin: int, end: int, before: Floats) -> tuple[Floats, Trace]:
+        """Discharge of steps from the states [g, 2, hidden] before them."""
         sets, hidden = self._sets(weights), self._hidden
-        segments = -(-self._steps // self._segment)
-        marks = np.zeros((len(self._owners), segments, 2, hidden))
-        out = np.full((len(self._owners), self._steps), np.nan)
+        marks = np.zeros((len(self._owners), -(-(end - begin) // self._segment), 2, hidden))
+        out = np.full((len(self._owners), end - begin), np.nan)
 
         def one(g: int) -> None:
             own = sets[self._owners[g]]
             base = own.bias + self._attributes[:, g] @ own.attribute
-            state, z = np.zeros((2, 2, hidden)), np.zeros(4 * hidden)
-            forward(own.w, base, own.v, self._inputs[g], state, z, marks[g], self._segment, out[g])
+            state, z = np.stack([before[g], before[g]]), np.zeros(4 * hidden)
+            forward(own.w, base, own.v, self._inputs[g, begin:end], state, z, marks[g], self._segment, out[g])
             out[g] += own.d
 
         self._each(one)
         discharge, has_weights = np.full(out.shape, np.nan), self._owners >= 0
         discharge[has_weights] = np.logaddexp(0.0, out[has_weights]) * self._scale[has_weights, np.newaxis]
-        return discharge, (out, marks)
+        return discharge, Trace(out, marks, begin)
 
-    def pull_back(self, weights: Floats, trace: tuple[Floats, Floats], discharge_bar: Floats) -> Floats:
-        """See `baseline.Model`."""
-        sets, hidden, (out, marks) = self._sets(weights), self._hidden, trace
+    def pull_back(self, weights: Floats, trace: Trace, discharge_bar: Floats) -> Floats:
+        """See `baseline.Model`; of a part the state at its beginning counts as given."""
+        sets, hidden, (out, marks, begin) = self._sets(weights), self._hidden, trace
+        inputs = self._inputs[:, begin : begin + out.shape[1]]
 
         def one(g: int) -> tuple[int, Sets]:
             own = sets[self._owners[g]]
@@ -319,7 +346,7 @@ class Lstm:
             out_bar = discharge_bar[g] * self._scale[g] * np.exp(-np.logaddexp(0.0, -out[g]))
             tape = np.zeros((self._segment + 2, PARTS * hidden))
             w_bar, base_bar, v_bar = np.zeros_like(own.w), np.zeros(4 * hidden), np.zeros(hidden)
-            reverse(own.w, base, own.v, self._inputs[g], marks[g], self._segment, tape, out_bar,
+            reverse(own.w, base, own.v, inputs[g], marks[g], self._segment, tape, out_bar,
                     np.zeros((2, hidden)), w_bar, base_bar, v_bar)  # fmt: skip
             attribute_bar = np.outer(self._attributes[:, g], base_bar)
             return int(self._owners[g]), Sets(w_bar, attribute_bar, base_bar, v_bar, out_bar.sum(keepdims=True))

@@ -136,8 +136,8 @@ def _stage_problems(experiment: Any) -> list[Problem]:
             how = "is trained by adam" if kind == "lstm" else "is solved in closed form, in one stage"
             problems.append((("optimiser", number, "kind"), f"{kind} {how}", f"use {wanted}, or remove the section"))
             continue
-        for key in ("mapping", "train", "batches"):
+        for key in ("mapping", "train"):
             if getattr(stage, key, None) is not None:
-                what = f"{kind} has no such choice: all weights are trained on all data"
+                what = f"{kind} has no such choice: all weights are trained together"
                 problems.append((("optimiser", number, key), what, "remove the key"))
     return problems

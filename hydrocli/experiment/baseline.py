@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ import numpy as np
 from hydrocli.arrays import Flags, Floats
 from hydrocli.baselines.baseline import Arrays, Baseline, Catchments, Model, Observations, size_of
 from hydrocli.baselines.kinds import KINDS
+from hydrocli.baselines.lstm import Lstm, Trace
 from hydrocli.calibration.problem import Problem, StageResult
 from hydrocli.calibration.stages import Stage
 from hydrocli.config import Experiment, load
+from hydrocli.engine.windows import Window
 from hydrocli.errors import ConfigurationError, InputError, NumericalError
 from hydrocli.experiment.cost import calibration_cost, gauge_weights
 from hydrocli.experiment.setup import CalibrationSetup, catchment_means
 from hydrocli.experiment.simulation import calibration_nse, write_catchments, write_discharge, write_domain
-from hydrocli.experiment.stages import EVALUATIONS_PER_ITERATION, StagePlan, TrainableSet, optimiser_of
+from hydrocli.experiment.stages import EVALUATIONS_PER_ITERATION, StagePlan, TrainableSet, optimiser_of, sub_periods
 from hydrocli.names import FORCINGS
 from hydrocli.results import read, schemas
 from hydrocli.results.folder import CONFIG, RunFolder
@@ -151,6 +154,40 @@ class BaselineObjective:
         return self._model.pull_back(weights, self._model.run(weights)[1], discharge_bar)
 
 
+class LstmBatches:
+    """Cost and gradient of a sub-period and some gauges, as `stages.MiniBatches` draws them for structures.
+
+    The discharge of the sub-period replaces that of a whole run a little earlier, which also gives the state before it.
+
+    Args:
+        model: of the calibration gauges.
+        cost: over the calibration period.
+        windows: sub-periods.
+        drawn: number of gauges in a batch.
+        seed: of what is drawn.
+    """
+
+    def __init__(self, model: Lstm, cost: Cost, windows: Sequence[Window], drawn: int, seed: int) -> None:
+        self._model, self._cost, self._windows, self._drawn, self._seed = model, cost, windows, drawn, seed
+        self._whole: tuple[bytes, Floats, Trace] | None = None
+
+    def __call__(self, iteration: int, anchor: Floats, weights: Floats) -> tuple[float, Floats]:
+        """Cost and gradient [m] of the batch of an iteration; see `Problem.batch`."""
+        if self._whole is None or self._whole[0] != anchor.tobytes():
+            self._whole = anchor.tobytes(), *self._model.run(anchor)
+        _, whole, trace = self._whole
+        epoch, place = divmod(iteration, len(self._windows))
+        window = self._windows[np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._windows))[place]]
+        gauges = np.sort(np.random.default_rng([self._seed, 1, iteration]).permutation(len(whole))[: self._drawn])
+        part, own = self._model.run_part(weights, trace, window.first, window.end)
+        here = slice(window.scored - own.begin, window.end - own.begin)
+        mixture, part_bar = whole.copy(), np.zeros_like(part)
+        mixture[gauges, window.scored : window.end] = part[gauges, here]
+        value, bar = self._cost.value_and_derivative(mixture)
+        part_bar[gauges, here] = bar[gauges, window.scored : window.end]
+        return value, self._model.pull_back(weights, own, part_bar)
+
+
 class BaselineCalibration:
     """The calibration of a baseline: what `stages.BasinCalibration` is for a structure.
 
@@ -196,7 +233,26 @@ class BaselineCalibration:
             )
             for number, stage in enumerate(experiment.optimiser, start=1)
         ]
-        self.stages = [Stage(plan.name, plan.optimiser, self._problem) for plan in self.plans]
+        self.stages = [
+            Stage(plan.name, plan.optimiser, partial(self._problem, self._batches(model, stage)))
+            for plan, stage in zip(self.plans, experiment.optimiser, strict=True)
+        ]
+
+    def _batches(self, model: Model, stage: Any) -> LstmBatches | None:
+        """Mini-batches of a stage, if it has any; those of the last fifth have no part in a training that judges by it.
+
+        Raises:
+            ConfigurationError: a sub-period does not fit into the calibration.
+        """
+        if getattr(stage, "batches", None) is None:
+            return None
+        assert isinstance(model, Lstm)
+        windows, cost = sub_periods(self.setup, stage.batches), self._cost
+        if self._parts:
+            cost, last = self._parts[0], np.flatnonzero(self._divided(self.setup.scored)[0])[-1]
+            windows = [window for window in windows if window.scored <= last]
+        drawn = min(stage.batches.gauges or len(self.codes), len(self.codes))
+        return LstmBatches(model, cost, windows, drawn, self.setup.experiment.seed)
 
     def _divided(self, scored: Flags) -> tuple[Flags, Flags]:
         """Steps of the calibration period before its last fifth, and those of it."""
@@ -229,7 +285,7 @@ class BaselineCalibration:
             folder.update(gradient_norms={"weights": float(np.linalg.norm(last.gradient))})
         return final_simulation(folder, self.setup, replace(self._first, weights=last.x))
 
-    def _problem(self, results: Sequence[StageResult]) -> Problem:
+    def _problem(self, batches: LstmBatches | None, results: Sequence[StageResult]) -> Problem:
         starts = results[-1].x[np.newaxis] if results else self._first.weights[np.newaxis]
         endless, shapes = (
             np.full(starts.shape[1], np.inf),
@@ -238,7 +294,7 @@ class BaselineCalibration:
         of_set = [np.full(int(np.prod(shape)), not name.startswith("bias")) for name, shape in shapes.items()]
         decaying = np.tile(np.concatenate(of_set), starts.shape[1] // size_of(shapes))
         objective = self.objective
-        return Problem(starts, -endless, endless, objective.value_and_gradient, objective.values, decaying)
+        return Problem(starts, -endless, endless, objective.value_and_gradient, objective.values, decaying, batches)
 
 
 def _going_on(fresh: Trained, source: Path, setup: CalibrationSetup) -> Trained:

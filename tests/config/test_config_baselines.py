@@ -53,7 +53,7 @@ def test_keys_of_a_stage_without_kind(read: Read, minimal: str) -> None:
         ("lstm", "regional: {basins: [b.yaml]}", "regional.basins: the structure lstm learns from the gauges of one"),
         ("lstm", "optimiser: {kind: lbfgsb}", "optimiser.kind: lstm is trained by adam"),
         ("climatology", "optimiser: {kind: adam}", "optimiser.kind: climatology is solved in closed form"),
-        ("lstm", "optimiser: {kind: adam, batches: {length: 9d}}", "optimiser.batches: lstm has no such choice"),
+        ("lstm", "optimiser: {kind: adam, mapping: uniform}", "optimiser.mapping: lstm has no such choice"),
         ("gr", "optimiser: {kind: closed_form}", "optimiser.kind: is the optimiser of linear and climatology"),
     ],
 )

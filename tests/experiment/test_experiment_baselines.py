@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from runs_harness import BASE, CALIBRATED, call, configuration, manifest, rows, series, table
 
+from hydrocli.config import load
+from hydrocli.experiment.baseline import BaselineCalibration
+from hydrocli.experiment.setup import CalibrationSetup, ingested
 from hydrocli.report.fairness import fairness_section
 from hydrocli.report.inside_sections import budget_section, network_section, state_section
 from hydrocli.report.page import Section, Text
@@ -95,6 +98,26 @@ def test_early_stopping_looks_at_the_last_fifth_of_the_calibration(runs: Path) -
     assert history["cost"][-1] == history["cost"].min() < history["cost"][0]
     assert structure["baseline"]["early_stopping"]
     assert not manifest(runs / "local")["structure"]["baseline"]["early_stopping"]
+
+
+def test_a_batch_of_all_is_the_whole(store: Path, tmp_path: Path) -> None:
+    """With other weights in the whole run, too. Shorter batches have other costs, and train the network."""
+    asked = {"kind": "adam", "iterations": 24, "learning_rate": 0.02}
+    whole, batches = {"length": "35d", "spin_up": "19d"}, {"length": "7d", "spin_up": "1d", "gauges": 1}
+    for name, found in (("whole", whole), ("parts", batches)):
+        changes = LSTM | {"structure": SMALL, "optimiser": asked | {"batches": found | {"full_evaluation_every": 6}}}
+        file = configuration(tmp_path / f"{name}.yaml", store, changes=changes)
+        experiment = load(file)
+        calibration = BaselineCalibration(CalibrationSetup(experiment, ingested(experiment)))
+        problem = calibration.stages[0].problem([])
+        assert problem.batch is not None
+        x = problem.starts[0]
+        value, gradient = problem.batch(3, x + 0.1, x)
+        expected, slope = problem.value_and_gradient(x)
+        assert (value == expected and np.array_equal(gradient, slope)) == (name == "whole")
+    call("calibrate", file)
+    costs = table(tmp_path / "parts", "convergence")["cost"]
+    assert costs[-1] < 0.99 * costs[0]
 
 
 class Stopping:
