@@ -46,6 +46,7 @@ FORTNIGHT: dict[str, Any] = {
     "first_guess": {"kind": "given"},
     "optimiser": {"kind": "lbfgsb", "iterations": 5},
 }
+FIRST_ISSUE, LAST_ISSUE = "2014-10-12T00:00Z", "2014-10-14T00:00Z"
 OPTIMISERS: dict[str, Any] = {
     "lbfgsb": {"kind": "lbfgsb", "iterations": 40, "cost_tolerance": 0.0, "gradient_tolerance": 0.0},
     "adam": {
@@ -140,10 +141,12 @@ CASES: dict[str, Case] = {
         after("geopackage", "export", "run.yaml"),
         after("netcdf", "export", "run.yaml", "--to", "netcdf"),
         after("simulate", "simulate", "run.yaml", "--output", "simulated"),
+        after("hindcast", "hindcast", "run.yaml", "--from", FIRST_ISSUE, "--to", LAST_ISSUE, "--every", "2h"),
+        after("forecast", "forecast", "run.yaml", "--issue", FIRST_ISSUE),
         after("again", "calibrate", "run.yaml", "--force", "--set", "optimiser.iterations=9"),
     )
 }
-PREPARED = ("validate", "signatures", "report", "geopackage", "netcdf", "simulate", "again")
+PREPARED = ("validate", "signatures", "report", "geopackage", "netcdf", "simulate", "hindcast", "forecast", "again")
 """Cases that begin with a finished run."""
 
 

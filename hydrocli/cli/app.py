@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, list[str]] = {
     "Calibration": [],
+    "Forecasts": [],
     "Results": [],
     "Data": [],
     "Campaigns": [],

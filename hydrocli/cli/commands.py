@@ -112,6 +112,75 @@ def simulate(
 
 
 @command(
+    "Forecasts",
+    shared=ALL_SHARED,
+    examples=(
+        "hydrocli forecast runs/cance --issue 2014-11-04T06:00Z",
+        "hydrocli forecast runs/cance --issue 2014-11-04T06:00Z -o now",
+    ),
+    exit_codes=COMPUTES,
+)
+def forecast(
+    call: Call,
+    target: Target = CONFIG,
+    issue: Annotated[
+        Any, options.value("--issue", metavar="TIME", help="Time up to which all is known (UTC).", of=options.time)
+    ] = ...,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: <run>-forecasts/<issue>."),
+    ] = None,
+) -> None:
+    """Forecast the discharge from a time on, after assimilating the observations before it.
+
+    The same issue again is left alone while its inputs are the same.
+    """
+    from hydrocli.commands.forecast import forecast as run
+
+    _show_forecasts(call, run(target, call.sets, issue, output))
+
+
+@command(
+    "Forecasts",
+    shared=ALL_SHARED,
+    examples=("hydrocli hindcast runs/cance --from 2014-11-01 --to 2014-11-10 --every 3h",),
+    exit_codes=COMPUTES,
+)
+def hindcast(
+    call: Call,
+    target: Target = CONFIG,
+    first: Annotated[
+        Any, options.value("--from", metavar="TIME", help="First issue time (UTC).", of=options.time)
+    ] = ...,
+    last: Annotated[Any, options.value("--to", metavar="TIME", help="Last issue time (UTC).", of=options.time)] = ...,
+    every: Annotated[
+        Any, options.value("--every", metavar="DURATION", help="Time between issues.", of=options.duration)
+    ] = 10800,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: <run>-hindcast."),
+    ] = None,
+) -> None:
+    """Make the forecasts of past times as if they were now, and score them by lead time.
+
+    The table shows the root mean square error [m3/s] at some lead times.
+    """
+    from hydrocli.commands.forecast import hindcast as run
+
+    _show_forecasts(call, run(target, call.sets, first, last, every, output))
+
+
+def _show_forecasts(call: Call, made: tuple[Path, list[dict[str, Any]]]) -> None:
+    """Figures and the table of new forecasts; figures that a killed call has not drawn."""
+    folder, rows = made
+    if rows or not (folder / "figures" / "forecast.png").exists():
+        from hydrocli.report.forecast_figures import draw_forecasts
+
+        draw_forecasts(folder)
+    call.show(rows)
+
+
+@command(
     "Data",
     shared=ALL_SHARED,
     examples=("hydrocli ingest config.yaml", "hydrocli ingest campaign.yaml"),

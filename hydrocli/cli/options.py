@@ -90,3 +90,10 @@ def time(text: str) -> datetime:
     from hydrocli.config import utc
 
     return utc(text)
+
+
+def duration(text: str) -> int:
+    """A duration in seconds."""
+    from hydrocli.config import duration_seconds
+
+    return duration_seconds(text)

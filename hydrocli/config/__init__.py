@@ -1,6 +1,6 @@
 """The configuration: YAML in, checked sections out. The packages below receive plain arguments, never a section."""
 
-from hydrocli.config.base import step_seconds, utc
+from hydrocli.config.base import duration_seconds, step_seconds, utc
 from hydrocli.config.campaign import Campaign
 from hydrocli.config.campaign_runs import (
     CampaignFile,
@@ -28,6 +28,7 @@ __all__ = [
     "catchment_table",
     "code_column",
     "differing_keys",
+    "duration_seconds",
     "experiment_from_dict",
     "initial_yaml",
     "is_campaign",

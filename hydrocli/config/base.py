@@ -158,7 +158,8 @@ def step_seconds(value: Any) -> int:
     return seconds
 
 
-def _duration(value: Any) -> int:
+def duration_seconds(value: Any) -> int:
+    """A duration as the YAML writes it, in seconds; raises ValueError if it is invalid."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(d|h|min|s)", value.strip(), re.ASCII)):
         value = int(match[1]) * STEP_UNITS[match[2]]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -174,7 +175,7 @@ def _offset(value: Any) -> int:
     try:
         if not isinstance(value, str):
             raise ValueError
-        return _duration(text[1:]) * (-1 if text[0] == "-" else 1)
+        return duration_seconds(text[1:]) * (-1 if text[0] == "-" else 1)
     except ValueError:
         what = f"{quoted(value)} is not a shift of times"
         raise validation_error(what, "use 30min, -1h, 1d ...; for values use add_offset") from None
@@ -263,7 +264,7 @@ Step = Annotated[
 
 Duration = Annotated[
     int,
-    BeforeValidator(_duration),
+    BeforeValidator(duration_seconds),
     PlainSerializer(_step_text, when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
 ]

@@ -25,6 +25,7 @@ from hydrocli.config.baseline import BaselineOptions, baseline_problems, default
 from hydrocli.config.basin import Basin
 from hydrocli.config.execution import Execution
 from hydrocli.config.forcing import Forcing
+from hydrocli.config.forecast import Forecast
 from hydrocli.config.gauges import Gauges
 from hydrocli.config.mapping import BY_DESCRIPTORS, NETWORKS, Mapping, Uniform
 from hydrocli.config.objective import PROTECTION, FloodEvents, Objective
@@ -136,6 +137,9 @@ class Experiment(Section):
         "adam with a network, levenberg_marquardt for uniform parameters, else lbfgsb",
     )
     flood_events: FloodEvents = Field(default_factory=FloodEvents, description="detection of flood events")
+    forecast: Forecast = Field(
+        default_factory=Forecast, description="forecasts and data assimilation, for `forecast` and `hindcast`"
+    )
     outputs: Outputs = Field(default_factory=Outputs, description="states and fluxes to write")
     regional: Regional = Field(default_factory=Regional, description="further basins of a regional calibration")
     execution: Execution = Field(default_factory=Execution, description="threads, processes, precision, memory")

@@ -22,6 +22,7 @@ OTHER_KEYS: tuple[Location, ...] = (
     ("forcing", "store"),
     ("flood_events",),
     ("outputs",),
+    ("forecast",),
     ("plausibility",),
     ("regional", "basins"),
     ("execution", "threads"),

@@ -22,7 +22,7 @@ from hydrocli.results import views
 from hydrocli.results.arrow import to_numpy
 from hydrocli.results.folder import CONFIG, LOG, MANIFEST, Manifest, read_manifest, status
 from hydrocli.results.log import read_log
-from hydrocli.results.schemas import TABLES
+from hydrocli.results.schemas import FORECAST_TABLES, READABLE, TABLES
 from hydrocli.run_format import RESTORE, RUN_FORMAT, missing_files, other_format, require_same
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Run:
         Raises:
             InputError: it has, and the file is missing.
         """
-        return self._exists(TABLES[table].file, self._again(table))
+        return self._exists(READABLE[table].file, self._again(table))
 
     def require_whole(self, *, later: bool = True) -> Run:
         """Name all that the finished run has written and that is missing or has another size; the run comes back.
@@ -261,8 +261,12 @@ class Run:
 
     def _again(self, table: str) -> str:
         """How a table is made again."""
-        command = TABLES[table].command
-        return RESTORE if command == "calibrate" else f"Run `hydrocli {command} {self.folder}`."
+        command = READABLE[table].command
+        return (
+            RESTORE
+            if command == "calibrate" or table in FORECAST_TABLES
+            else f"Run `hydrocli {command} {self.folder}`."
+        )
 
     def table(self, name: str) -> pd.DataFrame:
         """A table as a DataFrame, read again on every call; missing numbers are NaN.
@@ -292,9 +296,9 @@ class Run:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = TABLES[name]
+        table = READABLE[name]
         path = self.folder / table.file
-        command = f"Run `hydrocli {table.command} {self.folder}`."
+        command = f"Run `hydrocli {table.command} {self.folder}`." if name in TABLES else RESTORE
         if not self.has(name):
             raise InputError(str(path), "does not exist", command)
         with os_errors_as_input_errors(path, "cannot be read"):

@@ -364,6 +364,73 @@ SOLVER_SERIES = Table(
     "compare-solvers",
 )
 
+ISSUE = Column("issue", "time", "time at which the forecast is made; what came later is not known to it", "UTC")
+LEAD = Column("lead", "float", "lead time: valid time less issue time", "h")
+FORECAST_KIND = Column("kind", "text", "open_loop, ar1, analysis or persistence; see the page on forecasting")
+FORECAST = Table(
+    "forecast",
+    "forecasts of discharge at the gauges",
+    (
+        RUN,
+        ISSUE,
+        GAUGE,
+        FORECAST_KIND,
+        LEAD,
+        Column("valid", "time", "end of the time step that the values belong to", "UTC"),
+        Column("discharge", "float", "forecast discharge", "m3/s", "no observation before the issue"),
+        Column("observed", "float", "observed discharge at the valid time", "m3/s", "not observed, or not yet"),
+    ),
+    "hindcast",
+)
+ISSUES = Table(
+    "issues",
+    "the assimilation of each issue",
+    (
+        RUN,
+        ISSUE,
+        Column("observations", "integer", "observed values in the window that were assimilated"),
+        Column("cost_before", "float", "cost of the background", "-"),
+        Column("cost", "float", "cost of the analysis", "-"),
+        Column("refusal", "text", "why the background was kept", "", "it was not"),
+        Column("missing_rain", "float", "share of cells and steps of the window without rain", "-"),
+    ),
+    "hindcast",
+)
+ANALYSIS = Table(
+    "analysis",
+    "corrections of the assimilation, of the cells whose next gauge downstream is the gauge",
+    (
+        RUN,
+        ISSUE,
+        GAUGE,
+        Column("control", "text", "level of a store, river (discharge) or rain (of the window)"),
+        Column("correction", "float", "added to a level; logarithm of the factor of river and rain", "-"),
+        Column("standard_error", "float", "standard error of the correction", "-"),
+        Column("background_error", "float", "standard deviation before the assimilation", "-"),
+    ),
+    "hindcast",
+)
+FORECAST_SCORES = Table(
+    "forecast_scores",
+    "scores of the forecasts by lead time",
+    (
+        RUN,
+        GAUGE,
+        FORECAST_KIND,
+        LEAD,
+        Column(
+            "metric",
+            "text",
+            "rmse [m3/s], nse, kge, persistence_index, peak_error [-]; pod, far and csi at a threshold [m3/s]",
+        ),
+        Column("value", "float", "value of the metric", "", "not defined on these data"),
+        Column("n_valid", "integer", "number of pairs of observed and forecast values"),
+    ),
+    "hindcast",
+)
+"""Tables of a folder of forecasts, which is not the run folder of the calibration."""
+FORECAST_TABLES = {table.name: table for table in (FORECAST, ISSUES, ANALYSIS, FORECAST_SCORES)}
+
 COMPARISON = Table(
     "comparison",
     "scores of several runs by model and scenario",
@@ -567,6 +634,8 @@ TABLES = {
     )
 }
 """Every table of a run folder with the columns that it has in any run."""
+READABLE = TABLES | FORECAST_TABLES
+"""Those and the tables of a folder of forecasts."""
 
 
 def arrow_type(kind: Kind) -> pa.DataType:

@@ -34,7 +34,8 @@ from hydrocli.execution.progress import current
 
 COMMANDS = sorted(
     [
-        *("calibrate", "validate", "signatures", "simulate", "report", "compare", "export", "ingest", "check"),
+        *("calibrate", "validate", "signatures", "simulate", "forecast", "hindcast", "report", "compare"),
+        *("export", "ingest", "check"),
         *(
             "synthetic",
             "batch",

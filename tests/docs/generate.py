@@ -172,9 +172,20 @@ def _sentence(text: str | None) -> str:
 
 def run_folder() -> str:
     """All tables of a run folder, then the columns of each."""
-    files = [(f"`{t.file}`", f"`{t.command}`", t.description) for t in schemas.TABLES.values()]
+    return described(schemas.TABLES.values())
+
+
+def forecast_folder() -> str:
+    """All tables of a folder of forecasts, then the columns of each."""
+    return described(schemas.FORECAST_TABLES.values())
+
+
+def described(tables: Iterable[schemas.Table]) -> str:
+    """Tables, then the columns of each."""
+    entries = list(tables)
+    files = [(f"`{t.file}`", f"`{t.command}`", t.description) for t in entries]
     parts = [table(("file", "written by", "holds"), files)]
-    for entry in schemas.TABLES.values():
+    for entry in entries:
         rows = [(f"`{c.name}`", c.kind, c.unit, c.description, c.null) for c in entry.columns]
         parts += [f"### `{entry.file}`\n", table(("column", "type", "unit", "meaning", "a missing value means"), rows)]
     return "\n".join(parts)
@@ -325,6 +336,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "campaign-configuration": campaign_configuration,
     "commands": commands,
     "exit-codes": exit_codes,
+    "forecast-folder": forecast_folder,
     "layers": layers,
     "packages": packages,
     "plausibility": plausibility_tables,
