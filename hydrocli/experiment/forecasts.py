@@ -94,7 +94,8 @@ class Forecaster:
         self.window, self.horizon = (_steps(setup.experiment, key) for key in ("window", "horizon"))
         self._parameters, self._start = split_maps(setup.structure, maps, setup.state)
         self._zone = tree.zone
-        stores = [one.quantity.symbol for one in setup.structure.model.states if one.capacity]
+        states = setup.structure.model.states
+        stores = [one.quantity.symbol for one in states if one.capacity and one.calibrated]
         background = asked.background
         deviations = dict.fromkeys(stores, background.levels) | {RIVER: background.river, RAIN: background.rain}
         draining = tree.draining_to(setup.gauges(setup.calibration))
