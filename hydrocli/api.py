@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hydrocli.engine.control import Control, ControlMap
-from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorological_forcing, net_forcing
+from hydrocli.engine.net_forcing import forcings_of, interception_capacity, meteorological_forcing, net_forcing
 from hydrocli.engine.objective import Objective
 from hydrocli.engine.order import wavefront_order
 from hydrocli.engine.simulator import Simulator, State
@@ -32,9 +32,9 @@ from hydrocli.errors import ConfigurationError
 from hydrocli.mapping.composition import FrozenMapping
 from hydrocli.mapping.direct import Distributed, Uniform
 from hydrocli.mapping.parameter_table import ParameterSpec
-from hydrocli.names import INTERCEPTION_CAPACITY, ROUTING_PARAMETERS, STATES
+from hydrocli.names import INTERCEPTION_CAPACITY, STATES
 from hydrocli.score.cost import Cost, Term
-from hydrocli.structures.structure import Structure
+from hydrocli.structures.structure import IMPERVIOUS, Structure
 
 Floats = NDArray[np.float64]
 Parameters = Mapping[str, ArrayLike]
@@ -78,7 +78,8 @@ class Model:
         start: start of the first step (UTC); the interception capacity depends on calendar days.
         interception: capacity of the interception store [mm], a number or [n]; None: by flux matching.
         options: `precision` ("double" or "single"), `threads`, `memory` [bytes] of the simulator, `width` of the cells
-            [m] along the river (default: the root of the area).
+            [m] along the river (default: the root of the area), `impervious`: share of impervious surfaces where the
+            structure asks for it.
 
     Attributes:
         names: of the parameters, and of the initial states that may be calibrated.
@@ -104,7 +105,8 @@ class Model:
         self.structure = Structure(structure) if isinstance(structure, str) else structure
         self.names = self.structure.maps
         states = {one.quantity.symbol: one.quantity for one in self.structure.model.states}
-        self._quantities = {one.symbol: one for one in self.structure.model.parameters} | ROUTING_PARAMETERS | states
+        parameters = (*self.structure.model.parameters, *self.structure.river.parameters)
+        self._quantities = {one.symbol: one for one in parameters} | states
         flows_to = np.asarray(downstream, np.int64)
         self.cells = flows_to.size
         level = _levels(flows_to)
@@ -118,7 +120,10 @@ class Model:
         if len({values.shape for values in forcing.values()}) > 1:
             raise ConfigurationError("forcing", "the arrays have different numbers of steps")
         times = np.datetime64(start, "s") + step * np.arange(1, len(rain) + 1)
-        ci = flux_matching(rain, demand, times, step) if interception is None else self._field(interception)
+        if interception is None:
+            ci = interception_capacity(self.structure, rain, demand, times, step)
+        else:
+            ci = self._field(interception)
         order = wavefront_order(place[flows_to[self._sorted]], level[self._sorted], len(rain))
         everywhere = np.arange(self.cells)
         ordered: tuple[NDArray[np.float32], ...]
@@ -132,7 +137,7 @@ class Model:
             ordered = meteorological_forcing(order, (rain, demand, forcing["temperature"]), everywhere)[0]
         areas = self._field(area)
         width = options.pop("width", None)
-        attributes = {INTERCEPTION_CAPACITY.symbol: ci}
+        attributes = {INTERCEPTION_CAPACITY.symbol: ci, IMPERVIOUS.symbol: self._field(options.pop("impervious", 0.0))}
         self._gauges = np.array([place[cell] for cell in gauges], np.intp)
         self._simulator = Simulator(
             order,

@@ -76,14 +76,14 @@ FLUXES = _table(
 """What moves in a cell, and what its stores hold."""
 
 CORRECTIONS = _table(
-    *(Quantity(f"f{k}", f"correction f{k} by the network", "-", 0.0, -1.0, 1.0, "P1 2.2.3") for k in range(1, 5))
+    *(Quantity(f"f{k}", f"correction f{k} by the network", "-", 0.0, -1.0, 1.0, "P1 2.2.3") for k in range(1, 6))
 )
 FACTORS = _table(
     *(
         Quantity(f"g{k}", f"factor of the correction f{k} on its flux, or gate of `nr`", "-", 1.0, 0.0, 2.0, "P1 4.2.1")
-        for k in range(1, 5)
+        for k in range(1, 6)
     ),
-    *(Quantity(f"g{k}", "gate of `nr`: share of the bound of its flux", "-", 1.0, 0.0, 1.0, "P3") for k in (5, 6)),
+    Quantity("g6", "gate of `nr`: share of the bound of its flux", "-", 1.0, 0.0, 1.0, "P3"),
 )
 """g(f) = 1 + f or 1 - f^2, or a gate, as a structure declares; averages of corrections are means of these."""
 NEWTON_ITERATIONS = Quantity("newton_iterations", "iterations of Newton's method", "-")

@@ -36,6 +36,8 @@ def test_the_gradient_is_that_of_the_cost(structure: Structure) -> None:
     here = model(structure)
     random = np.random.default_rng(2)
     point = here.defaults() | {"hp": np.full(CELLS, 0.3)} if "hp" in here.names else here.defaults()
+    if "kexc" in here.names:
+        point["kexc"] = np.full(CELLS, -0.05)  # without percolation its default, 0, is where direct runoff has a kink
     if structure.has_network:
         point[WEIGHTS] = 0.1 * random.standard_normal(structure.weights)
     observed = 1.3 * here.simulate(point) + 0.05

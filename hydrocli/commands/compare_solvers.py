@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _cell_of(setup: CalibrationSetup, path: Path, number: int) -> schemes.Cell:
     """
     maps = maps_of_run(path, setup)[:, number]
     structure, weights = setup.structure, setup.flux_network.weights
-    equations = schemes.DIFFERENTIAL
+    equations, structure = replace(schemes.DIFFERENTIAL, routing=structure.routing), replace(structure, impervious="")
     if structure.parameters != equations.parameters:
         what = f"the structure {structure.kind} has no differential equations to compare with"
         remedy = "Name a run whose parameters are " + ", ".join(equations.parameters) + ", without snow."

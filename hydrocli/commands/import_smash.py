@@ -16,6 +16,7 @@ from hydrocli.basin.smash_mesh import Mesh, read_mesh, write_directions, write_g
 from hydrocli.basin.survey import Key
 from hydrocli.commands.init import key_line, key_lines, relative
 from hydrocli.config import utc
+from hydrocli.config.structure import kinds_with_network
 from hydrocli.errors import ConfigurationError, InputError
 from hydrocli.files import atomic_write
 
@@ -26,10 +27,21 @@ STRUCTURES: dict[str, dict[str, Any]] = {
     "gr4_ude": {"kind": "node", "network_coupling": "lagged"},
     "gr5": {"kind": "gr5"},
     "gr5_mlp": {"kind": "gr5nn"},
+    "gr6": {"kind": "gr6"},
+    "gr6_mlp": {"kind": "gr6nn"},
+    "grc": {"kind": "grc"},
+    "grc_mlp": {"kind": "grcnn"},
+    "grd": {"kind": "grd"},
+    "grd_mlp": {"kind": "grdnn"},
+    "loieau": {"kind": "loieau"},
+    "loieau_mlp": {"kind": "loieaunn"},
 }
 """Structure by `hydrological_module`."""
+IMPERVIOUSNESS = "imperviousness"
+"""Name of the descriptor that becomes of the map."""
 FORMATS = {"tif": "geotiff", "nc": "netcdf"}
-ROUTING = "kw"
+ROUTINGS = {"kw": "kinematic_wave", "lr": "linear_reservoir", "lag0": "lag0", "zero": "none"}
+"""Routing by `routing_module`."""
 IN_FORCE = {
     "sparse_storage": "only active cells are stored, always",
     "compute_mean_atmos": "means over the catchments are always written",
@@ -44,9 +56,6 @@ IN_FORCE = {
 WITHOUT = {
     "serr_mu_mapping": "a model of errors is not part of a run",
     "serr_sigma_mapping": "",
-    "read_imperviousness": "impervious shares of cells are not read",
-    "imperviousness_format": "",
-    "imperviousness_file": "",
     "read_snow": "fields of snow are not read: `structure.snow: degree_day` divides precipitation by the temperature",
     "snow_format": "",
     "snow_conversion_factor": "",
@@ -58,7 +67,7 @@ USED = {
     *("adjust_interception", "read_qobs", "qobs_directory", "read_prcp", "prcp_format", "prcp_conversion_factor"),
     *("prcp_directory", "read_pet", "pet_format", "pet_conversion_factor", "pet_directory", "daily_interannual_pet"),
     *("read_temp", "temp_format", "temp_directory", "prcp_partitioning", "read_descriptor", "descriptor_directory"),
-    "descriptor_name",
+    *("descriptor_name", "read_imperviousness", "imperviousness_format", "imperviousness_file"),
 }
 
 
@@ -155,11 +164,16 @@ def _basin(values: Mapping[str, Any], mesh: Mesh | None, output: Path, path_of: 
     else:
         keys = [Key("flow_directions", directions, "of the mesh")]
         keys.append(Key("crs", mesh.crs, "of the mesh, for rasters that state none"))
+    descriptors: dict[str, str] = {}
     if values.get("read_descriptor"):
         names = values.get("descriptor_name") or []
         folder = path_of("descriptor_directory", "descriptor")
         suffix = "tif" if values.get("descriptor_format") in (None, "tif") else str(values["descriptor_format"])
-        keys.append(Key("descriptors", {str(name): f"{folder}/{name}.{suffix}" for name in names}))
+        descriptors = {str(name): f"{folder}/{name}.{suffix}" for name in names}
+    if values.get("read_imperviousness"):
+        descriptors[IMPERVIOUSNESS] = path_of("imperviousness_file", "imperviousness.tif")
+    if descriptors:
+        keys.append(Key("descriptors", descriptors))
     return keys
 
 
@@ -207,18 +221,23 @@ def _structure(values: Mapping[str, Any], sentences: list[str]) -> list[Key]:
     if module not in STRUCTURES:
         known = ", ".join(STRUCTURES)
         sentences.append(f"no equivalent: hydrological_module {module}; gr is written, which is gr4 (known: {known})")
-    if options["kind"] in ("grnn", "node", "gr5nn"):
+    if options["kind"] in kinds_with_network():
         hidden = values.get("hidden_neuron") or 16
         options["network"] = {"hidden": list(hidden) if isinstance(hidden, list | tuple) else [int(hidden)]}
         sentences.append("note: weights of a network that are all zero do not train; they start as small random ones")
     if str(values.get("snow_module") or "zero") == "ssn":
         options["snow"] = "degree_day"
         sentences.append("note: snow_module ssn: `structure.snow: degree_day` divides precipitation by the temperature")
+    if values.get("read_imperviousness"):
+        options["impervious"] = IMPERVIOUSNESS
+        sentences.append("note: smash leaves out the rain on impervious surfaces; here it runs off at once")
     routing = str(values.get("routing_module") or "lr")
-    if routing != ROUTING:
+    if routing not in ROUTINGS:
         sentences.append(
             f"no equivalent: routing_module {routing}; the kinematic wave is used, with the parameters akw and bkw"
         )
+    elif ROUTINGS[routing] != "kinematic_wave":
+        options["routing"] = ROUTINGS[routing]
     if values.get("adjust_interception") is False:
         sentences.append("no equivalent: adjust_interception False; the interception capacity is always adjusted")
     return [Key("structure", options, f"hydrological_module {module}")]

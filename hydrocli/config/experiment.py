@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -34,6 +34,7 @@ from hydrocli.config.outputs import Outputs
 from hydrocli.config.parameters import Initial, Parameters, filled, levels_of
 from hydrocli.config.period import Period
 from hydrocli.config.plausibility import Plausibility
+from hydrocli.config.presets import filled_by_preset
 from hydrocli.config.structure import GR, InitialWeights, Structure, declared_structure, kinds_with_network
 from hydrocli.names import BASELINES
 
@@ -94,6 +95,11 @@ class Experiment(Section):
         1,
         description="number of calibrations of a model with a network that differ in their seed alone: seed, seed + 1 "
         "...",
+    )
+    preset: Literal["huynh-2025", "huynh-2026"] | None = Field(
+        None,
+        description="settings of a paper for what is left out: huynh-2025 (GRNN) or huynh-2026 (neural ODE)",
+        examples=["huynh-2026"],
     )
     period: Period = Field(description="time step and periods; periods are ]start, end], times without zone are UTC")
     basin: Basin = Field(description="drainage network and descriptors")
@@ -230,6 +236,12 @@ class Experiment(Section):
             return {**data, "objective": {**objective, "regularisation": {**given, "prior": PROTECTION["prior"]}}}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_by_preset(cls, data: Any) -> Any:
+        """The last of these that stands here, so the first that runs: the others see what the preset says."""
+        return filled_by_preset(data) if isinstance(data, dict) else data
+
     @field_validator("mapping")
     @classmethod
     def _check_descriptors(cls, mapping: Any, info: ValidationInfo) -> Any:
@@ -276,6 +288,14 @@ class Experiment(Section):
         if structure := info.data.get("structure"):
             raise_validation_errors(outputs.unknown_to(structure.declared))
         return outputs
+
+    @model_validator(mode="after")
+    def _check_impervious(self) -> Experiment:
+        name = getattr(self.structure, "impervious", None)
+        if name and name not in self.basin.descriptors:
+            what = f"{name} is not in basin.descriptors"
+            raise_validation_errors([(("structure", "impervious"), what, "add it there, or remove the key")])
+        return self
 
     @model_validator(mode="after")
     def _check_ensemble(self) -> Experiment:

@@ -41,8 +41,7 @@ class Forecast(Section):
     horizon: Duration = Field(86400, description="time ahead", examples=["24h"])
     future_rain: Literal["perfect", "zero", "persistence"] = Field(
         "perfect",
-        description="rain after the issue: perfect (that of the archive, observed or forecast; none where it is "
-        "missing), zero, or persistence (that of the last step)",
+        description="rain after the issue: that of the archive (perfect), zero, or that of the last step (persistence)",
     )
     background: Background = Field(
         default_factory=Background, description="errors of the model, which the assimilation corrects"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from hydrocli.config.base import Integer, Name, Section, validation_error
+from hydrocli.config.parameters import CALIBRATED_LEVELS
+from hydrocli.structures.structure import parameter_quantities
 
-Symbol = Literal["cp", "ct", "kexc", "akw", "bkw", "hp", "ht"]
+if TYPE_CHECKING:
+    Symbol = str
+else:
+    Symbol = Literal[(*parameter_quantities(), *sorted(CALIBRATED_LEVELS))]
 Width = Annotated[Integer, Field(ge=1, le=1024)]
 Activation = Literal["relu", "silu", "tanh"]
 Initialisation = Literal["glorot", "he"]

@@ -77,7 +77,7 @@ def filled(data: Any, symbols: Sequence[str]) -> Any:
 def _possible(value: float, quantity: Quantity) -> bool:
     """States stay within their limits; parameters above 0, but for those whose bounds reach below it."""
     if quantity.symbol in LEVELS:
-        return (quantity.lower or 0) <= value <= (quantity.upper or np.inf)
+        return (quantity.lower or 0) <= value <= (np.inf if quantity.upper is None else quantity.upper)
     return value > 0 or (quantity.lower or 0) < 0
 
 

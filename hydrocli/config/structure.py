@@ -14,6 +14,7 @@ from hydrocli.config.base import (
     InputPath,
     Integer,
     Location,
+    Name,
     Number,
     Section,
     raise_validation_errors,
@@ -21,10 +22,16 @@ from hydrocli.config.base import (
 )
 from hydrocli.config.baseline import SECTIONS as BASELINE_SECTIONS
 from hydrocli.structures import structure as declarations
+from hydrocli.structures.routings.routing import routings
 
+if TYPE_CHECKING:
+    RoutingName = str
+else:
+    RoutingName = Literal[tuple(routings())]
 Width = Annotated[Integer, Field(ge=1, le=256)]
 FluxLimits = Literal["conservative", "as_published"]
 Tolerance = Annotated[Number, Field(ge=1e-14, le=1e-2)]
+ROUTING = f"flow from cell to cell: {', '.join(routings())}"
 TOLERANCE = "relative step below which Newton's method has converged"
 
 
@@ -64,6 +71,13 @@ class StructureOptions(Section):
         "none", description="degree_day: a snow store in front of the structure; needs forcing.temperature"
     )
 
+    impervious: Name | None = Field(
+        None,
+        description="descriptor with the share of impervious surfaces, 0 to 1, where rain runs off at once",
+        examples=["impervious"],
+    )
+    routing: RoutingName = Field("kinematic_wave", description=ROUTING)
+
     @property
     def network(self) -> NetworkOptions | None:
         """Options of its network, if it has one."""
@@ -73,7 +87,7 @@ class StructureOptions(Section):
     @property
     def declared(self) -> declarations.Structure:
         """The structure with these options; the inputs of a network are not scaled."""
-        options = self.model_dump(exclude={"flux_network", "reservoir_network"})
+        options = self.model_dump(exclude={"flux_network", "reservoir_network"}) | {"impervious": self.impervious or ""}
         if self.network:
             options |= {"hidden": self.network.hidden, "activation": self.network.activation}
         return declarations.Structure(**options)
@@ -83,6 +97,14 @@ class StructureOptions(Section):
         if self.network and self.declared.model.corrects_new_levels and self.network.activation == "leaky_relu":
             what = "leaky_relu is not smooth, as Newton's method requires with network_coupling: implicit"
             raise_validation_errors([(("network", "activation"), what, "use silu, or network_coupling: lagged")])
+        return self
+
+    @model_validator(mode="after")
+    def _check_impervious(self) -> StructureOptions:
+        if self.impervious:
+            what = "is not possible together with snow or the intensity of the rain"
+            if self.snow != "none" or getattr(self, "rain_intensity", 0) > 0:
+                raise_validation_errors([(("impervious",), what, "remove the key, or the other one")])
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,8 @@ from hydrocli.water.snow import liquid_fraction
 
 DAY = 86400
 DAILY_CAPACITY = 1e-6
-"""Where a step is a day, flux matching says nothing: up to this capacity [mm] there is no interception store."""
+"""Where a step is a day, flux matching says nothing: up to this capacity [mm] there is no interception store. It is
+also the capacity of structures without one."""
 BLOCK_VALUES = 1_000_000
 """About so many values of cells and steps are taken at once: their memory stays the same in a basin of any size."""
 
@@ -34,6 +35,24 @@ def capacities() -> NDArray[np.float64]:
     assert lower is not None
     assert upper is not None
     return np.arange(round(10 * lower), round(10 * upper) + 1) / 10.0
+
+
+def interception_capacity(
+    structure: Structure,
+    precipitation: NDArray[np.float32],
+    evapotranspiration: NDArray[np.float32],
+    times: NDArray[np.datetime64],
+    step: int,
+) -> NDArray[np.float64]:
+    """Interception capacity ci [n], mm, by flux matching; where the structure has no such store, next to nothing.
+
+    Args:
+        structure: that gets the net forcing.
+        precipitation, evapotranspiration, times, step: as in `flux_matching`.
+    """
+    if not structure.model.has_interception:
+        return np.full(precipitation.shape[1], DAILY_CAPACITY)
+    return flux_matching(precipitation, evapotranspiration, times, step)
 
 
 def flux_matching(

@@ -23,7 +23,6 @@ from hydrocli.jit import loop
 from hydrocli.names import NEWTON_ITERATIONS
 from hydrocli.structures.rows import STRIP
 from hydrocli.structures.structure import BALANCE_TERMS
-from hydrocli.water.kinematic_wave import LOWEST_FLOW
 
 
 class Recorder:
@@ -183,12 +182,14 @@ class RoutingFloor:
 
     def __init__(self, simulator: Simulator, years: NDArray[np.int64]) -> None:
         self.order, self.years, self.step = simulator.order, years, simulator.step
+        self._lowest = simulator.structure.river.lowest_flow
         self._sums = np.zeros((int(years[-1]) + 1, self.order.slots - self.order.n_headwater))
 
     def __call__(self, buffer: StateBuffer, start: int, count: int) -> None:
         """See `simulator.Observer`."""
-        inflow = np.empty(self._sums.shape[1], buffer.flow.dtype)
-        _add_raised(self.order, start, count, buffer, self.years, inflow, self._sums)
+        if self._lowest > 0.0:
+            inflow = np.empty(self._sums.shape[1], buffer.flow.dtype)
+            _add_raised(self.order, start, count, buffer, self.years, self._lowest, inflow, self._sums)
 
     @property
     def volume(self) -> Floats:
@@ -198,14 +199,14 @@ class RoutingFloor:
 
 
 @loop
-def _add_raised(order, start, count, buffer, years, inflow, sums):
+def _add_raised(order, start, count, buffer, years, lowest, inflow, sums):
     shift, flow, lateral = order.n_headwater, buffer.flow, buffer.lateral
     for k in range(count):
         a, b = order.active_low[1, start + k] - shift, order.active_high[1, start + k] - shift
         gather_upstream(flow[k], order.upstream, inflow, a, b)
         for r in range(a, b):
-            raised = max(LOWEST_FLOW - inflow[r], 0.0)
-            raised += 0.5 * (max(LOWEST_FLOW - lateral[k, r], 0.0) + max(LOWEST_FLOW - lateral[k + 1, r], 0.0))
+            raised = max(lowest - inflow[r], 0.0)
+            raised += 0.5 * (max(lowest - lateral[k, r], 0.0) + max(lowest - lateral[k + 1, r], 0.0))
             sums[years[start + k - order.level[shift + r]], r] += raised
 
 

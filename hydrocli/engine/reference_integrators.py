@@ -43,7 +43,7 @@ class Cell:
 
     Attributes:
         net: float32[t] net rain less net evapotranspiration [mm/step].
-        parameters: [5] cp, ct, kexc, akw, bkw.
+        parameters: [p] cp, ct, kexc, and those of the routing of the structure, which one cell does not need.
         levels: [2] hp, ht at the start.
         structure: `ode` or `node`.
         weights: of the network.
@@ -86,7 +86,7 @@ def implicit(cell: Cell, precision: str = "double") -> Path:
 
 def algebraic(cell: Cell) -> Path:
     """GR with the same parameters: other equations, which are solved by parts."""
-    return _by_engine(cell, Structure(), "double")[0]
+    return _by_engine(cell, Structure(routing=cell.structure.routing), "double")[0]
 
 
 def explicit(cell: Cell, tableau: tuple[Floats, Floats], substeps: int) -> Path:

@@ -8,6 +8,7 @@ three levels (P3).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def response(simulator: Simulator, parameters: Floats, weights: Floats, levels: 
         weights: of the network.
         levels: of every state, where it does not vary.
     """
-    structure, net = simulator.structure, simulator.forcing[0]
+    structure, net = replace(simulator.structure, impervious=""), simulator.forcing[0]
     largest = {1.0: float(net.max(initial=0.0)), -1.0: float(-net.min(initial=0.0))}
     probe, columns = _Probe(simulator, parameters, weights), dict[str, list[Any]]()
 
@@ -83,7 +84,7 @@ class _Probe:
     """
 
     def __init__(self, simulator: Simulator, parameters: Floats, weights: Floats) -> None:
-        self._step, self._structure = simulator.step, simulator.structure
+        self._step, self._structure = simulator.step, replace(simulator.structure, impervious="")
         self._parameters, self._weights = parameters, weights
 
     def fluxes(self, net: Floats, intensity: Floats, levels: dict[str, Floats], flux: str) -> dict[str, Floats]:

@@ -1,4 +1,5 @@
-"""Rows of the kinematic wave over the routed cells of a chunk, and their transpose; shared by all structures.
+"""Rows of a routing over the routed cells of a chunk, and their transpose; shared by all structures. One forward and
+one reverse serve every routing; `bind` gives them the kernels of its declaration (`hydrocli.structures.routings`).
 
 Row k of a buffer is the state after wave `wave + k - 1`, row 0 the state before the first. `flow` is the discharge of
 each slot [m3/s]; a headwater is not routed, its discharge is its lateral inflow. `lateral` is that of the routed
@@ -7,15 +8,27 @@ slots alone.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydrocli.engine.order import window
 from hydrocli.engine.tiles import settle_slots, start_slots
-from hydrocli.jit import loop
-from hydrocli.water.kinematic_wave import kinematic_wave, kinematic_wave_adjoint
+from hydrocli.jit import bind, loop
+from hydrocli.structures.routings.routing import Routing
+from hydrocli.structures.rows import add_at, cut, values_at
+
+# Parts of the templates below, which `bind` puts in their place.
+routed: Any = None
+routed_adjoint: Any = None
+p_at: Any = None
+add_parameters: Any = None
+cut_rows: Any = None
+cut_bars: Any = None
+route_row: Any = None
+route_row_adjoint: Any = None
 
 
 @loop
@@ -27,32 +40,22 @@ def gather_upstream(flow, upstream, inflow, a, b):
         inflow[upstream.into[p]] += flow[upstream.further[p]]
 
 
-@loop
-def _route_row(akw, bkw, d1, inflow, flow_before, lateral_before, lateral, flow):
-    for c in range(akw.size):
-        flow[c] = kinematic_wave(akw[c], bkw[c], inflow[c], flow_before[c], lateral_before[c], lateral[c], d1[c])
-
-
-class River(NamedTuple):
-    """Parameters of the routed slots, numbered from the first of them: akw, bkw and d1 = dt/dx, [routed] each."""
-
-    akw: NDArray[np.floating]
-    bkw: NDArray[np.floating]
-    d1: NDArray[np.floating]
+def _route_row(p, inflow, flow_before, lateral_before, lateral, flow):
+    for c in range(flow.size):
+        flow[c] = routed(p_at(p, c), inflow[c], flow_before[c], lateral_before[c], lateral[c])
 
 
 class RiverBars(NamedTuple):
     """Sums, carries and rows of the reverse of the routing.
 
-    seed: [gauge, step] derivative of the cost by the discharge at the slots seed_slot. akw, bkw: [routed], summed.
-    flow, lateral: [routed], of the step before. received: [routed] scratch. inflow: [ring, routed + 1], by wave, of the
-    inflow into each routed slot; the last column belongs to outlets, which nothing lies downstream of.
+    seed: [gauge, step] derivative of the cost by the discharge at the slots seed_slot. parameters: [declared, routed],
+    summed. flow, lateral: [routed], of the step before. received: [routed] scratch. inflow: [ring, routed + 1], by
+    wave, of the inflow into each routed slot; the last column belongs to outlets, which nothing lies downstream of.
     """
 
     seed: NDArray[np.floating]
     seed_slot: NDArray[np.int64]
-    akw: NDArray[np.floating]
-    bkw: NDArray[np.floating]
+    parameters: NDArray[np.floating]
     flow: NDArray[np.floating]
     lateral: NDArray[np.floating]
     received: NDArray[np.floating]
@@ -71,9 +74,12 @@ def _clear_inactive(order, block, tile, wave, a, out):
     return first, last
 
 
-@loop
 def route(order, tile, river, buffer, inflow):
-    """Route the waves of a tile through its routed slots; inflow [routed] is scratch."""
+    """Route the waves of a tile through its routed slots.
+
+    river: [rows, routed] that the routing prepares, of the routed slots, numbered from the first of them. inflow:
+    [routed] scratch.
+    """
     first, last = tile.first[1], tile.last[1]
     lateral, flow = buffer.lateral, buffer.flow
     for k in range(tile.begin, tile.end):
@@ -83,26 +89,22 @@ def route(order, tile, river, buffer, inflow):
         i, j = a - order.n_headwater, b - order.n_headwater
         gather_upstream(flow[k], order.upstream, inflow, i, j)
         _clear_inactive(order, 1, tile, wave, a, inflow[i:j])
-        _route_row(
-            river.akw[i:j], river.bkw[i:j], river.d1[i:j], inflow[i:j], flow[k, a:b], lateral[k, i:j],
-            lateral[k + 1, i:j], flow[k + 1, a:b],
-        )  # fmt: skip
+        route_row(
+            cut_rows(river, i, j), inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j], flow[k + 1, a:b]
+        )
     settle_slots(flow, order, 1, tile, 0)
 
 
-@loop
-def _route_row_adjoint(river, inflow, flow_before, lateral_before, lateral, bars, inflow_bar, lateral_bar):
-    """Transpose of `_route_row` over the rows of a window; `river` and `bars` are cut to it."""
-    akw, bkw, d1 = river.akw, river.bkw, river.d1
-    flow_bar, lateral_carry, downstream_bar = bars.flow, bars.lateral, bars.received
-    akw_bar, bkw_bar = bars.akw, bars.bkw
-    for c in range(akw.size):
-        akw_more, bkw_more, U_bar, Qb_bar, qlb_bar, ql_bar, _ = kinematic_wave_adjoint(
-            akw[c], bkw[c], inflow[c], flow_before[c], lateral_before[c], lateral[c], d1[c],
-            flow_bar[c] + downstream_bar[c],
-        )  # fmt: skip
-        akw_bar[c] += akw_more
-        bkw_bar[c] += bkw_more
+def _route_row_adjoint(
+    p, inflow, flow_before, lateral_before, lateral, p_bar, flow_bar, lateral_carry, downstream_bar, inflow_bar,
+    lateral_bar,
+):  # fmt: skip
+    """Transpose of `_route_row` over the rows of a window."""
+    for c in range(inflow.size):
+        parameters_bar, U_bar, Qb_bar, qlb_bar, ql_bar = routed_adjoint(
+            p_at(p, c), inflow[c], flow_before[c], lateral_before[c], lateral[c], flow_bar[c] + downstream_bar[c]
+        )
+        add_parameters(p_bar, c, parameters_bar)
         inflow_bar[c] = U_bar
         flow_bar[c] = Qb_bar
         lateral_bar[c] = lateral_carry[c] + ql_bar
@@ -135,7 +137,6 @@ def _finish_slots(order, tile, k, bars):
             bars.flow[s] = bars.lateral[s] = 0
 
 
-@loop
 def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
     """Transpose of `route` and of the headwaters' pass-through; lateral_bar[rows, slots] is the result."""
     ring, seeds = bars.inflow.shape[0], (bars.seed, bars.seed_slot)
@@ -152,12 +153,30 @@ def route_adjoint(order, tile, river, buffer, inflow, bars, lateral_bar):
         _gather_downstream(order, 1, tile, w, inflow_bar_next, seeds, bars.received[i:j], a, b)
         gather_upstream(flow[k], order.upstream, inflow, i, j)
         _clear_inactive(order, 1, tile, w, a, inflow[i:j])
-        here = River(river.akw[i:j], river.bkw[i:j], river.d1[i:j])
-        bars_here = RiverBars(
-            bars.seed, bars.seed_slot, bars.akw[i:j], bars.bkw[i:j], bars.flow[i:j], bars.lateral[i:j],
-            bars.received[i:j], bars.inflow[:0],
+        route_row_adjoint(
+            cut_rows(river, i, j), inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j],
+            cut_bars(bars.parameters, i, j), bars.flow[i:j], bars.lateral[i:j], bars.received[i:j],
+            inflow_bar_now[i:j], result[a:b],
         )  # fmt: skip
-        _route_row_adjoint(
-            here, inflow[i:j], flow[k, a:b], lateral[k, i:j], lateral[k + 1, i:j], bars_here, inflow_bar_now[i:j],
-            result[a:b],
-        )  # fmt: skip
+
+
+class Routes(NamedTuple):
+    """The compiled loops of a routing."""
+
+    route: Any
+    route_adjoint: Any
+
+
+@cache
+def routes_of(routing: Routing) -> Routes:
+    """Forward and reverse of a routing."""
+    name, at, cut_rows = routing.name, {"p_at": values_at(routing.rows)}, cut(routing.rows)
+    count = len(routing.parameters)
+    row = bind(_route_row, name, routed=routing.routed, **at)
+    row_adjoint = bind(
+        _route_row_adjoint, name, routed_adjoint=routing.routed_adjoint, add_parameters=add_at(count), **at
+    )
+    return Routes(
+        bind(route, name, route_row=row, cut_rows=cut_rows),
+        bind(route_adjoint, name, route_row_adjoint=row_adjoint, cut_rows=cut_rows, cut_bars=cut(count)),
+    )

@@ -29,7 +29,6 @@ from hydrocli.engine import routing
 from hydrocli.engine.order import WavefrontOrder
 from hydrocli.engine.tiles import Bars, Cells, StateBuffer, Tile, loops_of
 from hydrocli.jit import compiled_for
-from hydrocli.names import ROUTING_PARAMETERS
 from hydrocli.structures.structure import GR, Structure
 
 Array = NDArray[np.floating]
@@ -82,7 +81,7 @@ class State:
 
 @dataclass(frozen=True)
 class Gradient:
-    """Derivatives of a cost by parameters[p, n] (of the structure, akw, bkw), initial levels[states, n], weights."""
+    """Derivatives of a cost by parameters[p, n] (of the structure, of the routing), levels[states, n], weights."""
 
     parameters: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -129,7 +128,7 @@ class Simulator:
         self.real = {"double": np.float64, "single": np.float32}[precision]
         to_discharge = order.spread(1e-3 * cell_area / step, 0.0).astype(self.real)
         self.to_discharge = to_discharge
-        self.courant = order.spread(step / cell_width, 1.0)[order.n_headwater :].astype(self.real)
+        self.width = order.spread(cell_width, 1.0)[order.n_headwater :]
         self.gauge_slots = order.slot[gauges]
         self.block = max(16, min(512, BLOCK_BYTES * order.chunks // (order.slots * np.dtype(self.real).itemsize)))
         self.threads, self._lead = min(threads, order.chunks), order.max_chunk_lag
@@ -203,6 +202,14 @@ class Simulator:
         rows = np.stack([*fixed, *model.prepare(by_symbol, self.step).values()]).astype(self.real)
         constants = tuple(self.real(number) for number in model.constants(self.structure, self.step))
         return Cells(rows, constants, self.to_discharge)
+
+    def river(self, parameters: NDArray[np.float64]) -> Array:
+        """Rows [rows, routed] that the routing gets of parameters [p, n]; idle slots have 1."""
+        declared, order = self.structure.river, self.order
+        own = order.spread(parameters[len(self.structure.parameters) :], 1.0)[:, order.n_headwater :]
+        by_symbol = {one.symbol: values for one, values in zip(declared.parameters, own, strict=True)}
+        rows = list(declared.prepare(by_symbol, self.step, self.width).values())
+        return np.stack(rows).astype(self.real) if rows else np.zeros((0, len(self.width)), self.real)
 
     def workspace(self, weights: NDArray[np.float64]) -> Any:
         """Rows to work in for one thread, with the weights of the network.
@@ -497,12 +504,9 @@ class _Forward:
         simulator.newton[:] = 0
         self.workspaces = [simulator.workspace(weights) for _ in range(order.chunks)]
         self.cells = simulator.cells(parameters)
-        akw, bkw = order.spread(parameters[-len(ROUTING_PARAMETERS) :], 1.0)[:, order.n_headwater :].astype(
-            simulator.real
-        )
-        self.river = routing.River(akw, bkw, simulator.courant)
+        self.river = simulator.river(parameters)
         self._loop = compiled_for(loops_of(structure.model).forward, *self._arguments(0, EMPTY_TILE))
-        self._route = compiled_for(routing.route, *self._river_arguments(EMPTY_TILE))
+        self._route = compiled_for(routing.routes_of(structure.river).route, *self._river_arguments(EMPTY_TILE))
 
     def __call__(self, chunk: int, tile: Tile) -> None:
         self.run_cells(chunk, tile)
@@ -538,15 +542,15 @@ class _Reverse:
             np.empty((simulator.block, order.slots), real),
         )
         self.weights = np.zeros((order.chunks, structure.weights), real)
-        self.wave = np.zeros((2, routed), real)
+        self.river = np.zeros((len(structure.river.parameters), routed), real)
         carried = np.zeros((2, routed), real)
         ring = np.zeros((simulator._ring_rows, routed + 1), real)
         self.river_bars = routing.RiverBars(
-            np.ascontiguousarray(seed, real), simulator.gauge_slots, self.wave[0], self.wave[1], carried[0], carried[1],
+            np.ascontiguousarray(seed, real), simulator.gauge_slots, self.river, carried[0], carried[1],
             np.empty(routed, real), ring,
         )  # fmt: skip
         self._loop = compiled_for(loops_of(structure.model).reverse, *self._arguments(0, EMPTY_TILE))
-        self._route = compiled_for(routing.route_adjoint, *self._river_arguments(EMPTY_TILE))
+        self._route = compiled_for(routing.routes_of(structure.river).route_adjoint, *self._river_arguments(EMPTY_TILE))
 
     def __call__(self, chunk: int, tile: Tile) -> None:
         self.route(tile)
@@ -571,9 +575,9 @@ class _Reverse:
 
     def gradient(self) -> Gradient:
         order = self.simulator.order
-        wave = np.concatenate([np.zeros((2, order.n_headwater)), self.wave], axis=1)
+        river = np.concatenate([np.zeros((len(self.river), order.n_headwater)), self.river], axis=1)
         return Gradient(
-            np.concatenate([self.bars.parameters, wave])[:, order.slot].astype(np.float64),
+            np.concatenate([self.bars.parameters, river])[:, order.slot].astype(np.float64),
             (self.bars.first_levels + self.bars.levels)[:, order.slot].astype(np.float64),
             self._weights(),
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
 
-from hydrocli.errors import Stopped, causes
+from hydrocli.errors import Stopped
 from hydrocli.processes import STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
@@ -82,27 +82,33 @@ def _announce_first(reader: socket.socket) -> None:
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """End the block where it is when a signal comes, all but Ctrl-C, which Python turns into an exception by itself.
+    """End the block where it is when a signal comes. Ctrl-C raises KeyboardInterrupt, where Python would raise it.
 
     Raises:
-        Stopped: it was ended so.
+        Stopped: it was ended by another signal.
     """
+    received = list[signal.Signals]()
 
     def terminate(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning
-        raise Terminated(signal.Signals(number).name)
+        raise Terminated(received[-1].name)
 
-    with _handled([number for number in STOP_SIGNALS if number != signal.SIGINT], terminate):
+    # A process in the background, or a worker, does not take Ctrl-C.
+    takes_interrupt = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with _handled([one for one in STOP_SIGNALS if takes_interrupt or one != signal.SIGINT], terminate):
         try:
             yield
-        except BaseException as error:
-            # Python, and libraries, may raise another error from the one that a signal raises in the middle of them.
-            for one in causes(error):
-                if isinstance(one, Terminated):
-                    raise Stopped("hydrocli", f"stopped by {one}", "All files are complete; run again.") from None
-                if isinstance(one, KeyboardInterrupt):
-                    raise KeyboardInterrupt from None
-            raise
+        except BaseException:
+            # Python, and libraries, may raise another error from the one that a signal raises in the middle of them,
+            # and some of them keep nothing of the first but its words.
+            if not received:
+                raise
+            if received[0] == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise Stopped("hydrocli", f"stopped by {received[0].name}", "All files are complete; run again.") from None
 
 
 @contextmanager

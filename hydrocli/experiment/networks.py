@@ -23,7 +23,6 @@ from hydrocli.experiment.mappings import descriptor_mapping
 from hydrocli.mapping.descriptors import Scaling
 from hydrocli.mapping.mapping import WeightIndex
 from hydrocli.mapping.parameter_table import ParameterSpec
-from hydrocli.names import FLUXES
 from hydrocli.results import read
 from hydrocli.results.folder import CONFIG
 from hydrocli.structures.structure import Structure, parameter_quantities, state_quantities
@@ -38,12 +37,6 @@ def step_of(folder: str | Path) -> int:
     return load(read(folder).folder / CONFIG).period.step
 
 
-def carried_by(symbol: str, ratio: float) -> float:
-    """What a value of a quantity is multiplied with when it is carried to a step that is `ratio` times as long."""
-    known = parameter_quantities() | state_quantities() | FLUXES
-    return ratio if symbol in known and known[symbol].is_per_step else 1.0
-
-
 def step_notes(experiment: Experiment, sources: Iterable[str | Path | None]) -> list[str]:
     """A sentence for each run of another time step that an experiment takes something from."""
     notes, own, structure = list[str](), experiment.period.step, experiment.structure.declared
@@ -51,16 +44,25 @@ def step_notes(experiment: Experiment, sources: Iterable[str | Path | None]) -> 
         theirs = step_of(source)
         if theirs == own:
             continue
-        per_step = [symbol for symbol in structure.all_parameters if carried_by(symbol, 2.0) != 1.0]
-        parts = [f"{', '.join(per_step)} multiplied by {own / theirs:g}"] if per_step else []
+        parts = _multiplied(structure, (*structure.all_parameters, *structure.states), own / theirs)
         if structure.has_network:
-            inputs = [symbol for symbol in structure.network_inputs if carried_by(symbol, 2.0) != 1.0]
-            scaled = f"inputs {', '.join(inputs)} of its network multiplied by {theirs / own:g}"
-            parts.append(scaled if inputs else "its network kept, although its gates belong to its step")
+            scaled = _multiplied(structure, structure.network_inputs, theirs / own)
+            parts += [f"inputs of its network: {', '.join(scaled)}"] if scaled else [UNSCALED]
         parts.append("interception capacity found anew")
-        parts.append("other parameters kept, although a calibration fits them to its step (outflow of stores)")
+        parts.append("all others kept")
         notes.append(f"{source} has a time step of {theirs} s, and this run one of {own} s: {'; '.join(parts)}")
     return notes
+
+
+UNSCALED = "its network kept, although its gates belong to its step"
+
+
+def _multiplied(structure: Structure, symbols: Iterable[str], ratio: float) -> list[str]:
+    """What of a structure is multiplied by which factor at a step that is `ratio` times as long."""
+    by_factor: dict[float, list[str]] = {}
+    for symbol in symbols:
+        by_factor.setdefault(structure.carried_by(symbol, ratio), []).append(symbol)
+    return [f"{', '.join(them)} multiplied by {factor:g}" for factor, them in by_factor.items() if factor != 1.0]
 
 
 class ParentRunFields:
@@ -80,7 +82,7 @@ class ParentRunFields:
         weight_indices = zip(*_places(network.x, network.y), strict=True)
         self._folder, self._cells = str(folder), np.array([there.get(place, -1) for place in weight_indices])
         self._columns, self.inside, self.lacking = run.arrays(table), self._cells >= 0, ""
-        self._ratio = basin.step / step_of(folder)
+        self._ratio, self._structure = basin.step / step_of(folder), load(run.folder / CONFIG).structure.declared
         if not self.inside.all():
             first, number = int(np.argmin(self.inside)), int((~self.inside).sum())
             self.lacking = (
@@ -95,7 +97,7 @@ class ParentRunFields:
     def values(self, name: str) -> Floats:
         """Values of a column at the cells of the run."""
         values = np.asarray(self._columns[name], np.float64)
-        return values if (factor := carried_by(name, self._ratio)) == 1.0 else factor * values
+        return values if (factor := self._structure.carried_by(name, self._ratio)) == 1.0 else factor * values
 
     @property
     def columns(self) -> Iterable[str]:
@@ -193,7 +195,7 @@ def read_flux_network(folder: Path, experiment: Experiment) -> FluxNetwork:
     inputs, layer, array, value = here & (table["layer"] == 0), table["layer"], table["array"], table["value"]
     scale, *ranges = [value[inputs & (array == name)] for name in ("scale", "lowest", "highest")]
     ratio = experiment.period.step / step_of(folder)
-    factor = np.array([carried_by(symbol, ratio) for symbol in asked.declared.network_inputs])
+    factor = np.array([asked.declared.carried_by(symbol, ratio) for symbol in asked.declared.network_inputs])
     return FluxNetwork(value[here & (layer > 0)], scale / factor, *(factor * ends for ends in ranges))
 
 
@@ -284,7 +286,9 @@ def continued_regionalisation(folder: Path, experiment: Experiment) -> Regionali
     ratio, model = experiment.period.step / theirs.period.step, read_regionalisation(folder)
     for symbol in symbols:
         own, there = _setting(experiment, symbol), carried_bounds(theirs, symbol, ratio)
-        if own.value is not None or (own.bounds != there and carried_by(symbol, ratio) == 1.0):
+        if own.value is not None or (
+            own.bounds != there and theirs.structure.declared.carried_by(symbol, ratio) == 1.0
+        ):
             return None
         if model and not np.allclose(own.bounds, there, rtol=1e-12):
             what = f"{list(own.bounds)} per step of {experiment.period.step} s are not those of the mapping of {folder}"
@@ -296,7 +300,7 @@ def continued_regionalisation(folder: Path, experiment: Experiment) -> Regionali
 def carried_bounds(experiment: Experiment, symbol: str, ratio: float) -> tuple[float, float]:
     """Bounds of a quantity of a configuration, at a step that is `ratio` times as long."""
     lower, upper = _setting(experiment, symbol).bounds
-    factor = carried_by(symbol, ratio)
+    factor = experiment.structure.declared.carried_by(symbol, ratio)
     return (lower, upper) if factor == 1.0 else (factor * lower, factor * upper)
 
 

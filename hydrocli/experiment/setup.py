@@ -21,7 +21,15 @@ from hydrocli.basin.network import DrainageNetwork
 from hydrocli.basin.source import inputs_read_once
 from hydrocli.config import Experiment
 from hydrocli.config.structure import FluxNetworkOptions
-from hydrocli.engine.net_forcing import flux_matching, forcings_of, meteorological_forcing, net_forcing, rainfall
+from hydrocli.engine.net_forcing import (
+    DAILY_CAPACITY,
+    DAY,
+    forcings_of,
+    interception_capacity,
+    meteorological_forcing,
+    net_forcing,
+    rainfall,
+)
 from hydrocli.engine.objective import split_maps
 from hydrocli.engine.order import WavefrontOrder, wavefront_order
 from hydrocli.engine.simulator import Simulator, State
@@ -46,7 +54,13 @@ from hydrocli.mapping.mapping import Mapping
 from hydrocli.mapping.parameter_table import ParameterSpec
 from hydrocli.names import FORCINGS, INTERCEPTION_CAPACITY
 from hydrocli.structures.nr import initial_weights as reservoir_weights
-from hydrocli.structures.structure import RAIN_INTENSITY, Structure, parameter_quantities, state_quantities
+from hydrocli.structures.structure import (
+    IMPERVIOUS,
+    RAIN_INTENSITY,
+    Structure,
+    parameter_quantities,
+    state_quantities,
+)
 
 if TYPE_CHECKING:
     from hydrocli.experiment.pretraining import Pretraining
@@ -285,24 +299,54 @@ class CalibrationSetup:
     @cached_property
     def ci(self) -> Floats:
         """Interception capacity [n]: of the run that is continued, else by flux matching to the end of calibration."""
-        if self.experiment.initial.source:
-            maps = ParentRunFields(self.experiment.initial.source, "domain", self.basin)
-            if step_of(self.experiment.initial.source) == self.basin.step:
-                return maps.whole("ci")
+        structure = self.experiment.structure.declared
+        if structure.model.has_interception and (carried := self._carried_capacity()) is not None:
+            return carried
+        steps, basin = self.calibration_steps, self.basin
+        rain = basin.precipitation[:steps]
+        if basin.temperature is not None and not structure.model.takes_net:
+            rain = rainfall(rain, basin.temperature[:steps])
+        return interception_capacity(structure, rain, basin.pet[:steps], basin.times[:steps], basin.step)
+
+    def _carried_capacity(self) -> Floats | None:
+        """Interception capacity [n] of the run that is continued; None where there is none."""
+        found, initial = None, self.experiment.initial.source
         source = self.run or self.experiment.parameters.source
         # The capacity makes up for the length of the step: at another step it is another one.
+        if initial:
+            maps = ParentRunFields(initial, "domain", self.basin)
+            found = maps.whole("ci") if step_of(initial) == self.basin.step else None
         if (
-            source
+            found is None
+            and source
             and step_of(source) == self.basin.step
             and not (maps := ParentRunFields(source, "domain", self.basin)).lacking
         ):
-            return maps.column("ci")
-        steps, basin = self.calibration_steps, self.basin
-        rain = basin.precipitation[:steps]
-        takes_net = self.experiment.structure.declared.model.takes_net
-        if basin.temperature is not None and not takes_net:
-            rain = rainfall(rain, basin.temperature[:steps])
-        return flux_matching(rain, basin.pet[:steps], basin.times[:steps], basin.step)
+            found = maps.column("ci")
+        is_of_a_store = found is not None and (self.basin.step >= DAY or found.max() > DAILY_CAPACITY)
+        return found if is_of_a_store else None  # a structure without such a store has had nothing to carry over
+
+    @cached_property
+    def impervious(self) -> Floats:
+        """Share of impervious surfaces [n]; zero where the structure asks for none.
+
+        Raises:
+            ConfigurationError: the basin has no such descriptor.
+            InputError: its values are no shares.
+        """
+        name, descriptors = self.structure.impervious, self.basin.descriptors
+        if not name:
+            return np.zeros(len(self.basin.network))
+        if name not in descriptors:
+            raise ConfigurationError("structure.impervious", f"{name} is not in basin.descriptors", "Add it there.")
+        share = descriptors[name]
+        wrong = ~((share >= 0.0) & (share <= 1.0))
+        if wrong.any():
+            known = share[np.isfinite(share)]
+            span = f", values from {known.min():g} to {known.max():g}" if known.size else ""
+            what = f"{int(wrong.sum())} of {share.size} cells have no share of impervious surfaces{span}"
+            raise InputError(f"basin.descriptors.{name}", what, "Give shares between 0 and 1 in all cells.")
+        return share
 
     @cached_property
     def hi(self) -> Floats:
@@ -478,7 +522,7 @@ class CalibrationSetup:
         network, basin, execution = self.basin.network, self.basin, self.experiment.execution
         number = np.full(len(network), -1)
         number[cells] = np.arange(len(cells))
-        attributes = {INTERCEPTION_CAPACITY.symbol: self.ci}
+        attributes = {INTERCEPTION_CAPACITY.symbol: self.ci, IMPERVIOUS.symbol: self.impervious}
         return Simulator(
             order,
             forcing,

@@ -334,6 +334,8 @@ def _described(structure: Structure) -> dict[str, Any]:
     return {
         "kind": structure.kind,
         "snow": structure.snow,
+        "impervious": structure.impervious,
+        "routing": structure.routing,
         "title": structure.model.title,
         "states": states,
         "fluxes": list(structure.outputs),

@@ -1,1 +1,1 @@
-"""One file per cell model."""
+"""One file per cell model, and in `routings` one per routing."""

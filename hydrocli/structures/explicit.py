@@ -25,6 +25,7 @@ from hydrocli.structures.rows import (
     values_at,
 )
 from hydrocli.structures.structure import Structure
+from hydrocli.water.corrected_production import UNLIMITED
 
 # Parts of the templates below, which `bind` puts in their place.
 step: Any = None
@@ -43,6 +44,9 @@ set_fluxes: Any = None
 fill: Any = None
 STATES = 0
 WANTS_NET_BAR = False
+corrected_step: Any = None
+corrected_step_adjoint: Any = None
+CORRECTIONS: tuple[float, ...] = ()
 
 
 class Idle(NamedTuple):
@@ -171,6 +175,20 @@ def diagnose_corrected(forcing, p, constants, states, new_states, workspace, flu
         corrections = corrections_at(f, c)
         _, _, values = step((pn[c], en[c]), p_at(p, c) + constants, states_at(before, c), corrections)
         set_fluxes(out, c, values + corrections)
+
+
+def classical_step(forcing, parameters, states):
+    """A corrected step without corrections, whose stores limit no flux: a template, as those above."""
+    return corrected_step(forcing, parameters + (UNLIMITED,), states, CORRECTIONS)  # noqa: RUF005
+
+
+def classical_step_adjoint(forcing, parameters, states, states_bar, qt_bar):
+    """Bars of forcing, parameters (as declared) and states."""
+    unlimited = parameters + (UNLIMITED,)  # noqa: RUF005
+    forcing_bar, parameters_bar, old_bar, _ = corrected_step_adjoint(
+        forcing, unlimited, states, CORRECTIONS, states_bar, qt_bar
+    )
+    return forcing_bar, parameters_bar, old_bar
 
 
 def classical(

@@ -107,6 +107,11 @@ def prepare(p: dict[str, Any], step: int) -> dict[str, Any]:
     return stores | {symbol: values for symbol, values in p.items() if symbol not in stores}
 
 
+STEP_EXPONENTS = {"ct": -0.25, "ht": 0.25, "kexc": 0.125}
+"""The store drains by R^5 / (4 ct^4) in a step, R = ct ht, and the exchange is kexc ht^(7/2) in a step: at another step
+dt both are the same in a day where ct^4 dt and kexc ht^(7/2) / dt are (Ficchi et al. 2016)."""
+
+
 def inverse_beta(step: int) -> float:
     """1/beta of the percolation, beta = 9/4 (86400/dt)^(1/4)."""
     return 4.0 / 9.0 * (step / 86400.0) ** 0.25
@@ -124,6 +129,7 @@ DECLARED: dict[str, Any] = {
         "exchange": ("exchange", "ht", 1.0),
         "outflow": ("qr", "ht", 1.0),
     },
+    "step_exponents": STEP_EXPONENTS,
     "seconds": (30e-9, 10e-9),
 }
 """What all classical structures of this family declare alike."""

@@ -15,7 +15,12 @@ from hydrocli.structures.structure import CellModel, register
 from hydrocli.water.exchange import threshold_exchange, threshold_exchange_adjoint
 
 AEXC = Quantity("aexc", "level at which the exchange changes its sign", "-", 0.1, 1e-6, 0.999999, "Le Moine 2008")
-OWN = {"parameters": (*(PARAMETERS[symbol] for symbol in ("cp", "ct", "kexc")), AEXC)}
+STEP_EXPONENTS = {"ct": -0.25, "ht": 0.25, "aexc": 0.25, "kexc": 0.75}
+"""See `gr.STEP_EXPONENTS`; here kexc (ht - aexc) / dt stays the same."""
+OWN = {
+    "parameters": (*(PARAMETERS[symbol] for symbol in ("cp", "ct", "kexc")), AEXC),
+    "step_exponents": STEP_EXPONENTS,
+}
 SIZES = {"rows": 6, "parameters": 4, "states": 2, "fluxes": 8}
 
 

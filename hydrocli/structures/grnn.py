@@ -18,6 +18,7 @@ from hydrocli.structures import gr
 from hydrocli.structures.explicit import corrected
 from hydrocli.structures.gr import exchanged, exchanged_adjoint, inverse_beta
 from hydrocli.structures.structure import CellModel, Correction, Structure, register
+from hydrocli.water.corrected_production import UNLIMITED
 from hydrocli.water.flux_correction import corrected_flux, corrected_flux_adjoint
 from hydrocli.water.production import percolation, percolation_adjoint, production, production_adjoint
 from hydrocli.water.transfer import (
@@ -28,9 +29,6 @@ from hydrocli.water.transfer import (
     transfer_adjoint,
 )
 from hydrocli.water.vector_math import maximum, where_positive
-
-UNLIMITED = 1e30
-"""A `flux_floor` with which no store limits a flux."""
 
 
 @kernel
@@ -117,8 +115,13 @@ def step_adjoint(forcing, parameters, states, corrections, states_bar, qt_bar):
     )
 
 
+def flux_floor(structure: Structure) -> float:
+    """Least that a store takes or gives [mm/step]."""
+    return 0.0 if structure.flux_limits == "conservative" else UNLIMITED
+
+
 def _constants(structure: Structure, step: int) -> tuple[float, ...]:
-    return inverse_beta(step), 0.0 if structure.flux_limits == "conservative" else UNLIMITED
+    return inverse_beta(step), flux_floor(structure)
 
 
 DECLARED: dict[str, Any] = gr.DECLARED | {

@@ -121,6 +121,7 @@ DECLARED: dict[str, Any] = {
     "constants": lambda structure, step: (),
     "strip": STRIP,
     "surfaces": gr.DECLARED["surfaces"],
+    "step_exponents": gr.STEP_EXPONENTS,
     "seconds": (46e-9, 14e-9),
 }
 """What all structures of differential equations declare alike."""

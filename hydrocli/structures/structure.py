@@ -26,10 +26,10 @@ from hydrocli.names import (
     FORCINGS,
     NEWTON_ITERATIONS,
     PARAMETERS,
-    ROUTING_PARAMETERS,
     STATES,
     Quantity,
 )
+from hydrocli.structures.routings.routing import Routing, routings
 
 HYDROLOGICAL_FORCINGS = ("net",)
 """Net rain less net evapotranspiration: what interception leaves, computed once before all simulations."""
@@ -37,6 +37,8 @@ RAIN_INTENSITY = "rain_intensity"
 """Running mean of the net rain: a forcing that follows the net one, for structures with that option."""
 METEOROLOGICAL_FORCINGS = ("precipitation", "pet", "temperature")
 """For structures that begin above interception, because a parameter changes what reaches it (snow)."""
+IMPERVIOUS = Quantity("impervious", "share of impervious surfaces", "-", 0.0, 0.0, 1.0)
+"""An attribute of cells, see `impervious`."""
 OF_NO_STORE = (RAIN_INTENSITY, "discharge", "lateral_inflow")
 """What a later run needs besides the levels of the stores, see `names.STATES`."""
 TOLERANCE = 1e-6
@@ -104,10 +106,14 @@ class CellModel:
         diagnose: compiled; fills the rows of fluxes, then those of corrections, see `explicit.diagnose`.
         workspace: what these get last, from the structure, its weights and `real`; for one thread.
         forcings: `HYDROLOGICAL_FORCINGS`, the same and `RAIN_INTENSITY`, or `METEOROLOGICAL_FORCINGS`.
+        has_interception: whether leaves hold water before the cell; otherwise rain meets evapotranspiration within the
+            step.
         attributes: rows that the kernels get before the others and that no calibration changes.
         options: names of the options of `Structure` that matter to it; "network", "reservoir_network": those of the
             network.
         surfaces: response surfaces by name: flux, state that varies, and sign of pn - en that varies with it.
+        step_exponents: of parameters and states that depend on the length of the step otherwise than their unit says:
+            at a step that is r times as long they are multiplied by r to this power.
         seconds: of a gradient and of a simulation per cell and step, one thread of a current server, double precision,
             a network of 16 units: for estimates only.
         strip: cells that the compiled functions take at once.
@@ -134,9 +140,11 @@ class CellModel:
     diagnostics: tuple[str, ...] = ()
     without_network: str = ""
     forcings: tuple[str, ...] = HYDROLOGICAL_FORCINGS
+    has_interception: bool = True
     attributes: tuple[Quantity, ...] = ()
     options: tuple[str, ...] = ()
     surfaces: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    step_exponents: dict[str, float] = field(default_factory=dict)
     seconds: tuple[float, float] = (60e-9, 20e-9)
     strip: int = 128
     iterates: bool = False
@@ -166,6 +174,9 @@ class Structure:
     Attributes:
         kind: one of `kinds()`.
         snow: "none", or "degree_day": a snow store in front of it.
+        impervious: the descriptor with the share of impervious surfaces, which stand in front of it; "": there are
+            none.
+        routing: one of `routings()`: how its runoff flows from cell to cell.
         hidden: units of the hidden layers of the network, one or two of them.
         activation: of the hidden layers: silu or leaky_relu.
         input_scale: factor of each input of the network (states, then pn and en); empty: 1.
@@ -180,6 +191,8 @@ class Structure:
 
     kind: str = "gr"
     snow: str = "none"
+    impervious: str = ""
+    routing: str = "kinematic_wave"
     hidden: tuple[int, ...] = (16,)
     activation: str = "silu"
     input_scale: tuple[float, ...] = ()
@@ -193,16 +206,20 @@ class Structure:
 
     @cached_property
     def core(self) -> CellModel:
-        """What it declares without snow."""
+        """What it declares without what stands in front of it."""
         return kinds()[self.kind](self)
 
     @cached_property
     def model(self) -> CellModel:
         """What it declares."""
-        if self.snow == "none":
-            return self.core
         kinds()  # imports what stands in front, too
-        return _FRONTS[self.snow](self.core)
+        front = "impervious" if self.impervious else self.snow
+        return _FRONTS[front](self.core) if front != "none" else self.core
+
+    @property
+    def river(self) -> Routing:
+        """What its routing declares."""
+        return routings()[self.routing]
 
     @property
     def has_network(self) -> bool:
@@ -223,6 +240,13 @@ class Structure:
         """Whether its network sees the intensity of the rain."""
         return RAIN_INTENSITY in self.model.forcings
 
+    def carried_by(self, symbol: str, ratio: float) -> float:
+        """What a value of a quantity is multiplied with when it is carried to a step that is `ratio` times as long."""
+        known = parameter_quantities() | state_quantities() | FLUXES
+        is_per_step = symbol in known and known[symbol].is_per_step
+        exponent = self.model.step_exponents.get(symbol, 1.0 if is_per_step else 0.0)
+        return ratio**exponent if exponent else 1.0
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Symbols of the parameters of a cell."""
@@ -241,7 +265,7 @@ class Structure:
     @property
     def all_parameters(self) -> tuple[str, ...]:
         """Symbols of the rows of parameters: those of a cell, then those of the routing."""
-        return (*self.parameters, *ROUTING_PARAMETERS)
+        return (*self.parameters, *(one.symbol for one in self.river.parameters))
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -328,7 +352,7 @@ def register_front(name: str, compose: Callable[[CellModel], CellModel]) -> None
     """Make something known that stands in front of any structure, such as snow.
 
     Args:
-        name: value of the option `snow`.
+        name: value of the option `snow`, or "impervious".
         compose: gives the declaration of the whole, from that of what is behind it.
     """
     assert name not in _FRONTS, name
@@ -351,7 +375,7 @@ GR = Structure()
 
 @cache
 def variants() -> tuple[CellModel, ...]:
-    """Every declaration, without snow and with it."""
+    """Every declaration, alone and with what may stand in front of it."""
     choices = product(kinds(), ("implicit", "lagged"), ("implicit", "explicit"), ("pretrained", "exact"), (0, 3600))
     options = [
         Structure(kind, network_coupling=coupling, scheme=scheme, start=start, rain_intensity=seconds)
@@ -367,7 +391,7 @@ def parameter_quantities() -> dict[str, Quantity]:
     """Parameters of all structures by symbol, those of the routing last."""
     declared = {one.symbol: one for model in variants() for one in model.parameters}
     known = {symbol: declared.pop(symbol) for symbol in PARAMETERS}
-    return known | declared | ROUTING_PARAMETERS
+    return known | declared | {one.symbol: one for routing in routings().values() for one in routing.parameters}
 
 
 @cache

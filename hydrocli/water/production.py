@@ -81,3 +81,15 @@ def percolation_adjoint(cp, hp, inverse_beta, drained_bar, perc_bar):
     root5 = root2 * root2 * root
     hp_bar = hp_bar + drained_bar * root5
     return cp_bar, hp_bar, -drained_bar * hp * root5 * x2 * x * hp
+
+
+@kernel
+def no_percolation(cp, hp, inverse_beta):
+    """New level hp, which stays, and percolation 0, in structures without it."""
+    return hp, 0.0 * hp
+
+
+@kernel
+def no_percolation_adjoint(cp, hp, inverse_beta, drained_bar, perc_bar):
+    """Bars of cp, hp, inverse_beta."""
+    return 0.0 * drained_bar, drained_bar, 0.0 * drained_bar

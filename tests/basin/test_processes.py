@@ -35,8 +35,11 @@ def descendants(pid: int) -> list[int]:
     return [one for child in found for one in (child, *descendants(child))]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
-def test_signals_to_the_processes_that_read(number: signal.Signals, tmp_path: Path) -> None:
+STOPS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
+
+
+@pytest.mark.parametrize("numbers", [STOPS, (signal.SIGKILL,)], ids=["stop", "kill"])
+def test_signals_to_the_processes_that_read(numbers: tuple[signal.Signals, ...], tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SOURCE)
     with subprocess.Popen(
@@ -45,10 +48,12 @@ def test_signals_to_the_processes_that_read(number: signal.Signals, tmp_path: Pa
         until = time.monotonic() + 30
         while len(found := descendants(p.pid)) < 4 and time.monotonic() < until:  # tracker, server, two that read
             time.sleep(0.01)
-        for pid in found if number != signal.SIGKILL else found[-1:]:
-            os.kill(pid, number)
+        is_kill = signal.SIGKILL in numbers
+        for number in numbers:
+            for pid in found[-1:] if is_kill else found:
+                os.kill(pid, number)
         said, told = p.communicate(timeout=60)
-    expected = "a process that reads the data ended" if number == signal.SIGKILL else "reading\n2\n"
+    expected = "a process that reads the data ended" if is_kill else "reading\n2\n"
     assert expected in said
     assert told == ""
     until = time.monotonic() + 10

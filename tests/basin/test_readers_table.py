@@ -15,7 +15,9 @@ from hydrocli.basin.ingest import ingest_batch, open_basin
 from hydrocli.basin.readers import ForcingSource
 from hydrocli.basin.source import BasinSource
 from hydrocli.basin.store import load
+from hydrocli.basin.tables import read_catchments
 from hydrocli.commands.check import check
+from hydrocli.config import catchment_table, code_column, load_campaign, run_specs
 from hydrocli.config import load as load_config
 from hydrocli.errors import HydrocliError
 from hydrocli.experiment.inputs import source_of
@@ -211,3 +213,15 @@ def test_a_lumped_basin_has_one_gauge(caravan: Path) -> None:
     (caravan / "config.yaml").write_text(text)
     with pytest.raises(HydrocliError, match="is lumped, but has 2 gauges: camels_012, camels_0123\n  List one in"):
         open_basin(source_of(load_config(caravan / "config.yaml")), caravan / "store")
+
+
+def test_a_campaign_runs_every_gauge_of_the_table(caravan: Path) -> None:
+    """The column of codes is that of the base; each run finds the file of its gauge."""
+    (caravan / "campaign.yaml").write_text("name: all\nbase: config.yaml\nmodels: {gr: {structure: {kind: gr}}}\n")
+    file = load_campaign(caravan / "campaign.yaml")
+    gauges = catchment_table(file)
+    specs = run_specs(file, gauges, read_catchments(gauges, code_column(file)))
+    sources = [source_of(spec.experiment) for spec in specs]
+    assert [source.gauge_codes for source in sources] == [("camels_012",), ("camels_0123",)]
+    rain = [open_basin(source, caravan / "store").precipitation[0, 0] for source in sources]
+    assert rain == [3.0, 6.0]

@@ -182,6 +182,19 @@ def test_names_of_files(tmp_path: Path, form: str, line: str) -> None:
     assert check(path, [])["problems"] == []
 
 
+def test_names_with_start_and_end_are_a_question(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    cases.base_case(folder, with_rain=False)
+    for hour in cases.HOURS:
+        name = f"rain_{cases.stamp(hour - np.timedelta64(1, 'h'))}_{cases.stamp(hour)}.tif"
+        cases.raster(folder / "rain" / name, np.full((6, 6), 1.0, np.float32))
+    path, sentences = written(folder)
+    question, _ = asked(sentences)  # and the period, which follows from it
+    assert "may be 2020-03-01 00:00:00 or 2020-03-01 01:00:00" in question
+    for pattern in ("rain_%Y%m%d%H%M_*.tif", "rain_*_%Y%m%d%H%M.tif"):
+        assert f"#? pattern: {pattern}" in path.read_text()
+
+
 def test_two_archives_in_one_folder_get_patterns(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     cases.base_case(folder, with_rain=False)

@@ -96,7 +96,8 @@ class HydrocliRun:
 def parameters_of(structure: Structure, case: Case) -> np.ndarray:
     """Parameters [p, n]: those that the case has, the others at their defaults."""
     known = dict(zip(("cp", "ct", "kexc", "akw", "bkw"), case.parameters, strict=True))
-    default = {one.symbol: np.full(case.cells, one.default) for one in structure.model.parameters}
+    declared = (*structure.model.parameters, *structure.river.parameters)
+    default = {one.symbol: np.full(case.cells, one.default) for one in declared}
     return np.stack([(default | known)[symbol] for symbol in structure.all_parameters])
 
 

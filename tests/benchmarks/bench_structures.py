@@ -24,6 +24,7 @@ from bench_worker import Answer, Contestant
 from rich.console import Console
 from rich.table import Column, Table
 
+from hydrocli.structures.routings.routing import routings
 from hydrocli.structures.structure import kinds
 
 WITH_PEER = {
@@ -38,6 +39,7 @@ WITH_PEER = {
 _BESIDE = {options["kind"] for of_group in WITH_PEER.values() for options in of_group.values()}
 ALONE = {kind: {"kind": kind} for kind in kinds() if kind not in _BESIDE}
 ALONE |= {"gr, snow": {"kind": "gr", "snow": "degree_day"}}
+ALONE |= {f"gr, {name}": {"kind": "gr", "routing": name} for name in routings() if name != "kinematic_wave"}
 """All others that are registered: `gr` has its peers in the table `speed`."""
 GROUPS = WITH_PEER | {"": ALONE}
 BARS = {"grnn": (30.0, 60.0), "ode": (30.0, 50.0), "node lagged": (40.0, 70.0)}

@@ -70,6 +70,9 @@ def test_a_mesh_becomes_a_raster_and_a_table(tmp_path: Path) -> None:
         ({"hydrological_module": "gr4_mlp", "hidden_neuron": [32, 16]}, "structure.kind", "grnn"),
         ({"hydrological_module": "gr4_ude"}, "structure.network_coupling", "lagged"),
         ({"hydrological_module": "gr5"}, "structure.kind", "gr5"),
+        ({"hydrological_module": "gr6_mlp"}, "structure.kind", "gr6nn"),
+        ({"routing_module": "lr"}, "structure.routing", "linear_reservoir"),
+        ({"read_imperviousness": True}, "structure.impervious", "imperviousness"),
         ({"prcp_conversion_factor": 0.1}, "forcing.precipitation.scale_factor", 0.1),
         ({"prcp_format": "nc"}, "forcing.precipitation.format", "netcdf"),
         ({"daily_interannual_pet": True}, "forcing.pet.kind", "interannual"),
@@ -88,9 +91,9 @@ def test_keys_with_an_equivalent(tmp_path: Path, changes: dict[str, Any], key: s
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"routing_module": "lr"}, "no equivalent: routing_module lr"),
+        ({"routing_module": "muskingum"}, "no equivalent: routing_module muskingum"),
         ({"hydrological_module": "vic3l"}, "no equivalent: hydrological_module vic3l"),
-        ({"read_imperviousness": True}, "no equivalent: read_imperviousness"),
+        ({"read_imperviousness": True}, "note: smash leaves out the rain on impervious surfaces"),
         ({"adjust_interception": False}, "no equivalent: adjust_interception"),
         ({"sparse_storage": True}, "not needed: sparse_storage"),
         ({"colour": "blue"}, "no equivalent: colour: it is not a key of smash 1.3"),

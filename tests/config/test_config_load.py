@@ -47,7 +47,8 @@ def test_structures(kind: str, more: dict[str, object], optimiser: str, read: Re
     text = minimal + f"structure: {{kind: {kind}}}\n"
     experiment = read(text)
     network = {"hidden": (16,), "activation": "silu", "input_scaling": "none", "initial_std": 0.01}
-    expected = {"kind": kind, "snow": "none"} | more | ({"network": network} if optimiser == "adam" else {})
+    around = {"snow": "none", "impervious": None, "routing": "kinematic_wave"}
+    expected = {"kind": kind} | around | more | ({"network": network} if optimiser == "adam" else {})
     assert experiment.structure.model_dump(by_alias=True) == expected
     (stage,) = experiment.optimiser
     assert (stage.kind, stage.train) == (optimiser, None)
@@ -152,6 +153,41 @@ def test_one_setting_changes_and_the_others_stay(read: Read, minimal: str) -> No
     assert experiment.parameters.ct.value == 500
     assert not experiment.parameters.kexc.calibrated
     assert experiment.parameters.akw.value == 5
+
+
+def test_a_routing_brings_its_parameters(read: Read, minimal: str) -> None:
+    """And those of any structure may keep one value."""
+    mapping = "mapping: {kind: distributed, uniform_parameters: [be, llr]}\n"
+    experiment = read(minimal + "structure: {kind: gr6, routing: linear_reservoir}\n" + mapping)
+    assert experiment.structure.declared.all_parameters == ("cp", "ct", "be", "kexc", "aexc", "llr")
+    assert experiment.parameters.llr.value == 5
+    assert experiment.parameters.akw is None
+    assert experiment.initial.he.value == -100
+
+
+def test_a_preset_is_the_publication(read: Read, minimal: str) -> None:
+    """Activation, limits, first guess, Adam's constants and stages; what is given counts."""
+    paper = read(minimal + "preset: huynh-2025\n")
+    assert (paper.structure.kind, paper.structure.network.activation) == ("grnn", "leaky_relu")
+    assert (paper.structure.flux_limits, paper.first_guess.kind) == ("as_published", "given")
+    assert [(stage.kind, stage.mapping, stage.train) for stage in paper.optimiser] == [
+        ("sbs", "uniform", ("parameters",)),
+        ("adam", None, None),
+    ]
+    main = paper.optimiser[1]
+    assert (main.iterations, main.learning_rate, main.bias_correction) == (240, 0.003, "constant")
+    described = minimal.replace("encoding: smash}", "encoding: smash}\n  descriptors: {slope: s.tif}")
+    chosen = "preset: huynh-2026\nmapping: {kind: mlp}\nstructure: {network: {hidden: [8]}}\n"
+    other = read(described + chosen)
+    assert (other.structure.kind, other.structure.network_coupling) == ("node", "lagged")
+    assert (other.structure.network.hidden, other.structure.network.activation) == ((8,), "silu")
+    assert [(stage.iterations, stage.learning_rate, stage.train) for stage in other.optimiser] == [
+        (40, 0.004, ("parameters",)),
+        (240, 0.003, None),
+    ]
+    assert [stage.kind for stage in read(minimal + "preset: huynh-2026\nstructure: {kind: ode}\n").optimiser] == ["sbs"]
+    with pytest.raises(Errors, match="preset: the preset huynh-2025 has no structure hbv"):
+        read(minimal + "preset: huynh-2025\nstructure: {kind: hbv}\n")
 
 
 def test_values_of_another_run(read: Read, minimal: str, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ WRONG = {
         "structure: {kind: ode, network: {hidden: [8]}}\nforcing:",
         [
             "config.yaml:15: structure.network: is not a known key"
-            "\n  one of: kind, snow, scheme, substeps, flux_limits, tolerance"
+            "\n  one of: kind, snow, impervious, routing, scheme, substeps, flux_limits, tolerance"
         ],
     ),
     "batches of basins where there is one": (
@@ -194,6 +194,26 @@ WRONG = {
         [
             "config.yaml:15: mapping.uniform_parameters: not calibrated: akw, hp\n  remove it, or calibrate",
         ],
+    ),
+    "routing that is none": (
+        "forcing:",
+        "structure: {kind: gr6, routing: muskingum}\nforcing:",
+        ["config.yaml:15: structure.routing: 'muskingum' is not possible", "kinematic_wave"],
+    ),
+    "impervious surfaces that are nowhere": (
+        "forcing:",
+        "structure: {kind: gr6, impervious: town}\nforcing:",
+        ["structure.impervious: town is not in basin.descriptors\n  add it there, or remove the key"],
+    ),
+    "impervious surfaces under snow": (
+        "forcing:",
+        "structure: {kind: gr, snow: degree_day, impervious: town}\nforcing:",
+        ["structure.impervious: is not possible together with snow"],
+    ),
+    "parameters of another routing": (
+        "forcing:",
+        "structure: {kind: gr, routing: lag0}\nparameters: {akw: {value: 3}}\nforcing:",
+        ["parameters.akw: the structure gr has no such quantity\n  it has cp, ct, kexc"],
     ),
     "stage of another mapping": (
         "forcing:",

@@ -27,6 +27,7 @@ from hydrocli.cli.app import SECTIONS
 from hydrocli.config.campaign import Campaign
 from hydrocli.config.experiment import Experiment
 from hydrocli.results import schemas
+from hydrocli.structures.routings.routing import routings
 from hydrocli.structures.structure import Structure, kinds, output_quantities
 
 ROOT = Path(__file__).parents[2]
@@ -218,7 +219,7 @@ def structures() -> str:
         parts.append(table(QUANTITY, [_quantity(*row) for row in rows]))
         parts.append(f"Fluxes: {_code(flux.symbol for flux in model.fluxes)}.\n")
         if structure.has_network:
-            named = (f"`f{number}` {what}" for number, what in enumerate(model.corrections, start=1))
+            named = (f"`f{number}` {one.flux} ({one.factor})" for number, one in enumerate(model.corrections, start=1))
             parts.append(
                 f"Inputs of the flux network: {_code(structure.network_inputs)}. Corrections: {', '.join(named)}.\n"
             )
@@ -227,8 +228,13 @@ def structures() -> str:
     rows = [("parameter", one, True) for one in snow.parameters if one not in core.parameters]
     rows += [("initial state", one.quantity, one.calibrated) for one in snow.states if one not in core.states]
     parts.append(table(QUANTITY, [_quantity(*row) for row in rows]))
-    parts += ["### Routing, for all structures\n"]
-    parts.append(table(QUANTITY, [_quantity("parameter", one, True) for one in names.ROUTING_PARAMETERS.values()]))
+    parts += ["### Routings, for all structures\n"]
+    rows_of = {
+        name: [_quantity("parameter", one, True) for one in each.parameters] for name, each in routings().items()
+    }
+    for name, routing in routings().items():
+        parts.append(f"`{name}`: {routing.title.rstrip('.')}.\n")
+        parts += [table(QUANTITY, rows_of[name])] if rows_of[name] else []
     return "\n".join(parts)
 
 

@@ -48,7 +48,8 @@ class Case:
     """A basin with forcing net[t, n] (pn - en), parameters[p, n], a state and gauges: what a simulation needs.
 
     weather: precipitation, PET and temperature [t, n], and ci: [n], for structures that begin above interception; the
-    first is also an intensity of the rain, as good as any other, for structures that see one.
+    first is also an intensity of the rain, as good as any other, for structures that see one; a third of ci, which is
+    below 1, is the share of impervious surfaces.
     step: [s].
     """
 
@@ -89,7 +90,9 @@ class Case:
         for values, out in zip(here.forcing, ordered, strict=True):
             order_forcing(values, 0, order, out)
         cells = len(self.level)
-        attributes = {"attributes": self.ci[np.newaxis]} if here.structure.model.attributes else {}
+        attributes = {}
+        if here.structure.model.attributes:
+            attributes["attributes"] = (self.ci if here.structure.snow != "none" else self.ci / 3)[np.newaxis]
         return Simulator(
             order, ordered, np.full(cells, AREA), np.full(cells, WIDTH), self.gauges, self.step,
             structure=here.structure, **attributes, **options,
@@ -122,7 +125,15 @@ def case(cells: int = 60, steps: int = 50, kind: str = "tree", seed: int = 0) ->
     return Case(downstream, level, net, parameters, state, gauges)
 
 
-SPANS = {"cp": (1, 16), "ct": (4, 100), "kexc": (-5, 2), "akw": (1, 20), "bkw": (0.3, 1), "kmlt": (0.05, 1.0)}
+SPANS = {
+    "cp": (1, 16),
+    "ct": (4, 100),
+    "kexc": (-5, 2),
+    "akw": (1, 20),
+    "bkw": (0.3, 1),
+    "kmlt": (0.05, 1.0),
+    "llr": (10, 300),
+}
 """Of parameters: stores so small that bursts fill them and limits bind. Others are drawn about their defaults."""
 
 
@@ -150,7 +161,7 @@ def case_of(
     weather = (rain, rng.exponential(0.3, shape), season + rng.normal(0.0, 4.0, shape))
     return replace(
         some,
-        parameters=np.stack([*own, *(rng.uniform(*SPANS[symbol], cells) for symbol in ("akw", "bkw"))]),
+        parameters=np.stack([*own, *(rng.uniform(*span_of(one), cells) for one in structure.river.parameters)]),
         state=replace(some.state, levels=np.stack(levels)),
         weather=tuple(values.astype(np.float32) for values in weather),
         ci=rng.uniform(0.1, 2.9, cells),
@@ -189,12 +200,36 @@ def from_net(step: Step) -> Step:
     return lambda net, *rest: step(np.maximum(net, 0.0), np.maximum(-net, 0.0), *rest)
 
 
+def wave(step: int, p, U, Qb, qlb, ql):
+    """P1 eq. 9."""
+    (akw, bkw), d1 = p, step / WIDTH
+    u, q, lateral = larger(U, 1e-6), larger(Qb, 1e-6), (larger(qlb, 1e-6) + larger(ql, 1e-6)) / 2
+    d2 = akw * bkw * ((q + u) / 2) ** (bkw - 1)
+    return (d1 * (u + lateral) + d2 * q) / (d1 + d2)
+
+
+def reservoir(step: int, p, U, Qb, qlb, ql):
+    """A linear reservoir whose content follows from its last release, see `test_routings`."""
+    kept = np.exp(-step / 60 / p[0])
+    return (1 - kept) * U + kept * (Qb - qlb) + ql
+
+
+ROUTED: dict[str, Callable] = {
+    "kinematic_wave": wave,
+    "linear_reservoir": reservoir,
+    "lag0": lambda step, p, U, Qb, qlb, ql: U + ql,
+    "none": lambda step, p, U, Qb, qlb, ql: ql,
+}
+"""Discharge of one cell, not a headwater: routed(step, parameters, upstream, Q and ql before, ql)."""
+
+
 def reference(case: Case, parameters=None, levels=None, step: Step | None = None):
     """Discharge[g, t] and final levels[s, n], discharge[n], lateral inflow[n]; cells from the sources down."""
     parameters = case.parameters if parameters is None else parameters
     states = tuple(case.state.levels if levels is None else levels)
     step = step or from_net(gr_step)
-    *own, akw, bkw = parameters
+    count = len(case.structure.parameters)
+    own, of_river = parameters[:count], parameters[count:]
     order = np.argsort(case.level, kind="stable")
     upstream = [np.flatnonzero(case.downstream == cell) for cell in range(len(order))]
     flow, lateral, discharge = case.state.discharge, case.state.lateral_inflow, []
@@ -203,12 +238,10 @@ def reference(case: Case, parameters=None, levels=None, step: Step | None = None
         *states, runoff = step(*rows, *own, *states)
         lateral = runoff * 1e-3 * AREA / case.step
         flow = lateral.copy()
-        d1, ql = case.step / WIDTH, (larger(lateral_before, 1e-6) + larger(lateral, 1e-6)) / 2
         for c in order:
             if len(upstream[c]):
-                u, q = larger(flow[upstream[c]].sum(), 1e-6), larger(before[c], 1e-6)
-                d2 = akw[c] * bkw[c] * ((q + u) / 2) ** (bkw[c] - 1)
-                flow[c] = (d1 * (u + ql[c]) + d2 * q) / (d1 + d2)
+                here = (flow[upstream[c]].sum(), before[c], lateral_before[c], lateral[c])
+                flow[c] = ROUTED[case.structure.routing](case.step, of_river[:, c], *here)
         discharge.append(flow[case.gauges])
     return np.stack(discharge, axis=1), np.stack(states), flow, lateral
 

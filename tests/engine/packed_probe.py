@@ -13,16 +13,18 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 from model_harness import case_of, squares
-from structure_cases import weights_of
+from structure_cases import SIMPLE, weights_of
 
 import hydrocli.engine
 import hydrocli.structures
-from hydrocli.engine import simulator, tiles
+from hydrocli.engine import routing, simulator, tiles
 from hydrocli.jit import Compiled, bind, cpu
 from hydrocli.structures import network
+from hydrocli.structures.routings.routing import routings
 from hydrocli.structures.structure import Structure, kinds, variants
 
 ARITHMETIC = r"\bv?(?:mul|div|fn?m(?:add|sub)(?:132|213|231))"
@@ -30,7 +32,6 @@ LIBRARY_CALL = r"\b(?:exp|expm1|exp2|log|log1p|log2|tanh|pow|sqrt|cbrt)f?\b"
 
 
 ROWS = {
-    "engine.routing": ("_route_row", "_route_row_adjoint"),
     "structures.network": (
         "_weighted_sum",
         "_activate",
@@ -57,8 +58,11 @@ ROWS = {
     "structures.nr": ("open_gates", "open_gates_with_slopes"),
 }
 """Loops over the cells of a row or a strip, beside those that `explicit` binds to a kernel."""
+ROUTINGS = ("kinematic_wave", "linear_reservoir")
+"""The others have nothing to compute."""
 STRUCTURES = (
-    *(Structure(kind, hidden=(6,)) for kind in kinds()),
+    *(Structure(kind, hidden=(6,)) for kind in kinds() if kind not in SIMPLE),
+    *(Structure(routing=routing) for routing in ROUTINGS),
     Structure("ode", scheme="explicit", substeps=2),
     Structure("node", network_coupling="lagged"),
     Structure("gr", snow="degree_day"),
@@ -88,7 +92,13 @@ def rows() -> dict[str, Compiled]:
         for module, names in ROWS.items()
         for name in names
     }
+    for name in ROUTINGS:
+        route, route_adjoint = routing.routes_of(routings()[name])
+        found[f"{name}.route_row"] = route.py_func.__globals__["route_row"]
+        found[f"{name}.route_row_adjoint"] = route_adjoint.py_func.__globals__["route_row_adjoint"]
     for model in variants():
+        if model.name.split("_")[0] in SIMPLE:
+            continue
         loops = {"advance": model.advance, "advance_adjoint": model.advance_adjoint}
         for fill, caller in (("fill_inputs", model.advance), ("fill_inputs_adjoint", model.advance_adjoint)):
             if is_part(caller, fill):
@@ -140,6 +150,15 @@ def interpret_all_but(kept: Iterable[Compiled]) -> None:
 
     tiles.bind = bind_plain
     simulator.compiled_for = lambda function, *_: function
+    routes_of = routing.routes_of
+
+    def plain_routes(which: Any) -> Any:
+        loops = (loop.py_func for loop in routes_of(which))
+        scopes = ({name: plain(value) for name, value in loop.__globals__.items()} for loop in loops)
+        codes = (loop.py_func.__code__ for loop in routes_of(which))
+        return routing.Routes(*(FunctionType(code, scope) for code, scope in zip(codes, scopes, strict=True)))
+
+    routing.routes_of = plain_routes
 
 
 def compiled(row: Compiled) -> dict[Any, Any]:

@@ -43,22 +43,43 @@ def outputs(structure: Structure, weights: np.ndarray, inputs) -> np.ndarray:
     raise AssertionError
 
 
-def gr_like(structure: Structure, weights: np.ndarray, pn, en, cp, ct, exchange_of: Callable, hp, ht, step: int):
-    """P1 eqs 4-8 with corrections and with any law of exchange, exchange_of(ht) [mm/step]."""
-    f1, f2, f3, f4 = phi1(structure, weights, (hp, ht, pn, en)) if structure.has_network else np.zeros((4, len(pn)))
+def produced(structure: Structure, pn, en, cp, hp, f1, f2):
+    """Level after infiltration and evaporation, and the rain that passes (P1 eqs 4-5 with corrections)."""
     tp, te = np.tanh(pn / cp), np.tanh(en / cp)
     ps = smaller((1 + f1) * cp * (1 - hp**2) * tp / (1 + hp * tp), pn)
     es = smaller((1 + f2) * cp * hp * (2 - hp) * te / (1 + (1 - hp) * te), en)
     if structure.flux_limits == "conservative":
         ps, es = smaller(ps, cp * (1 - hp)), smaller(es, cp * hp)
-    filled = hp + (ps - es) / cp
-    perc = cp * filled * (1 - (1 + (filled * inverse_beta(step)) ** 4) ** -0.25)
+    return hp + (ps - es) / cp, pn - ps
+
+
+def percolated(cp, filled, step: int):
+    """Percolation from a production store."""
+    return cp * filled * (1 - (1 + (filled * inverse_beta(step)) ** 4) ** -0.25)
+
+
+def transferred(inflow, ct, ht, power: int = 4):
+    """New level and runoff of a transfer store."""
+    raised = larger(ht + inflow / ct, 1e-6)
+    drained = raised * (1 + raised**power) ** (-1 / power)
+    return drained, ct * (raised - drained)
+
+
+def corrections_of(structure: Structure, weights: np.ndarray, inputs, count: int):
+    """Outputs of the network; zeros without one."""
+    return phi1(structure, weights, inputs) if structure.has_network else np.zeros((count, len(inputs[-1])))
+
+
+def gr_like(structure: Structure, weights: np.ndarray, pn, en, cp, ct, exchange_of: Callable, hp, ht, step: int):
+    """P1 eqs 4-8 with corrections and with any law of exchange, exchange_of(ht) [mm/step]."""
+    f1, f2, f3, f4 = corrections_of(structure, weights, (hp, ht, pn, en), 4)
+    filled, passed = produced(structure, pn, en, cp, hp, f1, f2)
+    perc = percolated(cp, filled, step)
     exchange = (1 + f4) * exchange_of(ht)
-    effective = pn - ps + perc
-    raised = larger(ht + (0.9 * (1 - f3**2) * effective + exchange) / ct, 1e-6)
-    drained = raised * (1 + raised**4) ** -0.25
+    effective = passed + perc
+    drained, delayed = transferred(0.9 * (1 - f3**2) * effective + exchange, ct, ht)
     direct = larger((0.1 + 0.9 * f3**2) * effective + exchange, 0.0)
-    return filled - perc / cp, drained, ct * (raised - drained) + direct
+    return filled - perc / cp, drained, delayed + direct
 
 
 def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, hp, ht, step: int = STEP):
@@ -69,6 +90,50 @@ def grnn_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, h
 def gr5_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, kexc, aexc, hp, ht, step: int = STEP):
     """The same with the exchange of Le Moine (2008), which changes its sign at a level."""
     return gr_like(structure, weights, pn, en, cp, ct, lambda level: kexc * (level - aexc), hp, ht, step)
+
+
+def gr6_step(structure: Structure, weights: np.ndarray, pn, en, *rest, step: int = STEP):
+    """GR6 (Pushpalatha et al. 2011) with corrections of both splits; rest: cp, ct, be, kexc, aexc, hp, ht, he."""
+    cp, ct, be, kexc, aexc, hp, ht, he = rest
+    f1, f2, f3, f4, f5 = corrections_of(structure, weights, (hp, ht, he, pn, en), 5)
+    filled, passed = produced(structure, pn, en, cp, hp, f1, f2)
+    perc = percolated(cp, filled, step)
+    exchange = (1 + f5) * kexc * (ht - aexc)
+    late, slow = 0.9 * (1 - f3**2) * (passed + perc), 0.4 * (1 + f4)
+    drained, delayed = transferred((1 - slow) * late + exchange, ct, ht)
+    level = he + slow * late + exchange
+    base = be * np.log(1 + np.exp(level / be))
+    direct = larger(passed + perc - late + exchange, 0.0)
+    return filled - perc / cp, drained, level - base, delayed + base + direct
+
+
+def grc_step(structure: Structure, weights: np.ndarray, pn, en, *rest, step: int = STEP):
+    """Two transfer stores in parallel, no percolation; rest: cp, ct, cl, kexc, hp, ht, hl."""
+    cp, ct, cl, kexc, hp, ht, hl = rest
+    f1, f2, f3, f4, f5 = corrections_of(structure, weights, (hp, ht, hl, pn, en), 5)
+    filled, passed = produced(structure, pn, en, cp, hp, f1, f2)
+    exchange = (1 + f5) * kexc * ht**3.5
+    late, slow = 0.9 * (1 - f3**2) * passed, 0.4 * (1 + f4)
+    fast_level, fast = transferred((1 - slow) * late + exchange, ct, ht)
+    slow_level, base = transferred(slow * late, cl, hl)
+    return filled, fast_level, slow_level, fast + base + larger(passed - late + exchange, 0.0)
+
+
+def grd_step(structure: Structure, weights: np.ndarray, pn, en, cp, ct, hp, ht, step: int = STEP):
+    """One production and one transfer store (Jay-Allemand et al. 2020)."""
+    f1, f2 = corrections_of(structure, weights, (hp, ht, pn, en), 2)
+    filled, passed = produced(structure, pn, en, cp, hp, f1, f2)
+    return filled, *transferred(passed, ct, ht)
+
+
+def loieau_step(structure: Structure, weights: np.ndarray, pn, en, ca, cc, kb, ha, hc, step: int = STEP):
+    """LoiEau (Folton and Arnaud 2020): a cubic transfer store and a gain."""
+    f1, f2, f3 = corrections_of(structure, weights, (ha, hc, pn, en), 3)
+    filled, passed = produced(structure, pn, en, ca, ha, f1, f2)
+    perc = percolated(ca, filled, step)
+    late = 0.9 * (1 - f3**2) * (passed + perc)
+    drained, delayed = transferred(late, cc, hc, 3)
+    return filled - perc / ca, drained, kb * (delayed + passed + perc - late)
 
 
 def relative_depth(depth, capacity):
@@ -229,13 +294,27 @@ def snow_step(behind: Callable, P, E, T, ci, kmlt, *rest):
     return filled - melt, hi + (rain + melt - ei - pn) / ci, *behind.step(pn, E - ei, *own, *states)
 
 
+def impervious_step(behind: Behind, pn, en, share, *rest):
+    """Rain on impervious surfaces runs off."""
+    *states, runoff = behind.step((1 - share) * pn, (1 - share) * en, *rest)
+    return *states, runoff + share * pn
+
+
 STEPS = {
     "gr": gr_reference,
     "gr5": gr5_step,
     "gr5nn": gr5_step,
+    "gr6": gr6_step,
+    "gr6nn": gr6_step,
+    "grc": grc_step,
+    "grcnn": grc_step,
+    "grd": grd_step,
+    "grdnn": grd_step,
     "grnn": grnn_step,
     "hbv": hbv_step,
     "hbvnn": hbv_step,
+    "loieau": loieau_step,
+    "loieaunn": loieau_step,
     "node": implicit_step,
     "nr": nr_step,
     "ode": ode_step,
@@ -254,6 +333,8 @@ class Behind:
 def reference_step(structure: Structure, weights: np.ndarray, step: int = STEP, ci: np.ndarray | None = None) -> Step:
     """The step of a structure, for `model_harness.reference`; ci: where snow is in front."""
     behind = Behind(structure, weights, step)
+    if structure.impervious:
+        return from_net(lambda pn, en, *rest: impervious_step(behind, pn, en, ci / 3, *rest))
     if structure.snow == "none":
         return from_net(behind.step)
     return lambda P, E, T, *rest: snow_step(behind, P, E, T, ci, *rest)

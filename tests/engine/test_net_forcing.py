@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from model_harness import STEP, case
 
-from hydrocli.engine.net_forcing import capacities, flux_matching, intercept_row, interception_by_year, net_forcing
+from hydrocli.engine.net_forcing import (
+    capacities,
+    flux_matching,
+    intercept_row,
+    interception_by_year,
+    interception_capacity,
+    net_forcing,
+)
 from hydrocli.engine.observers import CellBalance, Observers, RoutingFloor
 from hydrocli.engine.simulator import NO_WEIGHTS
+from hydrocli.structures.structure import Structure
 
 STEPS, CELLS = 600, 25
 
@@ -104,10 +112,11 @@ def test_levels_of_interception_stay_in_their_limits(basin, weather, capacity, s
     assert (hi == 0.3).all() == (capacity == 1e-6)
 
 
-def test_daily_steps_have_no_interception_store(basin, weather):
-    """Rain meets evapotranspiration within the day, the level stays, and the water still closes."""
-    times = np.datetime64("2020-01-01T00:00:00", "s") + 86400 * np.arange(1, STEPS + 1)
-    ci, hi = flux_matching(*weather, times, 86400), np.full(CELLS, 0.01)
+@pytest.mark.parametrize(("kind", "step"), [("gr", 86400), ("grd", 3600), ("loieaunn", 3600)])
+def test_without_an_interception_store(basin, weather, kind, step):
+    """With daily steps, and in two structures: rain meets evapotranspiration within the step, and water closes."""
+    times = np.datetime64("2020-01-01T00:00:00", "s") + step * np.arange(1, STEPS + 1)
+    ci, hi = interception_capacity(Structure(kind), *weather, times, step), np.full(CELLS, 0.01)
     net, final = in_order(basin.simulator(), weather, ci, hi)
     rain, demand = filled(weather)
     np.testing.assert_allclose(net, rain - demand, rtol=1.2e-7, atol=0)

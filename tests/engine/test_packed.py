@@ -21,6 +21,8 @@ SHORT = {
     "structures.network._back_one": 2,
     "structures.network._back_four": 8,
     "structures.network._scale": 1,
+    "linear_reservoir.route_row": 3,
+    "linear_reservoir.route_row_adjoint": 4,
     "structures.implicit_euler.corrected_terms": 3,
     "structures.implicit_euler.corrected_terms_adjoint": 4,
 }

@@ -81,6 +81,10 @@ def known(monkeypatch) -> dict[Compiled, Checked]:
     monkeypatch.setattr(
         simulator, "loops_of", lambda model: type(loops_of(model))(*(checked(one, known) for one in loops_of(model)))
     )
+    routes_of = routing.routes_of
+    monkeypatch.setattr(
+        routing, "routes_of", lambda which: type(routes_of(which))(*(checked(one, known) for one in routes_of(which)))
+    )
     monkeypatch.setattr(observers, "observer_of", lambda *which: checked(observer_of(*which), known))
     return known
 
@@ -97,7 +101,8 @@ def test_no_loop_writes_into_memory_that_it_has_by_two_names(name, known):
     one.simulate(some.parameters, some.state, weights, Observers(one, some.parameters, weights, *recorders))
     one.simulate(some.parameters, some.state, weights, RoutingFloor(one, years))
     one.gradient(some.parameters, some.state, squares, weights)
-    assert {"route", "route_adjoint", "settle_slots"} <= {loop.__name__ for loop in known}
+    names = {f"{loop}_{structure.routing}" for loop in ("route", "route_adjoint")}
+    assert names | {"settle_slots"} <= {loop.__name__ for loop in known}
 
 
 def test_the_check_sees_what_it_looks_for():

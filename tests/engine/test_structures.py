@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from model_harness import STEP, Case, case_of, reference, squares
-from structure_cases import CLASSICAL, CORRECTED, DECLARATIONS, STRUCTURES, classical_of, weights_of
+from structure_cases import CLASSICAL, CORRECTED, DECLARATIONS, OBSERVED, SIMPLE, STRUCTURES, classical_of, weights_of
 from structure_reference import STEPS, reference_step
 
 from hydrocli.basin.gauge_tree import GaugeTree
@@ -33,7 +33,8 @@ from hydrocli.structures.structure import (
 every_structure = pytest.mark.parametrize("name", STRUCTURES)
 every_correction = pytest.mark.parametrize("name", CORRECTED)
 every_declaration = pytest.mark.parametrize("model", DECLARATIONS.values(), ids=DECLARATIONS)
-SINGLE = [name for name in STRUCTURES if name in kinds()] + ["node, network_coupling", "gr, degree_day"]
+SINGLE = [name for name in STRUCTURES if name in kinds() and name not in SIMPLE]
+SINGLE += ["node, network_coupling", "gr, degree_day", "gr, linear_reservoir"]
 """Structures that are examined in single precision too: it is the same source, compiled once more."""
 either_precision = pytest.mark.parametrize(
     ("name", "precision"),
@@ -133,7 +134,7 @@ def test_prepared_rows_are_as_many_as_the_names_and_hold_the_capacities(model: C
     assert all(np.shape(values) == (5,) for values in rows.values())
 
 
-@every_structure
+@pytest.mark.parametrize("name", OBSERVED)
 def test_the_kernel_gives_as_many_fluxes_as_are_declared(name):
     """Rows that the observer fills are finite, and none is left as it was; those behind them are not touched."""
     structure = STRUCTURES[name]
@@ -315,7 +316,7 @@ def test_a_cell_does_not_depend_on_its_neighbours(name, precision):
     np.testing.assert_array_equal(state.levels, final.levels[:, inside])
 
 
-@every_structure
+@pytest.mark.parametrize("name", OBSERVED)
 def test_water_closes(name):
     """In every cell and year, to 1e-9 mm relative to what moves, with the interception that most structures leave out.
 
@@ -429,7 +430,8 @@ def test_not_a_number_reaches_the_discharge(name, precision):
     acts = bars_of(simulator.gradient(some.parameters, some.state, lambda _: (0.0, last), weights)[1]) != 0
     broken_rows = 0
     for row, symbol in enumerate(rows_of(structure)):
-        place = outlet if symbol in ("akw", "bkw") else cell
+        is_of_outlet = structure.routing == "none" or symbol not in (*structure.parameters, *structure.states)
+        place = outlet if is_of_outlet else cell
         if not acts[row, place]:
             continue
         maps = some.maps

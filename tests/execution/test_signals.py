@@ -74,6 +74,41 @@ def test_a_signal_while_a_class_is_made_is_no_bug(number: signal.Signals, expect
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, Stopped)]
+)
+def test_a_library_that_hides_the_signal_in_an_error_of_its_own(
+    number: signal.Signals, expected: type[BaseException]
+) -> None:
+    """As pydantic does, whose compiled part keeps the words of the first error alone."""
+
+    def load() -> None:
+        with stopped_at_once():
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            except BaseException as error:
+                words = f"SchemaError: {type(error).__name__}"
+            raise RuntimeError(words)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(expected):
+            load()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_ignores_interrupts_still_does() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopped_at_once():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_errors_pass_unchanged() -> None:
     def fail() -> None:
         with stopped_at_once():

@@ -15,16 +15,15 @@ from test_experiment_structures import GIVEN
 
 from hydrocli.config import load
 from hydrocli.errors import ConfigurationError
-from hydrocli.experiment.networks import carried_by, continued_regionalisation
-from hydrocli.structures.structure import parameter_quantities
+from hydrocli.experiment.networks import continued_regionalisation
+from hydrocli.structures.structure import Structure, parameter_quantities, variants
 
 QUARTER, HOUR = 900, 3600
 SPAN = {"period.start": "2014-09-01T00:00Z", "period.end": "2014-09-25T00:00Z"}
 SPAN |= {"period.calibration": ["2014-09-03T00:00Z", "2014-09-25T00:00Z"], "period.validation": None}
 NETWORK = {"hidden": [4], "initial_std": 0.7}
-PHYSICS: dict[str, Any] = GIVEN | SPAN | {"gauges.discharge": None, "initial.ht.value": 0.05}
+PHYSICS: dict[str, Any] = GIVEN | SPAN | {"gauges.discharge": None, "initial.ht.value": 0.4}
 PHYSICS |= {"parameters.kexc.value": -5.0, "parameters.kexc.bounds": [-50, 20]}
-"""A transfer store that exchange empties, and not its outflow, which depends on the step through ct."""
 MODELS: dict[str, dict[str, Any]] = {
     "gr": {"structure": {"kind": "gr"}},
     "node": {"structure": {"kind": "node", "network": NETWORK}},
@@ -83,9 +82,10 @@ def carried(request: pytest.FixtureRequest, quarters: Path, store: Path, tmp_pat
     hourly = configuration(tmp_path / "hourly.yaml", store, changes=changes)
     call("simulate", hourly)
     here = {"period.step": "15min"}
-    other = configuration(tmp_path / "quarter.yaml", store, quarters, PHYSICS | here)
+    level = {"initial.ht.value": 0.4 * 0.25**0.25}
+    other = configuration(tmp_path / "quarter.yaml", store, quarters, PHYSICS | here | level)
     said = call("simulate", other, "--parameters-from", tmp_path / "hourly")
-    assert "kexc multiplied by 0.25" in said.stderr.replace("kmlt, ", "")
+    assert "ct multiplied by 1.41421; kexc multiplied by 0.840896; ht multiplied by 0.707107" in said.stderr
     wrong = configuration(tmp_path / "wrong.yaml", store, quarters, changes | here)
     call("simulate", wrong)  # the seed gives the same weights
     return tmp_path / "hourly", tmp_path / "quarter", tmp_path / "wrong"
@@ -98,15 +98,19 @@ def test_a_run_of_hours_in_quarters_of_an_hour(carried: tuple[Path, Path, Path],
     And back: parameters and scales are those of the first run to rounding.
     """
     one, two, wrong = carried
-    assert any("multiplied by 0.25" in warning for warning in manifest(two)["warnings"])
+    assert any("ct multiplied by 1.41421" in warning for warning in manifest(two)["warnings"])
     assert (manifest(one)["structure"]["step"], manifest(two)["structure"]["step"]) == (HOUR, QUARTER)
     symbols = [symbol for symbol in table(one, "parameters") if symbol in parameter_quantities()]
     for symbol in symbols:
-        factor = 0.25 if symbol in ("kexc", "kmlt") else 1.0
+        factor = {"ct": 0.25**-0.25, "kexc": 0.25**0.125, "kmlt": 0.25}.get(symbol, 1.0)
         before, after = (table(folder, "parameters")[symbol] for folder in (one, two))
         np.testing.assert_array_equal(after, factor * before, err_msg=symbol)
     assert total(two, "exchange") == pytest.approx(total(one, "exchange"), rel=0.05)
-    assert total(wrong, "exchange") / total(one, "exchange") > 2
+    assert total(wrong, "exchange") / total(one, "exchange") > 1.2
+    error, unconverted = (
+        np.abs(of_days(run, "qt") * times - of_days(one, "qt")).max() for run, times in ((two, 4), (wrong, 4))
+    )
+    assert error < 0.05 * of_days(one, "qt").max() < unconverted
     if "kmlt" in symbols:
         assert 5 < total(one, "melt") < 35
         assert total(two, "melt") == pytest.approx(total(one, "melt"), rel=0.05)
@@ -124,19 +128,23 @@ def test_a_run_of_hours_in_quarters_of_an_hour(carried: tuple[Path, Path, Path],
             assert unconverted > 5 * error
     weights = [table(folder, "network_weights") for folder in (one, two, tmp_path / "back")]
     scale = [found["value"][found["array"] == "scale"] for found in weights]
-    np.testing.assert_array_equal(scale[1] / scale[0], [1, 1, 4, 4])
+    np.testing.assert_allclose(scale[1] / scale[0], [1, 0.25**-0.25, 4, 4], rtol=1e-15)
     np.testing.assert_allclose(scale[2], scale[0], rtol=1e-15)
     inner = weights[0]["layer"] > 0
     np.testing.assert_array_equal(weights[1]["value"][inner], weights[0]["value"][inner])
 
 
 def test_the_declaration_says_what_is_per_step() -> None:
-    """Every parameter whose unit names the step, and no other; the units are written with a slash."""
-    converted = {symbol for symbol in parameter_quantities() if carried_by(symbol, 0.25) != 1.0}
-    assert {"kexc", "kmlt"} <= converted
-    for symbol, quantity in parameter_quantities().items():
-        assert (symbol in converted) == ("step" in quantity.unit)
-        assert "dt" not in quantity.unit
+    """Every parameter whose unit names the step, with a slash, and what is declared to depend on it otherwise."""
+    for model in variants():
+        structure = Structure(model.name.split("_")[0], snow="degree_day" if model.name.endswith("_snow") else "none")
+        assert set(model.step_exponents) <= {*structure.parameters, *structure.states}
+        for one in model.parameters:
+            exponent = model.step_exponents.get(one.symbol, float("step" in one.unit))
+            assert structure.carried_by(one.symbol, 0.25) == pytest.approx(0.25**exponent, rel=1e-15)
+            assert "dt" not in one.unit
+    assert Structure("gr").carried_by("kexc", 16.0) == pytest.approx(16**0.125)
+    assert Structure("nr").carried_by("kexc", 16.0) == 16.0
 
 
 def test_a_mapping_of_another_step_needs_its_bounds(quarters: Path, store: Path, tmp_path: Path) -> None:
@@ -146,13 +154,14 @@ def test_a_mapping_of_another_step_needs_its_bounds(quarters: Path, store: Path,
     call("calibrate", configuration(tmp_path / "run.yaml", store, changes=PHYSICS | mapping | observed))
     fields = {f"parameters.{symbol}.value": None for symbol in ("cp", "ct", "kexc", "akw", "bkw")}
     again = PHYSICS | fields | mapping | {"period.step": "15min", "parameters.from": str(tmp_path / "run")}
-    again |= {"gauges.discharge": None}
+    again |= {"gauges.discharge": None, "parameters.ct.bounds": [20 * 0.25**-0.25, 500 * 0.25**-0.25]}
     wrong = configuration(tmp_path / "wrong.yaml", store, quarters, again)
-    with pytest.raises(ConfigurationError, match=r"(?s)parameters.kexc.bounds.*\[-12.5, 5.0\]"):
+    with pytest.raises(ConfigurationError, match=r"(?s)parameters.kexc.bounds.*\[-42\.\d*, 16\.\d*\]"):
         continued_regionalisation(tmp_path / "run", load(wrong))
-    right = configuration(tmp_path / "right.yaml", store, quarters, again | {"parameters.kexc.bounds": [-12.5, 5]})
+    bounds = {"parameters.kexc.bounds": [-50 * 0.25**0.125, 20 * 0.25**0.125]}
+    right = configuration(tmp_path / "right.yaml", store, quarters, again | bounds)
     assert continued_regionalisation(tmp_path / "run", load(right)) is not None
     call("simulate", right)
     found, before = table(tmp_path / "right", "parameters"), table(tmp_path / "run", "parameters")
-    np.testing.assert_array_equal(found["kexc"], 0.25 * before["kexc"])
+    np.testing.assert_array_equal(found["kexc"], 0.25**0.125 * before["kexc"])
     np.testing.assert_array_equal(found["cp"], before["cp"])

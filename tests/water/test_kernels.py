@@ -15,9 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numba import float32, typeof
-from water_harness import all_kernels, flatten, interpreted, jacobian, kinks, nested, results, rounding, steps_of
+from water_harness import (
+    Interpreted,
+    all_kernels,
+    flatten,
+    interpreted,
+    jacobian,
+    kinks,
+    nested,
+    results,
+    rounding,
+    steps_of,
+)
 
 from hydrocli.names import INTERCEPTION_CAPACITY, STATES, Quantity
+from hydrocli.structures.routings.routing import Routing, routings
 from hydrocli.structures.structure import (
     CellModel,
     Structure,
@@ -27,7 +39,12 @@ from hydrocli.structures.structure import (
 )
 
 KERNELS = all_kernels()
+REPEATED = [name for name in KERNELS if name.startswith("explicit.classical_step") or name.endswith("_grcnn")]
+"""Steps that are others with constants or parts in their place: the exams of the structures compile them, these do not
+once more, and see their Python code."""
+KERNELS |= {name: Interpreted(KERNELS[name]) for name in REPEATED}
 STEPS = steps_of()
+ROUTED = {f"{name}.routed": routing for name, routing in routings().items()}
 SOLVER = ("implicit_euler.first_level", "node_newton.newton_step", "node.transposed_solve")
 """Pieces of a search for a root, whose derivative is not theirs but follows from the equation that it satisfies."""
 PREPARED = ("linear_store.release_adjoint",)
@@ -218,7 +235,39 @@ def gates(rng: Generator, count: int) -> tuple[float, ...]:
     return tuple(1 / (1 + np.exp(-rng.normal(scale=3.0, size=count))))
 
 
+def exponential_store(rng: Generator) -> tuple[float, ...]:
+    be = rng.uniform(1.0, 20.0)
+    return rng.normal(scale=3.0), be, 1 / be, either(rng, (-100.0, -20.0), (-5.0, 5.0))
+
+
+def corrected_production(rng: Generator) -> tuple[float, ...]:
+    """The rain and the evaporation of a step, or more than the store takes or holds; the floor may be of no effect."""
+    cp = 10 ** rng.uniform(0, 2)
+    pn, en = net(rng)
+    often = cp * rng.uniform(0.5, 3.0) if rng.random() < 0.5 else 0.0
+    f = np.tanh(rng.normal(scale=1.5, size=2))
+    floor = either(rng, (0.0, 1e-3), (0.5, 5.0))
+    return (
+        max(pn, often * (pn > 0)),
+        max(en, often * (en > 0)),
+        cp,
+        1 / cp,
+        floor,
+        either(rng, (1e-3, 0.999), (0.9, 1.0)),
+        *f,
+    )
+
+
+def routed_flow(rng: Generator) -> tuple[float, ...]:
+    return rng.uniform(0.0, 1.0), *(rng.exponential(3.0) for _ in range(4))
+
+
 EXAMS: dict[str, Draw] = {
+    "exponential_store.exponential_store": exponential_store,
+    "corrected_production.corrected_production": corrected_production,
+    "linear_reservoir.linear_reservoir": routed_flow,
+    "production.no_percolation": percolation,
+    "cubic_transfer.cubic_transfer": transfer,
     "reservoirs.gate": output,
     "reservoirs.production_reservoir": production_reservoir,
     "reservoirs.transfer_reservoir": transfer_reservoir,
@@ -362,6 +411,19 @@ def step_exam(model: CellModel, rng: Generator) -> Exam:
     return Exam(((pn, en), parameters, states, *f), arguments, 2)
 
 
+def routing_exam(routing: Routing, rng: Generator) -> Exam:
+    """Declared parameters and flows, low ones too; the rows follow from the parameters."""
+    own = tuple(within(rng, one) for one in routing.parameters)
+    flows = tuple(10 ** either(rng, (-8, -6.2), (-5.8, 3)) for _ in range(3))
+    lateral, step, width = either(rng, (-1, 0), (1e-5, 5)), int(rng.choice([900, 3600])), 10 ** rng.uniform(1, 4)
+
+    def arguments(free: tuple[Any, ...]) -> tuple[Any, ...]:
+        symbols = (one.symbol for one in routing.parameters)
+        return tuple(routing.prepare(dict(zip(symbols, free[0], strict=True)), step, width).values()), *free[1:]
+
+    return Exam((own, *flows, lateral), arguments, 1)
+
+
 def front_exam(rng: Generator) -> Exam:
     """Snow and interception: kmlt and the states are free, the weather and the capacity are given."""
     weather = rng.exponential(4.0), rng.exponential(1.0), rng.normal(1.0, 4.0)
@@ -373,6 +435,8 @@ def exam(name: str, rng: Generator) -> Exam:
     """A draw for any kernel."""
     if name in STEPS:
         return step_exam(STEPS[name], rng)
+    if name in ROUTED:
+        return routing_exam(ROUTED[name], rng)
     if name == "snow.front":
         return front_exam(rng)
     free = (EXAMS | SEARCHES).get(name, partial(by_names, name))(rng)
@@ -404,7 +468,7 @@ def in_single(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 FORWARD_OF = {adjoint_of(name): name for name in FORWARD}
-EXAMINED = sorted(KERNELS.keys() - set(PREPARED))
+EXAMINED = sorted(KERNELS.keys() - {*PREPARED, *REPEATED})
 
 
 def test_every_kernel_has_an_adjoint_and_every_adjoint_a_kernel():
@@ -434,6 +498,12 @@ def test_adjoint_takes_the_arguments_and_one_bar_per_output(name):
 
 
 ONE_WAY = {
+    "explicit.classical_step_gr6": {2, 3, 4, 5, 6, 7, 9},
+    "explicit.classical_step_grc": {2, 3, 4, 5, 6, 7},
+    "explicit.classical_step_grd": {2, 3, 4, 5, 6, 7, 8, 9},
+    "explicit.classical_step_loieau": {2, 3, 4, 5, 6, 7},
+    "gr6.corrected_step": {9},
+    "grd.corrected_step": {8, 9},
     "hbv.corrected_step": {2},
     "hbv.step": {1, 2, 5, 9},
     "nr.step": {2, 3, 4},
@@ -443,7 +513,8 @@ ONE_WAY = {
     "reservoirs.shifted_gate": {0},
 }
 """Selects that can go one way only: recharge has rain as supply and as room; without corrections no flux meets what
-limits a corrected one; only rounding takes a level of a reservoir beyond 0 or 1, and the divisor of a gate to 0."""
+limits a corrected one; only rounding takes a level of a reservoir beyond 0 or 1, and the divisor of a gate to 0; the
+exponential store has no lowest level, and without exchange nothing empties a transfer store."""
 
 
 @pytest.mark.parametrize("name", FORWARD)
@@ -507,13 +578,17 @@ def numbers_of(kind: Any) -> tuple[Any, ...]:
     return (kind,) if parts is None else tuple(one for part in parts for one in numbers_of(part))
 
 
+SPARED = {"flux_correction.corrected_flux": {2, 3}, "corrected_production.corrected_production": {4}}
+"""Limits of fluxes, by their place among the arguments."""
+
+
 @pytest.mark.parametrize("name", FORWARD)
 def test_a_nan_is_not_lost(name):
     """A NaN in an input that matters at this point reaches an output: else a broken run would look sound.
 
     The limits of a flux are spared: where a forcing, a capacity or a level is NaN, so is the flux that they limit.
     """
-    spared = {"flux_correction.corrected_flux": {2, 3}}.get(name, set())
+    spared = SPARED.get(name, set())
     twin = interpreted(KERNELS[name])
     for one in exams(name, 30):
         matters = (jacobian(one.output(twin), one.at) != 0).any(axis=0)

@@ -86,6 +86,16 @@ def interpreted(function: Any, swaps: dict[str, Any] | None = None) -> Any:
     return twin(function, "")
 
 
+class Interpreted:
+    """A kernel that is called as the Python code that it is."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.py_func, self._function = compiled.py_func, interpreted(compiled)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+
 def results(function: Any, arguments: Any) -> np.ndarray:
     """Outputs of a kernel, nested or not, as one vector."""
     return np.array(list(flatten(function(*arguments))))

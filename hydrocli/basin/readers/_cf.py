@@ -298,18 +298,28 @@ class CfSampler:
 
     def _read_block(self, file: OpenFile) -> Floats:
         """Values at the points of so many fields as a block has, [fields, n]."""
+        direct = _direct(file)
+        if direct is not None:
+            values = self._window(file, file.tiles[0]).take(direct, axis=1)
+            return self._decoded(values, file.variable) if file.is_raw else values.astype(np.float64)
+        pixels: Floats | None = None
+        for tile in file.tiles:
+            values = self._window(file, tile)
+            values = values if tile.place is None else values.take(tile.place, axis=1)
+            pixels = np.empty((len(values), 1, file.compact.shape[1])) if pixels is None else pixels
+            pixels[:, 0, tile.pixels] = self._decoded(values, file.variable) if file.is_raw else values
+        assert pixels is not None
+        return file.compact.values(pixels)
+
+    def _window(self, file: OpenFile, tile: Tile) -> NDArray[Any]:
+        """The values of a block in a tile [fields, pixels of the tile], as xarray gives them."""
         outer, y, x = file.dims[0], *file.dims[-2:]
         count = min(file.length, file.variable.sizes[outer] - file.first)
-        pixels = np.empty((count * file.inner, 1, file.compact.shape[1]))
-        for tile in file.tiles:
-            chosen = {outer: slice(file.first, file.first + count), y: tile.rows, x: tile.columns}
-            others = {name: 0 for name in file.variable.dims if name not in file.dims}
-            with reading(file.path, self.format.name):
-                window = file.variable.isel(chosen | others).transpose(*file.dims).values
-                values = window.reshape(len(pixels), -1)
-            values = values if tile.place is None else values.take(tile.place, axis=1)
-            pixels[:, 0, tile.pixels] = self._decoded(values, file.variable) if file.is_raw else values
-        return file.compact.values(pixels)
+        chosen = {outer: slice(file.first, file.first + count), y: tile.rows, x: tile.columns}
+        others = {name: 0 for name in file.variable.dims if name not in file.dims}
+        with reading(file.path, self.format.name):
+            window: NDArray[Any] = file.variable.isel(chosen | others).transpose(*file.dims).values
+            return window.reshape(count * file.inner, -1)
 
     def _decoded(self, raw: NDArray[Any], variable: Any) -> Floats:
         """Values of a variable from those that are stored."""
@@ -325,6 +335,14 @@ class CfSampler:
         if self._file is not None:
             self._file.dataset.close()
             self._file = None
+
+
+def _direct(file: OpenFile) -> Integers | None:
+    """Where the value of each point is in the only tile of a file; None where points have several pixels, or none."""
+    place, (first, *others) = file.compact.place, file.tiles
+    if others or place is None or len(place) < len(file.compact.covered):
+        return None
+    return place if first.place is None else first.place[place]
 
 
 def _packing(variable: Any) -> tuple[float, float]:

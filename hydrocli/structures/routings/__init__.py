@@ -1,0 +1,1 @@
+"""One file per routing: how water moves from cell to cell."""
