@@ -39,6 +39,6 @@ def calibrate(
         return [{"gauge": code, "nse": score} for code, score in scores.items()], calibrated_parameters(folder)
     every = [folder, *(Path(member.folder) for member in members(experiment))]
     return (
-        spread([calibration_scores(one) for one in every], ("gauge",)),
-        spread([calibrated_parameters(one) for one in every], ("parameter",)),
+        spread([calibration_scores(one) for one in every], ("gauge",), ("nse", "kge")),
+        spread([calibrated_parameters(one) for one in every], ("parameter", "lower_bound", "upper_bound"), ("mean",)),
     )

@@ -40,12 +40,13 @@ def _member(experiment: Experiment, number: int) -> Experiment:
     return experiment.model_copy(update=own)
 
 
-def spread(rows: Sequence[Sequence[Row]], labels: Sequence[str]) -> list[Row]:
-    """Rows of the first member with the median of every number over all members, then its lowest and highest.
+def spread(rows: Sequence[Sequence[Row]], labels: Sequence[str], extremes: Sequence[str]) -> list[Row]:
+    """Rows of the first member with the median of every number over all members, of some with the extremes.
 
     Args:
         rows: of each member, those of the first one first.
         labels: keys that say which row of another member is the same.
+        extremes: keys that are followed by `<key>_lowest` and `<key>_highest`.
     """
     if len(rows) == 1:
         return list(rows[0])
@@ -63,6 +64,8 @@ def spread(rows: Sequence[Sequence[Row]], labels: Sequence[str]) -> list[Row]:
             median, low, high = (
                 (float(np.median(known)), float(known.min()), float(known.max())) if known.size else (np.nan,) * 3
             )
-            joined |= {name: median, f"{name}_lowest": low, f"{name}_highest": high}
+            joined[name] = median
+            if name in extremes:
+                joined |= {f"{name}_lowest": low, f"{name}_highest": high}
         together.append(joined | {"members": len(same)})
     return together

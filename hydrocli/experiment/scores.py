@@ -45,7 +45,7 @@ def validate_experiment(experiment: Experiment) -> list[Row]:
     """Write scores.parquet; one row per gauge and period, with every metric, comes back.
 
     Of a regional calibration each basin has its own table; the name of the basin stands before its rows. Of an ensemble
-    each member has its own table; medians over the members come back, with the lowest and highest values.
+    each member has its own table; medians over the members come back, with the lowest and highest NSE and KGE.
 
     Raises:
         InputError: the run is missing or not finished.
@@ -54,7 +54,7 @@ def validate_experiment(experiment: Experiment) -> list[Row]:
     rows = _validated(evaluation)
     if further := finished_members(experiment):
         every = [rows, *(_validated(Evaluation(member)) for member in further)]
-        return spread(every, ("scenario", "gauge", "period"))
+        return spread(every, ("scenario", "gauge", "period"), ("nse", "kge"))
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]

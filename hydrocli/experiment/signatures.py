@@ -28,7 +28,7 @@ def signatures_experiment(experiment: Experiment) -> list[Row]:
     """Write events.parquet and signatures.parquet; a summary of each gauge and period comes back.
 
     Of a regional calibration each basin has its own tables; the name of the basin stands before its rows. Of an
-    ensemble each member has its own tables; medians over the members come back, with the lowest and highest values.
+    ensemble each member has its own tables; medians over the members come back.
 
     Raises:
         InputError: the run is missing or not finished.
@@ -36,9 +36,8 @@ def signatures_experiment(experiment: Experiment) -> list[Row]:
     evaluation = Evaluation(experiment)
     rows = _compared_run(evaluation)
     if further := finished_members(experiment):
-        return spread(
-            [rows, *(_compared_run(Evaluation(member)) for member in further)], ("gauge", "scenario", "period")
-        )
+        every = [rows, *(_compared_run(Evaluation(member)) for member in further)]
+        return spread(every, ("gauge", "scenario", "period"), ())
     if not evaluation.others:
         return rows
     rows = [{"basin": evaluation.experiment.name} | row for row in rows]

@@ -66,12 +66,12 @@ def test_a_member_is_the_run_of_its_seed(store: Path, tmp_path: Path) -> None:
 
 def test_spread_is_that_of_the_same_rows() -> None:
     one, other = ({"gauge": code, "nse": value, "n_valid": 5} for code, value in (("A", 0.5), ("A", 0.7)))
-    found = spread([[one, {"gauge": "B", "nse": np.nan}], [{"gauge": "B", "nse": np.nan}, other]], ["gauge"])
+    found = spread([[one, {"gauge": "B", "nse": np.nan}], [{"gauge": "B", "nse": np.nan}, other]], ["gauge"], ["nse"])
     assert found[0] == {
         "gauge": "A", "nse": 0.6, "nse_lowest": 0.5, "nse_highest": 0.7, "n_valid": 5, "members": 2,
     }  # fmt: skip
     assert np.isnan(found[1]["nse_highest"])
-    assert spread([[one]], ["gauge"]) == [one]
+    assert spread([[one]], ["gauge"], []) == [one]
 
 
 def test_the_page_shows_scores_parameters_corrections_and_responses(ensemble: Path) -> None:

@@ -24,6 +24,7 @@ from runs_harness import (
 from test_experiment_resume import KILLED, disturbed
 
 from hydrocli import names
+from hydrocli.errors import InputError
 from hydrocli.results import read
 
 VALUES = {"cp": 200.0, "ct": 120.0, "kexc": -0.5, "akw": 4.0, "bkw": 0.7}
@@ -314,3 +315,29 @@ def test_gradcheck(name: str, mapping: str, store: Path, tmp_path: Path) -> None
     printed = call("gradcheck", configuration(tmp_path / "run.yaml", store, changes=changes)).stdout
     verdicts = [line.split()[-1] for line in printed.splitlines() if line.split()]
     assert (verdicts.count("yes"), verdicts.count("no")) == (10, 0)
+
+
+def test_impervious_surfaces_and_a_routing(store: Path, tmp_path: Path) -> None:
+    """Rain on the share of each cell runs off; a run that goes on from another one has its river; no share, no run."""
+    around = {"kind": "gr", "impervious": "forest", "routing": "linear_reservoir"}
+    river = {f"parameters.{symbol}.value": None for symbol in ("akw", "bkw")}
+    given = {key: value for key, value in GIVEN.items() if key not in river} | {"structure": around}
+    begin, middle, end = "2014-09-01T00:00Z", "2014-09-20T00:00Z", "2014-10-10T00:00Z"
+    parts = {"whole": (begin, end), "first": (begin, middle), "second": (middle, end)}
+    for name, (start, stop) in parts.items():
+        changes = given | {"period.start": start, "period.end": stop, "period.validation": None}
+        changes |= {"period.calibration": [start, min(stop, middle) if start == begin else stop]}  # gives ci
+        changes |= {"gauges.discharge": None}
+        if name == "second":
+            changes |= {"initial": {"from": str(tmp_path / "first")}}
+        call("simulate", configuration(tmp_path / f"{name}.yaml", store, changes=changes))
+    balance = table(tmp_path / "whole", "balance")
+    assert np.abs(balance["closure_error"]).max() < 1e-6
+    assert (balance["qi"] > 0).all()
+    whole, second = (table(tmp_path / name, "states") for name in ("whole", "second"))
+    for symbol in ("hp", "ht", "discharge", "lateral_inflow"):
+        np.testing.assert_array_equal(second[symbol], whole[symbol], err_msg=symbol)
+    changes |= {"initial": None, "structure": around | {"impervious": "slope"}}
+    wrong = configuration(tmp_path / "wrong.yaml", store, changes=changes)
+    said = " ".join(call("simulate", wrong, status=InputError.exit_status).stderr.split())
+    assert "cells have no share of impervious surfaces, values from 0.516319 to 5.29265" in said
