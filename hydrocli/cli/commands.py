@@ -128,7 +128,7 @@ def forecast(
     ] = ...,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: <run>-forecasts/<issue>."),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: RUN/forecasts/<issue time>."),
     ] = None,
 ) -> None:
     """Forecast the discharge from a time on, after assimilating the observations before it.
@@ -158,7 +158,7 @@ def hindcast(
     ] = 10800,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: <run>-hindcast."),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; default: RUN/hindcast."),
     ] = None,
 ) -> None:
     """Make the forecasts of past times as if they were now, and score them by lead time.

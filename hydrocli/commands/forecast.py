@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import hydrocli
 from hydrocli.arrays import Floats
 from hydrocli.config import Experiment, load, resolved
 from hydrocli.config.writing import to_dict
@@ -25,7 +26,7 @@ from hydrocli.experiment.roles import stamp
 from hydrocli.experiment.setup import CalibrationSetup, announce_compilation, ingested
 from hydrocli.jit import mark_warm
 from hydrocli.results import read, schemas
-from hydrocli.results.folder import CONFIG, RunFolder, read_manifest
+from hydrocli.results.folder import CONFIG, MANIFEST, RunFolder, read_manifest
 from hydrocli.results.write import write_table, write_text
 from hydrocli.score.forecasts import scores_at_lead
 
@@ -34,6 +35,12 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 SHOWN_LEADS = (1, 3, 6, 12, 24)
 """Hours."""
+OF_FORECASTS = "forecast:"
+"""With this begins, in the place of a hash alone, the identity of a folder of forecasts."""
+CHANGEABLE = ("forecast", "gauges.discharge", "forcing.store", "plausibility", "execution.threads", "execution.memory")
+"""Sections and keys that do not belong to the calibration."""
+USED = (CONFIG, "domain.parquet", "parameters.parquet", "states.parquet", "network.parquet")
+"""Files of the run that forecasts depend on."""
 
 
 def hindcast(
@@ -46,7 +53,7 @@ def hindcast(
         overrides: `section.key=value` texts.
         first, last: issue times (UTC), both included.
         every: time between issues [s].
-        output: folder to write; left out: `<run folder>-hindcast`.
+        output: folder to write; left out: `hindcast` in the run folder.
 
     Returns:
         The folder; RMSE [m3/s] of each gauge and kind at some lead times, nothing where all is there already.
@@ -60,7 +67,7 @@ def hindcast(
         raise ConfigurationError("--every, --to", "no issue time", "Give --to after --from, and a time above 0.")
     times = [first + number * between for number in range((last - first) // between + 1)]
     experiment, run = _calibrated(target, overrides)
-    return _write(experiment, run, times, output or run.with_name(f"{run.name}-hindcast"), _scores)
+    return _write(experiment, run, times, output or run / "hindcast", _scores)
 
 
 def forecast(target: Path, overrides: list[str], issue: datetime, output: Path | None = None) -> tuple[Path, list[Row]]:
@@ -69,13 +76,13 @@ def forecast(target: Path, overrides: list[str], issue: datetime, output: Path |
     Args:
         target, overrides: as in `hindcast`.
         issue: time up to which observations and rain are known (UTC).
-        output: folder to write; left out: `<run folder>-forecasts/<issue time>`.
+        output: folder to write; left out: `forecasts/<issue time>` in the run folder.
 
     Returns:
         The folder; the largest discharge ahead of each gauge, by kind, nothing where all is there already.
     """
     experiment, run = _calibrated(target, overrides)
-    folder = output or run.with_name(f"{run.name}-forecasts") / f"{issue:%Y%m%dT%H%MZ}"
+    folder = output or run / "forecasts" / f"{issue:%Y%m%dT%H%MZ}"
     return _write(experiment, run, [issue], folder, _peaks)
 
 
@@ -86,8 +93,14 @@ def _calibrated(target: Path, overrides: list[str]) -> tuple[Experiment, Path]:
         InputError: there is none.
         ConfigurationError: a baseline, which has no state.
     """
+    keys = [text.partition("=")[0] for text in overrides]
+    if others := [key for key in keys if not any(f"{key}.".startswith(f"{one}.") for one in CHANGEABLE)]:
+        what = f"{', '.join(others)}: a forecast is made with what was calibrated"
+        raise ConfigurationError("--set", what, f"It may change {', '.join(CHANGEABLE)}.")
     now = load(target, overrides)
     run = Path(now.folder)
+    if (run / MANIFEST).exists() and read_manifest(run).identity.startswith(OF_FORECASTS):
+        raise InputError(str(run), "holds forecasts, not a calibration", "Give the folder of a calibration.")
     read(run).require_whole(later=False)
     stored = load(run / CONFIG)
     if stored.period.calibration is None:
@@ -97,7 +110,10 @@ def _calibrated(target: Path, overrides: list[str]) -> tuple[Experiment, Path]:
         raise ConfigurationError("structure.kind", what, "Forecast with a hydrological structure.")
     gauges = stored.gauges.model_copy(update={"discharge": now.gauges.discharge or stored.gauges.discharge})
     forcing = stored.forcing.model_copy(update={"store": now.forcing.store})
+    mine = {key: getattr(now.execution, key) for key in ("threads", "workers", "memory")}
+    execution = stored.execution.model_copy(update=mine)
     update = {"forecast": now.forecast, "gauges": gauges, "forcing": forcing, "plausibility": now.plausibility}
+    update |= {"execution": execution}
     return stored.model_copy(update=update), run
 
 
@@ -111,21 +127,30 @@ def _write(
     end = max(times) + timedelta(seconds=asked.horizon)
     whole = start + -(-(end - start) // step) * step
     period = experiment.period.model_copy(update={"end": max(experiment.period.end, whole)})
+    threads = experiment.execution.threads  # they share the issues
     experiment = experiment.model_copy(
         update={"period": period, "execution": experiment.execution.model_copy(update={"threads": 1})}
     )
-    threads = load(run / CONFIG).execution.threads
     path = output.absolute()
     with RunFolder.open(path, f"{experiment.name}-{path.name}") as folder, recorded(folder.record):
+        if folder.manifest.identity and not folder.manifest.identity.startswith(OF_FORECASTS):
+            raise ConfigurationError(str(path), "is a run", "Choose another folder for the forecasts with --output.")
         with folder.timed("ingestion"):
             setup = CalibrationSetup(experiment, ingested(experiment), run, run)
         identity = _identity(experiment, run, setup.basin.fingerprint, times)
-        if folder.manifest.state == "finished" and folder.manifest.identity == identity:
+        is_there = folder.manifest.state == "finished" and folder.manifest.identity == identity
+        if is_there and not read(folder.path).damages():
             logger.info(f"{path}: nothing to do: the forecasts are there, and their inputs have not changed")
             return folder.path, []
-        folder.start(identity=identity, seed=experiment.seed)
+        folder.start(identity=identity, seed=experiment.seed, warnings=())
+        for left in (*folder.path.glob("*.parquet"), *folder.path.glob("figures/*.png")):  # of earlier forecasts
+            left.unlink()
         write_text(folder.path / CONFIG, resolved(experiment))
         folder.update(inputs={"basin": setup.basin.fingerprint})
+        means = "observations that are means over several steps are not assimilated"
+        for note in (*setup.notes, *([] if setup.basin.discharge_until is None else [means])):
+            folder.warn(note)
+            logger.warning(note)
         compiled = f"forecast-{experiment.structure.kind}-{experiment.execution.precision}"
         announce_compilation(compiled)
         forecaster = Forecaster(setup, maps_of_run(run, setup), setup.flux_network.weights)
@@ -139,10 +164,11 @@ def _write(
         rows = shown(folder, forecaster, issues)
         _write_tables(folder, forecaster, issues)
         refused = sum(bool(issue.analysis.refusal) for issue in issues)
-        late = [issue for issue in issues if issue.missing_rain > 0]
-        if late:
-            worst = max(issue.missing_rain for issue in late)
-            folder.warn(f"{len(late)} of {len(issues)} windows lack rain, up to {worst:.1%} of it: taken as none.")
+        if late := [issue.missing for issue in issues if issue.missing > 0]:
+            folder.warn(
+                f"{len(late)} of {len(issues)} windows lack rain, PET or temperature, "
+                f"up to {max(late):.1%} of cells and steps: taken as no rain there"
+            )
             logger.warning(folder.manifest.warnings[-1])
         folder.finish(f"{len(issues)} forecasts, {refused} without a correction.")
         logger.info(f"{folder.path}: {folder.manifest.ending}")
@@ -166,14 +192,13 @@ def _identity(experiment: Experiment, run: Path, fingerprint: str, times: Sequen
     """Hash of all that the forecasts depend on."""
     files = read_manifest(run).files
     parts = {
+        "hydrocli": hydrocli.__version__,
         "forecast": to_dict(experiment)["forecast"],
-        "run": {name: listed.get("sha256") for name, listed in files.items() if name.endswith((".parquet", CONFIG))},
+        "run": {name: files[name].get("sha256") for name in USED if name in files},
         "basin": fingerprint,
         "times": [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times],
     }
-    for name in ("scores.parquet", "events.parquet", "signatures.parquet"):  # of later commands
-        parts["run"].pop(name, None)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return OF_FORECASTS + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _ahead(forecaster: Forecaster, issues: Sequence[Issue]) -> tuple[NDArray[np.datetime64], Floats, Floats]:
@@ -214,7 +239,7 @@ def _write_tables(folder: RunFolder, forecaster: Forecaster, issues: Sequence[Is
         "cost_before": [one.cost_before for one in found],
         "cost": [one.cost for one in found],
         "refusal": [one.refusal or None for one in found],
-        "missing_rain": [issue.missing_rain for issue in issues],
+        "missing": [issue.missing for issue in issues],
     }
     write_table(folder.path, schemas.ISSUES, columns, run=run)
     tree, deviation, controls = forecaster.setup.gauge_tree, forecaster.deviation, forecaster.controls

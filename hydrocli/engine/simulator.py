@@ -318,8 +318,10 @@ class Simulator:
         """
         waves, row = self.order.waves, bytes_per_row(self.order, self.structure, self.real)
         all_fit = (waves + 2) * row + self._fixed_bytes(gradient=True) <= memory
-        rows, together = waves if all_fit else math.isqrt(waves) + 1, self.block * self.threads
-        return -(-rows // together) * together
+        blocks = -(-(waves if all_fit else math.isqrt(waves) + 1) // self.block)
+        for_all = -(-blocks // self.threads) * self.threads  # else threads wait in each segment
+        fitting = (memory - self._fixed_bytes(gradient=True)) / (row * self.block)
+        return self.block * (for_all if for_all + waves / (for_all * self.block**2) <= fitting else blocks)
 
     def _stream(
         self,
@@ -449,17 +451,17 @@ class _Turns:
         self._take(0)
 
     def work(self, run: Callable[[int, int], None]) -> None:
-        """Run pieces, run(place, turn), until all are done or one has failed."""
-        piece = self._next(None)
-        while piece is not None:
-            try:
+        """Run pieces, run(place, turn), until all are done or one has failed; a signal may come at any place."""
+        try:
+            piece = self._next(None)
+            while piece is not None:
                 run(*piece)
-            except BaseException:
-                with self._changed:
-                    self._failed = True
-                    self._changed.notify_all()
-                raise
-            piece = self._next(piece)
+                piece = self._next(piece)
+        except BaseException:
+            with self._changed:
+                self._failed = True
+                self._changed.notify_all()
+            raise
 
     def _next(self, finished: tuple[int, int] | None) -> tuple[int, int] | None:
         """Place and turn of the next piece, after one that is finished; None where all are, or one has failed."""

@@ -25,7 +25,10 @@ Residuals = Callable[[Floats], Floats]
 """(q - o) / sigma [m] of controls [k]."""
 
 STEP = 1e-3
-"""Of a control, in differences: runs are exact to about 1e-12, so rounding and curvature are both small."""
+"""Of a control, in differences: runs in double precision are exact to about 1e-12, so rounding and curvature are both
+small."""
+SINGLE_STEP = 3e-2
+"""The same for single precision."""
 ITERATIONS = 8
 CONVERGED = 0.01
 """Largest change of a control in the last iteration."""
@@ -39,7 +42,7 @@ class Analysis:
 
     Attributes:
         controls: v [k]; 0 where the analysis is refused.
-        errors: standard errors of v [k].
+        errors: standard errors of v [k], from the Hessian of the last step; 1 where it is refused.
         cost_before, cost: J at 0 and at the minimum that was found.
         observations: values that were compared.
         refusal: why the background is kept; empty where it is not.
@@ -53,23 +56,26 @@ class Analysis:
     refusal: str = ""
 
 
-def analyse(residuals: Residuals, controls: int) -> Analysis:
+def analyse(residuals: Residuals, controls: int, step: float = STEP) -> Analysis:
     """Minimise J.
 
     Args:
         residuals: of controls [k]; all finite.
         controls: k, their number.
+        step: of a control, in differences.
     """
     v, r = np.zeros(controls), residuals(np.zeros(controls))
     before = cost = _cost(r, v)
     hessian, damping = np.eye(controls), 0.0
-    if not r.size:
-        return Analysis(v, np.ones(controls), 0.0, 0.0, 0, "no observation in the window")
+    if not r.size or not controls:
+        why = "no observation in the window" if controls else "no error of the background is assumed"
+        return Analysis(v, np.ones(controls), before, cost, r.size, why)
     for _ in range(ITERATIONS):
-        jacobian = np.stack([(residuals(v + STEP * one) - r) / STEP for one in np.eye(controls)], axis=1)
+        jacobian = np.stack([(residuals(v + step * one) - r) / step for one in np.eye(controls)], axis=1)
         hessian, slope = jacobian.T @ jacobian + np.eye(controls), jacobian.T @ r + v
         while damping < 1e6:
             change = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), slope)
+            change = np.clip(v + change, -2.0 * LARGEST, 2.0 * LARGEST) - v  # beyond it is refused anyway
             new = residuals(v + change)
             if (found := _cost(new, v + change)) < cost:
                 break
@@ -79,15 +85,16 @@ def analyse(residuals: Residuals, controls: int) -> Analysis:
         v, r, cost, damping = v + change, new, found, damping / 10.0 if damping > 1e-2 else 0.0
         if np.abs(change).max() < CONVERGED:
             break
-    errors = np.sqrt(np.diag(np.linalg.inv(hessian)))
-    refusal = ""
+    errors, refusal = np.sqrt(np.diag(np.linalg.inv(hessian))), ""
     if not np.isfinite(cost):
         refusal = "the simulation is not finite"
     elif not cost < before:
         refusal = "the cost does not fall"
     elif np.abs(v).max() > LARGEST:
         refusal = f"a correction is larger than {LARGEST:g} standard deviations"
-    return Analysis(np.zeros(controls) if refusal else v, errors, before, cost, r.size, refusal)
+    if refusal:
+        return Analysis(np.zeros(controls), np.ones(controls), before, cost, r.size, refusal)
+    return Analysis(v, errors, before, cost, r.size)
 
 
 def _cost(residuals: Floats, v: Floats) -> float:

@@ -1,22 +1,23 @@
 """Forecasts of a calibrated run at issue times: open loop, its error carried on, analysis; persistence beside them.
 
-An issue at time T knows the observations up to T and the rain up to T. Its window is ]T - window, T]. The background of
-the analysis is the calibrated model driven by the observed rain and never corrected (open loop), at the start of the
-window: so every issue is a problem of its own, no observation counts twice, and issues may be computed in any order,
-anywhere, again and again, with the same bits.
+An issue at time T knows the observations up to T, and of the rain after T what is asked for. Its window is
+]T - window, T]. The background of the analysis is the calibrated model driven by the observed rain and never corrected
+(open loop), at the start of the window: so every issue is a problem of its own, no observation counts twice, and issues
+may be computed in any order, anywhere, again and again, with the same bits.
 
 | kind | discharge after T |
 |---|---|
 | open_loop | the calibrated model |
 | ar1 | open loop, with the last error of its logarithm carried on, smaller by a constant factor in every step |
-| analysis | the model from the analysed state; its last error is carried on likewise |
+| analysis | the model from the analysed state; at assimilated gauges its last error is carried on likewise |
 | persistence | the last observation |
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from threading import local
@@ -30,13 +31,15 @@ from hydrocli.engine.net_forcing import forcings_of, intensity_of, meteorologica
 from hydrocli.engine.objective import split_maps
 from hydrocli.engine.simulator import Simulator, State
 from hydrocli.errors import ConfigurationError, NumericalError
-from hydrocli.experiment.assimilation import Analysis, analyse
+from hydrocli.experiment.assimilation import SINGLE_STEP, STEP, Analysis, analyse
 from hydrocli.experiment.setup import CalibrationSetup
 
 Floats32 = NDArray[np.float32]
 KINDS = ("open_loop", "ar1", "analysis", "persistence")
 RIVER, RAIN = "river", "rain"
 DAY, HOUR = 86400, 3600
+PIECE = 1000
+"""Steps of the open loop that are computed at once."""
 HALF_LIVES = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0, 48.0)
 """Hours; 0: an error is gone at the next step."""
 OFFSET = 0.01
@@ -62,13 +65,13 @@ class Issue:
         step: number of the last known step.
         discharge: by kind, [g, horizon] [m3/s]; NaN where a kind has none.
         analysis: what the assimilation has found.
-        missing_rain: share of cells and steps of the window without rain.
+        missing: share of cells and steps of the window that lack rain, PET or temperature.
     """
 
     step: int
     discharge: dict[str, Floats]
     analysis: Analysis
-    missing_rain: float
+    missing: float
 
 
 class Forecaster:
@@ -85,7 +88,7 @@ class Forecaster:
         deviation: standard deviation of each control [k].
 
     Raises:
-        ConfigurationError: a structure with states that are no levels; a window or horizon that is no whole step.
+        ConfigurationError: a window or horizon that is no whole step; thresholds of a gauge that is not there.
     """
 
     def __init__(self, setup: CalibrationSetup, maps: Floats, weights: Floats) -> None:
@@ -104,6 +107,9 @@ class Forecaster:
         self.deviation = np.array([deviations[name] for name, _ in self.controls])
         self._kept, self._cells = local(), np.arange(len(setup.basin.network))
         self._averaged = max(1.0, asked.observation.correlation / step)
+        if unknown := sorted(set(asked.thresholds) - set(setup.basin.gauges.code)):
+            what = f"{', '.join(unknown)}: not in the table of gauges"
+            raise ConfigurationError("forecast.thresholds", what, f"Gauges: {', '.join(setup.basin.gauges.code)}.")
 
     @cached_property
     def observed(self) -> Floats:
@@ -142,8 +148,11 @@ class Forecaster:
     @cached_property
     def open_loop(self) -> Floats:
         """Discharge of the calibrated model with the rain of the archive over the whole period [g, t] [m3/s]."""
-        discharge, _ = self._run(0, len(self.setup.basin.times), self._first)
-        return discharge
+        steps, parts, carried = len(self.setup.basin.times), list[Floats](), self._first
+        for first in range(0, steps, PIECE):
+            part, carried = self._run(first, min(PIECE, steps - first), carried)
+            parts.append(part)
+        return np.concatenate(parts, axis=1)
 
     @cached_property
     def _first(self) -> Carried:
@@ -185,16 +194,26 @@ class Forecaster:
         if threads == 1:
             yield from map(self._issue, steps, backgrounds)
             return
+        waiting = deque[Future[Issue]]()  # few: each holds the state of a basin
         with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(self._issue, steps, backgrounds)
+            try:
+                for step, background in zip(steps, backgrounds, strict=True):
+                    waiting.append(pool.submit(self._issue, step, background))
+                    if len(waiting) > 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _backgrounds(self, firsts: Sequence[int]) -> Iterator[Carried]:
         """The open loop before some steps, ascending."""
         at, carried = 0, self._first
         for first in firsts:
-            if first > at:
-                _, carried = self._run(at, first - at, carried)
-                at = first
+            while at < first:
+                steps = min(PIECE, first - at)
+                _, carried = self._run(at, steps, carried)
+                at += steps
             yield carried
 
     def _issue(self, step: int, background: Carried) -> Issue:
@@ -211,7 +230,8 @@ class Forecaster:
             values: Floats = ((found - observed) / sigma)[compared]
             return values
 
-        analysis = analyse(residuals, len(self.controls))
+        is_double = self.setup.experiment.execution.precision == "double"
+        analysis = analyse(residuals, len(self.controls), STEP if is_double else SINGLE_STEP)
         open_loop, _ = self._run(first, length, background, forcing)
         analysed, _ = self._corrected(analysis.controls, first, length, background, forcing)
         if not (np.isfinite(open_loop).all() and np.isfinite(analysed).all()):
@@ -220,18 +240,23 @@ class Forecaster:
                 "the discharge is not finite",
                 "Look at the run with `hydrocli simulate`.",
             )
-        rain = self.setup.basin.precipitation[known]
+        unknown = ~np.logical_and.reduce([np.isfinite(values[known]) for values in self._series])
         discharge = {
             "open_loop": open_loop[:, self.window :],
-            "ar1": self._carried_on(open_loop, known),
-            "analysis": self._carried_on(analysed, known),
+            "ar1": self._carried_on(open_loop, self.observed[:, known]),
+            "analysis": self._carried_on(analysed, observed),
             "persistence": self._persistent(known),
         }
-        return Issue(step, discharge, analysis, float(np.mean(~np.isfinite(rain))))
+        return Issue(step, discharge, analysis, float(np.mean(unknown)))
 
-    def _carried_on(self, simulated: Floats, known: slice) -> Floats:
-        """Discharge after the window [g, horizon], with the last logarithmic error [g] of the window [g, :window]."""
-        error = self._log(self.observed[:, known]) - self._log(simulated[:, : self.window])
+    def _carried_on(self, simulated: Floats, observed: Floats) -> Floats:
+        """Discharge after the window [g, horizon], with the last logarithmic error in it; as it is where there is none.
+
+        Args:
+            simulated: [g, window + horizon].
+            observed: [g, window].
+        """
+        error = self._log(observed) - self._log(simulated[:, : self.window])
         last, age = _last(error)
         lead = np.arange(1, self.horizon + 1)
         share = self.persistence_of_error[:, np.newaxis] ** (lead + age[:, np.newaxis])
@@ -269,13 +294,12 @@ class Forecaster:
 
     def _forcing_of(self, first: int, steps: int) -> tuple[Floats32, ...]:
         """Rain, PET and temperature (if any) of the window and of the horizon, whose future is as asked for."""
-        basin, asked = self.setup.basin, self.setup.experiment.forecast.future_rain
-        series = [basin.precipitation, basin.pet, *([] if basin.temperature is None else [basin.temperature])]
-        parts = [np.array(values[first : first + steps], np.float32) for values in series]
-        day = DAY // basin.step
-        for values in parts[1:]:  # the archive may not reach so far: then as the day before
-            for t in range(self.window, steps):
-                values[t] = np.where(np.isfinite(values[t]), values[t], values[t - day] if t >= day else values[t])
+        asked, day = self.setup.experiment.forecast.future_rain, DAY // self.setup.basin.step
+        parts = [np.array(values[first : first + steps], np.float32) for values in self._series]
+        for values, whole in zip(parts[1:], self._series[1:], strict=True):
+            for t in range(self.window, steps):  # the archive may not reach so far: then as the day before
+                before = values[t - day] if t >= day else whole[first + t - day]
+                values[t] = np.where(np.isfinite(values[t]), values[t], before)
         rain, future = parts[0], parts[0][self.window :]
         if asked == "zero":
             future[:] = 0.0
@@ -290,8 +314,7 @@ class Forecaster:
         """Discharge [g, steps] from a step on, and what the model carries then."""
         setup, basin, cells = self.setup, self.setup.basin, self._cells
         if forcing is None:
-            series = [basin.precipitation, basin.pet, *([] if basin.temperature is None else [basin.temperature])]
-            forcing = tuple(values[first : first + steps] for values in series)
+            forcing = tuple(values[first : first + steps] for values in self._series)
         simulator = self._simulator(steps)
         if setup.structure.model.takes_net:
             net, hi, _ = net_forcing(simulator.order, forcing[0], forcing[1], setup.ci, start.hi, cells)
@@ -303,13 +326,21 @@ class Forecaster:
         intensity = intensity_of(simulator, start.intensity)
         return discharge, Carried(end, hi, start.intensity if intensity is None else intensity)
 
+    @property
+    def _series(self) -> list[Floats32]:
+        """Rain, PET and temperature (if any) [t, n]."""
+        basin = self.setup.basin
+        return [basin.precipitation, basin.pet, *([] if basin.temperature is None else [basin.temperature])]
+
     def _simulator(self, steps: int) -> Simulator:
-        """One for so many steps, of this thread."""
-        known = self._kept.__dict__.setdefault("simulators", {})
-        if steps not in known:
-            known[steps] = self.setup.part(self._cells, np.arange(len(self.setup.basin.gauges.code)), steps)
-        found: Simulator = known[steps]
-        return found
+        """One for so many steps, of this thread; kept where many runs have this length."""
+        known: dict[int, Simulator] = self._kept.__dict__.setdefault("simulators", {})
+        if steps in known:
+            return known[steps]
+        made = self.setup.part(self._cells, np.arange(len(self.setup.basin.gauges.code)), steps)
+        if steps in (self.window, self.window + self.horizon, PIECE):
+            known[steps] = made
+        return made
 
 
 def _steps(experiment: Experiment, key: str) -> int:

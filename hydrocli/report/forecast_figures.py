@@ -30,7 +30,7 @@ def draw_forecasts(folder: Path) -> list[Path]:
         The files.
     """
     run, written = read(folder), list[Path]()
-    found = {"forecast": _ahead(run)} | ({"skill": _skill(run)} if run.has("forecast_scores") else {})
+    found = ({"skill": _skill(run)} if run.has("forecast_scores") else {}) | {"forecast": _ahead(run)}
     target = run.folder / "figures"
     with os_errors_as_input_errors(target):
         target.mkdir(exist_ok=True)

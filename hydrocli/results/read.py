@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FORECAST_AGAIN = "Make the forecasts again with `hydrocli hindcast` or `hydrocli forecast`."
+
 
 class _Lazy:
     """A table of a run as an attribute, read once."""
@@ -261,12 +263,10 @@ class Run:
 
     def _again(self, table: str) -> str:
         """How a table is made again."""
-        command = READABLE[table].command
-        return (
-            RESTORE
-            if command == "calibrate" or table in FORECAST_TABLES
-            else f"Run `hydrocli {command} {self.folder}`."
-        )
+        if table in FORECAST_TABLES:
+            return FORECAST_AGAIN
+        command = TABLES[table].command
+        return RESTORE if command == "calibrate" else f"Run `hydrocli {command} {self.folder}`."
 
     def table(self, name: str) -> pd.DataFrame:
         """A table as a DataFrame, read again on every call; missing numbers are NaN.
@@ -298,7 +298,7 @@ class Run:
 
         table = READABLE[name]
         path = self.folder / table.file
-        command = f"Run `hydrocli {table.command} {self.folder}`." if name in TABLES else RESTORE
+        command = f"Run `hydrocli {table.command} {self.folder}`." if name in TABLES else FORECAST_AGAIN
         if not self.has(name):
             raise InputError(str(path), "does not exist", command)
         with os_errors_as_input_errors(path, "cannot be read"):

@@ -364,7 +364,7 @@ SOLVER_SERIES = Table(
     "compare-solvers",
 )
 
-ISSUE = Column("issue", "time", "time at which the forecast is made; what came later is not known to it", "UTC")
+ISSUE = Column("issue", "time", "time at which the forecast is made; later observations are not known to it", "UTC")
 LEAD = Column("lead", "float", "lead time: valid time less issue time", "h")
 FORECAST_KIND = Column("kind", "text", "open_loop, ar1, analysis or persistence; see the page on forecasting")
 FORECAST = Table(
@@ -380,7 +380,7 @@ FORECAST = Table(
         Column("discharge", "float", "forecast discharge", "m3/s", "no observation before the issue"),
         Column("observed", "float", "observed discharge at the valid time", "m3/s", "not observed, or not yet"),
     ),
-    "hindcast",
+    "hindcast, forecast",
 )
 ISSUES = Table(
     "issues",
@@ -392,9 +392,9 @@ ISSUES = Table(
         Column("cost_before", "float", "cost of the background", "-"),
         Column("cost", "float", "cost of the analysis", "-"),
         Column("refusal", "text", "why the background was kept", "", "it was not"),
-        Column("missing_rain", "float", "share of cells and steps of the window without rain", "-"),
+        Column("missing", "float", "share of cells and steps of the window without rain, PET or temperature", "-"),
     ),
-    "hindcast",
+    "hindcast, forecast",
 )
 ANALYSIS = Table(
     "analysis",
@@ -408,7 +408,7 @@ ANALYSIS = Table(
         Column("standard_error", "float", "standard error of the correction", "-"),
         Column("background_error", "float", "standard deviation before the assimilation", "-"),
     ),
-    "hindcast",
+    "hindcast, forecast",
 )
 FORECAST_SCORES = Table(
     "forecast_scores",

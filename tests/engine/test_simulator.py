@@ -162,6 +162,31 @@ def test_neither_checkpoints_nor_threads_change_a_bit(kind, precision, monkeypat
     assert min(segments) < simulator.order.waves <= max(segments)
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3, 5])
+@pytest.mark.parametrize("kind", ["tree", "wide"])
+def test_rows_are_used_again_only_when_nobody_reads_them(kind, blocks, monkeypatch):
+    """The worst order that the schedule allows: chunks upstream run as far ahead as they may."""
+    monkeypatch.setattr(order_module, "CHUNK", 32)
+    monkeypatch.setattr(simulator_module, "BLOCK_BYTES", 1)
+    some = case(300, 150, kind, seed=3)
+    expected, final = some.simulate()
+
+    def most_upstream(ready):
+        return ready.pop(min(range(len(ready)), key=lambda number: ready[number][1]))
+
+    def eager(self, run, turns, ahead):
+        simulator_module._Turns(self.order.chunks, turns, self._lead, ahead).work(run)
+
+    monkeypatch.setattr(simulator_module, "heappop", most_upstream)
+    monkeypatch.setattr(simulator_module.Simulator, "_run", eager)
+    simulator = some.simulator()
+    assert simulator.order.chunks > 5
+    simulator.held = blocks * simulator.block
+    discharge, state = simulator.simulate(some.parameters, some.state)
+    assert_same(discharge, expected)
+    assert_same(state, final)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
 def test_memory_is_what_was_said_and_keeps_to_the_budget(share, monkeypatch):
     """Peaks of what NumPy allocates; a budget that is too small is said with what is needed instead."""
@@ -275,6 +300,23 @@ def test_threads_keep_the_order_of_the_tiles(lead, ahead):
         for worker in [pool.submit(schedule.work, run) for _ in range(4)]:
             worker.result(timeout=60)
     assert done == [turns] * places
+
+
+def test_a_signal_between_two_tiles_ends_all_threads(monkeypatch):
+    schedule, calls = simulator_module._Turns(5, 5, 1, 1), []
+    plain = simulator_module._Turns._next
+
+    def interrupted(self, finished):
+        calls.append(finished)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return plain(self, finished)
+
+    monkeypatch.setattr(simulator_module._Turns, "_next", interrupted)
+    with ThreadPoolExecutor(3) as pool:
+        workers = [pool.submit(schedule.work, lambda place, turn: time.sleep(1e-3)) for _ in range(3)]
+        failed = [worker.exception(timeout=60) for worker in workers]
+    assert sum(isinstance(one, KeyboardInterrupt) for one in failed) == 1
 
 
 def test_a_tile_that_fails_ends_all_threads():
