@@ -18,8 +18,6 @@ import numpy as np
 
 from hydrocli.jit import implemented_by
 
-implemented_by("hydrocli.water.packed_math")
-
 
 def exp(x):
     """e^x; compiled, x is held within [-700, 700] ([-87, 87] in single precision)."""
@@ -64,3 +62,6 @@ def where_positive(x, yes, no):
 def exp_parts(x):
     """(q, 2^n) with e^x = 2^n (1 + q); interpreted, n is 0."""
     return np.expm1(x), 1.0
+
+
+implemented_by("hydrocli.water.packed_math")  # last: it imports these functions

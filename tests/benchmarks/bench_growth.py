@@ -58,7 +58,12 @@ def growth(
     return {"growth": rows, "large": _large(console, large)}
 
 
-def traffic(console: Console, size: Size = (20_000, 1_000), burst: float = 1.0) -> dict[str, object]:
+def traffic(
+    console: Console,
+    size: Size = (20_000, 1_000),
+    burst: float = 1.0,
+    precisions: tuple[str, ...] = ("double", "single"),
+) -> dict[str, object]:
     """Print what a sweep reads and writes per cell and step, and what that is of the memory's speed; returns the rows.
 
     Counted are arrays that grow with cells and steps: forcing, rows of states and discharge, and the row of bars of the
@@ -73,7 +78,7 @@ def traffic(console: Console, size: Size = (20_000, 1_000), burst: float = 1.0) 
         title_justify="left",
     )  # fmt: skip
     figures = {}
-    for precision in ("double", "single"):
+    for precision in precisions:
         for memory, kept in ((1e10, ""), (1e8, ", checkpoints")):
             with Contestant("hydrocli", cells=cells, steps=steps, precision=precision, memory=memory) as run:
                 row, bar = run.about["row bytes"], run.about["bar bytes"]
@@ -94,7 +99,7 @@ def traffic(console: Console, size: Size = (20_000, 1_000), burst: float = 1.0) 
     return {"traffic": figures, "copy": speed}
 
 
-def _copy_speed(size: int = 32_000_000) -> float:
+def _copy_speed(size: int = 16_000_000) -> float:
     """Bytes per second that one core reads and writes when it copies an array that no cache holds."""
     source, target = np.ones(size), np.ones(size)
     seconds = []

@@ -336,9 +336,9 @@ def test_every_shipped_configuration_runs(
     here = tmp_path / "configs" / file.name
     here.parent.mkdir()
     asked = yaml.safe_load(text.replace("../data-samples", str(SAMPLE.parent)))
-    given = asked.get("optimiser", {})
+    given, is_closed = asked.get("optimiser", {}), asked["structure"]["kind"] == "linear"
     short = [stage | {"iterations": 3} for stage in given] if isinstance(given, list) else given | {"iterations": 3}
-    here.write_text(yaml.safe_dump(asked | {"optimiser": short}))
+    here.write_text(yaml.safe_dump(asked if is_closed else asked | {"optimiser": short}))
     kept = tmp_path_factory.getbasetemp() / "shipped"
     few = sets(f"forcing.store={kept}", "first_guess={kind: given}")
     call("check", here, *few)
@@ -352,7 +352,7 @@ def test_every_shipped_configuration_runs(
         assert {row["gauge"] for row in printed} == gauges
     assert manifest(folder)["state"] == "finished"
     history = table(folder, "convergence")["cost"]
-    assert history[-1] < history[0]
+    assert history[-1] < (1.0 if is_closed else history[0])  # of NSE: better than the mean
 
 
 # What cron sees.
