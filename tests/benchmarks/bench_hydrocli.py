@@ -119,12 +119,12 @@ def forcing_of(structure: Structure, case: Case) -> tuple[np.ndarray, ...]:
 
 
 class _Parts:
-    """Puts clocks around the tiles and the routing in them; `Simulator._advance` is where rows are computed first."""
+    """Puts clocks around the tiles and the routing in them; `Simulator._stream` is where rows are computed first."""
 
     def __init__(self, whole: bool) -> None:
         self.seconds: Counter[str] = Counter()
         self.phase = "forward" if whole else "recompute"
-        self._watch(Simulator, "_advance", phase="forward")
+        self._watch(Simulator, "_stream", phase="forward")
         for tiles, phase in ((simulator_module._Forward, ""), (simulator_module._Reverse, "reverse")):
             self._watch(tiles, "run_cells", part="cells", phase=phase)
             self._watch(tiles, "route", part="routing", phase=phase)
