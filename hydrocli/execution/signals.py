@@ -7,17 +7,22 @@ cleans up behind itself.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Thread
+from threading import Thread, Timer
 from types import FrameType
 
 from hydrocli.errors import Stopped
 from hydrocli.processes import STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
+
+AGAIN = 0.02
+"""Seconds after which a signal is sent again that came where no exception can end anything."""
 
 
 class StopFlag:
@@ -87,7 +92,7 @@ def stopped_at_once() -> Iterator[None]:
     Raises:
         Stopped: it was ended by another signal.
     """
-    received = list[signal.Signals]()
+    received, again = list[signal.Signals](), list[Timer]()
 
     def terminate(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
@@ -96,9 +101,21 @@ def stopped_at_once() -> Iterator[None]:
         signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning
         raise Terminated(received[-1].name)
 
+    def send_again(unraisable: sys.UnraisableHookArgs) -> None:
+        """An exception in a finaliser or callback ends nothing: Python would print it, and the signal would be lost."""
+        if not (received and issubclass(unraisable.exc_type, Terminated | KeyboardInterrupt)):
+            hook(unraisable)
+            return
+        number = received.pop()
+        signal.signal(number, terminate)
+        again.append(Timer(AGAIN, os.kill, (os.getpid(), number)))
+        again[-1].start()
+
+    hook = sys.unraisablehook
     # A process in the background, or a worker, does not take Ctrl-C.
     takes_interrupt = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with _handled([one for one in STOP_SIGNALS if takes_interrupt or one != signal.SIGINT], terminate):
+        sys.unraisablehook = send_again
         try:
             yield
         except BaseException:
@@ -109,6 +126,10 @@ def stopped_at_once() -> Iterator[None]:
             if received[0] == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise Stopped("hydrocli", f"stopped by {received[0].name}", "All files are complete; run again.") from None
+        finally:
+            sys.unraisablehook = hook
+            for timer in again:
+                timer.cancel()
 
 
 @contextmanager

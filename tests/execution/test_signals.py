@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import time
 from threading import Thread
 from typing import Any
@@ -98,6 +99,35 @@ def test_a_library_that_hides_the_signal_in_an_error_of_its_own(
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_in_a_finaliser_is_not_lost(
+    number: signal.Signals, expected: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python ignores what is raised there, and prints it."""
+
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0.5)
+
+    def load() -> None:
+        with stopped_at_once():
+            closing = Closing()
+            del closing
+            time.sleep(5)
+
+    before, hook = signal.signal(signal.SIGINT, signal.default_int_handler), sys.unraisablehook
+    try:
+        began = time.monotonic()
+        with pytest.raises(expected):
+            load()
+        assert time.monotonic() - began < 2
+        assert sys.unraisablehook is hook
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_process_that_ignores_interrupts_still_does() -> None:
